@@ -1,0 +1,21 @@
+# Warnings are errors; sanitizers by preset; titan_library() makes one static library of a folder of src/.
+add_library(titan_options INTERFACE)
+target_compile_options(titan_options INTERFACE
+  -Wall -Wextra -Werror -Wshadow -Wundef -Wvla
+  $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes -Wmissing-prototypes>
+  -fno-math-errno)
+target_compile_definitions(titan_options INTERFACE _GNU_SOURCE)
+target_include_directories(titan_options INTERFACE ${PROJECT_SOURCE_DIR}/src ${PROJECT_BINARY_DIR}/generated)
+if(TITAN_SANITIZE)
+  target_compile_options(titan_options INTERFACE -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(titan_options INTERFACE -fsanitize=address,undefined)
+endif()
+
+# titan_library(folder [libraries...]): the static library titan_<folder> of every source in the current folder and
+# those below it; an #include "folder/file.h" resolves from src/.
+function(titan_library name)
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.c ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
+  list(SORT sources)
+  add_library(titan_${name} STATIC ${sources})
+  target_link_libraries(titan_${name} PUBLIC titan_options ${ARGN})
+endfunction()

@@ -1,0 +1,31 @@
+#include "base/clock.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+double titan_clock_seconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+double titan_clock_since_process_start(void) {
+  char text[2048];
+  FILE *file = fopen("/proc/self/stat", "r");
+  if (file == NULL)
+    return 0;
+  size_t length = fread(text, 1, sizeof text - 1, file);
+  fclose(file);
+  text[length] = '\0';
+  // Field 22, in clock ticks since boot; the fields are counted after the command's closing parenthesis.
+  char *field = strrchr(text, ')');
+  for (int i = 2; field != NULL && i < 22; i++)
+    field = strchr(field + 1, ' ');
+  unsigned long long ticks;
+  struct timespec boot;
+  if (field == NULL || sscanf(field, "%llu", &ticks) != 1 || clock_gettime(CLOCK_BOOTTIME, &boot) != 0)
+    return 0;
+  return (double)boot.tv_sec + 1e-9 * (double)boot.tv_nsec - (double)ticks / (double)sysconf(_SC_CLK_TCK);
+}

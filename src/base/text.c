@@ -1,0 +1,70 @@
+#include "base/text.h"
+
+#include "base/memory.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static titan_status reserve(titan_text *text, size_t more) {
+  size_t need = text->length + more + 1;
+  if (need <= text->capacity)
+    return TITAN_OK;
+  size_t capacity = text->capacity * 2 > need ? text->capacity * 2 : need;
+  TITAN_TRY(titan_memory_resize(TITAN_MEMORY_GENERAL, capacity, &text->data));
+  text->capacity = capacity;
+  return TITAN_OK;
+}
+
+titan_status titan_text_append(titan_text *text, const char *bytes, size_t count) {
+  TITAN_TRY(reserve(text, count));
+  if (count > 0)
+    memcpy(text->data + text->length, bytes, count);
+  text->length += count;
+  text->data[text->length] = '\0';
+  return TITAN_OK;
+}
+
+titan_status titan_text_printf(titan_text *text, const char *format, ...) {
+  va_list arguments, again;
+  va_start(arguments, format);
+  va_copy(again, arguments);
+  int count = vsnprintf(NULL, 0, format, arguments);
+  va_end(arguments);
+  titan_status status = count < 0 ? titan_error(TITAN_ERROR_INTERNAL, "bad format: %s", format)
+                                  : reserve(text, (size_t)count);
+  if (status == TITAN_OK) {
+    vsnprintf(text->data + text->length, (size_t)count + 1, format, again);
+    text->length += (size_t)count;
+  }
+  va_end(again);
+  return status;
+}
+
+void titan_text_destroy(titan_text *text) {
+  titan_memory_free(text->data);
+  *text = (titan_text){0};
+}
+
+size_t titan_text_distance(const char *a, const char *b) {
+  enum { LONGEST = 127 };
+  size_t n = strlen(a), m = strlen(b);
+  if (n > LONGEST || m > LONGEST)
+    return n > m ? n : m;
+  size_t row[LONGEST + 1];
+  for (size_t j = 0; j <= m; j++)
+    row[j] = j;
+  for (size_t i = 1; i <= n; i++) {
+    size_t diagonal = row[0];
+    row[0] = i;
+    for (size_t j = 1; j <= m; j++) {
+      size_t best = diagonal + (a[i - 1] != b[j - 1]);
+      if (row[j] + 1 < best)
+        best = row[j] + 1;
+      if (row[j - 1] + 1 < best)
+        best = row[j - 1] + 1;
+      diagonal = row[j];
+      row[j] = best;
+    }
+  }
+  return row[m];
+}

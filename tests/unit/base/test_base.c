@@ -1,0 +1,122 @@
+// Property: base/ does what its headers say. Oracles: published Philox vectors, quantiles of the normal distribution,
+// exact counts.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+// cmocka needs the four above first
+#include <cmocka.h>
+
+#include "base/dtype.h"
+#include "base/memory.h"
+#include "base/random.h"
+#include "base/text.h"
+
+#include <math.h>
+
+// Known answers of the Random123 distribution (kat_vectors, philox4x32 10).
+static void philox_gives_the_published_blocks(void **state) {
+  (void)state;
+  uint32_t out[4];
+  titan_philox4x32((uint32_t[2]){0, 0}, (uint32_t[4]){0, 0, 0, 0}, out);
+  assert_int_equal(out[0], 0x6627e8d5u);
+  assert_int_equal(out[1], 0xe169c58du);
+  assert_int_equal(out[2], 0xbc57ac4cu);
+  assert_int_equal(out[3], 0x9b00dbd8u);
+  titan_philox4x32((uint32_t[2]){0xa4093822u, 0x299f31d0u},
+                   (uint32_t[4]){0x243f6a88u, 0x85a308d3u, 0x13198a2eu, 0x03707344u}, out);
+  assert_int_equal(out[0], 0xd16cfe09u);
+  assert_int_equal(out[1], 0x94fdccebu);
+  assert_int_equal(out[2], 0x5001e420u);
+  assert_int_equal(out[3], 0x24126ea1u);
+}
+
+static void a_stream_does_not_depend_on_how_it_is_cut(void **state) {
+  (void)state;
+  titan_random_stream stream = titan_random_stream_create(7, "layers.0.attention.wq.weight");
+  float whole[1001], part[1001];
+  titan_random_normal(stream, 0, 1001, 0, 0.02, -INFINITY, INFINITY, whole);
+  for (uint64_t first = 0; first < 1001;) {
+    uint64_t count = first + 13 < 1001 ? 13 : 1001 - first;
+    titan_random_normal(stream, first, count, 0, 0.02, -INFINITY, INFINITY, part + first);
+    first += count;
+  }
+  assert_memory_equal(whole, part, sizeof whole);
+}
+
+// Mean and variance within five standard errors of 100,000 samples; cut samples inside the cut.
+static void normals_have_the_asked_moments(void **state) {
+  (void)state;
+  enum { N = 100000 };
+  static float z[N];
+  titan_random_stream stream = titan_random_stream_create(1, "x");
+  titan_random_normal(stream, 0, N, 1, 2, -INFINITY, INFINITY, z);
+  double sum = 0, square = 0;
+  for (int i = 0; i < N; i++)
+    sum += z[i], square += (double)z[i] * z[i];
+  assert_true(fabs(sum / N - 1) < 5 * 2 / sqrt(N));
+  assert_true(fabs(square / N - 5) < 0.2);
+  titan_random_normal(stream, 0, N, 0, 1, -1.5, 1.5, z);
+  for (int i = 0; i < N; i++)
+    assert_true(fabsf(z[i]) <= 1.5f);
+}
+
+static void the_quantile_inverts_the_distribution(void **state) {
+  (void)state;
+  assert_true(fabs(titan_normal_quantile(0.975) - 1.959963984540054) < 1e-12);
+  assert_true(fabs(titan_normal_quantile(0.5)) < 1e-15);
+  for (double p = 1e-12; p < 1; p = p < 0.01 ? p * 3 : p + 0.01) {
+    double back = 0.5 * erfc(-titan_normal_quantile(p) / sqrt(2));
+    assert_true(fabs(back - p) <= 1e-13 * (p < 0.5 ? p * 1e2 : 1));
+  }
+}
+
+static void memory_is_counted_by_tag(void **state) {
+  (void)state;
+  void *a, *b;
+  assert_int_equal(titan_memory_allocate(TITAN_MEMORY_SCRATCH, 1000, &a), TITAN_OK);
+  assert_int_equal(titan_memory_allocate(TITAN_MEMORY_SCRATCH, 5 << 20, &b), TITAN_OK);
+  assert_int_equal((uintptr_t)b % TITAN_MEMORY_ALIGNMENT, 0);
+  assert_int_equal(titan_memory_usage_of(TITAN_MEMORY_SCRATCH).live_bytes, 1000 + (5 << 20));
+  titan_memory_free(a);
+  titan_memory_free(b);
+  titan_memory_usage usage = titan_memory_usage_of(TITAN_MEMORY_SCRATCH);
+  assert_int_equal(usage.live_bytes, 0);
+  assert_int_equal(usage.peak_bytes, 1000 + (5 << 20));
+  assert_int_equal(titan_memory_allocate(TITAN_MEMORY_SCRATCH, SIZE_MAX - 100, &a), TITAN_ERROR_MEMORY);
+  assert_null(a);
+}
+
+static void bfloat16_rounds_to_nearest_even(void **state) {
+  (void)state;
+  assert_int_equal(titan_bf16_from_float(1.0f), 0x3f80);
+  assert_int_equal(titan_bf16_from_float(1.00390625f), 0x3f80); // half a step above 1, even below
+  assert_int_equal(titan_bf16_from_float(1.01171875f), 0x3f82); // half a step, even above
+  assert_true(isnan(titan_bf16_to_float(titan_bf16_from_float(NAN))));
+  assert_true(isinf(titan_bf16_to_float(titan_bf16_from_float(3.4e38f))));
+}
+
+static void distances_are_levenshtein(void **state) {
+  (void)state;
+  assert_int_equal(titan_text_distance("steps", "step"), 1);
+  assert_int_equal(titan_text_distance("kitten", "sitting"), 3);
+  titan_text text = {0};
+  assert_int_equal(titan_text_printf(&text, "%s-%d", "a", 7), TITAN_OK);
+  assert_string_equal(text.data, "a-7");
+  titan_text_destroy(&text);
+}
+
+static int nothing_is_left(void **state) {
+  (void)state;
+  return titan_memory_report_leaks() == 0 ? 0 : -1;
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(philox_gives_the_published_blocks), cmocka_unit_test(a_stream_does_not_depend_on_how_it_is_cut),
+      cmocka_unit_test(normals_have_the_asked_moments),    cmocka_unit_test(the_quantile_inverts_the_distribution),
+      cmocka_unit_test(memory_is_counted_by_tag),          cmocka_unit_test(bfloat16_rounds_to_nearest_even),
+      cmocka_unit_test(distances_are_levenshtein),
+  };
+  return cmocka_run_group_tests(tests, NULL, nothing_is_left);
+}
