@@ -1,0 +1,93 @@
+// A communicator: one group of ranks and its collectives. Backends: MPI (host memory).
+//
+// Every call marked "Collective" is made by all ranks of the group in the same order. The non-blocking form is asked for
+// with work != NULL: buffers stay untouched by the caller until titan_work_wait. With work == NULL the call blocks.
+// A group owns a duplicate of its MPI communicator with MPI_ERRORS_RETURN; a failure comes back as
+// TITAN_ERROR_COMMUNICATION with the library's own text. Counts are elements. Results repeat bitwise from run to run
+// (sums are taken in one fixed order), and all_reduce gives every rank the same bits.
+#ifndef TITAN_COMM_COMM_H
+#define TITAN_COMM_COMM_H
+
+#include "base/dtype.h"
+#include "base/memory.h"
+#include "base/status.h"
+#include <mpi.h>
+#include <stdbool.h>
+
+typedef struct titan_comm titan_comm;
+typedef struct titan_work titan_work;
+typedef struct titan_shared titan_shared;
+
+typedef enum titan_reduction { TITAN_SUM, TITAN_MAX, TITAN_MIN } titan_reduction;
+
+// Collective over `parent`. Duplicates it. `name` (copied) appears in messages.
+titan_status titan_comm_create_mpi(MPI_Comm parent, const char *name, titan_comm **out);
+// Collective over comm (it frees the duplicate). NULL handle is fine; the handle becomes NULL.
+void titan_comm_destroy(titan_comm **comm);
+
+int titan_comm_rank(const titan_comm *comm);
+int titan_comm_size(const titan_comm *comm);
+const char *titan_comm_name(const titan_comm *comm);
+// Whether all ranks of the group share one node's memory.
+bool titan_comm_is_one_node(const titan_comm *comm);
+
+// Collective. recv[r*count .. (r+1)*count) = send of rank r. send may be recv + rank*count (in place).
+titan_status titan_comm_all_gather(titan_comm *comm, const void *send, void *recv, size_t count, titan_dtype dtype,
+                                   titan_work **work);
+// Collective. recv[0 .. count) = reduction over ranks of send[rank*count .. (rank+1)*count). float32, float64, bfloat16
+// (bfloat16 is summed in float32), int32, int64. recv may be send + rank*count.
+titan_status titan_comm_reduce_scatter(titan_comm *comm, const void *send, void *recv, size_t count, titan_dtype dtype,
+                                       titan_reduction reduction, titan_work **work);
+// Collective. send may equal recv.
+titan_status titan_comm_all_reduce(titan_comm *comm, const void *send, void *recv, size_t count, titan_dtype dtype,
+                                   titan_reduction reduction, titan_work **work);
+// Collective. Any byte count (larger than 2^31 too).
+titan_status titan_comm_broadcast(titan_comm *comm, void *buffer, size_t count, titan_dtype dtype, int root,
+                                  titan_work **work);
+// Collective. Part r of send goes to rank r; `count` elements per pair.
+titan_status titan_comm_all_to_all(titan_comm *comm, const void *send, void *recv, size_t count, titan_dtype dtype,
+                                   titan_work **work);
+// Point to point within the group.
+titan_status titan_comm_send(titan_comm *comm, const void *send, size_t count, titan_dtype dtype, int peer, int tag,
+                             titan_work **work);
+titan_status titan_comm_recv(titan_comm *comm, void *recv, size_t count, titan_dtype dtype, int peer, int tag,
+                             titan_work **work);
+titan_status titan_comm_barrier(titan_comm *comm, titan_work **work);
+
+// Not collective. Makes progress; *done tells whether a wait would return at once.
+titan_status titan_work_test(titan_work *work, bool *done);
+// Completes and frees *work (NULL is fine), and sets it to NULL.
+titan_status titan_work_wait(titan_work **work);
+
+// Not collective, cheap. Lets every operation in flight of this process advance (called between instructions).
+void titan_comm_progress(void);
+
+// Collective. Ranks agree on failure: gives TITAN_OK when every rank passes TITAN_OK; otherwise every rank gets the
+// status and the message of the lowest failing rank (its number is put before the message where it is not rank 0).
+titan_status titan_comm_agree(titan_comm *comm, titan_status status);
+
+// Bytes that this process has moved through the group so far, by kind, for comparison with the plan.
+typedef struct titan_comm_traffic {
+  uint64_t all_gather, reduce_scatter, all_reduce, broadcast, all_to_all, point_to_point; // payload bytes of this rank
+  uint64_t operations;
+} titan_comm_traffic;
+titan_comm_traffic titan_comm_traffic_of(const titan_comm *comm);
+
+// --- memory shared by the ranks of one node ---
+
+// Collective; needs titan_comm_is_one_node. One contiguous block of size*bytes_per_rank bytes mapped by every rank; rank
+// r's part begins at base + r*bytes_per_rank (bytes_per_rank is a multiple of 64; part 0 is 64-byte aligned). Each rank accounts
+// bytes_per_rank under `tag`. Filled with zeros.
+titan_status titan_shared_create(titan_comm *comm, size_t bytes_per_rank, titan_memory_tag tag, titan_shared **out);
+// Collective.
+void titan_shared_destroy(titan_shared **shared);
+void *titan_shared_part(const titan_shared *shared, int rank);
+
+// Collective. As titan_comm_reduce_scatter with rank r's send buffer at byte `offset` of its part, summed straight out of the
+// other ranks' parts in rank order, without a copy. The parts may be written again once the work is complete.
+titan_status titan_shared_reduce_scatter(titan_shared *shared, size_t offset, void *recv, size_t count,
+                                         titan_dtype dtype, titan_reduction reduction, titan_work **work);
+// Collective. Makes what each rank wrote to its part visible to all (memory barriers and a barrier of the group).
+titan_status titan_shared_synchronize(titan_shared *shared, titan_work **work);
+
+#endif

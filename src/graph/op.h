@@ -1,0 +1,127 @@
+// What an operation is: its kind, the types of its operands, its attributes. A titan_op_call stands alone (it refers to
+// no graph), so that devices and conformance tests can make one by hand.
+//
+// Dimension letters: B batch, L sequence, D model, N heads, K kv heads, H head size, F ffn, V vocabulary, R rows (all
+// leading dimensions together). Tensors are dense, row-major. "Compute type" is float32 or bfloat16: the type of the
+// activations and weights of a run. Arithmetic is in float32 inside each kernel, rounded once on output.
+//
+// kind                    inputs                                   outputs
+// embedding               tokens[B,L] i32, table[V,D]              x[B,L,D]
+// embedding_backward      tokens[B,L] i32, dy[B,L,D]               dtable[V,D] f32: overwritten, rows not named by a token are 0
+// matmul                  a, b, [c]                                op(a) op(b) [+ c]; a, b 2-D after flattening leading dimensions
+//                                                                  to rows; transpose_a / transpose_b; output type `output`;
+//                                                                  c has the output's type, and may be the output's memory
+// rms_norm                x[R,D], w[D]                             y[R,D], rstd[R] f32
+//                           n = x * rstd; y = cast(n)*w rounded twice (fused 0, as the reference's rmsnorm), or n*w rounded once (fused 1)
+// rms_norm_backward       dy[R,D], x[R,D], w[D], rstd[R]           dx[R,D], dw[D] f32
+// layer_norm              x[R,D], [w[D]]                           y[R,D], mean[R] f32, rstd[R] f32   (no w: no parameters)
+// layer_norm_backward     dy, x, mean, rstd, [w]                   dx[R,D], [dw[D] f32]
+// rope_table              -                                        table[L,H/2,2] f32: cos, sin of position * theta^(-2i/H), computed in f64
+// rope                    x[B,L,N,H], table[L,H/2,2] f32           y[B,L,N,H]: pairs (2i, 2i+1) rotated; `inverse` rotates back
+// attention               q[B,L,N,H], k[B,L,K,H], v[B,L,K,H]       o[B,L,N,H], lse[B,N,L] f32; causal, scale 1/sqrt(H); query head n
+//                                                                  reads kv head n / (N/K). lse = natural log of the sum of exp(scaled scores)
+// attention_backward      q, k, v, o, lse, do[B,L,N,H]             dq, dk, dv
+// silu                    x                                        y = x * sigmoid(x)
+// silu_backward           dy, x                                    dx
+// mul, add                a, b (same shape and type)               a*b, a+b
+// cross_entropy           logits[R,V] f32, labels[R] i32           loss[1] f32 = scale * sum over rows of (lse - logits[label]); lse[R] f32.
+//                                                                  the sum over rows is taken in float64
+// cross_entropy_backward  logits[R,V] f32, lse[R], labels[R], dloss[1] f32   dlogits[R,V] compute type = dloss*scale*(softmax - onehot);
+//                                                                  may be the memory of the logits when the type is float32
+// reshape                 x                                        the same elements in other dimensions                (view)
+// slice                   x[R,..]                                  rows begin .. begin+dims[0] of the first dimension   (view)
+// concat                  x0[R0,..], x1[R1,..], ..                 stacked along the first dimension (view: the planner puts the inputs there)
+#ifndef TITAN_GRAPH_OP_H
+#define TITAN_GRAPH_OP_H
+
+#include "base/dtype.h"
+#include "base/status.h"
+#include <stdbool.h>
+
+enum { TITAN_MAX_RANK = 4, TITAN_MAX_INPUTS = 64, TITAN_MAX_OUTPUTS = 3 };
+
+typedef enum titan_op_kind {
+#define TITAN_OP(name, inputs_min, inputs_max, outputs_min, outputs_max, view, differentiable) TITAN_OP_##name,
+#include "graph/ops.def"
+#undef TITAN_OP
+  TITAN_OP_COUNT
+} titan_op_kind;
+
+typedef struct titan_tensor_type {
+  titan_dtype dtype;
+  int rank; // number of dimensions, 1 .. TITAN_MAX_RANK
+  int64_t dims[TITAN_MAX_RANK];
+} titan_tensor_type;
+
+static inline int64_t titan_tensor_elements(const titan_tensor_type *type) {
+  int64_t n = 1;
+  for (int i = 0; i < type->rank; i++)
+    n *= type->dims[i];
+  return n;
+}
+
+static inline size_t titan_tensor_bytes(const titan_tensor_type *type) {
+  return (size_t)titan_tensor_elements(type) * titan_dtype_bytes(type->dtype);
+}
+
+// The last dimension, and the product of all before it.
+static inline int64_t titan_tensor_columns(const titan_tensor_type *type) {
+  return type->dims[type->rank - 1];
+}
+static inline int64_t titan_tensor_rows(const titan_tensor_type *type) {
+  return titan_tensor_elements(type) / titan_tensor_columns(type);
+}
+
+// Only the member of the call's kind is meaningful; the rest is zero.
+typedef struct titan_op_attributes {
+  struct {
+    bool transpose_a, transpose_b;
+    titan_dtype output;
+  } matmul;
+  struct {
+    float epsilon;
+    bool fused;
+  } norm; // rms_norm, layer_norm and their backwards
+  struct {
+    double theta;
+    int64_t length, head_size, first_position;
+    bool inverse;
+  } rope; // rope_table: theta, length, head_size, first_position; rope: inverse
+  struct {
+    double scale;
+    titan_dtype output; // of dlogits
+  } cross_entropy;
+  struct {
+    int64_t vocabulary;
+  } embedding_backward;
+  struct {
+    titan_tensor_type type;
+  } reshape;
+  struct {
+    int64_t begin, count;
+  } slice;
+} titan_op_attributes;
+
+typedef struct titan_op_call {
+  titan_op_kind kind;
+  titan_op_attributes attributes;
+  int input_count, output_count;
+  titan_tensor_type inputs[TITAN_MAX_INPUTS];
+  titan_tensor_type outputs[TITAN_MAX_OUTPUTS];
+} titan_op_call;
+
+// What the operation does once: floating-point operations (a multiply-add is two; causal attention counts the lower triangle
+// only) and bytes read and written when each operand is touched once.
+typedef struct titan_op_cost {
+  double flops, bytes;
+} titan_op_cost;
+
+const char *titan_op_name(titan_op_kind kind);
+
+// Checks kind, number and types of the inputs and sets output_count and outputs. TITAN_ERROR_INTERNAL with the
+// operation's name and the types otherwise.
+titan_status titan_op_infer(titan_op_call *call);
+titan_op_cost titan_op_cost_of(const titan_op_call *call);
+bool titan_op_is_view(titan_op_kind kind);
+
+#endif
