@@ -1,0 +1,41 @@
+#include "observe/hdf5.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { REASON_BYTES = 512 };
+
+void titan_hdf5_quiet(void) {
+  H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+}
+
+// The first record of an upward walk is where it went wrong; the others are the calls on the way out.
+static herr_t first_reason(unsigned n, const H5E_error2_t *error, void *reason) {
+  if (n == 0 && error->desc != NULL)
+    snprintf(reason, REASON_BYTES, "%s", error->desc);
+  return 0;
+}
+
+titan_status titan_hdf5_error_at(titan_status status, const char *file, int line, const char *what, const char *path) {
+  char reason[REASON_BYTES] = "HDF5 gives no reason";
+  H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, first_reason, reason);
+  H5Eclear2(H5E_DEFAULT);
+  return titan_error_at(status, file, line, "%s %s: %s", what, path, reason);
+}
+
+hid_t titan_hdf5_file_access(void) {
+  hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+  if (access < 0)
+    return access;
+  herr_t result = H5Pset_libver_bounds(access, H5F_LIBVER_LATEST, H5F_LIBVER_LATEST);
+#if H5_VERSION_GE(1, 12, 1) || (H5_VERSION_GE(1, 10, 7) && !H5_VERSION_GE(1, 12, 0))
+  if (result >= 0)
+    result = H5Pset_file_locking(access, 0, 1);
+#else
+  setenv("HDF5_USE_FILE_LOCKING", "FALSE", 0);
+#endif
+  if (result >= 0)
+    return access;
+  H5Pclose(access);
+  return -1;
+}

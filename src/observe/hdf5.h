@@ -1,0 +1,23 @@
+// HDF5's own error text in messages of ours. Private to the folders that write HDF5 files.
+#ifndef TITAN_OBSERVE_HDF5_H
+#define TITAN_OBSERVE_HDF5_H
+
+#include "base/status.h"
+
+#include <hdf5.h>
+
+// Turns off HDF5's printing of its error stack on stderr; the text goes into our messages. HDF5 is not thread-safe: one
+// thread of a process may be inside it at a time.
+void titan_hdf5_quiet(void);
+
+// Stores "<what> <path>: <HDF5's innermost reason>" as this thread's message and empties HDF5's error stack. Returns
+// `status`.
+titan_status titan_hdf5_error_at(titan_status status, const char *file, int line, const char *what, const char *path);
+#define titan_hdf5_error(status, what, path) titan_hdf5_error_at((status), __FILE__, __LINE__, (what), (path))
+
+// The access list of files that one process writes: newest format (which SWMR needs), and no file locks, which network
+// file systems often refuse. The environment variable HDF5_USE_FILE_LOCKING still has the last word. A negative value
+// on failure; the caller closes it with H5Pclose.
+hid_t titan_hdf5_file_access(void);
+
+#endif

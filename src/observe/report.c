@@ -1,0 +1,80 @@
+#include "observe/report.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { NUMBER_BYTES = 48 };
+
+// The reference's colours; each lasts until the next.
+typedef struct report_colors {
+  const char *step, *loss, *memory, *tps, *mfu, *reset;
+} report_colors;
+
+static const report_colors terminal_colors = {"\033[31m", "\033[32m", "\033[33m", "\033[34m", "\033[35m", "\033[39m"};
+static const report_colors no_colors = {"", "", "", "", "", ""};
+
+bool titan_report_wants_color(bool asked) {
+  if (asked)
+    return true;
+  const char *terminal = getenv("TERM"), *refused = getenv("NO_COLOR");
+  if (refused != NULL && *refused != '\0')
+    return false;
+  return isatty(STDERR_FILENO) && terminal != NULL && strcmp(terminal, "dumb") != 0;
+}
+
+void titan_report_integer(int64_t value, char *text, size_t size) {
+  char digits[NUMBER_BYTES], grouped[NUMBER_BYTES];
+  uint64_t magnitude = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+  int count = snprintf(digits, sizeof digits, "%llu", (unsigned long long)magnitude), length = 0;
+  if (value < 0)
+    grouped[length++] = '-';
+  for (int i = 0; i < count; i++) {
+    if (i > 0 && (count - i) % 3 == 0)
+      grouped[length++] = ',';
+    grouped[length++] = digits[i];
+  }
+  grouped[length] = '\0';
+  snprintf(text, size, "%s", grouped);
+}
+
+// A rate rounded to an integer, with separators; "nan" and "inf" as they are.
+static void format_rate(double value, char text[NUMBER_BYTES]) {
+  if (!isfinite(value) || fabs(value) > 9e18)
+    snprintf(text, NUMBER_BYTES, "%.3g", value);
+  else
+    titan_report_integer(llround(value), text, NUMBER_BYTES);
+}
+
+void titan_report_step_line(const titan_report_step *step, bool color, char *text, size_t size) {
+  const report_colors *colors = color ? &terminal_colors : &no_colors;
+  char tps[NUMBER_BYTES];
+  format_rate(step->tps, tps);
+  snprintf(text, size,
+           "%sstep: %2lld  %sloss: %7.4f  %smemory: %5.2fGiB(%.2f%%)  %stps: %s  %smfu: %.2f%%%s"
+           "  grad_norm: %7.4f  tflops: %.2f",
+           colors->step, (long long)step->step, colors->loss, step->loss, colors->memory, step->memory_gib,
+           step->memory_percent, colors->tps, tps, colors->mfu, step->mfu, colors->reset, step->grad_norm,
+           step->tflops);
+}
+
+void titan_report_duration(double seconds, char *text, size_t size) {
+  if (!(seconds >= 600)) {
+    snprintf(text, size, "%.2f s", seconds);
+    return;
+  }
+  long long whole = llround(seconds);
+  snprintf(text, size, "%lld h %02lld min %02lld s", whole / 3600, whole / 60 % 60, whole % 60);
+}
+
+void titan_report_end_line(int64_t steps, int64_t tokens, double seconds, char *text, size_t size) {
+  char step_text[NUMBER_BYTES], token_text[NUMBER_BYTES], duration[NUMBER_BYTES], rate[NUMBER_BYTES];
+  titan_report_integer(steps, step_text, sizeof step_text);
+  titan_report_integer(tokens, token_text, sizeof token_text);
+  titan_report_duration(seconds, duration, sizeof duration);
+  format_rate(seconds > 0 ? (double)tokens / seconds : 0, rate);
+  snprintf(text, size, "Training completed: %s step%s, %s tokens in %s, mean %s tokens/s", step_text,
+           steps == 1 ? "" : "s", token_text, duration, rate);
+}

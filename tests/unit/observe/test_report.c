@@ -1,0 +1,112 @@
+// Property: the log lines have the reference's form to the letter. Oracle: strings written out by hand from the
+// reference's format specifications; compared exactly.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+// cmocka needs the four above first
+#include <cmocka.h>
+
+#include "base/memory.h"
+#include "observe/report.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+static const titan_report_step first_step = {.step = 1,
+                                             .loss = 8.22113,
+                                             .memory_gib = 1.494,
+                                             .memory_percent = 12.345,
+                                             .tps = 1234567.6,
+                                             .mfu = 23.456,
+                                             .grad_norm = 1.23456,
+                                             .tflops = 0.126};
+
+static void a_plain_step_line_is_the_references(void **state) {
+  (void)state;
+  char text[TITAN_REPORT_BYTES];
+  titan_report_step_line(&first_step, false, text, sizeof text);
+  assert_string_equal(text, "step:  1  loss:  8.2211  memory:  1.49GiB(12.35%)  tps: 1,234,568  mfu: 23.46%"
+                            "  grad_norm:  1.2346  tflops: 0.13");
+}
+
+static void a_coloured_step_line_has_one_colour_a_quantity(void **state) {
+  (void)state;
+  char text[TITAN_REPORT_BYTES];
+  titan_report_step_line(&first_step, true, text, sizeof text);
+  assert_string_equal(text, "\033[31mstep:  1  \033[32mloss:  8.2211  \033[33mmemory:  1.49GiB(12.35%)  "
+                            "\033[34mtps: 1,234,568  \033[35mmfu: 23.46%\033[39m"
+                            "  grad_norm:  1.2346  tflops: 0.13");
+}
+
+static void wide_and_non_finite_numbers_keep_their_digits(void **state) {
+  (void)state;
+  char text[TITAN_REPORT_BYTES];
+  titan_report_step step = {
+      .step = 12345, .loss = 12345.678, .memory_gib = 131.0625, .memory_percent = 100, .tps = 999.4};
+  step.grad_norm = INFINITY;
+  step.loss = NAN;
+  titan_report_step_line(&step, false, text, sizeof text);
+  assert_string_equal(text, "step: 12345  loss:     nan  memory: 131.06GiB(100.00%)  tps: 999  mfu: 0.00%"
+                            "  grad_norm:     inf  tflops: 0.00");
+}
+
+static void integers_get_separators(void **state) {
+  (void)state;
+  const struct {
+    int64_t value;
+    const char *text;
+  } cases[] = {{0, "0"},
+               {999, "999"},
+               {1000, "1,000"},
+               {7975168, "7,975,168"},
+               {-1234567, "-1,234,567"},
+               {-100, "-100"},
+               {INT64_MAX, "9,223,372,036,854,775,807"},
+               {INT64_MIN, "-9,223,372,036,854,775,808"}};
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    char text[TITAN_REPORT_BYTES];
+    titan_report_integer(cases[i].value, text, sizeof text);
+    assert_string_equal(text, cases[i].text);
+  }
+}
+
+static void the_end_line_gives_total_time_and_mean_throughput(void **state) {
+  (void)state;
+  char text[TITAN_REPORT_BYTES];
+  titan_report_end_line(10, 163840, 82.512, text, sizeof text);
+  assert_string_equal(text, "Training completed: 10 steps, 163,840 tokens in 82.51 s, mean 1,986 tokens/s");
+  titan_report_end_line(1, 16384, 3723.4, text, sizeof text);
+  assert_string_equal(text, "Training completed: 1 step, 16,384 tokens in 1 h 02 min 03 s, mean 4 tokens/s");
+  titan_report_end_line(0, 0, 0, text, sizeof text);
+  assert_string_equal(text, "Training completed: 0 steps, 0 tokens in 0.00 s, mean 0 tokens/s");
+}
+
+// stderr of a test is no terminal under CTest; the rules are tried with the answer that does not depend on it.
+static void colours_follow_the_request_and_no_color(void **state) {
+  (void)state;
+  setenv("TERM", "xterm", 1);
+  setenv("NO_COLOR", "1", 1);
+  assert_false(titan_report_wants_color(false));
+  assert_true(titan_report_wants_color(true));
+  unsetenv("NO_COLOR");
+  setenv("TERM", "dumb", 1);
+  assert_false(titan_report_wants_color(false));
+}
+
+static int nothing_is_left(void **state) {
+  (void)state;
+  return titan_memory_report_leaks() == 0 ? 0 : -1;
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(a_plain_step_line_is_the_references),
+      cmocka_unit_test(a_coloured_step_line_has_one_colour_a_quantity),
+      cmocka_unit_test(wide_and_non_finite_numbers_keep_their_digits),
+      cmocka_unit_test(integers_get_separators),
+      cmocka_unit_test(the_end_line_gives_total_time_and_mean_throughput),
+      cmocka_unit_test(colours_follow_the_request_and_no_color),
+  };
+  return cmocka_run_group_tests(tests, NULL, nothing_is_left);
+}
