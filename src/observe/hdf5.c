@@ -5,22 +5,30 @@
 
 enum { REASON_BYTES = 512 };
 
-void titan_hdf5_quiet(void) {
-  H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-}
+// Of this thread's latest failure inside HDF5. It is copied when the failing call returns: the next call, be it only
+// one that closes something, empties HDF5's own stack.
+static _Thread_local char latest_reason[REASON_BYTES];
 
 // The first record of an upward walk is where it went wrong; the others are the calls on the way out.
-static herr_t first_reason(unsigned n, const H5E_error2_t *error, void *reason) {
+static herr_t first_reason(unsigned n, const H5E_error2_t *error, void *unused) {
+  (void)unused;
   if (n == 0 && error->desc != NULL)
-    snprintf(reason, REASON_BYTES, "%s", error->desc);
+    snprintf(latest_reason, sizeof latest_reason, "%s", error->desc);
   return 0;
 }
 
+static herr_t keep_reason(hid_t stack, void *unused) {
+  return H5Ewalk2(stack, H5E_WALK_UPWARD, first_reason, unused);
+}
+
+void titan_hdf5_quiet(void) {
+  H5Eset_auto2(H5E_DEFAULT, keep_reason, NULL);
+}
+
 titan_status titan_hdf5_error_at(titan_status status, const char *file, int line, const char *what, const char *path) {
-  char reason[REASON_BYTES] = "HDF5 gives no reason";
-  H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, first_reason, reason);
-  H5Eclear2(H5E_DEFAULT);
-  return titan_error_at(status, file, line, "%s %s: %s", what, path, reason);
+  titan_error_at(status, file, line, "%s %s: %s", what, path, *latest_reason ? latest_reason : "HDF5 gives no reason");
+  latest_reason[0] = '\0';
+  return status;
 }
 
 hid_t titan_hdf5_file_access(void) {

@@ -6,12 +6,12 @@
 
 #include <hdf5.h>
 
-// Turns off HDF5's printing of its error stack on stderr; the text goes into our messages. HDF5 is not thread-safe: one
-// thread of a process may be inside it at a time.
+// Keeps HDF5 from printing its error stack on stderr; its text goes into our messages. To be called before the first
+// HDF5 call. HDF5 is not thread-safe: one thread of a process may be inside it at a time.
 void titan_hdf5_quiet(void);
 
-// Stores "<what> <path>: <HDF5's innermost reason>" as this thread's message and empties HDF5's error stack. Returns
-// `status`.
+// Stores "<what> <path>: <reason>", with the innermost reason of the latest HDF5 call that failed, as this
+// thread's message. Returns `status`.
 titan_status titan_hdf5_error_at(titan_status status, const char *file, int line, const char *what, const char *path);
 #define titan_hdf5_error(status, what, path) titan_hdf5_error_at((status), __FILE__, __LINE__, (what), (path))
 

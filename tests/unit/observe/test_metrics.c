@@ -218,6 +218,7 @@ static void a_broken_file_is_not_continued(void **state) {
   titan_metrics *metrics;
   assert_int_equal(titan_metrics_create(broken, 3, &metrics), TITAN_ERROR_OUTPUT);
   assert_non_null(strstr(titan_error_message(), broken));
+  assert_non_null(strstr(titan_error_message(), "signature")); // HDF5's own word for it
   assert_int_equal(titan_metrics_create(broken, 0, &metrics), TITAN_OK);
   assert_int_equal(titan_metrics_destroy(&metrics), TITAN_OK);
 }
@@ -242,6 +243,7 @@ static void a_full_disk_is_an_output_error(void **state) {
   titan_metrics_destroy(&metrics);
   assert_int_equal(status, TITAN_ERROR_OUTPUT);
   assert_non_null(strstr(message, path));
+  assert_non_null(strstr(message, "File too large"));
   assert_null(metrics);
 }
 
