@@ -1,0 +1,132 @@
+#include "device/cpu/cpu.h"
+#include "device/cpu/kernel.h"
+
+#include <omp.h>
+#include <stdio.h>
+
+// One table per level, by operation kind.
+#define ENTRY_0(name, level) [TITAN_OP_##name] = &TITAN_CPU_PASTE(name, level),
+#define ENTRY_1(name, level)
+#define TITAN_OP(name, inputs_min, inputs_max, outputs_min, outputs_max, view, differentiable)                         \
+  ENTRY_##view(name, baseline)
+static const titan_kernel *const kernels_baseline[TITAN_OP_COUNT] = {
+#include "graph/ops.def"
+};
+#undef TITAN_OP
+#define TITAN_OP(name, inputs_min, inputs_max, outputs_min, outputs_max, view, differentiable) ENTRY_##view(name, avx2)
+static const titan_kernel *const kernels_avx2[TITAN_OP_COUNT] = {
+#include "graph/ops.def"
+};
+#undef TITAN_OP
+#define TITAN_OP(name, inputs_min, inputs_max, outputs_min, outputs_max, view, differentiable)                         \
+  ENTRY_##view(name, avx512)
+static const titan_kernel *const kernels_avx512[TITAN_OP_COUNT] = {
+#include "graph/ops.def"
+};
+#undef TITAN_OP
+#define TITAN_OP(name, inputs_min, inputs_max, outputs_min, outputs_max, view, differentiable)                         \
+  ENTRY_##view(name, avx512_bf16)
+static const titan_kernel *const kernels_avx512_bf16[TITAN_OP_COUNT] = {
+#include "graph/ops.def"
+};
+#undef TITAN_OP
+
+static const struct {
+  const titan_kernel *const *kernels;
+  const titan_vector_functions *vector;
+  dnnl_cpu_isa_t dnnl;
+} levels[] = {
+    [TITAN_CPU_BASELINE] = {kernels_baseline, &titan_cpu_vector_functions_baseline, dnnl_cpu_isa_sse41},
+    [TITAN_CPU_AVX2] = {kernels_avx2, &titan_cpu_vector_functions_avx2, dnnl_cpu_isa_avx2},
+    [TITAN_CPU_AVX512] = {kernels_avx512, &titan_cpu_vector_functions_avx512, dnnl_cpu_isa_avx512_core},
+    [TITAN_CPU_AVX512_BF16] = {kernels_avx512_bf16, &titan_cpu_vector_functions_avx512_bf16,
+                               dnnl_cpu_isa_avx512_core_bf16},
+    [TITAN_CPU_AMX] = {kernels_avx512_bf16, &titan_cpu_vector_functions_avx512_bf16, dnnl_cpu_isa_all},
+};
+
+static titan_status cpu_allocate(titan_device *device, titan_memory_tag tag, size_t bytes, void *out) {
+  (void)device;
+  return titan_memory_allocate(tag, bytes, out);
+}
+
+static void cpu_free(titan_device *device, void *pointer) {
+  (void)device;
+  titan_memory_free(pointer);
+}
+
+static const titan_kernel *cpu_kernel(titan_device *device, titan_op_kind kind) {
+  return titan_cpu_of(device)->kernels[kind];
+}
+
+static void cpu_destroy(titan_device *device) {
+  titan_cpu *cpu = titan_cpu_of(device);
+  if (cpu->stream != NULL)
+    dnnl_stream_destroy(cpu->stream);
+  if (cpu->engine != NULL)
+    dnnl_engine_destroy(cpu->engine);
+  titan_memory_free(cpu);
+  titan_memory_free(device);
+}
+
+// oneDNN takes its limit once per process, before its first use; a second device of the same level is fine.
+static titan_status limit_dnnl(titan_cpu_isa isa) {
+  static int limited = -1;
+  if (limited == (int)isa)
+    return TITAN_OK;
+  if (limited >= 0)
+    return titan_error(TITAN_ERROR_INTERNAL, "CPU device: level %s asked for, but this process already uses %s",
+                       titan_cpu_isa_name(isa), titan_cpu_isa_name((titan_cpu_isa)limited));
+  if (dnnl_set_max_cpu_isa(levels[isa].dnnl) != dnnl_success)
+    return titan_error(TITAN_ERROR_DEVICE, "oneDNN cannot be limited to %s (was it used before the device was made?)",
+                       titan_cpu_isa_name(isa));
+  limited = (int)isa;
+  return TITAN_OK;
+}
+
+static titan_status create_dnnl(titan_cpu *cpu) {
+  TITAN_TRY(limit_dnnl(cpu->isa));
+  if (dnnl_engine_create(&cpu->engine, dnnl_cpu, 0) != dnnl_success ||
+      dnnl_stream_create(&cpu->stream, cpu->engine, dnnl_stream_default_flags) != dnnl_success)
+    return titan_error(TITAN_ERROR_DEVICE, "oneDNN gives no CPU engine");
+  return TITAN_OK;
+}
+
+titan_status titan_device_create_cpu(int threads, titan_device **out) {
+  *out = NULL;
+  if (threads < 1)
+    return titan_error(TITAN_ERROR_INTERNAL, "CPU device: %d threads, expected at least 1", threads);
+  titan_cpu_isa isa;
+  TITAN_TRY(titan_cpu_isa_choose(&isa));
+  titan_device *device;
+  titan_cpu *cpu;
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, 1, sizeof *device, &device));
+  titan_status status = titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, 1, sizeof *cpu, &cpu);
+  if (status != TITAN_OK) {
+    titan_memory_free(device);
+    return status;
+  }
+  cpu->isa = isa;
+  cpu->kernels = levels[isa].kernels;
+  char model[64];
+  titan_cpu_model_name(model, sizeof model);
+  snprintf(cpu->description, sizeof cpu->description, "%s, %s, %d thread%s", model, titan_cpu_isa_name(isa), threads,
+           threads == 1 ? "" : "s");
+  *device = (titan_device){
+      .name = "cpu",
+      .description = cpu->description,
+      .threads = threads,
+      .allocate = cpu_allocate,
+      .free = cpu_free,
+      .kernel = cpu_kernel,
+      .vector = levels[isa].vector,
+      .destroy = cpu_destroy,
+      .implementation = cpu,
+  };
+  TITAN_TRY_CLEANUP(create_dnnl(cpu));
+  TITAN_TRY_CLEANUP(titan_device_check(device));
+  *out = device;
+  return TITAN_OK;
+cleanup:
+  titan_device_destroy(&device);
+  return status;
+}

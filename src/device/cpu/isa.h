@@ -1,0 +1,28 @@
+// Instruction-set levels of the CPU device: what this chip has, what the user allows.
+#ifndef TITAN_DEVICE_CPU_ISA_H
+#define TITAN_DEVICE_CPU_ISA_H
+
+#include "base/status.h"
+
+// In rising order; each includes those before it. amx concerns oneDNN only: the kernels of avx512_bf16 run with it.
+typedef enum titan_cpu_isa {
+  TITAN_CPU_BASELINE,
+  TITAN_CPU_AVX2,
+  TITAN_CPU_AVX512,
+  TITAN_CPU_AVX512_BF16,
+  TITAN_CPU_AMX,
+} titan_cpu_isa;
+
+const char *titan_cpu_isa_name(titan_cpu_isa isa);
+
+// The highest level that the chip and the operating system support.
+titan_cpu_isa titan_cpu_isa_best(void);
+
+// The best level, lowered by the environment variable TITAN_CPU_ISA. An unknown word, or a level that the chip lacks,
+// is TITAN_ERROR_USAGE.
+titan_status titan_cpu_isa_choose(titan_cpu_isa *out);
+
+// The chip's name as its maker writes it ("AMD EPYC 9654 96-Core Processor"); a general word where it has none.
+void titan_cpu_model_name(char *out, size_t size);
+
+#endif

@@ -1,0 +1,34 @@
+// How a source file that is compiled once per instruction-set level names what it exports. TITAN_ISA is set by the
+// build: baseline, avx2, avx512 or avx512_bf16. A file of ops/ exports one symbol, its kernel; all else in it is
+// static.
+#ifndef TITAN_DEVICE_CPU_KERNEL_H
+#define TITAN_DEVICE_CPU_KERNEL_H
+
+#include "device/device.h"
+
+#define TITAN_CPU_PASTE(name, level) titan_cpu_##name##_##level
+#define TITAN_CPU_SYMBOL(name, level) TITAN_CPU_PASTE(name, level)
+
+#ifdef TITAN_ISA
+// `const titan_kernel TITAN_CPU_KERNEL(matmul) = {...};` defines titan_cpu_matmul_avx2, say.
+#define TITAN_CPU_KERNEL(name) TITAN_CPU_SYMBOL(name, TITAN_ISA)
+#endif
+
+#define TITAN_CPU_DECLARE_LEVEL(level) extern const titan_vector_functions TITAN_CPU_PASTE(vector_functions, level);
+TITAN_CPU_DECLARE_LEVEL(baseline)
+TITAN_CPU_DECLARE_LEVEL(avx2)
+TITAN_CPU_DECLARE_LEVEL(avx512)
+TITAN_CPU_DECLARE_LEVEL(avx512_bf16)
+#undef TITAN_CPU_DECLARE_LEVEL
+
+// Declares the kernel of each operation that is no view, for each level.
+#define TITAN_CPU_DECLARE_0(name)                                                                                      \
+  extern const titan_kernel TITAN_CPU_PASTE(name, baseline), TITAN_CPU_PASTE(name, avx2),                              \
+      TITAN_CPU_PASTE(name, avx512), TITAN_CPU_PASTE(name, avx512_bf16);
+#define TITAN_CPU_DECLARE_1(name)
+#define TITAN_OP(name, inputs_min, inputs_max, outputs_min, outputs_max, view, differentiable)                         \
+  TITAN_CPU_DECLARE_##view(name)
+#include "graph/ops.def"
+#undef TITAN_OP
+
+#endif

@@ -1,0 +1,29 @@
+#include "device/cpu/block.h"
+#include "device/cpu/kernel.h"
+
+static inline float silu_gradient(float dy, float x) {
+  float sigmoid = 1.0f / (1.0f + titan_exp(-x));
+  return dy * sigmoid * (1.0f + x * (1.0f - sigmoid));
+}
+
+static titan_status run(titan_device *device, const titan_op_call *call, void *state, const void *const *inputs,
+                        void *const *outputs, void *workspace) {
+  (void)state, (void)workspace;
+  int64_t n = titan_tensor_elements(&call->outputs[0]);
+  titan_dtype dtype = call->outputs[0].dtype;
+#pragma omp parallel for schedule(static) num_threads(device->threads) if (n > 16 * TITAN_BLOCK)
+  for (int64_t begin = 0; begin < n; begin += TITAN_BLOCK) {
+    float buffer_dy[TITAN_BLOCK], buffer_x[TITAN_BLOCK], buffer_dx[TITAN_BLOCK];
+    int64_t length = titan_block_length(begin, n);
+    const float *dy = titan_block_load(inputs[0], dtype, begin, length, buffer_dy);
+    const float *x = titan_block_load(inputs[1], dtype, begin, length, buffer_x);
+    float *dx = titan_block_target(outputs[0], dtype, begin, buffer_dx);
+#pragma omp simd
+    for (int64_t i = 0; i < length; i++)
+      dx[i] = silu_gradient(dy[i], x[i]);
+    titan_block_store(outputs[0], dtype, begin, length, buffer_dx);
+  }
+  return TITAN_OK;
+}
+
+const titan_kernel TITAN_CPU_KERNEL(silu_backward) = {.run = run};

@@ -1,0 +1,104 @@
+#include "device/cpu/block.h"
+#include "device/cpu/kernel.h"
+
+#include <math.h>
+
+enum { PARTS = 256 };
+
+typedef struct adam_factors {
+  float beta1, one_minus_beta1, beta2, one_minus_beta2, epsilon, decay, l2, step_size, inverse_root2, gradient_scale;
+} adam_factors;
+
+static adam_factors adam_factors_of(const titan_adam_step *s) {
+  return (adam_factors){
+      .beta1 = s->beta1,
+      .one_minus_beta1 = (float)(1.0 - (double)s->beta1),
+      .beta2 = s->beta2,
+      .one_minus_beta2 = (float)(1.0 - (double)s->beta2),
+      .epsilon = s->epsilon,
+      .decay = s->decoupled ? (float)(1.0 - (double)s->learning_rate * (double)s->weight_decay) : 1.0f,
+      .l2 = s->decoupled ? 0.0f : s->weight_decay,
+      .step_size = (float)((double)s->learning_rate / (double)s->bias_correction1),
+      .inverse_root2 = (float)(1.0 / sqrt((double)s->bias_correction2)),
+      .gradient_scale = s->gradient_scale,
+  };
+}
+
+static void adam_block(const adam_factors *f, int64_t n, float *restrict w, float *restrict m, float *restrict v,
+                       const float *restrict gradient) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++) {
+    float g = gradient[i] * f->gradient_scale + f->l2 * w[i];
+    float mi = m[i] + f->one_minus_beta1 * (g - m[i]);
+    float vi = f->beta2 * v[i] + f->one_minus_beta2 * g * g;
+    m[i] = mi;
+    v[i] = vi;
+    w[i] = w[i] * f->decay - f->step_size * mi / (sqrtf(vi) * f->inverse_root2 + f->epsilon);
+  }
+}
+
+// Kingma and Ba, "Adam", ICLR 2015; decoupled: Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR
+// 2019.
+static void adam(titan_device *device, const titan_adam_step *step, int64_t n, float *master, float *exp_avg,
+                 float *exp_avg_sq, const float *gradient, void *compute, titan_dtype dtype) {
+  adam_factors factors = adam_factors_of(step);
+#pragma omp parallel for schedule(static) num_threads(device->threads) if (n > 16 * TITAN_BLOCK)
+  for (int64_t i = 0; i < n; i += TITAN_BLOCK) {
+    int64_t count = titan_block_length(i, n);
+    adam_block(&factors, count, master + i, exp_avg + i, exp_avg_sq + i, gradient + i);
+    if (compute != NULL && dtype == TITAN_BFLOAT16)
+      titan_narrow(count, master + i, (titan_bf16 *)compute + i);
+    else if (compute != NULL && compute != (void *)master)
+      memcpy((float *)compute + i, master + i, (size_t)count * sizeof(float));
+  }
+}
+
+// The vector is cut in a fixed number of parts, whose sums are added in order: the result does not depend on the
+// threads.
+static double sum_of_squares(titan_device *device, int64_t n, const float *x) {
+  double sums[PARTS];
+#pragma omp parallel for schedule(static) num_threads(device->threads) if (n > 16 * TITAN_BLOCK)
+  for (int64_t part = 0; part < PARTS; part++) {
+    double sum = 0;
+    int64_t begin = n / PARTS * part + (part < n % PARTS ? part : n % PARTS);
+    int64_t end = begin + n / PARTS + (part < n % PARTS);
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = begin; i < end; i++)
+      sum += (double)x[i] * (double)x[i];
+    sums[part] = sum;
+  }
+  double total = 0;
+  for (int part = 0; part < PARTS; part++)
+    total += sums[part];
+  return total;
+}
+
+static void convert(titan_device *device, int64_t n, const void *from, titan_dtype from_dtype, void *to,
+                    titan_dtype to_dtype) {
+#pragma omp parallel for schedule(static) num_threads(device->threads) if (n > 16 * TITAN_BLOCK)
+  for (int64_t i = 0; i < n; i += TITAN_BLOCK) {
+    int64_t count = titan_block_length(i, n);
+    size_t size = titan_dtype_bytes(from_dtype);
+    if (from_dtype == to_dtype)
+      memmove((char *)to + (size_t)i * size, (const char *)from + (size_t)i * size, (size_t)count * size);
+    else if (from_dtype == TITAN_BFLOAT16)
+      titan_widen(count, (const titan_bf16 *)from + i, (float *)to + i);
+    else
+      titan_narrow(count, (const float *)from + i, (titan_bf16 *)to + i);
+  }
+}
+
+static void fill(titan_device *device, int64_t n, float *x, float value) {
+#pragma omp parallel for simd schedule(static) num_threads(device->threads) if (n > 16 * TITAN_BLOCK)
+  for (int64_t i = 0; i < n; i++)
+    x[i] = value;
+}
+
+static void accumulate(titan_device *device, int64_t n, float *y, const float *x) {
+#pragma omp parallel for simd schedule(static) num_threads(device->threads) if (n > 16 * TITAN_BLOCK)
+  for (int64_t i = 0; i < n; i++)
+    y[i] += x[i];
+}
+
+const titan_vector_functions TITAN_CPU_KERNEL(vector_functions) = {
+    .adam = adam, .sum_of_squares = sum_of_squares, .convert = convert, .fill = fill, .accumulate = accumulate};

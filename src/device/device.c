@@ -1,0 +1,57 @@
+#include "device/device.h"
+
+#include <stdbool.h>
+
+static const struct {
+  const char *name;
+  bool view;
+} operations[TITAN_OP_COUNT] = {
+#define TITAN_OP(name, inputs_min, inputs_max, outputs_min, outputs_max, view, differentiable) {#name, view},
+#include "graph/ops.def"
+#undef TITAN_OP
+};
+
+static titan_status slot_missing(const titan_device *device, const char *slot) {
+  return titan_error(TITAN_ERROR_INTERNAL, "device %s: required slot %s is missing",
+                     device->name ? device->name : "(no name)", slot);
+}
+
+static titan_status check_kernels(titan_device *device) {
+  for (int kind = 0; kind < TITAN_OP_COUNT; kind++) {
+    if (operations[kind].view)
+      continue;
+    const titan_kernel *kernel = device->kernel(device, (titan_op_kind)kind);
+    if (kernel == NULL || kernel->run == NULL)
+      return titan_error(TITAN_ERROR_INTERNAL, "device %s: kernel %s is missing", device->name, operations[kind].name);
+    if (kernel->prepare != NULL && kernel->release == NULL)
+      return titan_error(TITAN_ERROR_INTERNAL, "device %s: kernel %s has prepare without release", device->name,
+                         operations[kind].name);
+  }
+  return TITAN_OK;
+}
+
+titan_status titan_device_check(titan_device *device) {
+#define REQUIRE(object, slot)                                                                                          \
+  if ((object)->slot == NULL)                                                                                          \
+  return slot_missing(device, #slot)
+  REQUIRE(device, name);
+  REQUIRE(device, description);
+  REQUIRE(device, allocate);
+  REQUIRE(device, free);
+  REQUIRE(device, kernel);
+  REQUIRE(device, vector);
+  REQUIRE(device, destroy);
+  REQUIRE(device->vector, adam);
+  REQUIRE(device->vector, sum_of_squares);
+  REQUIRE(device->vector, convert);
+  REQUIRE(device->vector, fill);
+  REQUIRE(device->vector, accumulate);
+#undef REQUIRE
+  return check_kernels(device);
+}
+
+void titan_device_destroy(titan_device **device) {
+  if (*device != NULL)
+    (*device)->destroy(*device);
+  *device = NULL;
+}
