@@ -25,7 +25,7 @@ static const char header[] = "titan-golden 1 3 128 88\n"
                              "tokens int32 2 2 3 0\n"
                              "a/loss float64 0 64\n"
                              "b float32 4 1 2 1 2 72\n";
-static const char settings[] = "dim=64\n\nmultiplier=1.5\nnorm_type=rmsnorm\nempty=\n";
+static const char settings[] = "dim=64\n\nmultiplier=1.5\nnorm_type=rmsnorm\nempty=\nhuge=99999999999999999999\n";
 
 typedef struct golden_image {
   char bytes[128 + 88];
@@ -98,6 +98,7 @@ static void tensors_and_settings_come_back_as_written(void **state) {
   assert_int_equal(titan_golden_text(golden, "norm_type", &text), TITAN_OK);
   assert_string_equal(text, "rmsnorm");
   assert_int_equal(titan_golden_integer(golden, "multiplier", &integer), TITAN_ERROR_DATA);
+  assert_int_equal(titan_golden_integer(golden, "huge", &integer), TITAN_ERROR_DATA);
   assert_int_equal(titan_golden_real(golden, "empty", &value), TITAN_ERROR_DATA);
   assert_int_equal(titan_golden_real(golden, "norm_type", &value), TITAN_ERROR_DATA);
   assert_int_equal(titan_golden_text(golden, "absent", &text), TITAN_ERROR_DATA);
@@ -126,7 +127,8 @@ static void a_damaged_header_is_refused(void **state) {
       {"titan-golden", "titan-garden"},
       {"golden 1 3", "golden 2 3"},
       {"golden 1 3", "golden 1 9"},
-      {"128 88", "129 87"},
+      {"3 128 88", "999999999999999 128 88\n"},
+      {"128 88", "127 89"},
       {"128 88", "999999"},
       {"128 88", "128 -8"},
       {"int32 2 2 3 0", "int16 2 2 3 0"},
