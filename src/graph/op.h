@@ -108,6 +108,7 @@ typedef struct titan_op_call {
   int input_count, output_count;
   titan_tensor_type inputs[TITAN_MAX_INPUTS];
   titan_tensor_type outputs[TITAN_MAX_OUTPUTS];
+  uint64_t reusable_inputs; // bit i: output 0 may be written over the memory of input i (set by titan_op_infer)
 } titan_op_call;
 
 // What the operation does once: floating-point operations (a multiply-add is two; causal attention counts the lower triangle

@@ -1,0 +1,137 @@
+#include "device/executor.h"
+
+#include "base/clock.h"
+
+#include <string.h>
+
+struct titan_executable {
+  titan_device *device;
+  titan_plan *plan;
+  void **states[TITAN_PHASES]; // by instruction
+};
+
+static bool timing_on;
+static titan_op_timing timings[TITAN_OP_COUNT];
+
+static size_t workspace_of(void *context, const titan_op_call *call) {
+  titan_device *device = context;
+  const titan_kernel *kernel = device->kernel(device, call->kind);
+  return kernel->workspace != NULL ? kernel->workspace(device, call) : 0;
+}
+
+static titan_status prepare(titan_executable *executable) {
+  titan_device *device = executable->device;
+  for (int phase = 0; phase < TITAN_PHASES; phase++) {
+    const titan_plan_phase *list = &executable->plan->phases[phase];
+    TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, (size_t)list->count + 1, sizeof(void *),
+                                           &executable->states[phase]));
+    for (int i = 0; i < list->count; i++) {
+      const titan_op_call *call = &list->instructions[i].node->call;
+      const titan_kernel *kernel = device->kernel(device, call->kind);
+      if (kernel->prepare != NULL)
+        TITAN_TRY(kernel->prepare(device, call, &executable->states[phase][i]));
+    }
+  }
+  return TITAN_OK;
+}
+
+titan_status titan_executable_create(titan_device *device, const titan_graph *graph, bool merge_phases,
+                                     titan_executable **out) {
+  titan_executable *executable;
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, 1, sizeof *executable, &executable));
+  executable->device = device;
+  titan_plan_options options = {.merge_phases = merge_phases, .workspace = workspace_of, .context = device};
+  titan_status status = titan_plan_create(graph, &options, &executable->plan);
+  if (status == TITAN_OK)
+    status = prepare(executable);
+  if (status != TITAN_OK)
+    titan_executable_destroy(&executable);
+  *out = executable;
+  return status;
+}
+
+void titan_executable_destroy(titan_executable **executable) {
+  titan_executable *e = *executable;
+  if (e == NULL)
+    return;
+  for (int phase = 0; phase < TITAN_PHASES; phase++) {
+    for (int i = 0; e->states[phase] != NULL && i < e->plan->phases[phase].count; i++) {
+      const titan_kernel *kernel = e->device->kernel(e->device, e->plan->phases[phase].instructions[i].node->call.kind);
+      if (e->states[phase][i] != NULL && kernel->release != NULL)
+        kernel->release(e->device, e->states[phase][i]);
+    }
+    titan_memory_free(e->states[phase]);
+  }
+  titan_plan_destroy(&e->plan);
+  titan_memory_free(e);
+  *executable = NULL;
+}
+
+const titan_plan *titan_executable_plan(const titan_executable *executable) {
+  return executable->plan;
+}
+
+static void *address(const titan_bindings *bindings, titan_operand operand) {
+  char *base = NULL;
+  switch (operand.base) {
+  case TITAN_BASE_SCRATCH:
+    base = bindings->scratch;
+    break;
+  case TITAN_BASE_SAVED:
+    base = bindings->saved;
+    break;
+  case TITAN_BASE_PARAMETERS:
+    base = (char *)bindings->parameters; // kernels get it as const
+    break;
+  case TITAN_BASE_GRADIENTS:
+    base = (char *)bindings->gradients;
+    break;
+  default:
+    base = bindings->externals[operand.base - TITAN_BASE_EXTERNAL];
+  }
+  return base + operand.offset;
+}
+
+static void record(const titan_op_call *call, double seconds) {
+  titan_op_cost cost = titan_op_cost_of(call);
+  titan_op_timing *row = &timings[call->kind];
+  row->seconds += seconds;
+  row->flops += cost.flops;
+  row->bytes += cost.bytes;
+  row->calls++;
+}
+
+titan_status titan_executable_run(titan_executable *executable, titan_phase phase, const titan_bindings *bindings,
+                                  void (*progress)(void)) {
+  titan_device *device = executable->device;
+  const titan_plan_phase *list = &executable->plan->phases[phase];
+  for (int i = 0; i < list->count; i++) {
+    const titan_instruction *instruction = &list->instructions[i];
+    const titan_op_call *call = &instruction->node->call;
+    const void *inputs[TITAN_MAX_INPUTS];
+    void *outputs[TITAN_MAX_OUTPUTS];
+    for (int k = 0; k < call->input_count; k++)
+      inputs[k] = address(bindings, instruction->inputs[k]);
+    for (int k = 0; k < call->output_count; k++)
+      outputs[k] = address(bindings, instruction->outputs[k]);
+    void *workspace = instruction->workspace_bytes > 0 ? address(bindings, instruction->workspace) : NULL;
+    double start = timing_on ? titan_clock_seconds() : 0;
+    TITAN_TRY(device->kernel(device, call->kind)
+                  ->run(device, call, executable->states[phase][i], inputs, outputs, workspace));
+    if (timing_on)
+      record(call, titan_clock_seconds() - start);
+    if (progress != NULL)
+      progress();
+  }
+  return TITAN_OK;
+}
+
+void titan_executor_timing_start(void) {
+  memset(timings, 0, sizeof timings);
+  timing_on = true;
+}
+
+void titan_executor_timing_stop(titan_op_timing *out) {
+  timing_on = false;
+  memcpy(out, timings, sizeof timings);
+}

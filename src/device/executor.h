@@ -1,0 +1,38 @@
+// An executable: a plan bound to a device, its kernels prepared. Running it allocates nothing and prepares nothing.
+#ifndef TITAN_DEVICE_EXECUTOR_H
+#define TITAN_DEVICE_EXECUTOR_H
+
+#include "device/device.h"
+#include "graph/plan.h"
+
+typedef struct titan_executable titan_executable;
+
+// Where a run's bases lie (see graph/plan.h). Pointers that no instruction of the phase uses may be NULL.
+typedef struct titan_bindings {
+  void *scratch, *saved;
+  const void *parameters;
+  float *gradients;
+  void *const *externals; // by external index of the plan
+} titan_bindings;
+
+// Plans `graph` for the device and prepares its kernels. Graph and device are borrowed and must outlive the executable.
+titan_status titan_executable_create(titan_device *device, const titan_graph *graph, bool merge_phases,
+                                     titan_executable **out);
+void titan_executable_destroy(titan_executable **executable);
+
+const titan_plan *titan_executable_plan(const titan_executable *executable);
+
+// Runs one phase. `progress` (may be NULL) is called between instructions.
+titan_status titan_executable_run(titan_executable *executable, titan_phase phase, const titan_bindings *bindings,
+                                  void (*progress)(void));
+
+// Seconds and calls by kind of operation, for all executables of the process, while timing is on.
+typedef struct titan_op_timing {
+  double seconds, flops, bytes;
+  int64_t calls;
+} titan_op_timing;
+void titan_executor_timing_start(void);
+// Stops, and copies the table out (TITAN_OP_COUNT rows).
+void titan_executor_timing_stop(titan_op_timing *out);
+
+#endif

@@ -1,0 +1,166 @@
+#include "graph/graph.h"
+
+#include "base/memory.h"
+#include "graph/graph_private.h"
+
+#include <stdio.h>
+#include <string.h>
+
+
+titan_status titan_graph_grow(void *array, int count, int *capacity, size_t size) {
+  if (count < *capacity)
+    return TITAN_OK;
+  int wanted = *capacity < 16 ? 16 : 2 * *capacity;
+  TITAN_TRY(titan_memory_resize(TITAN_MEMORY_GRAPH, (size_t)wanted * size, array));
+  *capacity = wanted;
+  return TITAN_OK;
+}
+
+titan_status titan_graph_create(const char *name, titan_graph **out) {
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, 1, sizeof **out, out));
+  snprintf((*out)->name, sizeof (*out)->name, "%s", name);
+  return TITAN_OK;
+}
+
+void titan_graph_destroy(titan_graph **graph) {
+  titan_graph *g = *graph;
+  if (g == NULL)
+    return;
+  for (int i = 0; i < g->node_count; i++)
+    titan_memory_free(g->nodes[i]);
+  titan_memory_free(g->nodes);
+  titan_memory_free(g->values);
+  titan_memory_free(g->outputs);
+  titan_memory_free(g);
+  *graph = NULL;
+}
+
+titan_status titan_graph_value_add(titan_graph *graph, const char *name, titan_tensor_type type, titan_value_role role,
+                              bool differentiable, int producer, titan_value *out) {
+  TITAN_TRY(titan_graph_grow(&graph->values, graph->value_count, &graph->value_capacity, sizeof *graph->values));
+  titan_value_info *info = &graph->values[graph->value_count];
+  *info = (titan_value_info){.type = type, .role = role, .differentiable = differentiable, .producer = producer};
+  snprintf(info->name, sizeof info->name, "%s", name);
+  *out = graph->value_count++;
+  return TITAN_OK;
+}
+
+titan_status titan_graph_input(titan_graph *graph, const char *name, titan_tensor_type type, bool differentiable,
+                               titan_value *out) {
+  return titan_graph_value_add(graph, name, type, TITAN_ROLE_INPUT, differentiable, -1, out);
+}
+
+titan_status titan_graph_parameter(titan_graph *graph, const char *name, titan_tensor_type type, titan_value *out) {
+  return titan_graph_value_add(graph, name, type, TITAN_ROLE_PARAMETER, true, -1, out);
+}
+
+titan_status titan_graph_apply(titan_graph *graph, titan_op_kind kind, const titan_op_attributes *attributes,
+                               int input_count, const titan_value *inputs, titan_value *outputs) {
+  if (input_count > TITAN_MAX_INPUTS)
+    return titan_error(TITAN_ERROR_INTERNAL, "%s: more than %d inputs", titan_op_name(kind), TITAN_MAX_INPUTS);
+  TITAN_TRY(titan_graph_grow(&graph->nodes, graph->node_count, &graph->node_capacity, sizeof *graph->nodes));
+  titan_node *node;
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, 1, sizeof *node, &node));
+  int index = graph->node_count++;
+  graph->nodes[index] = node;
+  node->phase = graph->phase;
+  node->call.kind = kind;
+  if (attributes != NULL)
+    node->call.attributes = *attributes;
+  node->call.input_count = input_count;
+  bool differentiable = false;
+  for (int i = 0; i < input_count; i++) {
+    node->inputs[i] = inputs[i];
+    node->call.inputs[i] = graph->values[inputs[i]].type;
+    differentiable |= graph->values[inputs[i]].differentiable;
+  }
+  differentiable &= graph->phase == TITAN_FORWARD && titan_op_is_differentiable(kind);
+  TITAN_TRY(titan_op_infer(&node->call));
+  for (int i = 0; i < node->call.output_count; i++) {
+    char name[TITAN_NAME_BYTES];
+    snprintf(name, sizeof name, "%%%d", graph->value_count);
+    TITAN_TRY(titan_graph_value_add(graph, name, node->call.outputs[i], TITAN_ROLE_INTERMEDIATE, differentiable, index,
+                        &node->outputs[i]));
+    outputs[i] = node->outputs[i];
+  }
+  return TITAN_OK;
+}
+
+titan_status titan_graph_unary(titan_graph *graph, titan_op_kind kind, titan_value x, titan_value *out) {
+  return titan_graph_apply(graph, kind, NULL, 1, &x, out);
+}
+
+titan_status titan_graph_binary(titan_graph *graph, titan_op_kind kind, titan_value a, titan_value b,
+                                titan_value *out) {
+  return titan_graph_apply(graph, kind, NULL, 2, (titan_value[]){a, b}, out);
+}
+
+titan_status titan_graph_reshape(titan_graph *graph, titan_value x, int rank, const int64_t *dims, titan_value *out) {
+  titan_op_attributes attributes = {.reshape = {{graph->values[x].type.dtype, rank, {0}}}};
+  for (int i = 0; i < rank; i++)
+    attributes.reshape.type.dims[i] = dims[i];
+  return titan_graph_apply(graph, TITAN_OP_reshape, &attributes, 1, &x, out);
+}
+
+titan_status titan_graph_slice(titan_graph *graph, titan_value x, int64_t begin, int64_t count, titan_value *out) {
+  titan_op_attributes attributes = {.slice = {begin, count}};
+  return titan_graph_apply(graph, TITAN_OP_slice, &attributes, 1, &x, out);
+}
+
+titan_status titan_graph_matmul(titan_graph *graph, titan_value a, bool transpose_a, titan_value b, bool transpose_b,
+                                titan_dtype dtype, titan_value *out) {
+  titan_op_attributes attributes = {.matmul = {transpose_a, transpose_b, dtype}};
+  return titan_graph_apply(graph, TITAN_OP_matmul, &attributes, 2, (titan_value[]){a, b}, out);
+}
+
+void titan_graph_name_value(titan_graph *graph, titan_value value, const char *name) {
+  snprintf(graph->values[value].name, sizeof graph->values[value].name, "%s", name);
+}
+
+titan_status titan_graph_gradient_output_add(titan_graph *graph, titan_output_kind kind, const char *name, titan_value value,
+                               titan_value of) {
+  TITAN_TRY(titan_graph_grow(&graph->outputs, graph->output_count, &graph->output_capacity, sizeof *graph->outputs));
+  titan_graph_output *output = &graph->outputs[graph->output_count++];
+  *output = (titan_graph_output){.kind = kind, .value = value, .of = of};
+  snprintf(output->name, sizeof output->name, "%s", name);
+  return TITAN_OK;
+}
+
+titan_status titan_graph_output_add(titan_graph *graph, const char *name, titan_value value) {
+  return titan_graph_gradient_output_add(graph, TITAN_OUTPUT_RESULT, name, value, TITAN_NO_VALUE);
+}
+
+const char *titan_graph_name(const titan_graph *graph) {
+  return graph->name;
+}
+int titan_graph_value_count(const titan_graph *graph) {
+  return graph->value_count;
+}
+const titan_value_info *titan_graph_value(const titan_graph *graph, titan_value value) {
+  return &graph->values[value];
+}
+bool titan_graph_wants_gradient(const titan_graph *graph, titan_value value) {
+  return graph->values[value].differentiable;
+}
+int titan_graph_node_count(const titan_graph *graph) {
+  return graph->node_count;
+}
+const titan_node *titan_graph_node(const titan_graph *graph, int node) {
+  return graph->nodes[node];
+}
+int titan_graph_output_count(const titan_graph *graph) {
+  return graph->output_count;
+}
+const titan_graph_output *titan_graph_output_at(const titan_graph *graph, int index) {
+  return &graph->outputs[index];
+}
+
+titan_value titan_graph_find(const titan_graph *graph, const char *name) {
+  for (int i = 0; i < graph->output_count; i++)
+    if (strcmp(graph->outputs[i].name, name) == 0)
+      return graph->outputs[i].value;
+  for (titan_value v = 0; v < graph->value_count; v++)
+    if (strcmp(graph->values[v].name, name) == 0)
+      return v;
+  return TITAN_NO_VALUE;
+}

@@ -1,0 +1,104 @@
+// A part of the model as a static graph: values in SSA form, nodes in the order they were made, no control flow.
+//
+// Building: inputs and parameters, then titan_graph_apply for each operation, then outputs. titan_graph_differentiate appends the
+// backward. A plan (graph/plan.h) is made from the result.
+#ifndef TITAN_GRAPH_GRAPH_H
+#define TITAN_GRAPH_GRAPH_H
+
+#include "base/text.h"
+#include "graph/op.h"
+
+enum { TITAN_NAME_BYTES = 64, TITAN_PLACEMENT_DIMENSIONS = 2 };
+
+typedef int titan_value;
+#define TITAN_NO_VALUE ((titan_value) - 1)
+
+typedef enum titan_value_role { TITAN_ROLE_INTERMEDIATE, TITAN_ROLE_INPUT, TITAN_ROLE_PARAMETER } titan_value_role;
+
+// How a value lies over one mesh dimension that shards the graph (0: cp, 1: tp).
+typedef enum titan_placement_kind { TITAN_REPLICATE, TITAN_SHARD, TITAN_PARTIAL } titan_placement_kind;
+typedef struct titan_placement {
+  titan_placement_kind kind;
+  int dim; // of a shard
+} titan_placement;
+
+typedef struct titan_value_info {
+  char name[TITAN_NAME_BYTES];
+  titan_tensor_type type;
+  titan_value_role role;
+  bool differentiable; // an input or parameter whose gradient is wanted, or a value that depends on one
+  int producer;        // node, or -1
+  titan_placement placement[TITAN_PLACEMENT_DIMENSIONS];
+} titan_value_info;
+
+typedef enum titan_phase { TITAN_FORWARD, TITAN_BACKWARD, TITAN_PHASES } titan_phase;
+
+typedef struct titan_node {
+  titan_op_call call;
+  titan_phase phase;
+  titan_value inputs[TITAN_MAX_INPUTS];
+  titan_value outputs[TITAN_MAX_OUTPUTS];
+} titan_node;
+
+typedef enum titan_output_kind {
+  TITAN_OUTPUT_RESULT,             // named by the builder
+  TITAN_OUTPUT_INPUT_GRADIENT,     // of the input `of`
+  TITAN_OUTPUT_PARAMETER_GRADIENT, // of the parameter `of`
+} titan_output_kind;
+
+typedef struct titan_graph_output {
+  char name[TITAN_NAME_BYTES];
+  titan_output_kind kind;
+  titan_value value;
+  titan_value of;
+} titan_graph_output;
+
+typedef struct titan_graph titan_graph;
+
+titan_status titan_graph_create(const char *name, titan_graph **out);
+void titan_graph_destroy(titan_graph **graph);
+
+titan_status titan_graph_input(titan_graph *graph, const char *name, titan_tensor_type type, bool differentiable,
+                               titan_value *out);
+// Parameters lie in the unit's flat buffer in the order in which they were made.
+titan_status titan_graph_parameter(titan_graph *graph, const char *name, titan_tensor_type type, titan_value *out);
+
+// Appends a node. `attributes` may be NULL. outputs: as many values as the operation has.
+// TITAN_ERROR_INTERNAL when the operation does not accept the inputs.
+titan_status titan_graph_apply(titan_graph *graph, titan_op_kind kind, const titan_op_attributes *attributes,
+                               int input_count, const titan_value *inputs, titan_value *outputs);
+
+// Shorthands of titan_graph_apply with one output.
+titan_status titan_graph_unary(titan_graph *graph, titan_op_kind kind, titan_value x, titan_value *out);
+titan_status titan_graph_binary(titan_graph *graph, titan_op_kind kind, titan_value a, titan_value b, titan_value *out);
+titan_status titan_graph_reshape(titan_graph *graph, titan_value x, int rank, const int64_t *dims, titan_value *out);
+// Rows begin .. begin+count of the first dimension.
+titan_status titan_graph_slice(titan_graph *graph, titan_value x, int64_t begin, int64_t count, titan_value *out);
+// op(a) op(b), output of type `dtype`.
+titan_status titan_graph_matmul(titan_graph *graph, titan_value a, bool transpose_a, titan_value b, bool transpose_b,
+                                titan_dtype dtype, titan_value *out);
+
+// Names a value of the graph (for dumps).
+void titan_graph_name_value(titan_graph *graph, titan_value value, const char *name);
+titan_status titan_graph_output_add(titan_graph *graph, const char *name, titan_value value);
+
+// Reverse-mode differentiation. `seed_of`: a float output; an input "d(<its name>)" of the same type is added, the
+// gradient that comes from outside, and for every differentiable input and every parameter an output of the kind
+// TITAN_OUTPUT_..._GRADIENT. The new nodes have the phase TITAN_BACKWARD.
+titan_status titan_graph_differentiate(titan_graph *graph, titan_value seed_of);
+
+const char *titan_graph_name(const titan_graph *graph);
+int titan_graph_value_count(const titan_graph *graph);
+const titan_value_info *titan_graph_value(const titan_graph *graph, titan_value value);
+bool titan_graph_wants_gradient(const titan_graph *graph, titan_value value);
+int titan_graph_node_count(const titan_graph *graph);
+const titan_node *titan_graph_node(const titan_graph *graph, int node);
+int titan_graph_output_count(const titan_graph *graph);
+const titan_graph_output *titan_graph_output_at(const titan_graph *graph, int index);
+// The value of the input, parameter or result with this name; TITAN_NO_VALUE when there is none.
+titan_value titan_graph_find(const titan_graph *graph, const char *name);
+
+// Adds a text form of the graph: a line per input, parameter, node and output, with types and placements.
+titan_status titan_graph_print(const titan_graph *graph, titan_text *text);
+
+#endif

@@ -1,0 +1,63 @@
+#include "graph/rules.h"
+
+// Rows and columns of an operand after its transposition.
+static void logical_size(const titan_tensor_type *type, bool transpose, int64_t *rows, int64_t *columns) {
+  *rows = transpose ? titan_tensor_columns(type) : titan_tensor_rows(type);
+  *columns = transpose ? titan_tensor_rows(type) : titan_tensor_columns(type);
+}
+
+titan_status titan_op_shape_matmul(titan_op_call *call) {
+  const titan_tensor_type *a = &call->inputs[0], *b = &call->inputs[1];
+  bool transpose_a = call->attributes.matmul.transpose_a, transpose_b = call->attributes.matmul.transpose_b;
+  int64_t m, k, k_b, n;
+  logical_size(a, transpose_a, &m, &k);
+  logical_size(b, transpose_b, &k_b, &n);
+  if (!titan_type_is_compute(a) || a->dtype != b->dtype || k != k_b)
+    return titan_op_mismatch(call, "two matrices of one compute type with equal inner dimensions");
+  titan_tensor_type *out = &call->outputs[0];
+  *out = *a;
+  out->dtype = call->attributes.matmul.output;
+  if (transpose_a) {
+    out->rank = 2;
+    out->dims[0] = m;
+  }
+  out->dims[out->rank - 1] = n;
+  if (call->input_count == 3) {
+    const titan_tensor_type *c = &call->inputs[2];
+    if (c->dtype != out->dtype || titan_tensor_elements(c) != titan_tensor_elements(out))
+      return titan_op_mismatch(call, "a third input of the output's type");
+    call->reusable_inputs = 1u << 2;
+  }
+  return TITAN_OK;
+}
+
+titan_op_cost titan_op_cost_matmul(const titan_op_call *call) {
+  int64_t m, k;
+  logical_size(&call->inputs[0], call->attributes.matmul.transpose_a, &m, &k);
+  return (titan_op_cost){2.0 * (double)k * (double)titan_tensor_elements(&call->outputs[0]),
+                         titan_op_operand_bytes(call)};
+}
+
+static titan_dtype gradient_type(const titan_graph *graph, titan_value value) {
+  const titan_value_info *info = titan_graph_value(graph, value);
+  return info->role == TITAN_ROLE_PARAMETER ? TITAN_FLOAT32 : info->type.dtype;
+}
+
+titan_status titan_op_gradient_matmul(titan_graph *graph, const titan_node *node, const titan_value *dy,
+                                      titan_value *dx) {
+  titan_value a = node->inputs[0], b = node->inputs[1], d = dy[0];
+  bool ta = node->call.attributes.matmul.transpose_a, tb = node->call.attributes.matmul.transpose_b;
+  if (node->call.input_count == 3)
+    dx[2] = d;
+  if (titan_graph_wants_gradient(graph, a)) {
+    titan_dtype dtype = gradient_type(graph, a);
+    TITAN_TRY(ta ? titan_graph_matmul(graph, b, tb, d, true, dtype, &dx[0])
+                 : titan_graph_matmul(graph, d, false, b, !tb, dtype, &dx[0]));
+  }
+  if (titan_graph_wants_gradient(graph, b)) {
+    titan_dtype dtype = gradient_type(graph, b);
+    TITAN_TRY(tb ? titan_graph_matmul(graph, d, true, a, ta, dtype, &dx[1])
+                 : titan_graph_matmul(graph, a, !ta, d, false, dtype, &dx[1]));
+  }
+  return TITAN_OK;
+}

@@ -1,0 +1,82 @@
+// A plan: what runs. Flat lists of instructions with every operand's place decided; complete before anything is allocated, so
+// that its memory and cost are read off it.
+//
+// An operand's address is base[operand.base] + operand.offset. Bases, in order: the arenas below, then one for each
+// external value (the graph's inputs, then its results and input gradients).
+#ifndef TITAN_GRAPH_PLAN_H
+#define TITAN_GRAPH_PLAN_H
+
+#include "graph/graph.h"
+
+typedef enum titan_base {
+  TITAN_BASE_SCRATCH,    // of this phase; nothing in it outlives the phase
+  TITAN_BASE_SAVED,      // what the backward wants of the forward
+  TITAN_BASE_PARAMETERS, // the unit's flat buffer, compute type
+  TITAN_BASE_GRADIENTS,  // the unit's flat gradients, float32
+  TITAN_BASE_EXTERNAL,   // the first external value
+} titan_base;
+
+// Parameters begin at multiples of so many elements in the flat buffer, so that each is aligned in every type.
+enum { TITAN_PARAMETER_ALIGNMENT = 32, TITAN_PLAN_ALIGNMENT = 64 };
+
+typedef struct titan_operand {
+  int base;
+  size_t offset; // bytes
+} titan_operand;
+
+typedef struct titan_instruction {
+  const titan_node *node; // borrowed from the graph
+  titan_operand inputs[TITAN_MAX_INPUTS];
+  titan_operand outputs[TITAN_MAX_OUTPUTS];
+  titan_operand workspace;
+  size_t workspace_bytes;
+} titan_instruction;
+
+typedef struct titan_plan_parameter {
+  char name[TITAN_NAME_BYTES];
+  titan_tensor_type type; // as computed with
+  int64_t first;          // element in the flat buffer
+  int64_t elements;
+} titan_plan_parameter;
+
+typedef struct titan_plan_external {
+  char name[TITAN_NAME_BYTES];
+  titan_tensor_type type;
+  bool written; // by the plan
+} titan_plan_external;
+
+typedef struct titan_plan_phase {
+  titan_instruction *instructions;
+  int count;
+  size_t scratch_bytes;
+  size_t scratch_bound; // the largest set of scratch values alive at once: no packing can be smaller
+  titan_op_cost cost;
+} titan_plan_phase;
+
+typedef struct titan_plan {
+  const titan_graph *graph; // borrowed: it must outlive the plan
+  titan_plan_phase phases[TITAN_PHASES];
+  size_t saved_bytes;
+  titan_plan_parameter *parameters;
+  int parameter_count;
+  int64_t flat_elements; // of the flat buffer, with the gaps that alignment leaves
+  titan_plan_external *externals;
+  int external_count;
+} titan_plan;
+
+typedef struct titan_plan_options {
+  // Put forward and backward into one phase (TITAN_FORWARD), each backward node as early as possible after what it needs: the
+  // head's chunks of logits then live one at a time.
+  bool merge_phases;
+  // Bytes of workspace a call needs on the device; NULL: none.
+  size_t (*workspace)(void *context, const titan_op_call *call);
+  void *context;
+} titan_plan_options;
+
+titan_status titan_plan_create(const titan_graph *graph, const titan_plan_options *options, titan_plan **out);
+void titan_plan_destroy(titan_plan **plan);
+
+// Index of an external value by name, for base TITAN_BASE_EXTERNAL + index; -1 when there is none.
+int titan_plan_external_find(const titan_plan *plan, const char *name);
+
+#endif
