@@ -1,0 +1,336 @@
+// titan-tokenizer: trains, describes and tries out tokenizers.
+#include "base/memory.h"
+#include "data/jsonl.h"
+#include "data/tokenizer.h"
+#include "data/tokenizer_train.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char usage[] =
+    "usage: titan-tokenizer train --jsonl FILE [--jsonl FILE ...] --vocab-size N --output FILE\n"
+    "       titan-tokenizer encode --model FILE [--jsonl FILE ...] [--special]\n"
+    "       titan-tokenizer decode --model FILE\n"
+    "       titan-tokenizer info --model FILE\n"
+    "\n"
+    "train   makes a byte-pair vocabulary of N tokens, 256 at least, from the \"text\" fields of JSON lines (plain or "
+    "gzip)\n"
+    "        and writes it as a tiktoken .model file. 256 special tokens follow it in use: N = 2000 gives models a\n"
+    "        vocabulary of 2256. The same text always gives the same file.\n"
+    "encode  prints the ids of each document in one line; without --jsonl, standard input is one document.\n"
+    "        --special puts <|begin_of_text|> and <|end_of_text|> around each document, as training does.\n"
+    "decode  reads ids from standard input, separated by white space, and writes the bytes they stand for.\n"
+    "info    prints the sizes, the special ids, the longest token and the fingerprint of a tokenizer.\n"
+    "\n"
+    "Other options: --help, --version. Exit codes: 0 done, 2 usage, 3 broken data, 5 memory or output.\n";
+
+enum { INPUT_LIMIT = 1024 };
+
+typedef struct arguments {
+  const char *model, *output;
+  const char *inputs[INPUT_LIMIT];
+  int input_count;
+  int64_t vocabulary_size;
+  bool special;
+} arguments;
+
+typedef struct command {
+  const char *name;
+  titan_status (*run)(const arguments *);
+  const char *options; // names that the command knows, each with a blank on both sides
+} command;
+
+static titan_status parse_size(const char *text, int64_t *out) {
+  char *end;
+  errno = 0;
+  *out = strtoll(text, &end, 10);
+  if (errno || end == text || *end)
+    return titan_error(TITAN_ERROR_USAGE, "--vocab-size: '%s' is not a whole number", text);
+  return TITAN_OK;
+}
+
+static titan_status set_value(arguments *out, const char *name, const char *value) {
+  if (strcmp(name, "--model") == 0) {
+    out->model = value;
+  } else if (strcmp(name, "--output") == 0) {
+    out->output = value;
+  } else if (strcmp(name, "--vocab-size") == 0) {
+    return parse_size(value, &out->vocabulary_size);
+  } else {
+    if (out->input_count == INPUT_LIMIT)
+      return titan_error(TITAN_ERROR_USAGE, "more than %d files", INPUT_LIMIT);
+    out->inputs[out->input_count++] = value;
+  }
+  return TITAN_OK;
+}
+
+// Options as "--name value" and "--name=value".
+static titan_status parse_arguments(const command *wanted, int count, char **values, arguments *out) {
+  for (int i = 2; i < count; i++) {
+    char name[24], padded[32];
+    const char *equals = strchr(values[i], '=');
+    snprintf(name, sizeof name, "%.*s", (int)(equals ? equals - values[i] : 20), values[i]);
+    snprintf(padded, sizeof padded, " %s ", name);
+    if (strncmp(name, "--", 2) != 0 || strchr(name, ' ') || !strstr(wanted->options, padded))
+      return titan_error(TITAN_ERROR_USAGE, "%s knows no option '%s'; see titan-tokenizer --help", wanted->name,
+                         values[i]);
+    if (strcmp(name, "--special") == 0 && !equals) {
+      out->special = true;
+      continue;
+    }
+    if (!equals && i + 1 == count)
+      return titan_error(TITAN_ERROR_USAGE, "%s needs a value", name);
+    TITAN_TRY(set_value(out, name, equals ? equals + 1 : values[++i]));
+  }
+  if (strstr(wanted->options, " --model ") && !out->model)
+    return titan_error(TITAN_ERROR_USAGE, "%s needs --model FILE", wanted->name);
+  return TITAN_OK;
+}
+
+static titan_status load(const char *path, titan_tokenizer **out) {
+  char *bytes;
+  size_t length;
+  TITAN_TRY(titan_tokenizer_read_file(path, &bytes, &length));
+  titan_status status = titan_tokenizer_create(bytes, length, path, out);
+  titan_memory_free(bytes);
+  return status;
+}
+
+static titan_status output_error(const char *path) {
+  return titan_error(TITAN_ERROR_OUTPUT, "cannot write %s: %s", path, strerror(errno));
+}
+
+static titan_status write_file(const char *path, const titan_text *text) {
+  FILE *file = fopen(path, "wb");
+  if (!file)
+    return output_error(path);
+  bool written = fwrite(text->data, 1, text->length, file) == text->length;
+  if (fclose(file) != 0 || !written)
+    return output_error(path);
+  return TITAN_OK;
+}
+
+static titan_status add_file(titan_tokenizer_trainer *trainer, const char *path) {
+  titan_jsonl *reader;
+  titan_status status = TITAN_OK;
+  TITAN_TRY(titan_jsonl_open(path, &reader));
+  for (;;) {
+    const char *text;
+    size_t length;
+    bool end;
+    TITAN_TRY_CLEANUP(titan_jsonl_next(reader, &text, &length, &end));
+    if (end)
+      break;
+    TITAN_TRY_CLEANUP(titan_tokenizer_trainer_add(trainer, text, length));
+  }
+cleanup:
+  titan_jsonl_close(&reader);
+  return status;
+}
+
+static titan_status run_train(const arguments *wanted) {
+  titan_tokenizer_trainer *trainer;
+  titan_text model = {0};
+  titan_status status = TITAN_OK;
+  if (wanted->input_count == 0 || !wanted->output || wanted->vocabulary_size == 0)
+    return titan_error(TITAN_ERROR_USAGE, "train needs --jsonl FILE, --vocab-size N and --output FILE");
+  TITAN_TRY(titan_tokenizer_trainer_create(&trainer));
+  for (int i = 0; i < wanted->input_count; i++)
+    TITAN_TRY_CLEANUP(add_file(trainer, wanted->inputs[i]));
+  TITAN_TRY_CLEANUP(titan_tokenizer_trainer_finish(trainer, wanted->vocabulary_size, &model));
+  TITAN_TRY_CLEANUP(write_file(wanted->output, &model));
+  fprintf(stderr, "%s: %lld tokens from %llu bytes of text, %llu different pieces\n", wanted->output,
+          (long long)wanted->vocabulary_size, (unsigned long long)titan_tokenizer_trainer_bytes(trainer),
+          (unsigned long long)titan_tokenizer_trainer_pieces(trainer));
+cleanup:
+  titan_text_destroy(&model);
+  titan_tokenizer_trainer_destroy(&trainer);
+  return status;
+}
+
+static void print_ids(const titan_token_buffer *tokens) {
+  for (size_t i = 0; i < tokens->count; i++) {
+    char digits[12], *at = digits + sizeof digits;
+    *--at = i + 1 < tokens->count ? ' ' : '\n';
+    for (int32_t id = tokens->ids[i];; id /= 10) {
+      *--at = (char)('0' + id % 10);
+      if (id < 10)
+        break;
+    }
+    fwrite(at, 1, (size_t)(digits + sizeof digits - at), stdout);
+  }
+  if (tokens->count == 0)
+    fputc('\n', stdout);
+}
+
+typedef struct encoding {
+  titan_tokenizer *tokenizer;
+  titan_tokenizer_scratch *scratch;
+  titan_token_buffer tokens;
+  uint64_t replaced;
+  bool special;
+} encoding;
+
+static titan_status encode_text(encoding *encoder, const char *text, size_t length) {
+  uint64_t replaced;
+  titan_token_buffer *tokens = &encoder->tokens;
+  tokens->count = 0;
+  if (encoder->special)
+    TITAN_TRY(titan_token_buffer_append(tokens, titan_tokenizer_bos(encoder->tokenizer)));
+  TITAN_TRY(titan_tokenizer_encode(encoder->tokenizer, encoder->scratch, text, length, tokens, &replaced));
+  if (encoder->special)
+    TITAN_TRY(titan_token_buffer_append(tokens, titan_tokenizer_eos(encoder->tokenizer)));
+  encoder->replaced += replaced;
+  print_ids(tokens);
+  return TITAN_OK;
+}
+
+static titan_status encode_file(encoding *encoder, const char *path) {
+  titan_jsonl *reader;
+  titan_status status = TITAN_OK;
+  TITAN_TRY(titan_jsonl_open(path, &reader));
+  for (;;) {
+    const char *text;
+    size_t length;
+    bool end;
+    TITAN_TRY_CLEANUP(titan_jsonl_next(reader, &text, &length, &end));
+    if (end)
+      break;
+    TITAN_TRY_CLEANUP(encode_text(encoder, text, length));
+  }
+  encoder->replaced += titan_jsonl_replaced(reader);
+cleanup:
+  titan_jsonl_close(&reader);
+  return status;
+}
+
+static titan_status read_input(titan_text *text) {
+  char block[1 << 14];
+  size_t count;
+  TITAN_TRY(titan_text_append(text, "", 0));
+  while ((count = fread(block, 1, sizeof block, stdin)) > 0)
+    TITAN_TRY(titan_text_append(text, block, count));
+  return ferror(stdin) ? titan_error(TITAN_ERROR_USAGE, "cannot read standard input: %s", strerror(errno)) : TITAN_OK;
+}
+
+static titan_status finish_output(void) {
+  return fflush(stdout) != 0 || ferror(stdout) ? output_error("standard output") : TITAN_OK;
+}
+
+static titan_status run_encode(const arguments *wanted) {
+  encoding encoder = {.special = wanted->special};
+  titan_text input = {0};
+  titan_status status = TITAN_OK;
+  TITAN_TRY(load(wanted->model, &encoder.tokenizer));
+  TITAN_TRY_CLEANUP(titan_tokenizer_scratch_create(&encoder.scratch));
+  for (int i = 0; i < wanted->input_count; i++)
+    TITAN_TRY_CLEANUP(encode_file(&encoder, wanted->inputs[i]));
+  if (wanted->input_count == 0) {
+    TITAN_TRY_CLEANUP(read_input(&input));
+    TITAN_TRY_CLEANUP(encode_text(&encoder, input.data, input.length));
+  }
+  TITAN_TRY_CLEANUP(finish_output());
+  if (encoder.replaced > 0)
+    fprintf(stderr, "titan-tokenizer: %llu invalid UTF-8 sequences counted as U+FFFD\n",
+            (unsigned long long)encoder.replaced);
+cleanup:
+  titan_text_destroy(&input);
+  titan_token_buffer_destroy(&encoder.tokens);
+  titan_tokenizer_scratch_destroy(&encoder.scratch);
+  titan_tokenizer_destroy(&encoder.tokenizer);
+  return status;
+}
+
+// Ids from text, separated by white space.
+static titan_status parse_ids(const char *text, size_t length, titan_token_buffer *out) {
+  static const char space[] = " \t\r\n";
+  for (const char *at = text, *end = text + length; at < end;) {
+    if (*at && strchr(space, *at)) {
+      at++;
+      continue;
+    }
+    int64_t id = 0;
+    const char *start = at;
+    for (; at < end && *at >= '0' && *at <= '9' && id <= INT32_MAX; at++)
+      id = id * 10 + (*at - '0');
+    if (at == start || id > INT32_MAX || (at < end && (*at == '\0' || !strchr(space, *at))))
+      return titan_error(TITAN_ERROR_DATA, "standard input: '%.*s' is not a token id",
+                         (int)(end - start < 20 ? end - start : 20), start);
+    TITAN_TRY(titan_token_buffer_append(out, (int32_t)id));
+  }
+  return TITAN_OK;
+}
+
+static titan_status run_decode(const arguments *wanted) {
+  titan_tokenizer *tokenizer = NULL;
+  titan_token_buffer ids = {0};
+  titan_text input = {0};
+  char *bytes = NULL;
+  size_t length;
+  titan_status status = TITAN_OK;
+  TITAN_TRY(load(wanted->model, &tokenizer));
+  TITAN_TRY_CLEANUP(read_input(&input));
+  TITAN_TRY_CLEANUP(parse_ids(input.data, input.length, &ids));
+  TITAN_TRY_CLEANUP(titan_tokenizer_decode(tokenizer, ids.ids, ids.count, &bytes, &length));
+  fwrite(bytes, 1, length, stdout);
+  TITAN_TRY_CLEANUP(finish_output());
+cleanup:
+  titan_memory_free(bytes);
+  titan_text_destroy(&input);
+  titan_token_buffer_destroy(&ids);
+  titan_tokenizer_destroy(&tokenizer);
+  return status;
+}
+
+static titan_status run_info(const arguments *wanted) {
+  titan_tokenizer *tokenizer;
+  TITAN_TRY(load(wanted->model, &tokenizer));
+  printf("tokens in the file: %d\n", titan_tokenizer_base_size(tokenizer));
+  printf("special tokens:     %d\n", TITAN_TOKENIZER_SPECIAL_COUNT);
+  printf("vocabulary size:    %d\n", titan_tokenizer_vocabulary_size(tokenizer));
+  printf("<|begin_of_text|>:  %d\n", titan_tokenizer_bos(tokenizer));
+  printf("<|end_of_text|>:    %d\n", titan_tokenizer_eos(tokenizer));
+  printf("longest token:      %zu bytes\n", titan_tokenizer_longest(tokenizer));
+  printf("fingerprint:        %016llx\n", (unsigned long long)titan_tokenizer_fingerprint(tokenizer));
+  titan_tokenizer_destroy(&tokenizer);
+  return finish_output();
+}
+
+static const command commands[] = {
+    {"train", run_train, " --jsonl --vocab-size --output "},
+    {"encode", run_encode, " --model --jsonl --special "},
+    {"decode", run_decode, " --model "},
+    {"info", run_info, " --model "},
+};
+
+static titan_status run(int count, char **values) {
+  static arguments wanted;
+  if (count < 2)
+    return titan_error(TITAN_ERROR_USAGE, "a command is needed: train, encode, decode or info\n%s", usage);
+  for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+    if (strcmp(values[1], commands[i].name) == 0) {
+      TITAN_TRY(parse_arguments(&commands[i], count, values, &wanted));
+      return commands[i].run(&wanted);
+    }
+  return titan_error(TITAN_ERROR_USAGE, "unknown command '%s'; the commands are train, encode, decode and info",
+                     values[1]);
+}
+
+int main(int count, char **values) {
+  for (int i = 1; i < count; i++) {
+    if (strcmp(values[i], "--help") == 0 || strcmp(values[i], "-h") == 0) {
+      fputs(usage, stdout);
+      return 0;
+    }
+    if (strcmp(values[i], "--version") == 0) {
+      puts("titan-tokenizer " TITAN_VERSION " (Unicode 16.0.0)");
+      return 0;
+    }
+  }
+  titan_status status = run(count, values);
+  if (status != TITAN_OK)
+    fprintf(stderr, "titan-tokenizer: %s\n", titan_error_message());
+  return titan_status_exit_code(status);
+}
