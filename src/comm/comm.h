@@ -1,7 +1,7 @@
 // A communicator: one group of ranks and its collectives. Backends: MPI (host memory).
 //
-// Every call marked "Collective" is made by all ranks of the group in the same order. The non-blocking form is asked for
-// with work != NULL: buffers stay untouched by the caller until titan_work_wait. With work == NULL the call blocks.
+// Every call marked "Collective" is made by all ranks of the group in the same order. The non-blocking form is asked
+// for with work != NULL: buffers stay untouched by the caller until titan_work_wait. With work == NULL the call blocks.
 // A group owns a duplicate of its MPI communicator with MPI_ERRORS_RETURN; a failure comes back as
 // TITAN_ERROR_COMMUNICATION with the library's own text. Counts are elements. Results repeat bitwise from run to run
 // (sums are taken in one fixed order), and all_reduce gives every rank the same bits.
@@ -22,7 +22,12 @@ typedef enum titan_reduction { TITAN_SUM, TITAN_MAX, TITAN_MIN } titan_reduction
 
 // Collective over `parent`. Duplicates it. `name` (copied) appears in messages.
 titan_status titan_comm_create_mpi(MPI_Comm parent, const char *name, titan_comm **out);
-// Collective over comm (it frees the duplicate). NULL handle is fine; the handle becomes NULL.
+// Collective over `parent`: one group per color, ranks ordered by key (as MPI_Comm_split; a color is >= 0).
+titan_status titan_comm_create_split(MPI_Comm parent, int color, int key, const char *name, titan_comm **out);
+// Collective over `parent`: the ranks that share this node's memory, in the order of their ranks in parent.
+titan_status titan_comm_create_node(MPI_Comm parent, const char *name, titan_comm **out);
+// Collective over comm (it frees the duplicate); no work of the group may be in flight. NULL handle is fine; the handle
+// becomes NULL.
 void titan_comm_destroy(titan_comm **comm);
 
 int titan_comm_rank(const titan_comm *comm);
@@ -30,6 +35,8 @@ int titan_comm_size(const titan_comm *comm);
 const char *titan_comm_name(const titan_comm *comm);
 // Whether all ranks of the group share one node's memory.
 bool titan_comm_is_one_node(const titan_comm *comm);
+// The group's own MPI communicator, borrowed: for duplicating (MPI-IO), not for messages.
+MPI_Comm titan_comm_mpi(const titan_comm *comm);
 
 // Collective. recv[r*count .. (r+1)*count) = send of rank r. send may be recv + rank*count (in place).
 titan_status titan_comm_all_gather(titan_comm *comm, const void *send, void *recv, size_t count, titan_dtype dtype,
@@ -47,7 +54,7 @@ titan_status titan_comm_broadcast(titan_comm *comm, void *buffer, size_t count, 
 // Collective. Part r of send goes to rank r; `count` elements per pair.
 titan_status titan_comm_all_to_all(titan_comm *comm, const void *send, void *recv, size_t count, titan_dtype dtype,
                                    titan_work **work);
-// Point to point within the group.
+// Point to point within the group. tag: 0 to 16383.
 titan_status titan_comm_send(titan_comm *comm, const void *send, size_t count, titan_dtype dtype, int peer, int tag,
                              titan_work **work);
 titan_status titan_comm_recv(titan_comm *comm, void *recv, size_t count, titan_dtype dtype, int peer, int tag,
@@ -66,25 +73,28 @@ void titan_comm_progress(void);
 // status and the message of the lowest failing rank (its number is put before the message where it is not rank 0).
 titan_status titan_comm_agree(titan_comm *comm, titan_status status);
 
-// Bytes that this process has moved through the group so far, by kind, for comparison with the plan.
+// Payload bytes that this process has moved through the group so far, by kind, for comparison with the plan. With b
+// bytes in `count` elements and n ranks: (n-1) b for all_gather, reduce_scatter (also in shared memory) and all_to_all,
+// b for all_reduce and broadcast, nothing in a group of one rank; b for each send and each recv.
 typedef struct titan_comm_traffic {
-  uint64_t all_gather, reduce_scatter, all_reduce, broadcast, all_to_all, point_to_point; // payload bytes of this rank
-  uint64_t operations;
+  uint64_t all_gather, reduce_scatter, all_reduce, broadcast, all_to_all, point_to_point;
+  uint64_t operations; // calls
 } titan_comm_traffic;
 titan_comm_traffic titan_comm_traffic_of(const titan_comm *comm);
 
 // --- memory shared by the ranks of one node ---
 
-// Collective; needs titan_comm_is_one_node. One contiguous block of size*bytes_per_rank bytes mapped by every rank; rank
-// r's part begins at base + r*bytes_per_rank (bytes_per_rank is a multiple of 64; part 0 is 64-byte aligned). Each rank accounts
-// bytes_per_rank under `tag`. Filled with zeros.
+// Collective; needs titan_comm_is_one_node. One contiguous block of size*bytes_per_rank bytes mapped by every rank;
+// rank r's part begins at base + r*bytes_per_rank (bytes_per_rank is a multiple of 64; part 0 is 64-byte aligned). Each
+// rank accounts bytes_per_rank under `tag`. Filled with zeros. comm outlives it. TITAN_ERROR_MEMORY, on every rank,
+// where the system has too little shared memory (a container's /dev/shm may be small): the caller can do without.
 titan_status titan_shared_create(titan_comm *comm, size_t bytes_per_rank, titan_memory_tag tag, titan_shared **out);
 // Collective.
 void titan_shared_destroy(titan_shared **shared);
 void *titan_shared_part(const titan_shared *shared, int rank);
 
-// Collective. As titan_comm_reduce_scatter with rank r's send buffer at byte `offset` of its part, summed straight out of the
-// other ranks' parts in rank order, without a copy. The parts may be written again once the work is complete.
+// Collective. As titan_comm_reduce_scatter with rank r's send buffer at byte `offset` of its part, summed straight out
+// of the other ranks' parts in rank order, without a copy. The parts may be written again once the work is complete.
 titan_status titan_shared_reduce_scatter(titan_shared *shared, size_t offset, void *recv, size_t count,
                                          titan_dtype dtype, titan_reduction reduction, titan_work **work);
 // Collective. Makes what each rank wrote to its part visible to all (memory barriers and a barrier of the group).

@@ -30,8 +30,8 @@ typedef struct titan_mesh {
   titan_comm *groups[TITAN_MESH_GROUPS];  // every one exists, also of size 1; owned
 } titan_mesh;
 
-// Not collective. Resolves dp_shard -1 and checks that all are >= 1 and the product is world_size; TITAN_ERROR_USAGE with
-// "Invalid parallel dims: dp_replicate(r) * dp_shard(s) * cp(c) * tp(t) * pp(p) != WORLD_SIZE(w)" otherwise.
+// Not collective. Resolves dp_shard -1 and checks that all are >= 1 and the product is world_size; TITAN_ERROR_USAGE
+// with "Invalid parallel dims: dp_replicate(r) * dp_shard(s) * cp(c) * tp(t) * pp(p) != WORLD_SIZE(w)" otherwise.
 titan_status titan_mesh_resolve(titan_mesh_degrees *degrees, int world_size);
 
 // Collective over world. Degrees as resolved.
@@ -43,7 +43,8 @@ static inline titan_comm *titan_mesh_comm(const titan_mesh *mesh, titan_mesh_gro
   return mesh->groups[group];
 }
 
-// "Building 2-D device mesh with ['dp_replicate', 'dp_shard'], [2, 4]": dimensions of size 1 left out, into text (size bytes).
+// "Building 2-D device mesh with ['dp_replicate', 'dp_shard'], [2, 4]": dimensions of size 1 left out, into text (size
+// bytes).
 void titan_mesh_describe(const titan_mesh *mesh, char *text, size_t size);
 
 #endif

@@ -1,0 +1,33 @@
+#include "comm/comm.h"
+
+#include <stdio.h>
+
+// What the lowest failing rank tells the others.
+typedef struct failure {
+  int32_t status;
+  char message[4092];
+} failure;
+
+titan_status titan_comm_agree(titan_comm *comm, titan_status status) {
+  int rank = titan_comm_rank(comm), size = titan_comm_size(comm);
+  if (size == 1)
+    return status;
+  int32_t failing = status == TITAN_OK ? size : rank;
+  TITAN_TRY(titan_comm_all_reduce(comm, &failing, &failing, 1, TITAN_INT32, TITAN_MIN, NULL));
+  if (failing == size)
+    return TITAN_OK;
+  failure *report = NULL;
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_COMMUNICATION, 1, sizeof *report, &report));
+  if (rank == failing) {
+    report->status = (int32_t)status;
+    if (failing == 0)
+      snprintf(report->message, sizeof report->message, "%s", titan_error_message());
+    else
+      snprintf(report->message, sizeof report->message, "rank %d: %s", failing, titan_error_message());
+  }
+  titan_status agreed = titan_comm_broadcast(comm, report, sizeof *report, TITAN_BYTE, failing, NULL);
+  if (agreed == TITAN_OK)
+    agreed = titan_error((titan_status)report->status, "%s", report->message);
+  titan_memory_free(report);
+  return agreed;
+}

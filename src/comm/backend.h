@@ -1,0 +1,100 @@
+// What a communicator backend implements (mpi.c does), and what the interface (comm.c, work.c) keeps for it.
+//
+// Every operation enters through titan_comm_begin, is advanced by titan_comm_progress and leaves through
+// titan_work_wait, whatever the backend: timeouts and records of operations belong there.
+#ifndef TITAN_COMM_BACKEND_H
+#define TITAN_COMM_BACKEND_H
+
+#include "comm/comm.h"
+
+typedef enum titan_operation_kind {
+  TITAN_OPERATION_ALL_GATHER,
+  TITAN_OPERATION_REDUCE_SCATTER,
+  TITAN_OPERATION_ALL_REDUCE,
+  TITAN_OPERATION_BROADCAST,
+  TITAN_OPERATION_ALL_TO_ALL,
+  TITAN_OPERATION_SEND,
+  TITAN_OPERATION_RECV,
+  TITAN_OPERATION_BARRIER,
+  TITAN_OPERATION_SHARED_REDUCE_SCATTER,
+  TITAN_OPERATION_SHARED_SYNCHRONIZE,
+  TITAN_OPERATION_KINDS
+} titan_operation_kind;
+
+// The arguments of one call; fields that a kind does not have are zero.
+typedef struct titan_operation {
+  titan_operation_kind kind;
+  const void *send;
+  void *recv;
+  size_t count;
+  titan_dtype dtype;
+  titan_reduction reduction;
+  int peer; // root of a broadcast, partner of a send or recv
+  int tag;
+  titan_shared *shared;
+  size_t offset;     // into the shared parts, bytes
+  uint64_t sequence; // of collectives in this group, counted alike on every rank
+} titan_operation;
+
+struct titan_work {
+  titan_comm *comm;
+  titan_operation operation;
+  // Moves the work on as far as it goes without waiting. Not called again once *done is true or it has failed.
+  titan_status (*advance)(titan_work *work, bool *done);
+  // Frees what `start` took. May be NULL. Called once, when the work is done or failed.
+  void (*release)(titan_work *work);
+  int phase, cursor; // for `advance`
+  union {
+    MPI_Request request;
+    void *pointer;
+    uint64_t number;
+  } state; // for `advance`
+  bool done;
+  titan_status status;
+  char message[512];           // of the failure
+  titan_work *previous, *next; // among the works in flight; next also among the group's idle works
+};
+
+// Starts an operation: fills work->advance (required), release and state. work->operation is filled already.
+typedef titan_status titan_work_start(titan_work *work);
+
+typedef struct titan_comm_backend {
+  const char *name;
+  // required
+  titan_work_start *all_gather;
+  titan_work_start *reduce_scatter;
+  titan_work_start *all_reduce;
+  titan_work_start *broadcast;
+  titan_work_start *all_to_all;
+  titan_work_start *send;
+  titan_work_start *recv;
+  titan_work_start *barrier;
+  // optional: frees comm->state
+  void (*destroy)(titan_comm *comm);
+} titan_comm_backend;
+
+struct titan_comm {
+  const titan_comm_backend *backend;
+  char *name;
+  int rank, size;
+  bool one_node;
+  MPI_Comm mpi; // owned; what a backend of another kind uses to set itself up
+  void *state;  // the backend's
+  uint64_t sequence;
+  int in_flight;
+  titan_comm_traffic traffic;
+  titan_work *idle_works;
+};
+
+// Wraps `mpi`, which it owns from now on (also when it fails). Collective over mpi.
+titan_status titan_comm_create(const titan_comm_backend *backend, MPI_Comm mpi, const char *name, titan_comm **out);
+
+// The one way into every operation. `operation` is copied. work as in comm.h.
+titan_status titan_comm_begin(titan_comm *comm, const titan_operation *operation, titan_work_start *start,
+                              titan_work **work);
+const char *titan_operation_name(titan_operation_kind kind);
+
+// The works in flight of this process, oldest first.
+void titan_work_list_append(titan_work *work);
+
+#endif

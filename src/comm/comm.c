@@ -1,0 +1,298 @@
+#include "comm/backend.h"
+#include "comm/mpi_error.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+// --- creation ---
+
+// A number that ranks have in common exactly when they can share memory: the kernel's boot, and the file system that
+// shared memory comes from (containers on one machine may each have their own).
+static int64_t node_identity(void) {
+  uint64_t hash = 0xcbf29ce484222325u; // FNV-1a
+  char bytes[MPI_MAX_PROCESSOR_NAME + 128] = {0};
+  int length = 0;
+  MPI_Get_processor_name(bytes, &length);
+  int file = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+  if (file >= 0) {
+    ssize_t got = read(file, bytes + length, 64);
+    length += got > 0 ? (int)got : 0;
+    close(file);
+  }
+  for (int i = 0; i < length; i++)
+    hash = (hash ^ (unsigned char)bytes[i]) * 0x100000001b3u;
+  struct stat status;
+  if (stat("/dev/shm", &status) == 0)
+    hash = (hash ^ (uint64_t)status.st_dev) * 0x100000001b3u;
+  return (int64_t)(hash >> 2); // not negative, so that its negation is a number too
+}
+
+static titan_status find_whether_one_node(titan_comm *comm) {
+  int64_t identity = node_identity(), extremes[2] = {identity, -identity};
+  TITAN_TRY_MPI(MPI_Allreduce(MPI_IN_PLACE, extremes, 2, MPI_INT64_T, MPI_MAX, comm->mpi));
+  comm->one_node = extremes[0] == -extremes[1];
+  return TITAN_OK;
+}
+
+static bool backend_is_complete(const titan_comm_backend *backend) {
+  return backend->name && backend->all_gather && backend->reduce_scatter && backend->all_reduce && backend->broadcast &&
+         backend->all_to_all && backend->send && backend->recv && backend->barrier;
+}
+
+titan_status titan_comm_create(const titan_comm_backend *backend, MPI_Comm mpi, const char *name, titan_comm **out) {
+  *out = NULL;
+  titan_comm *comm = NULL;
+  titan_status status = TITAN_OK;
+  if (!backend_is_complete(backend)) {
+    MPI_Comm_free(&mpi);
+    return titan_error(TITAN_ERROR_INTERNAL, "a communication backend lacks an operation");
+  }
+  TITAN_TRY_CLEANUP(titan_memory_allocate_zeroed(TITAN_MEMORY_COMMUNICATION, 1, sizeof *comm, &comm));
+  comm->backend = backend;
+  comm->mpi = mpi;
+  TITAN_TRY_CLEANUP(titan_memory_duplicate(TITAN_MEMORY_COMMUNICATION, name, &comm->name));
+  TITAN_TRY_CLEANUP(TITAN_MPI(MPI_Comm_set_errhandler(mpi, MPI_ERRORS_RETURN)));
+  TITAN_TRY_CLEANUP(TITAN_MPI(MPI_Comm_rank(mpi, &comm->rank)));
+  TITAN_TRY_CLEANUP(TITAN_MPI(MPI_Comm_size(mpi, &comm->size)));
+  comm->one_node = true;
+  if (comm->size > 1)
+    TITAN_TRY_CLEANUP(find_whether_one_node(comm));
+  *out = comm;
+  return TITAN_OK;
+cleanup:
+  if (comm != NULL)
+    titan_comm_destroy(&comm);
+  else
+    MPI_Comm_free(&mpi);
+  return status;
+}
+
+void titan_comm_destroy(titan_comm **handle) {
+  titan_comm *comm = *handle;
+  if (comm == NULL)
+    return;
+  *handle = NULL;
+  assert(comm->in_flight == 0);
+  if (comm->backend->destroy != NULL)
+    comm->backend->destroy(comm);
+  while (comm->idle_works != NULL) {
+    titan_work *work = comm->idle_works;
+    comm->idle_works = work->next;
+    titan_memory_free(work);
+  }
+  MPI_Comm_free(&comm->mpi);
+  titan_memory_free(comm->name);
+  titan_memory_free(comm);
+}
+
+int titan_comm_rank(const titan_comm *comm) {
+  return comm->rank;
+}
+
+int titan_comm_size(const titan_comm *comm) {
+  return comm->size;
+}
+
+const char *titan_comm_name(const titan_comm *comm) {
+  return comm->name;
+}
+
+bool titan_comm_is_one_node(const titan_comm *comm) {
+  return comm->one_node;
+}
+
+MPI_Comm titan_comm_mpi(const titan_comm *comm) {
+  return comm->mpi;
+}
+
+titan_comm_traffic titan_comm_traffic_of(const titan_comm *comm) {
+  return comm->traffic;
+}
+
+// --- the way into every operation ---
+
+const char *titan_operation_name(titan_operation_kind kind) {
+  static const char *const names[] = {
+      [TITAN_OPERATION_ALL_GATHER] = "all_gather",
+      [TITAN_OPERATION_REDUCE_SCATTER] = "reduce_scatter",
+      [TITAN_OPERATION_ALL_REDUCE] = "all_reduce",
+      [TITAN_OPERATION_BROADCAST] = "broadcast",
+      [TITAN_OPERATION_ALL_TO_ALL] = "all_to_all",
+      [TITAN_OPERATION_SEND] = "send",
+      [TITAN_OPERATION_RECV] = "recv",
+      [TITAN_OPERATION_BARRIER] = "barrier",
+      [TITAN_OPERATION_SHARED_REDUCE_SCATTER] = "reduce_scatter in shared memory",
+      [TITAN_OPERATION_SHARED_SYNCHRONIZE] = "synchronization of shared memory",
+  };
+  return names[kind];
+}
+
+static bool is_point_to_point(titan_operation_kind kind) {
+  return kind == TITAN_OPERATION_SEND || kind == TITAN_OPERATION_RECV;
+}
+
+static bool is_synchronization(titan_operation_kind kind) {
+  return kind == TITAN_OPERATION_BARRIER || kind == TITAN_OPERATION_SHARED_SYNCHRONIZE;
+}
+
+static void count_traffic(titan_comm *comm, const titan_operation *operation) {
+  uint64_t bytes = operation->count * titan_dtype_bytes(operation->dtype), others = (uint64_t)comm->size - 1;
+  titan_comm_traffic *traffic = &comm->traffic;
+  traffic->operations++;
+  switch (operation->kind) {
+  case TITAN_OPERATION_ALL_GATHER:
+    traffic->all_gather += bytes * others;
+    break;
+  case TITAN_OPERATION_REDUCE_SCATTER:
+  case TITAN_OPERATION_SHARED_REDUCE_SCATTER:
+    traffic->reduce_scatter += bytes * others;
+    break;
+  case TITAN_OPERATION_ALL_REDUCE:
+    traffic->all_reduce += others > 0 ? bytes : 0;
+    break;
+  case TITAN_OPERATION_BROADCAST:
+    traffic->broadcast += others > 0 ? bytes : 0;
+    break;
+  case TITAN_OPERATION_ALL_TO_ALL:
+    traffic->all_to_all += bytes * others;
+    break;
+  case TITAN_OPERATION_SEND:
+  case TITAN_OPERATION_RECV:
+    traffic->point_to_point += bytes;
+    break;
+  default:
+    break;
+  }
+}
+
+// A group of one rank: nothing but a copy is left of a collective.
+static void complete_alone(const titan_operation *operation) {
+  const void *send = operation->send;
+  if (operation->kind == TITAN_OPERATION_SHARED_REDUCE_SCATTER)
+    send = (const char *)titan_shared_part(operation->shared, 0) + operation->offset;
+  if (send != NULL && operation->recv != NULL && send != operation->recv)
+    memcpy(operation->recv, send, operation->count * titan_dtype_bytes(operation->dtype));
+}
+
+static bool is_communication_thread(void) {
+  static pthread_t thread;
+  static bool known;
+  if (!known)
+    thread = pthread_self(), known = true;
+  return pthread_equal(thread, pthread_self());
+}
+
+static titan_status take_work(titan_comm *comm, titan_work **out) {
+  titan_work *work = comm->idle_works;
+  if (work != NULL)
+    comm->idle_works = work->next;
+  else
+    TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_COMMUNICATION, sizeof *work, &work));
+  *work = (titan_work){.comm = comm};
+  *out = work;
+  return TITAN_OK;
+}
+
+titan_status titan_comm_begin(titan_comm *comm, const titan_operation *operation, titan_work_start *start,
+                              titan_work **handle) {
+  if (handle != NULL)
+    *handle = NULL;
+  if (!is_communication_thread())
+    return titan_error(TITAN_ERROR_INTERNAL, "%s in group %s was called from a second thread",
+                       titan_operation_name(operation->kind), comm->name);
+  bool point_to_point = is_point_to_point(operation->kind);
+  count_traffic(comm, operation);
+  if (operation->count == 0 && !is_synchronization(operation->kind) && !point_to_point)
+    return TITAN_OK;
+  if (comm->size == 1 && !point_to_point) {
+    complete_alone(operation);
+    return TITAN_OK;
+  }
+  titan_work *work = NULL;
+  TITAN_TRY(take_work(comm, &work));
+  work->operation = *operation;
+  if (!point_to_point)
+    work->operation.sequence = comm->sequence++;
+  titan_status status = start(work);
+  if (status != TITAN_OK) {
+    if (work->release != NULL)
+      work->release(work);
+    work->next = comm->idle_works;
+    comm->idle_works = work;
+    return titan_error_pass(status, __FILE__, __LINE__);
+  }
+  titan_work_list_append(work);
+  if (handle != NULL) {
+    *handle = work;
+    return TITAN_OK;
+  }
+  return titan_work_wait(&work);
+}
+
+// --- the operations ---
+
+titan_status titan_comm_all_gather(titan_comm *comm, const void *send, void *recv, size_t count, titan_dtype dtype,
+                                   titan_work **work) {
+  titan_operation operation = {
+      .kind = TITAN_OPERATION_ALL_GATHER, .send = send, .recv = recv, .count = count, .dtype = dtype};
+  return titan_comm_begin(comm, &operation, comm->backend->all_gather, work);
+}
+
+titan_status titan_comm_reduce_scatter(titan_comm *comm, const void *send, void *recv, size_t count, titan_dtype dtype,
+                                       titan_reduction reduction, titan_work **work) {
+  titan_operation operation = {.kind = TITAN_OPERATION_REDUCE_SCATTER,
+                               .send = send,
+                               .recv = recv,
+                               .count = count,
+                               .dtype = dtype,
+                               .reduction = reduction};
+  return titan_comm_begin(comm, &operation, comm->backend->reduce_scatter, work);
+}
+
+titan_status titan_comm_all_reduce(titan_comm *comm, const void *send, void *recv, size_t count, titan_dtype dtype,
+                                   titan_reduction reduction, titan_work **work) {
+  titan_operation operation = {.kind = TITAN_OPERATION_ALL_REDUCE,
+                               .send = send,
+                               .recv = recv,
+                               .count = count,
+                               .dtype = dtype,
+                               .reduction = reduction};
+  return titan_comm_begin(comm, &operation, comm->backend->all_reduce, work);
+}
+
+titan_status titan_comm_broadcast(titan_comm *comm, void *buffer, size_t count, titan_dtype dtype, int root,
+                                  titan_work **work) {
+  titan_operation operation = {
+      .kind = TITAN_OPERATION_BROADCAST, .recv = buffer, .count = count, .dtype = dtype, .peer = root};
+  return titan_comm_begin(comm, &operation, comm->backend->broadcast, work);
+}
+
+titan_status titan_comm_all_to_all(titan_comm *comm, const void *send, void *recv, size_t count, titan_dtype dtype,
+                                   titan_work **work) {
+  titan_operation operation = {
+      .kind = TITAN_OPERATION_ALL_TO_ALL, .send = send, .recv = recv, .count = count, .dtype = dtype};
+  return titan_comm_begin(comm, &operation, comm->backend->all_to_all, work);
+}
+
+titan_status titan_comm_send(titan_comm *comm, const void *send, size_t count, titan_dtype dtype, int peer, int tag,
+                             titan_work **work) {
+  titan_operation operation = {
+      .kind = TITAN_OPERATION_SEND, .send = send, .count = count, .dtype = dtype, .peer = peer, .tag = tag};
+  return titan_comm_begin(comm, &operation, comm->backend->send, work);
+}
+
+titan_status titan_comm_recv(titan_comm *comm, void *recv, size_t count, titan_dtype dtype, int peer, int tag,
+                             titan_work **work) {
+  titan_operation operation = {
+      .kind = TITAN_OPERATION_RECV, .recv = recv, .count = count, .dtype = dtype, .peer = peer, .tag = tag};
+  return titan_comm_begin(comm, &operation, comm->backend->recv, work);
+}
+
+titan_status titan_comm_barrier(titan_comm *comm, titan_work **work) {
+  titan_operation operation = {.kind = TITAN_OPERATION_BARRIER};
+  return titan_comm_begin(comm, &operation, comm->backend->barrier, work);
+}

@@ -1,0 +1,254 @@
+// Memory shared by the ranks of one node: an MPI-3 shared window whose first rank asks for all of it, so that it is one
+// block. Before the parts lies one cache line per rank with two counters, by which ranks wait for each other without
+// messages: each operation on the window takes the next ticket; a rank that starts operation t stores arrived = t, and
+// one that has taken what it needs from the others' parts stores departed = t. Operations complete in the order of
+// their tickets.
+#include "comm/backend.h"
+#include "comm/mpi_error.h"
+#include "comm/reduce.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/statvfs.h>
+
+typedef struct counters {
+  _Alignas(TITAN_MEMORY_ALIGNMENT) _Atomic uint64_t arrived;
+  _Atomic uint64_t departed;
+} counters;
+
+_Static_assert(sizeof(counters) == TITAN_MEMORY_ALIGNMENT, "one cache line a rank");
+_Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "counters work between processes");
+
+struct titan_shared {
+  titan_comm *comm; // borrowed
+  MPI_Win window;
+  counters *lines; // one per rank
+  char *parts;
+  size_t bytes_per_rank;
+  titan_memory_tag tag;
+  uint64_t ticket;    // of the newest operation
+  uint64_t completed; // tickets up to this have departed here
+  const void **sources;
+};
+
+enum { PAGE = 4096 };
+
+static size_t header_bytes(int size) {
+  return ((size_t)size * sizeof(counters) + PAGE - 1) / PAGE * PAGE;
+}
+
+// A window lies in a file of this folder (Open MPI, and MPICH's shm_open). Writing to it when the folder is full would
+// be a bus error, so there must be room before.
+static titan_status check_room(size_t bytes) {
+  const char *folder = getenv("OMPI_MCA_osc_sm_backing_directory");
+  struct statvfs facts;
+  if (folder == NULL)
+    folder = "/dev/shm";
+  if (statvfs(folder, &facts) != 0)
+    return TITAN_OK; // no such folder: the library uses something else and reports what goes wrong
+  uint64_t room = (uint64_t)facts.f_bavail * facts.f_frsize;
+  if (bytes > room)
+    return titan_error(TITAN_ERROR_MEMORY,
+                       "%.1f MiB of shared memory are needed on this node, but %s has only %.1f MiB free (a container "
+                       "may set its size, as docker --shm-size does)",
+                       (double)bytes / 1048576, folder, (double)room / 1048576);
+  return TITAN_OK;
+}
+
+static titan_status allocate_window(titan_shared *shared, size_t total) {
+  titan_comm *comm = shared->comm;
+  MPI_Aint size = 0;
+  int unit = 1;
+  char *base = NULL;
+  TITAN_TRY_MPI(MPI_Win_allocate_shared(comm->rank == 0 ? (MPI_Aint)(total + TITAN_MEMORY_ALIGNMENT) : 0, 1,
+                                        MPI_INFO_NULL, comm->mpi, &base, &shared->window));
+  TITAN_TRY_MPI(MPI_Win_set_errhandler(shared->window, MPI_ERRORS_RETURN));
+  TITAN_TRY_MPI(MPI_Win_shared_query(shared->window, 0, &size, &unit, &base));
+  TITAN_TRY_MPI(MPI_Win_lock_all(MPI_MODE_NOCHECK, shared->window));
+  // Mappings begin at page boundaries, so every rank finds the same distance to the next aligned address.
+  base += (TITAN_MEMORY_ALIGNMENT - (uintptr_t)base % TITAN_MEMORY_ALIGNMENT) % TITAN_MEMORY_ALIGNMENT;
+  shared->lines = (counters *)(void *)base;
+  shared->parts = base + header_bytes(comm->size);
+  return TITAN_OK;
+}
+
+// A group of one rank shares with nobody.
+static titan_status allocate_alone(titan_shared *shared) {
+  return titan_memory_allocate_zeroed(shared->tag, shared->bytes_per_rank, 1, &shared->parts);
+}
+
+static titan_status fill(titan_shared *shared) {
+  titan_comm *comm = shared->comm;
+  // Each rank touches its own part, which places the pages in its own memory.
+  memset(titan_shared_part(shared, comm->rank), 0, shared->bytes_per_rank);
+  memset((void *)&shared->lines[comm->rank], 0, sizeof(counters));
+  titan_memory_account(shared->tag, shared->bytes_per_rank);
+  TITAN_TRY_MPI(MPI_Win_sync(shared->window));
+  TITAN_TRY(titan_comm_barrier(comm, NULL));
+  TITAN_TRY_MPI(MPI_Win_sync(shared->window));
+  return TITAN_OK;
+}
+
+static titan_status prepare(titan_comm *comm, size_t bytes_per_rank, titan_memory_tag tag, titan_shared **out) {
+  titan_shared *shared = NULL;
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_COMMUNICATION, 1, sizeof *shared, &shared));
+  *shared =
+      (titan_shared){.comm = comm, .window = MPI_WIN_NULL, .bytes_per_rank = bytes_per_rank, .tag = tag, .ticket = 0};
+  *out = shared;
+  TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_COMMUNICATION, (size_t)comm->size * sizeof(void *), &shared->sources));
+  return comm->rank == 0 && comm->size > 1 ? check_room(header_bytes(comm->size) + bytes_per_rank * (size_t)comm->size)
+                                           : TITAN_OK;
+}
+
+titan_status titan_shared_create(titan_comm *comm, size_t bytes_per_rank, titan_memory_tag tag, titan_shared **out) {
+  *out = NULL;
+  if (!comm->one_node)
+    return titan_error(TITAN_ERROR_INTERNAL, "the ranks of group %s are on several nodes and share no memory",
+                       comm->name);
+  if (bytes_per_rank % TITAN_MEMORY_ALIGNMENT != 0)
+    return titan_error(TITAN_ERROR_INTERNAL, "shared parts of %zu bytes are no multiple of %d", bytes_per_rank,
+                       TITAN_MEMORY_ALIGNMENT);
+  titan_shared *shared = NULL;
+  titan_status status = TITAN_OK;
+  TITAN_TRY_CLEANUP(titan_comm_agree(comm, prepare(comm, bytes_per_rank, tag, &shared)));
+  if (comm->size == 1) {
+    TITAN_TRY_CLEANUP(allocate_alone(shared));
+  } else {
+    size_t total = header_bytes(comm->size) + bytes_per_rank * (size_t)comm->size;
+    TITAN_TRY_CLEANUP(titan_comm_agree(comm, allocate_window(shared, total)));
+    TITAN_TRY_CLEANUP(fill(shared));
+  }
+  *out = shared;
+  return TITAN_OK;
+cleanup:
+  if (shared != NULL) {
+    titan_memory_free(shared->sources);
+    titan_memory_free(shared);
+  }
+  return status;
+}
+
+void titan_shared_destroy(titan_shared **handle) {
+  titan_shared *shared = *handle;
+  if (shared == NULL)
+    return;
+  *handle = NULL;
+  if (shared->comm->size == 1) {
+    titan_memory_free(shared->parts);
+  } else {
+    titan_memory_unaccount(shared->tag, shared->bytes_per_rank);
+    MPI_Win_unlock_all(shared->window);
+    MPI_Win_free(&shared->window); // waits for all ranks
+  }
+  titan_memory_free(shared->sources);
+  titan_memory_free(shared);
+}
+
+void *titan_shared_part(const titan_shared *shared, int rank) {
+  return shared->parts + (size_t)rank * shared->bytes_per_rank;
+}
+
+// --- operations ---
+
+enum { PHASE_ARRIVE, PHASE_DEPART };
+
+// work->cursor: the ranks below it have been seen to arrive, or depart.
+static bool all_arrived(titan_work *work, const titan_shared *shared, uint64_t ticket) {
+  for (; work->cursor < shared->comm->size; work->cursor++)
+    if (atomic_load_explicit(&shared->lines[work->cursor].arrived, memory_order_acquire) < ticket)
+      return false;
+  return true;
+}
+
+static bool all_departed(titan_work *work, const titan_shared *shared, uint64_t ticket) {
+  for (; work->cursor < shared->comm->size; work->cursor++)
+    if (atomic_load_explicit(&shared->lines[work->cursor].departed, memory_order_acquire) < ticket)
+      return false;
+  return true;
+}
+
+static titan_status arrive(titan_work *work) {
+  titan_shared *shared = work->operation.shared;
+  TITAN_TRY_MPI(MPI_Win_sync(shared->window));
+  work->state.number = ++shared->ticket;
+  atomic_store_explicit(&shared->lines[shared->comm->rank].arrived, work->state.number, memory_order_release);
+  return TITAN_OK;
+}
+
+static void depart(titan_work *work) {
+  titan_shared *shared = work->operation.shared;
+  shared->completed = work->state.number;
+  atomic_store_explicit(&shared->lines[shared->comm->rank].departed, work->state.number, memory_order_release);
+}
+
+// Whether every rank has started this operation, and this rank is through with those before it.
+static titan_status wait_for_arrival(titan_work *work, bool *ready) {
+  titan_shared *shared = work->operation.shared;
+  *ready = shared->completed == work->state.number - 1 && all_arrived(work, shared, work->state.number);
+  if (*ready)
+    TITAN_TRY_MPI(MPI_Win_sync(shared->window));
+  return TITAN_OK;
+}
+
+static titan_status synchronize_advance(titan_work *work, bool *done) {
+  TITAN_TRY(wait_for_arrival(work, done));
+  if (*done)
+    depart(work);
+  return TITAN_OK;
+}
+
+static titan_status synchronize_start(titan_work *work) {
+  work->advance = synchronize_advance;
+  return arrive(work);
+}
+
+titan_status titan_shared_synchronize(titan_shared *shared, titan_work **work) {
+  titan_operation operation = {.kind = TITAN_OPERATION_SHARED_SYNCHRONIZE, .shared = shared};
+  return titan_comm_begin(shared->comm, &operation, synchronize_start, work);
+}
+
+static titan_status reduce_own_slice(const titan_work *work) {
+  const titan_operation *operation = &work->operation;
+  const titan_shared *shared = operation->shared;
+  size_t slice = operation->count * titan_dtype_bytes(operation->dtype);
+  for (int p = 0; p < shared->comm->size; p++)
+    shared->sources[p] = (char *)titan_shared_part(shared, p) + operation->offset + (size_t)shared->comm->rank * slice;
+  return titan_reduce(operation->dtype, operation->reduction, shared->sources, shared->comm->size, operation->recv,
+                      operation->count);
+}
+
+static titan_status shared_reduce_scatter_advance(titan_work *work, bool *done) {
+  if (work->phase == PHASE_ARRIVE) {
+    bool ready = false;
+    TITAN_TRY(wait_for_arrival(work, &ready));
+    if (!ready)
+      return TITAN_OK;
+    TITAN_TRY(reduce_own_slice(work));
+    depart(work);
+    work->phase = PHASE_DEPART;
+    work->cursor = 0;
+  }
+  *done = all_departed(work, work->operation.shared, work->state.number);
+  return TITAN_OK;
+}
+
+static titan_status shared_reduce_scatter_start(titan_work *work) {
+  work->advance = shared_reduce_scatter_advance;
+  return arrive(work);
+}
+
+titan_status titan_shared_reduce_scatter(titan_shared *shared, size_t offset, void *recv, size_t count,
+                                         titan_dtype dtype, titan_reduction reduction, titan_work **work) {
+  size_t bytes = count * titan_dtype_bytes(dtype) * (size_t)shared->comm->size;
+  if (offset > shared->bytes_per_rank || bytes > shared->bytes_per_rank - offset)
+    return titan_error(TITAN_ERROR_INTERNAL, "%zu bytes at %zu do not lie in shared parts of %zu bytes", bytes, offset,
+                       shared->bytes_per_rank);
+  titan_operation operation = {.kind = TITAN_OPERATION_SHARED_REDUCE_SCATTER,
+                               .recv = recv,
+                               .count = count,
+                               .dtype = dtype,
+                               .reduction = reduction,
+                               .shared = shared,
+                               .offset = offset};
+  return titan_comm_begin(shared->comm, &operation, shared_reduce_scatter_start, work);
+}

@@ -1,0 +1,79 @@
+#include "comm/backend.h"
+
+#include <sched.h>
+#include <stdio.h>
+
+// All of a process's communication comes from one thread, so the list needs no lock.
+static titan_work *oldest, *newest;
+
+void titan_work_list_append(titan_work *work) {
+  work->previous = newest;
+  work->next = NULL;
+  if (newest != NULL)
+    newest->next = work;
+  else
+    oldest = work;
+  newest = work;
+  work->comm->in_flight++;
+}
+
+static void list_remove(titan_work *work) {
+  if (work->previous != NULL)
+    work->previous->next = work->next;
+  else
+    oldest = work->next;
+  if (work->next != NULL)
+    work->next->previous = work->previous;
+  else
+    newest = work->previous;
+  work->comm->in_flight--;
+}
+
+static void work_advance(titan_work *work) {
+  bool done = false;
+  work->status = work->advance(work, &done);
+  if (work->status != TITAN_OK)
+    snprintf(work->message, sizeof work->message, "%s in group %s (rank %d of %d): %s",
+             titan_operation_name(work->operation.kind), work->comm->name, work->comm->rank, work->comm->size,
+             titan_error_message());
+  if (!done && work->status == TITAN_OK)
+    return;
+  work->done = true;
+  list_remove(work);
+  if (work->release != NULL)
+    work->release(work);
+}
+
+void titan_comm_progress(void) {
+  for (titan_work *work = oldest; work != NULL;) {
+    titan_work *next = work->next;
+    work_advance(work);
+    work = next;
+  }
+}
+
+titan_status titan_work_test(titan_work *work, bool *done) {
+  // Everything moves, not just this work: another rank may wait for a step of ours in an older one.
+  if (work != NULL && !work->done)
+    titan_comm_progress();
+  *done = work == NULL || work->done;
+  return TITAN_OK;
+}
+
+titan_status titan_work_wait(titan_work **handle) {
+  titan_work *work = *handle;
+  if (work == NULL)
+    return TITAN_OK;
+  *handle = NULL;
+  while (!work->done) {
+    titan_comm_progress();
+    if (!work->done)
+      sched_yield(); // ranks may outnumber cores
+  }
+  titan_status status = work->status;
+  if (status != TITAN_OK)
+    titan_error(status, "%s", work->message);
+  work->next = work->comm->idle_works;
+  work->comm->idle_works = work;
+  return status;
+}
