@@ -1,0 +1,40 @@
+// The compute copies of the units' parameters: each rank owns a shard, and a unit is whole where and while it is used.
+//
+// Three ways, chosen at creation: one rank holds all; the ranks of one node keep one copy in shared memory, where each writes
+// its shard and all read the whole (no gathering at all); or shards are all-gathered through MPI into one of two buffers, the
+// next unit's gather in flight while this one computes.
+#ifndef TITAN_PARALLEL_GATHER_H
+#define TITAN_PARALLEL_GATHER_H
+
+#include "comm/comm.h"
+#include "device/device.h"
+#include "parallel/unit.h"
+
+typedef struct titan_gather titan_gather;
+
+// Collective over comm (the group over which parameters are sharded). Sets units[i].compute, and, when dtype is float32,
+// units[i].master to the same memory. The shards are zero.
+titan_status titan_gather_create(titan_comm *comm, titan_device *device, titan_dtype dtype, titan_intra_node intra_node,
+                                 int unit_count, titan_unit *units, titan_gather **out);
+// Collective.
+void titan_gather_destroy(titan_gather **gather);
+
+// Bytes that create will allocate on this rank: for shards (tag MASTERS when float32, else PARAMETERS), and for gathered
+// units (tag PARAMETERS).
+typedef struct titan_gather_bytes {
+  size_t shards, gathered;
+} titan_gather_bytes;
+titan_gather_bytes titan_gather_bytes_of(const titan_comm *comm, titan_dtype dtype, titan_intra_node intra_node,
+                                         int unit_count, const titan_unit *units);
+
+// Collective, non-blocking: starts to make unit whole, unless it is.
+titan_status titan_gather_begin(titan_gather *gather, int unit);
+// Collective. *parameters: [flat_elements], valid until the second begin of another unit after this.
+titan_status titan_gather_wait(titan_gather *gather, int unit, const void **parameters);
+// Collective. To be called after all shards were rewritten: wholes are stale before it, and fresh after.
+titan_status titan_gather_publish(titan_gather *gather);
+
+// "shared memory", "MPI", "one rank": for the log.
+const char *titan_gather_description(const titan_gather *gather);
+
+#endif

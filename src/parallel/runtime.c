@@ -1,0 +1,231 @@
+#include "parallel/runtime_private.h"
+
+#include <string.h>
+
+static titan_comm *shard_group(const titan_runtime *runtime) {
+  return titan_mesh_comm(runtime->mesh, TITAN_MESH_DP_SHARD_CP);
+}
+
+static titan_comm *replicate_group(const titan_runtime *runtime) {
+  return titan_mesh_comm(runtime->mesh, TITAN_MESH_DP_REPLICATE);
+}
+
+runtime_part *titan_runtime_part_of(titan_runtime *runtime, int unit) {
+  return &runtime->parts[titan_model_unit_part(&runtime->options.arguments, unit)];
+}
+
+size_t titan_runtime_boundary_bytes(const titan_runtime *runtime) {
+  const titan_model_shape *shape = &runtime->options.shape;
+  return (size_t)(shape->batch * shape->length * runtime->options.arguments.dim) * titan_dtype_bytes(shape->dtype);
+}
+
+size_t titan_runtime_scratch_bytes(const titan_runtime *runtime) {
+  size_t most = 0;
+  for (int part = 0; part < TITAN_PARTS; part++)
+    for (int phase = 0; phase < TITAN_PHASES && runtime->parts[part].plan != NULL; phase++)
+      if (runtime->parts[part].plan->phases[phase].scratch_bytes > most)
+        most = runtime->parts[part].plan->phases[phase].scratch_bytes;
+  return most;
+}
+
+static titan_status plan(titan_runtime *runtime) {
+  const titan_model_arguments *arguments = &runtime->options.arguments;
+  for (titan_part part = TITAN_PART_EMBEDDING; part <= TITAN_PART_SETUP; part++)
+    TITAN_TRY(titan_runtime_part_create(runtime, part));
+  runtime->unit_count = (int)titan_model_unit_count(arguments);
+  size_t count = (size_t)runtime->unit_count;
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, count, sizeof *runtime->units, &runtime->units));
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, count, sizeof(void *), &runtime->saved));
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, count, sizeof(void *), &runtime->boundaries));
+  titan_comm *shard = shard_group(runtime);
+  for (int unit = 0; unit < runtime->unit_count; unit++) {
+    char prefix[TITAN_PREFIX_BYTES];
+    titan_model_unit_prefix(arguments, unit, prefix, sizeof prefix);
+    titan_unit_lay_out(&runtime->units[unit], prefix, titan_runtime_part_of(runtime, unit)->plan,
+                       titan_comm_rank(shard), titan_comm_size(shard));
+  }
+  return TITAN_OK;
+}
+
+titan_status titan_runtime_plan(const titan_runtime_options *options, titan_mesh *mesh, titan_device *device,
+                                titan_runtime **out) {
+  titan_runtime *runtime;
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, 1, sizeof *runtime, &runtime));
+  runtime->options = *options;
+  runtime->mesh = mesh;
+  runtime->device = device;
+  titan_status status = plan(runtime);
+  if (status != TITAN_OK)
+    titan_runtime_destroy(&runtime);
+  *out = runtime;
+  return status;
+}
+
+static int64_t shard_elements(const titan_runtime *runtime) {
+  int64_t elements = 0;
+  for (int unit = 0; unit < runtime->unit_count; unit++)
+    elements += runtime->units[unit].shard_elements;
+  return elements;
+}
+
+static size_t rope_table_bytes(const titan_runtime *runtime) {
+  const runtime_part *setup = &runtime->parts[TITAN_PART_SETUP];
+  return titan_tensor_bytes(&setup->plan->externals[setup->at.rope_table].type);
+}
+
+static size_t batch_bytes(const titan_runtime *runtime) {
+  return (size_t)(runtime->options.shape.batch * runtime->options.shape.length) * sizeof(int32_t);
+}
+
+titan_runtime_memory titan_runtime_memory_of(const titan_runtime *runtime) {
+  titan_runtime_memory memory = {0};
+  size_t *by_tag = memory.by_tag, shards = (size_t)shard_elements(runtime) * sizeof(float);
+  titan_dtype dtype = runtime->options.shape.dtype;
+  titan_gather_bytes gather = titan_gather_bytes_of(shard_group(runtime), dtype, runtime->options.intra_node,
+                                                    runtime->unit_count, runtime->units);
+  by_tag[TITAN_MEMORY_PARAMETERS] = gather.gathered + (dtype == TITAN_FLOAT32 ? 0 : gather.shards);
+  by_tag[TITAN_MEMORY_MASTERS] = dtype == TITAN_FLOAT32 ? gather.shards : shards;
+  by_tag[TITAN_MEMORY_OPTIMIZER] = 2 * shards;
+  by_tag[TITAN_MEMORY_GRADIENTS] = titan_reduce_bytes_of(shard_group(runtime), runtime->unit_count, runtime->units);
+  size_t boundary = titan_runtime_boundary_bytes(runtime);
+  by_tag[TITAN_MEMORY_ACTIVATIONS] = rope_table_bytes(runtime);
+  for (int unit = 0; unit < runtime->unit_count; unit++) {
+    titan_part part = titan_model_unit_part(&runtime->options.arguments, unit);
+    by_tag[TITAN_MEMORY_ACTIVATIONS] += runtime->parts[part].plan->saved_bytes + (unit > 0 ? boundary : 0);
+  }
+  by_tag[TITAN_MEMORY_SCRATCH] = titan_runtime_scratch_bytes(runtime) + 2 * boundary;
+  by_tag[TITAN_MEMORY_BATCH] = 2 * batch_bytes(runtime) + 2 * sizeof(float);
+  for (int tag = 0; tag < TITAN_MEMORY_TAG_COUNT; tag++)
+    memory.total += by_tag[tag];
+  return memory;
+}
+
+static titan_status allocate_states(titan_runtime *runtime) {
+  titan_device *device = runtime->device;
+  int64_t elements = shard_elements(runtime);
+  size_t bytes = (size_t)elements * sizeof(float);
+  bool own_masters = runtime->options.shape.dtype != TITAN_FLOAT32;
+  TITAN_TRY(device->allocate(device, TITAN_MEMORY_OPTIMIZER, bytes, &runtime->exp_avg));
+  TITAN_TRY(device->allocate(device, TITAN_MEMORY_OPTIMIZER, bytes, &runtime->exp_avg_sq));
+  device->vector->fill(device, elements, runtime->exp_avg, 0);
+  device->vector->fill(device, elements, runtime->exp_avg_sq, 0);
+  if (own_masters) {
+    TITAN_TRY(device->allocate(device, TITAN_MEMORY_MASTERS, bytes, &runtime->masters));
+    device->vector->fill(device, elements, runtime->masters, 0);
+  }
+  int64_t first = 0;
+  for (int i = 0; i < runtime->unit_count; i++) {
+    titan_unit *unit = &runtime->units[i];
+    unit->exp_avg = runtime->exp_avg + first;
+    unit->exp_avg_sq = runtime->exp_avg_sq + first;
+    if (own_masters)
+      unit->master = runtime->masters + first;
+    first += unit->shard_elements;
+  }
+  return TITAN_OK;
+}
+
+static titan_status allocate_activations(titan_runtime *runtime) {
+  titan_device *device = runtime->device;
+  size_t boundary = titan_runtime_boundary_bytes(runtime);
+  for (int i = 0; i < runtime->unit_count; i++) {
+    size_t saved = titan_runtime_part_of(runtime, i)->plan->saved_bytes;
+    if (saved > 0)
+      TITAN_TRY(device->allocate(device, TITAN_MEMORY_ACTIVATIONS, saved, &runtime->saved[i]));
+    if (i > 0)
+      TITAN_TRY(device->allocate(device, TITAN_MEMORY_ACTIVATIONS, boundary, &runtime->boundaries[i]));
+  }
+  TITAN_TRY(device->allocate(device, TITAN_MEMORY_ACTIVATIONS, rope_table_bytes(runtime), &runtime->rope_table));
+  TITAN_TRY(device->allocate(device, TITAN_MEMORY_SCRATCH, titan_runtime_scratch_bytes(runtime), &runtime->scratch));
+  for (int i = 0; i < 2; i++)
+    TITAN_TRY(device->allocate(device, TITAN_MEMORY_SCRATCH, boundary, &runtime->gradients[i]));
+  TITAN_TRY(device->allocate(device, TITAN_MEMORY_BATCH, batch_bytes(runtime), &runtime->tokens));
+  TITAN_TRY(device->allocate(device, TITAN_MEMORY_BATCH, batch_bytes(runtime), &runtime->labels));
+  TITAN_TRY(device->allocate(device, TITAN_MEMORY_BATCH, sizeof(float), &runtime->loss));
+  TITAN_TRY(device->allocate(device, TITAN_MEMORY_BATCH, sizeof(float), &runtime->d_loss));
+  *runtime->d_loss = 1;
+  return TITAN_OK;
+}
+
+// The constants that parts read: computed once.
+static titan_status run_setup(titan_runtime *runtime) {
+  runtime_part *part = &runtime->parts[TITAN_PART_SETUP];
+  part->externals[part->at.rope_table] = runtime->rope_table;
+  titan_bindings bindings = {.scratch = runtime->scratch, .externals = part->externals};
+  return titan_executable_run(part->executable, TITAN_FORWARD, &bindings, NULL);
+}
+
+titan_status titan_runtime_allocate(titan_runtime *runtime) {
+  titan_comm *world = titan_mesh_comm(runtime->mesh, TITAN_MESH_WORLD);
+  const titan_runtime_options *options = &runtime->options;
+  // Local allocations first, agreed on, so that no rank enters the collective ones alone.
+  titan_status status = allocate_states(runtime);
+  if (status == TITAN_OK)
+    status = allocate_activations(runtime);
+  TITAN_TRY(titan_comm_agree(world, status));
+  status = titan_gather_create(shard_group(runtime), runtime->device, options->shape.dtype, options->intra_node,
+                               runtime->unit_count, runtime->units, &runtime->gather);
+  TITAN_TRY(titan_comm_agree(world, status));
+  status = titan_reduce_create(shard_group(runtime), replicate_group(runtime), runtime->device, options->intra_node,
+                               runtime->unit_count, runtime->units, &runtime->reduce);
+  TITAN_TRY(titan_comm_agree(world, status));
+  return run_setup(runtime);
+}
+
+void titan_runtime_destroy(titan_runtime **runtime) {
+  titan_runtime *r = *runtime;
+  if (r == NULL)
+    return;
+  titan_device *device = r->device;
+  titan_gather_destroy(&r->gather);
+  titan_reduce_destroy(&r->reduce);
+  for (int i = 0; i < r->unit_count; i++) {
+    if (r->saved != NULL)
+      device->free(device, r->saved[i]);
+    if (r->boundaries != NULL)
+      device->free(device, r->boundaries[i]);
+  }
+  void *const buffers[] = {r->scratch, r->gradients[0], r->gradients[1], r->masters, r->exp_avg, r->exp_avg_sq,
+                           r->rope_table, r->tokens, r->labels, r->loss, r->d_loss};
+  for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
+    device->free(device, buffers[i]);
+  for (int part = 0; part < TITAN_PARTS; part++)
+    titan_runtime_part_destroy(&r->parts[part]);
+  titan_memory_free(r->units);
+  titan_memory_free(r->saved);
+  titan_memory_free(r->boundaries);
+  titan_memory_free(r);
+  *runtime = NULL;
+}
+
+titan_status titan_runtime_publish(titan_runtime *runtime) {
+  return titan_gather_publish(runtime->gather);
+}
+
+int32_t *titan_runtime_tokens(titan_runtime *runtime) {
+  return runtime->tokens;
+}
+int32_t *titan_runtime_labels(titan_runtime *runtime) {
+  return runtime->labels;
+}
+int titan_runtime_unit_count(const titan_runtime *runtime) {
+  return runtime->unit_count;
+}
+titan_unit *titan_runtime_unit(titan_runtime *runtime, int unit) {
+  return &runtime->units[unit];
+}
+titan_mesh *titan_runtime_mesh(titan_runtime *runtime) {
+  return runtime->mesh;
+}
+titan_device *titan_runtime_device(titan_runtime *runtime) {
+  return runtime->device;
+}
+const titan_runtime_options *titan_runtime_options_of(const titan_runtime *runtime) {
+  return &runtime->options;
+}
+const char *titan_runtime_gathering(const titan_runtime *runtime) {
+  return titan_gather_description(runtime->gather);
+}
+const titan_graph *titan_runtime_graph(const titan_runtime *runtime, titan_part part) {
+  return runtime->parts[part].graph;
+}

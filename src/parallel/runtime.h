@@ -1,0 +1,65 @@
+// The runtime of one step: a model's parts as executables, its units as flat shards, the activations between them, and the
+// walk forward and back with gathering and reducing on the way.
+//
+// Creation has two stages, so that the memory is known before any of it is taken: titan_runtime_plan makes graphs, plans and
+// layouts; titan_runtime_allocate takes what titan_runtime_memory_of says, to the byte.
+#ifndef TITAN_PARALLEL_RUNTIME_H
+#define TITAN_PARALLEL_RUNTIME_H
+
+#include "device/executor.h"
+#include "mesh/mesh.h"
+#include "model/model.h"
+#include "parallel/unit.h"
+
+typedef struct titan_runtime titan_runtime;
+
+typedef struct titan_runtime_options {
+  const titan_model_definition *model;
+  titan_model_arguments arguments;
+  titan_model_shape shape; // of this rank
+  titan_intra_node intra_node;
+} titan_runtime_options;
+
+// Bytes that the runtime takes on this rank, by tag (only those from TITAN_MEMORY_PARAMETERS on are set).
+typedef struct titan_runtime_memory {
+  size_t by_tag[TITAN_MEMORY_TAG_COUNT];
+  size_t total;
+} titan_runtime_memory;
+
+// Not collective. mesh and device are borrowed and must outlive the runtime.
+titan_status titan_runtime_plan(const titan_runtime_options *options, titan_mesh *mesh, titan_device *device,
+                                titan_runtime **out);
+titan_runtime_memory titan_runtime_memory_of(const titan_runtime *runtime);
+// Collective over the mesh. Parameters and states are zero.
+titan_status titan_runtime_allocate(titan_runtime *runtime);
+// Collective over the mesh when allocated.
+void titan_runtime_destroy(titan_runtime **runtime);
+
+// Collective. Initial values of all parameters, a function of seed, name and global index only.
+titan_status titan_runtime_initialize(titan_runtime *runtime, uint64_t seed);
+// Collective. Makes the shards that the optimizer (or a load) wrote visible to all.
+titan_status titan_runtime_publish(titan_runtime *runtime);
+
+// The rank's buffers for the next step's batch: [B,L] int32 each.
+int32_t *titan_runtime_tokens(titan_runtime *runtime);
+int32_t *titan_runtime_labels(titan_runtime *runtime);
+
+// Collective. Forward, backward and the reduction of gradients. *loss: the sum over this rank's tokens divided by
+// shape.global_tokens (the sum over the data-parallel ranks is the mean loss). Afterwards every unit's gradient shard holds
+// the gradient of the mean loss.
+titan_status titan_runtime_step(titan_runtime *runtime, float *loss);
+
+// Not collective; needs the parameters whole on this rank (one rank). logits: [B*L,V] float32 for the present tokens.
+titan_status titan_runtime_logits(titan_runtime *runtime, float *logits);
+
+int titan_runtime_unit_count(const titan_runtime *runtime);
+titan_unit *titan_runtime_unit(titan_runtime *runtime, int unit);
+titan_mesh *titan_runtime_mesh(titan_runtime *runtime);
+titan_device *titan_runtime_device(titan_runtime *runtime);
+const titan_runtime_options *titan_runtime_options_of(const titan_runtime *runtime);
+// How parameters reach the kernels: "one rank", "shared memory", "MPI".
+const char *titan_runtime_gathering(const titan_runtime *runtime);
+// The graph of a part after its passes, NULL for parts that this runtime has not made.
+const titan_graph *titan_runtime_graph(const titan_runtime *runtime, titan_part part);
+
+#endif

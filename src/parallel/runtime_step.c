@@ -1,0 +1,80 @@
+// The walk over the units: forward, then back.
+#include "parallel/runtime_private.h"
+
+// Binds a unit's externals for either direction.
+static titan_bindings bind(titan_runtime *runtime, int unit, const void *parameters, float *gradients) {
+  runtime_part *part = titan_runtime_part_of(runtime, unit);
+  void *const output = unit + 1 < runtime->unit_count ? runtime->boundaries[unit + 1] : NULL;
+  const struct {
+    int index;
+    void *pointer;
+  } wires[] = {
+      {part->at.tokens, runtime->tokens},
+      {part->at.labels, runtime->labels},
+      {part->at.x, runtime->boundaries[unit]},
+      {part->at.y, output},
+      {part->at.loss, runtime->loss},
+      {part->at.rope_table, runtime->rope_table},
+      {part->at.d_y, runtime->gradients[(unit + 1) % 2]},
+      {part->at.d_x, runtime->gradients[unit % 2]},
+      {part->at.d_loss, runtime->d_loss},
+  };
+  for (size_t i = 0; i < sizeof wires / sizeof *wires; i++)
+    if (wires[i].index >= 0)
+      part->externals[wires[i].index] = wires[i].pointer;
+  return (titan_bindings){.scratch = runtime->scratch,
+                          .saved = runtime->saved[unit],
+                          .parameters = parameters,
+                          .gradients = gradients,
+                          .externals = part->externals};
+}
+
+static titan_status run_unit(titan_runtime *runtime, int unit, titan_phase phase, int next, bool with_gradients) {
+  const void *parameters;
+  float *gradients = NULL;
+  TITAN_TRY(titan_gather_wait(runtime->gather, unit, &parameters));
+  if (next >= 0 && next < runtime->unit_count)
+    TITAN_TRY(titan_gather_begin(runtime->gather, next));
+  if (with_gradients)
+    TITAN_TRY(titan_reduce_begin(runtime->reduce, unit, &gradients));
+  titan_bindings bindings = bind(runtime, unit, parameters, gradients);
+  titan_executable *executable = titan_runtime_part_of(runtime, unit)->executable;
+  TITAN_TRY(titan_executable_run(executable, phase, &bindings, titan_comm_progress));
+  if (with_gradients)
+    TITAN_TRY(titan_reduce_end(runtime->reduce, unit));
+  return TITAN_OK;
+}
+
+titan_status titan_runtime_step(titan_runtime *runtime, float *loss) {
+  int last = runtime->unit_count - 1;
+  TITAN_TRY(titan_gather_begin(runtime->gather, 0));
+  for (int unit = 0; unit < last; unit++)
+    TITAN_TRY(run_unit(runtime, unit, TITAN_FORWARD, unit + 1, false));
+  // The head's plan holds both directions. The block before it is still whole: nothing to prefetch.
+  TITAN_TRY(run_unit(runtime, last, TITAN_FORWARD, last - 1, true));
+  for (int unit = last - 1; unit >= 0; unit--)
+    TITAN_TRY(run_unit(runtime, unit, TITAN_BACKWARD, unit - 1, true));
+  TITAN_TRY(titan_reduce_finish(runtime->reduce));
+  *loss = *runtime->loss;
+  return TITAN_OK;
+}
+
+titan_status titan_runtime_logits(titan_runtime *runtime, float *logits) {
+  runtime_part *part = &runtime->parts[TITAN_PART_LOGITS];
+  int last = runtime->unit_count - 1;
+  void *scratch = NULL;
+  const void *parameters;
+  if (part->graph == NULL)
+    TITAN_TRY(titan_runtime_part_create(runtime, TITAN_PART_LOGITS));
+  for (int unit = 0; unit < last; unit++)
+    TITAN_TRY(run_unit(runtime, unit, TITAN_FORWARD, unit + 1, false));
+  TITAN_TRY(titan_gather_wait(runtime->gather, last, &parameters));
+  part->externals[part->at.x] = runtime->boundaries[last];
+  part->externals[part->at.logits] = logits;
+  // Not part of training, so not part of the runtime's scratch.
+  TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GENERAL, part->plan->phases[TITAN_FORWARD].scratch_bytes, &scratch));
+  titan_bindings bindings = {.scratch = scratch, .parameters = parameters, .externals = part->externals};
+  titan_status status = titan_executable_run(part->executable, TITAN_FORWARD, &bindings, NULL);
+  titan_memory_free(scratch);
+  return status;
+}

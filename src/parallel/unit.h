@@ -1,0 +1,42 @@
+// A unit's parameters as one flat vector: one after another as its plan placed them, padded to the group's size and cut in equal
+// shards. Masters, moments and reduced gradients exist only as float32 shards.
+#ifndef TITAN_PARALLEL_UNIT_H
+#define TITAN_PARALLEL_UNIT_H
+
+#include "graph/plan.h"
+
+enum { TITAN_PREFIX_BYTES = 32 };
+
+// What happens to gathered parameters and to gradients inside one node.
+typedef enum titan_intra_node {
+  TITAN_INTRA_NODE_AUTO,   // shared memory where the group lies within one node, else MPI
+  TITAN_INTRA_NODE_SHARED, // shared memory, or an error
+  TITAN_INTRA_NODE_MPI,
+} titan_intra_node;
+
+typedef struct titan_unit {
+  char prefix[TITAN_PREFIX_BYTES]; // of its parameters' names
+  const titan_plan *plan;          // borrowed; the parameters and their places
+  int64_t shard_elements;          // of each rank; a multiple of TITAN_PARAMETER_ALIGNMENT
+  int64_t flat_elements;           // shard_elements * ranks of the group
+  int64_t first;                   // element of the flat vector at which this rank's shard begins
+  float *master, *exp_avg, *exp_avg_sq, *gradient; // [shard_elements] each
+  void *compute; // [shard_elements] of the compute type: what is gathered; master itself when that is float32
+} titan_unit;
+
+// Sets the sizes for rank `rank` of a group of `ranks`; the pointers become NULL.
+void titan_unit_lay_out(titan_unit *unit, const char *prefix, const titan_plan *plan, int rank, int ranks);
+
+// A range of a parameter that lies in this rank's shard.
+typedef struct titan_unit_slice {
+  const titan_plan_parameter *parameter;
+  int64_t first_in_parameter, first_in_shard, count;
+} titan_unit_slice;
+
+// The part of parameter `index` of the unit that this rank holds; false when it holds none.
+bool titan_unit_slice_of(const titan_unit *unit, int index, titan_unit_slice *out);
+
+// Zeroes the elements of a flat float32 vector that belong to no parameter.
+void titan_unit_clear_gaps(const titan_unit *unit, float *flat);
+
+#endif
