@@ -1,0 +1,188 @@
+// The table of options as people read it: --help, docs/options.md, and a configuration as TOML.
+#include "config/config.h"
+
+#include "config/option.h"
+
+#include <string.h>
+
+enum { HELP_WIDTH = 100, HELP_INDENT = 6 };
+
+static titan_status write_text(const titan_text *text, FILE *file) {
+  if (fwrite(text->data, 1, text->length, file) != text->length || fflush(file) != 0)
+    return titan_error(TITAN_ERROR_OUTPUT, "cannot write the text of the options");
+  return TITAN_OK;
+}
+
+// How availability reads in a list; NULL for an option that works.
+static const char *availability_text(const titan_option *option) {
+  switch (option->availability.kind) {
+  case TITAN_AVAILABLE:
+    return NULL;
+  case TITAN_LATER:
+  case TITAN_LATER_WARNED:
+    return "not available in this build yet";
+  case TITAN_NO_EFFECT:
+    return "no effect";
+  case TITAN_REFUSED:
+    return "not offered";
+  }
+  return NULL;
+}
+
+static titan_status append_default(const titan_option *option, titan_text *text) {
+  const char *const *value = (const void *)((const char *)&titan_config_defaults + option->offset);
+  bool is_string = option->type == TITAN_OPTION_STRING || option->type == TITAN_OPTION_LIST;
+  return titan_option_format(&titan_config_defaults, option, is_string && *value != NULL, text);
+}
+
+// Appends text in lines of at most HELP_WIDTH bytes, each after HELP_INDENT blanks, broken at blanks.
+static titan_status append_wrapped(const char *text, titan_text *out) {
+  const size_t width = HELP_WIDTH - HELP_INDENT;
+  while (*text != '\0') {
+    size_t length = strlen(text);
+    if (length > width) {
+      length = width;
+      while (length > 0 && text[length] != ' ')
+        length--;
+      if (length == 0)
+        length = strcspn(text, " ");
+    }
+    TITAN_TRY(titan_text_printf(out, "%*s%.*s\n", HELP_INDENT, "", (int)length, text));
+    text += length;
+    text += strspn(text, " ");
+  }
+  return TITAN_OK;
+}
+
+static titan_status append_option_help(const titan_option *option, titan_text *out) {
+  titan_text paragraph = {0};
+  titan_status status = TITAN_OK;
+  const char *availability = availability_text(option);
+  TITAN_TRY_CLEANUP(
+      titan_text_printf(out, "  --%s%s\n", option->name, option->origin == TITAN_ORIGIN_OURS ? "  [ours]" : ""));
+  TITAN_TRY_CLEANUP(titan_text_printf(&paragraph, "%s.%s%s%s Takes ", option->help, availability ? " (" : "",
+                                      availability ? availability : "", availability ? ".)" : ""));
+  TITAN_TRY_CLEANUP(titan_option_expected(option, &paragraph));
+  TITAN_TRY_CLEANUP(titan_text_printf(&paragraph, "; default "));
+  TITAN_TRY_CLEANUP(append_default(option, &paragraph));
+  TITAN_TRY_CLEANUP(titan_text_printf(&paragraph, "."));
+  TITAN_TRY_CLEANUP(append_wrapped(paragraph.data, out));
+cleanup:
+  titan_text_destroy(&paragraph);
+  return status;
+}
+
+titan_status titan_config_print_help(FILE *file) {
+  titan_text text = {0};
+  titan_status status = TITAN_OK;
+  TITAN_TRY_CLEANUP(titan_text_printf(
+      &text,
+      "Usage: titan-hpc [--job.config_file FILE] [--section.option VALUE | --section.option=VALUE]...\n"
+      "       titan-hpc --help | --version\n\n"
+      "Trains a Llama model. The command line wins over the configuration file (.toml or .cfg), and the file over\n"
+      "the defaults. An option of true or false may stand alone (true). Options marked [ours] are not "
+      "TorchTitan's.\n"));
+  for (size_t s = 0; s < titan_option_section_count; s++) {
+    const titan_option_section *section = &titan_option_sections[s];
+    TITAN_TRY_CLEANUP(titan_text_printf(&text, "\n%s: %s\n", section->name, section->text));
+    for (int i = 0; i < TITAN_OPTION_COUNT; i++)
+      if (strcmp(titan_options[i].section, section->name) == 0)
+        TITAN_TRY_CLEANUP(append_option_help(&titan_options[i], &text));
+  }
+  TITAN_TRY_CLEANUP(titan_text_printf(&text, "\nAlso understood: --training.disable_loss_parallel and "
+                                             "--metrics.disable_color_printing,\nthe opposites of enable_*.\n"));
+  TITAN_TRY_CLEANUP(write_text(&text, file));
+cleanup:
+  titan_text_destroy(&text);
+  return status;
+}
+
+static titan_status append_markdown_row(const titan_option *option, titan_text *text) {
+  const char *availability = availability_text(option);
+  TITAN_TRY(titan_text_printf(text, "| `%s` | ", option->key));
+  TITAN_TRY(titan_option_expected(option, text));
+  TITAN_TRY(titan_text_printf(text, " | `"));
+  TITAN_TRY(append_default(option, text));
+  TITAN_TRY(titan_text_printf(text, "` | %s.", option->help));
+  if (option->origin == TITAN_ORIGIN_OURS)
+    TITAN_TRY(titan_text_printf(text, " *Ours.*"));
+  if (availability != NULL)
+    TITAN_TRY(titan_text_printf(text, " **%c%s.**", availability[0] - 'a' + 'A', availability + 1));
+  return titan_text_printf(text, " |\n");
+}
+
+static const char MARKDOWN_HEAD[] =
+    "# Options\n"
+    "\n"
+    "This page is made from `src/config/options.def` by `cmake --build <build folder> --target options_doc`.\n"
+    "\n"
+    "An option is written `--section.key value` or `--section.key=value` on the command line, or stands in the "
+    "section\n"
+    "of a configuration file, `--job.config_file FILE`: TOML where the name ends in `.toml`, libconfig where it ends "
+    "in\n"
+    "`.cfg`. The command line wins over the file, and the file over the defaults. An option of true or false may "
+    "stand\n"
+    "alone on the command line, which means true; `=false` turns off what a file turned on. An empty value for an "
+    "option\n"
+    "whose default is none means none.\n"
+    "\n"
+    "Unknown sections and keys, values of another type or outside of their range, and options that are given twice "
+    "are\n"
+    "errors; all of them are listed at once, with file, line and the nearest known key, and the exit code is 2.\n"
+    "\n"
+    "Names, types and defaults are TorchTitan's (December 2024) but for those marked *Ours*.\n"
+    "`training.disable_loss_parallel` and `metrics.disable_color_printing` are understood as the opposites of the\n"
+    "`enable_` options. Options that are *not available in this build yet* are read and checked; a run that asks for\n"
+    "one ends with exit code 2, or with a warning where the option changes no number.\n";
+
+titan_status titan_config_print_markdown(FILE *file) {
+  titan_text text = {0};
+  titan_status status = TITAN_OK;
+  TITAN_TRY_CLEANUP(titan_text_append(&text, MARKDOWN_HEAD, strlen(MARKDOWN_HEAD)));
+  for (size_t s = 0; s < titan_option_section_count; s++) {
+    const titan_option_section *section = &titan_option_sections[s];
+    TITAN_TRY_CLEANUP(titan_text_printf(&text, "\n## `%s`: %s\n\n| key | takes | default | |\n|---|---|---|---|\n",
+                                        section->name, section->text));
+    for (int i = 0; i < TITAN_OPTION_COUNT; i++)
+      if (strcmp(titan_options[i].section, section->name) == 0)
+        TITAN_TRY_CLEANUP(append_markdown_row(&titan_options[i], &text));
+  }
+  TITAN_TRY_CLEANUP(write_text(&text, file));
+cleanup:
+  titan_text_destroy(&text);
+  return status;
+}
+
+// "steps = 10  # run.toml:12". What TOML has no value for, or a file may not hold, stands in a comment.
+static titan_status append_toml_row(const titan_config *config, int index, titan_text *text) {
+  const titan_option *option = &titan_options[index];
+  const char *const *value = (const void *)((const char *)config + option->offset);
+  bool is_string = option->type == TITAN_OPTION_STRING || option->type == TITAN_OPTION_LIST;
+  bool is_none = is_string && *value == NULL;
+  TITAN_TRY(
+      titan_text_printf(text, "%s%s = ", is_none || index == TITAN_OPTION_job_config_file ? "# " : "", option->key));
+  TITAN_TRY(titan_option_format(config, option, is_string && !is_none, text));
+  const char *origin = config->entries[index].origin;
+  return origin ? titan_text_printf(text, "  # %s\n", origin) : titan_text_append(text, "\n", 1);
+}
+
+titan_status titan_config_to_toml(const titan_config *config, titan_text *text) {
+  for (size_t s = 0; s < titan_option_section_count; s++) {
+    const char *section = titan_option_sections[s].name;
+    TITAN_TRY(titan_text_printf(text, "%s[%s]\n", s > 0 ? "\n" : "", section));
+    for (int i = 0; i < TITAN_OPTION_COUNT; i++)
+      if (strcmp(titan_options[i].section, section) == 0)
+        TITAN_TRY(append_toml_row(config, i, text));
+  }
+  return TITAN_OK;
+}
+
+titan_status titan_config_print(const titan_config *config, FILE *file) {
+  titan_text text = {0};
+  titan_status status = TITAN_OK;
+  TITAN_TRY_CLEANUP(titan_config_to_toml(config, &text));
+  TITAN_TRY_CLEANUP(write_text(&text, file));
+cleanup:
+  titan_text_destroy(&text);
+  return status;
+}

@@ -1,0 +1,118 @@
+#include "config/config.h"
+
+#include "config/option.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+// "training.steps = 0 (run.toml:12)", or without the place for a default.
+static titan_status append_setting(const titan_config *config, const titan_option *option, titan_text *text) {
+  TITAN_TRY(titan_text_printf(text, "%s = ", option->name));
+  return titan_option_format(config, option, false, text);
+}
+
+static titan_status append_place(const titan_config *config, const titan_option *option, titan_text *text) {
+  const char *origin = config->entries[option - titan_options].origin;
+  return origin == NULL ? TITAN_OK : titan_text_printf(text, " (%s)", origin);
+}
+
+// A problem of one option: its constraint, or that it asks for something this build does not have.
+static titan_status check_option(const titan_config *config, const titan_option *option, titan_problems *problems) {
+  titan_text text = {0};
+  titan_status status = TITAN_OK;
+  titan_availability_kind kind = option->availability.kind;
+  TITAN_TRY_CLEANUP(append_setting(config, option, &text));
+  if (!titan_option_holds(config, option)) {
+    TITAN_TRY_CLEANUP(titan_text_printf(&text, ": expected "));
+    TITAN_TRY_CLEANUP(titan_option_expected(option, &text));
+  } else if (kind == TITAN_LATER && titan_option_is_asked_for(config, option)) {
+    TITAN_TRY_CLEANUP(titan_text_printf(&text, ": not available in this build yet"));
+  } else if (kind == TITAN_REFUSED && titan_option_is_asked_for(config, option)) {
+    TITAN_TRY_CLEANUP(titan_text_printf(&text, ": %s", option->availability.note));
+  } else {
+    goto cleanup;
+  }
+  TITAN_TRY_CLEANUP(append_place(config, option, &text));
+  TITAN_TRY_CLEANUP(titan_problems_add(problems, 0, "%s", text.data));
+cleanup:
+  titan_text_destroy(&text);
+  return status;
+}
+
+static titan_status check_mesh(const titan_config *config, int64_t world_size, titan_problems *problems) {
+  int64_t replicate = config->training.data_parallel_replicate_degree;
+  int64_t shard = config->training.data_parallel_shard_degree;
+  int64_t context = config->experimental.context_parallel_degree;
+  int64_t tensor = config->training.tensor_parallel_degree;
+  int64_t pipeline = config->experimental.pipeline_parallel_degree;
+  const int64_t others[] = {replicate, context, tensor, pipeline};
+  int64_t product = 1;
+  for (int i = 0; i < 4; i++) {
+    if (others[i] < 1)
+      return TITAN_OK; // reported as out of its range
+    product = product > world_size / others[i] ? world_size + 1 : product * others[i];
+  }
+  if (shard == -1)
+    shard = world_size / product > 1 ? world_size / product : 1;
+  if (shard < 1 || (product <= world_size / shard && product * shard == world_size))
+    return TITAN_OK;
+  return titan_problems_add(problems, 1,
+                            "Invalid parallel dims: dp_replicate(%" PRId64 ") * dp_shard(%" PRId64 ") * cp(%" PRId64
+                            ") * tp(%" PRId64 ") * pp(%" PRId64 ") != WORLD_SIZE(%" PRId64 ")",
+                            replicate, shard, context, tensor, pipeline, world_size);
+}
+
+static titan_status check_together(const titan_config *config, titan_problems *problems) {
+  if (strcmp(config->training.dataset, "c4") == 0 && config->training.dataset_path == NULL)
+    TITAN_TRY(
+        titan_problems_add(problems, 1,
+                           "training.dataset = c4: this corpus is not installed with the program; give the file or "
+                           "folder that has it as training.dataset_path, or use c4_test or c4_mini"));
+  return TITAN_OK;
+}
+
+titan_status titan_config_validate(const titan_config *config, int64_t world_size) {
+  titan_problems problems = {0};
+  titan_status status = TITAN_OK;
+  for (int i = 0; i < TITAN_OPTION_COUNT; i++)
+    TITAN_TRY_CLEANUP(check_option(config, &titan_options[i], &problems));
+  TITAN_TRY_CLEANUP(check_together(config, &problems));
+  TITAN_TRY_CLEANUP(check_mesh(config, world_size, &problems));
+  TITAN_TRY_CLEANUP(titan_problems_status(&problems));
+cleanup:
+  titan_problems_destroy(&problems);
+  return status;
+}
+
+static titan_status warn_option(const titan_config *config, const titan_option *option, titan_text *text) {
+  titan_availability_kind kind = option->availability.kind;
+  if ((kind != TITAN_LATER_WARNED && kind != TITAN_NO_EFFECT) || !titan_option_is_asked_for(config, option))
+    return TITAN_OK;
+  TITAN_TRY(append_setting(config, option, text));
+  TITAN_TRY(titan_text_printf(text, ": %s; %s",
+                              kind == TITAN_NO_EFFECT ? "this option has no effect" : "not available in this build yet",
+                              option->availability.note));
+  return append_place(config, option, text);
+}
+
+titan_status titan_config_warnings(const titan_config *config, void (*report)(void *context, const char *line),
+                                   void *context) {
+  titan_text text = {0};
+  titan_status status = TITAN_OK;
+  for (int i = 0; i < TITAN_OPTION_COUNT; i++) {
+    TITAN_TRY_CLEANUP(warn_option(config, &titan_options[i], &text));
+    if (text.length > 0)
+      report(context, text.data);
+    titan_text_destroy(&text);
+  }
+  if (config->training.warmup_steps >= config->training.steps) {
+    TITAN_TRY_CLEANUP(titan_text_printf(&text,
+                                        "training.warmup_steps = %" PRId64 ", training.steps = %" PRId64
+                                        ": the learning rate does not reach optimizer.lr before the run ends",
+                                        config->training.warmup_steps, config->training.steps));
+    report(context, text.data);
+  }
+cleanup:
+  titan_text_destroy(&text);
+  return status;
+}

@@ -1,0 +1,357 @@
+#include "config/option.h"
+
+#include "base/memory.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+enum { LONGEST_SHOWN = 80 };
+
+static const void *member(const titan_config *config, const titan_option *option) {
+  return (const char *)config + option->offset;
+}
+
+static void *member_to_set(titan_config *config, const titan_option *option) {
+  return (char *)config + option->offset;
+}
+
+// The element of "a|b" that equals word, as a copy in `found`; false when there is none.
+static bool find_choice(const char *words, const char *word, bool any_case, char *found, size_t size) {
+  for (const char *start = words; *start != '\0';) {
+    size_t length = strcspn(start, "|");
+    bool equal = strlen(word) == length &&
+                 (any_case ? strncasecmp(start, word, length) == 0 : strncmp(start, word, length) == 0);
+    if (equal && length < size) {
+      memcpy(found, start, length);
+      found[length] = '\0';
+      return true;
+    }
+    start += length + (start[length] == '|');
+  }
+  return false;
+}
+
+// [-+]?digits within 64 bits.
+static bool parse_integer(const char *text, int64_t *value) {
+  const char *digits = text + (*text == '-' || *text == '+');
+  if (*digits == '\0' || digits[strspn(digits, "0123456789")] != '\0')
+    return false;
+  errno = 0;
+  *value = strtoll(text, NULL, 10);
+  return errno == 0;
+}
+
+// A decimal number, finite; no hexadecimal, inf or nan.
+static bool parse_number(const char *text, double *value) {
+  if (*text == '\0' || text[strspn(text, "+-.0123456789eE")] != '\0')
+    return false;
+  char *end;
+  *value = strtod(text, &end);
+  return *end == '\0' && end != text && isfinite(*value);
+}
+
+static bool word_or_count_holds(const char *word, const char *text) {
+  int64_t count;
+  return strcmp(text, word) == 0 || (isdigit((unsigned char)*text) && parse_integer(text, &count) && count >= 1);
+}
+
+// Integers of a run fit 32 bits (but for a seed, which has no upper limit below 64 bits).
+static bool number_holds(const titan_option *option, double value) {
+  const titan_constraint *constraint = &option->constraint;
+  bool is_seed = option == &titan_options[TITAN_OPTION_training_seed];
+  if (!isfinite(value) || (option->type == TITAN_OPTION_INT && !is_seed && value > INT_MAX))
+    return false;
+  switch (constraint->kind) {
+  case TITAN_CONSTRAINT_AT_LEAST:
+    return value >= constraint->minimum;
+  case TITAN_CONSTRAINT_ABOVE:
+    return value > constraint->minimum;
+  case TITAN_CONSTRAINT_AT_LEAST_OR:
+    return value >= constraint->minimum || value == constraint->special;
+  default:
+    return true;
+  }
+}
+
+static bool string_holds(const titan_option *option, const char *value) {
+  const titan_constraint *constraint = &option->constraint;
+  char found[64];
+  if (value == NULL)
+    return constraint->words == NULL;
+  switch (constraint->kind) {
+  case TITAN_CONSTRAINT_NOT_EMPTY:
+    return *value != '\0';
+  case TITAN_CONSTRAINT_CHOICES:
+  case TITAN_CONSTRAINT_CHOICES_ANY_CASE:
+    return find_choice(constraint->words, value, constraint->kind == TITAN_CONSTRAINT_CHOICES_ANY_CASE, found,
+                       sizeof found);
+  case TITAN_CONSTRAINT_WORD_OR_COUNT:
+    return word_or_count_holds(constraint->words, value);
+  default:
+    return true;
+  }
+}
+
+bool titan_option_holds(const titan_config *config, const titan_option *option) {
+  switch (option->type) {
+  case TITAN_OPTION_BOOL:
+    return true;
+  case TITAN_OPTION_INT:
+    return number_holds(option, (double)*(const int64_t *)member(config, option));
+  case TITAN_OPTION_FLOAT:
+    return number_holds(option, *(const double *)member(config, option));
+  case TITAN_OPTION_STRING:
+  case TITAN_OPTION_LIST:
+    return string_holds(option, *(const char *const *)member(config, option));
+  }
+  return false;
+}
+
+static titan_status append_choices(const char *words, titan_text *text) {
+  for (const char *start = words; *start != '\0';) {
+    int length = (int)strcspn(start, "|");
+    TITAN_TRY(titan_text_printf(text, "%.*s%s", length, start, start[length] == '|' ? ", " : ""));
+    start += length + (start[length] == '|');
+  }
+  return TITAN_OK;
+}
+
+titan_status titan_option_expected(const titan_option *option, titan_text *text) {
+  static const char *const plain[] = {"true or false", "an integer", "a number", "a string",
+                                      "a comma-separated list or an array of strings"};
+  const titan_constraint *constraint = &option->constraint;
+  switch (constraint->kind) {
+  case TITAN_CONSTRAINT_CHOICES:
+  case TITAN_CONSTRAINT_CHOICES_ANY_CASE:
+    if (strchr(constraint->words, '|') != NULL)
+      TITAN_TRY(titan_text_printf(text, "one of "));
+    return append_choices(constraint->words, text);
+  case TITAN_CONSTRAINT_WORD_OR_COUNT:
+    return titan_text_printf(text, "%s or an integer of at least 1", constraint->words);
+  case TITAN_CONSTRAINT_NOT_EMPTY:
+    return titan_text_printf(text, "a string that is not empty");
+  case TITAN_CONSTRAINT_AT_LEAST:
+    return titan_text_printf(text, "%s of at least %g", plain[option->type], constraint->minimum);
+  case TITAN_CONSTRAINT_ABOVE:
+    return titan_text_printf(text, "%s above %g", plain[option->type], constraint->minimum);
+  case TITAN_CONSTRAINT_AT_LEAST_OR:
+    return titan_text_printf(text, "%s of at least %g, or %g", plain[option->type], constraint->minimum,
+                             constraint->special);
+  case TITAN_CONSTRAINT_NONE:
+    break;
+  }
+  return titan_text_printf(text, "%s", plain[option->type]);
+}
+
+static titan_status append_quoted(const char *value, titan_text *text) {
+  TITAN_TRY(titan_text_append(text, "\"", 1));
+  for (const char *c = value; *c != '\0'; c++) {
+    unsigned char byte = (unsigned char)*c;
+    if (byte == '"' || byte == '\\')
+      TITAN_TRY(titan_text_printf(text, "\\%c", byte));
+    else if (byte == '\n')
+      TITAN_TRY(titan_text_printf(text, "\\n"));
+    else if (byte == '\t')
+      TITAN_TRY(titan_text_printf(text, "\\t"));
+    else if (byte < 0x20 || byte == 0x7f)
+      TITAN_TRY(titan_text_printf(text, "\\u%04x", byte));
+    else
+      TITAN_TRY(titan_text_append(text, c, 1));
+  }
+  return titan_text_append(text, "\"", 1);
+}
+
+// The shortest digits that read back as the same number, with a point or an exponent, as TOML wants it.
+static titan_status append_number(double value, titan_text *text) {
+  char digits[40];
+  for (int precision = 15; precision <= 17; precision++) {
+    snprintf(digits, sizeof digits, "%.*g", precision, value);
+    if (strtod(digits, NULL) == value)
+      break;
+  }
+  return titan_text_printf(text, "%s%s", digits, strpbrk(digits, ".en") ? "" : ".0");
+}
+
+titan_status titan_option_format(const titan_config *config, const titan_option *option, bool quoted,
+                                 titan_text *text) {
+  const void *place = member(config, option);
+  switch (option->type) {
+  case TITAN_OPTION_BOOL:
+    return titan_text_printf(text, "%s", *(const bool *)place ? "true" : "false");
+  case TITAN_OPTION_INT:
+    return titan_text_printf(text, "%" PRId64, *(const int64_t *)place);
+  case TITAN_OPTION_FLOAT:
+    return append_number(*(const double *)place, text);
+  case TITAN_OPTION_STRING:
+  case TITAN_OPTION_LIST:
+    break;
+  }
+  const char *value = *(const char *const *)place;
+  if (value == NULL)
+    return titan_text_printf(text, "none");
+  return quoted ? append_quoted(value, text) : titan_text_printf(text, "%s", value);
+}
+
+bool titan_option_is_asked_for(const titan_config *config, const titan_option *option) {
+  if (option->availability.off == NULL)
+    return config->entries[option - titan_options].source != TITAN_SOURCE_DEFAULT;
+  titan_text text = {0};
+  // Without memory for the text, the option counts as asked for: the caller then reports it.
+  bool asked =
+      titan_option_format(config, option, false, &text) != TITAN_OK || strcmp(text.data, option->availability.off) != 0;
+  titan_text_destroy(&text);
+  return asked;
+}
+
+static titan_status append_found(const titan_value *value, titan_text *text) {
+  switch (value->kind) {
+  case TITAN_VALUE_BOOL:
+    return titan_text_printf(text, "%s", value->boolean ? "true" : "false");
+  case TITAN_VALUE_INT:
+    return titan_text_printf(text, "%" PRId64, value->integer);
+  case TITAN_VALUE_FLOAT:
+    return append_number(value->number, text);
+  case TITAN_VALUE_OTHER:
+    return titan_text_printf(text, "%s", value->string);
+  case TITAN_VALUE_LIST:
+    return titan_text_printf(text, "an array of strings");
+  case TITAN_VALUE_STRING:
+  case TITAN_VALUE_WORD:
+    break;
+  }
+  if (strlen(value->string) <= LONGEST_SHOWN)
+    return append_quoted(value->string, text);
+  return titan_text_printf(text, "a string of %zu bytes", strlen(value->string));
+}
+
+// Gives a word of the command line the type of its option, where it can be read so.
+static titan_value interpret(const titan_option *option, titan_value value) {
+  if (value.kind != TITAN_VALUE_WORD)
+    return value;
+  switch (option->type) {
+  case TITAN_OPTION_BOOL:
+    if (strcasecmp(value.string, "true") == 0 || strcasecmp(value.string, "false") == 0) {
+      value.boolean = strcasecmp(value.string, "true") == 0;
+      value.kind = TITAN_VALUE_BOOL;
+    }
+    break;
+  case TITAN_OPTION_INT:
+    if (parse_integer(value.string, &value.integer))
+      value.kind = TITAN_VALUE_INT;
+    break;
+  case TITAN_OPTION_FLOAT:
+    if (parse_number(value.string, &value.number))
+      value.kind = TITAN_VALUE_FLOAT;
+    break;
+  case TITAN_OPTION_STRING:
+  case TITAN_OPTION_LIST:
+    value.kind = TITAN_VALUE_STRING;
+    break;
+  }
+  return value;
+}
+
+// Whether the value has the type and fulfils the constraint. An integer for WORD_OR_COUNT becomes text in `storage`; a
+// choice in any case becomes the table's spelling of it.
+static bool fits(const titan_option *option, titan_value *value, char *storage, size_t size) {
+  switch (option->type) {
+  case TITAN_OPTION_BOOL:
+    return value->kind == TITAN_VALUE_BOOL;
+  case TITAN_OPTION_INT:
+    return value->kind == TITAN_VALUE_INT && number_holds(option, (double)value->integer);
+  case TITAN_OPTION_FLOAT:
+    if (value->kind == TITAN_VALUE_INT)
+      value->number = (double)value->integer;
+    else if (value->kind != TITAN_VALUE_FLOAT)
+      return false;
+    return number_holds(option, value->number);
+  case TITAN_OPTION_LIST:
+    return value->kind == TITAN_VALUE_LIST || value->kind == TITAN_VALUE_STRING;
+  case TITAN_OPTION_STRING:
+    break;
+  }
+  if (value->kind == TITAN_VALUE_INT && option->constraint.kind == TITAN_CONSTRAINT_WORD_OR_COUNT) {
+    snprintf(storage, size, "%" PRId64, value->integer);
+    value->string = storage;
+    value->kind = TITAN_VALUE_STRING;
+  }
+  if (value->kind != TITAN_VALUE_STRING || !string_holds(option, value->string))
+    return false;
+  if (option->constraint.kind == TITAN_CONSTRAINT_CHOICES_ANY_CASE &&
+      find_choice(option->constraint.words, value->string, true, storage, size))
+    value->string = storage;
+  return true;
+}
+
+static titan_status store_string(titan_config *config, int index, const char *string) {
+  const titan_option *option = &titan_options[index];
+  const char *const *standard = member(&titan_config_defaults, option);
+  // Where the default is none, an empty value means none.
+  bool is_none = string == NULL || (*standard == NULL && *string == '\0');
+  char *copy = NULL;
+  if (!is_none)
+    TITAN_TRY(titan_memory_duplicate(TITAN_MEMORY_CONFIG, string, &copy));
+  titan_memory_free(config->entries[index].owned);
+  config->entries[index].owned = copy;
+  *(const char **)member_to_set(config, option) = copy;
+  return TITAN_OK;
+}
+
+static titan_status store(titan_config *config, int index, bool negated, const titan_value *value,
+                          const titan_option_place *place) {
+  const titan_option *option = &titan_options[index];
+  titan_config_entry *entry = &config->entries[index];
+  char *origin;
+  TITAN_TRY(titan_memory_duplicate(TITAN_MEMORY_CONFIG, place->origin, &origin));
+  titan_memory_free(entry->origin);
+  entry->origin = origin;
+  entry->source = place->source;
+  switch (option->type) {
+  case TITAN_OPTION_BOOL:
+    *(bool *)member_to_set(config, option) = value->boolean != negated;
+    return TITAN_OK;
+  case TITAN_OPTION_INT:
+    *(int64_t *)member_to_set(config, option) = value->integer;
+    return TITAN_OK;
+  case TITAN_OPTION_FLOAT:
+    *(double *)member_to_set(config, option) = value->number;
+    return TITAN_OK;
+  case TITAN_OPTION_STRING:
+  case TITAN_OPTION_LIST:
+    return store_string(config, index, value->string);
+  }
+  return titan_error(TITAN_ERROR_INTERNAL, "%s: unknown type of option", option->name);
+}
+
+titan_status titan_option_assign(titan_config *config, int index, bool negated, titan_value value,
+                                 const titan_option_place *place, titan_problems *problems) {
+  const titan_option *option = &titan_options[index];
+  const titan_config_entry *entry = &config->entries[index];
+  if (entry->source == place->source && place->source != TITAN_SOURCE_PROGRAM)
+    return titan_problems_add(problems, place->order, "%s: %s: given a second time%s%s; each option may be given once",
+                              place->origin, option->name, place->source == TITAN_SOURCE_FILE ? ", after " : "",
+                              place->source == TITAN_SOURCE_FILE ? entry->origin : "");
+  char storage[64];
+  titan_value typed = interpret(option, value);
+  if (fits(option, &typed, storage, sizeof storage))
+    return store(config, index, negated, &typed, place);
+  titan_text expected = {0}, found = {0};
+  titan_status status = TITAN_OK;
+  TITAN_TRY_CLEANUP(titan_option_expected(option, &expected));
+  if (option->type == TITAN_OPTION_INT && typed.kind == TITAN_VALUE_INT && typed.integer > INT_MAX)
+    TITAN_TRY_CLEANUP(titan_text_printf(&expected, " and at most %d", INT_MAX));
+  TITAN_TRY_CLEANUP(append_found(&value, &found));
+  TITAN_TRY_CLEANUP(titan_problems_add(problems, place->order, "%s: %s: expected %s, got %s", place->origin,
+                                       option->name, expected.data, found.data));
+cleanup:
+  titan_text_destroy(&expected);
+  titan_text_destroy(&found);
+  return status;
+}
