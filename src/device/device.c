@@ -1,16 +1,5 @@
 #include "device/device.h"
 
-#include <stdbool.h>
-
-static const struct {
-  const char *name;
-  bool view;
-} operations[TITAN_OP_COUNT] = {
-#define TITAN_OP(name, inputs_min, inputs_max, outputs_min, outputs_max, view, differentiable) {#name, view},
-#include "graph/ops.def"
-#undef TITAN_OP
-};
-
 static titan_status slot_missing(const titan_device *device, const char *slot) {
   return titan_error(TITAN_ERROR_INTERNAL, "device %s: required slot %s is missing",
                      device->name ? device->name : "(no name)", slot);
@@ -18,14 +7,15 @@ static titan_status slot_missing(const titan_device *device, const char *slot) {
 
 static titan_status check_kernels(titan_device *device) {
   for (int kind = 0; kind < TITAN_OP_COUNT; kind++) {
-    if (operations[kind].view)
+    if (titan_op_is_view((titan_op_kind)kind))
       continue;
     const titan_kernel *kernel = device->kernel(device, (titan_op_kind)kind);
     if (kernel == NULL || kernel->run == NULL)
-      return titan_error(TITAN_ERROR_INTERNAL, "device %s: kernel %s is missing", device->name, operations[kind].name);
+      return titan_error(TITAN_ERROR_INTERNAL, "device %s: kernel %s is missing", device->name,
+                         titan_op_name((titan_op_kind)kind));
     if (kernel->prepare != NULL && kernel->release == NULL)
       return titan_error(TITAN_ERROR_INTERNAL, "device %s: kernel %s has prepare without release", device->name,
-                         operations[kind].name);
+                         titan_op_name((titan_op_kind)kind));
   }
   return TITAN_OK;
 }

@@ -10,8 +10,8 @@
 
 typedef struct titan_device titan_device;
 
-// One operation's kernel. `state` is what prepare made (oneDNN primitives, say); a plan prepares each call once and runs it
-// many times. Nothing in run allocates.
+// One operation's kernel. `state` is what prepare made (oneDNN primitives, say); a plan prepares each call once and
+// runs it many times. Nothing in run allocates.
 typedef struct titan_kernel {
   // Optional. Bytes of scratch memory that one run of the call needs (64-byte aligned).
   size_t (*workspace)(titan_device *device, const titan_op_call *call);
@@ -34,14 +34,15 @@ typedef struct titan_adam_step {
 
 // Functions over flat vectors. All required.
 typedef struct titan_vector_functions {
-  // master, exp_avg, exp_avg_sq [n] f32 are updated from gradient [n] f32; where compute is not NULL, the new master is also
-  // written to compute [n] of type `dtype` (it may be master itself when float32).
+  // master, exp_avg, exp_avg_sq [n] f32 are updated from gradient [n] f32; where compute is not NULL, the new master is
+  // also written to compute [n] of type `dtype` (it may be master itself when float32).
   void (*adam)(titan_device *device, const titan_adam_step *step, int64_t n, float *master, float *exp_avg,
                float *exp_avg_sq, const float *gradient, void *compute, titan_dtype dtype);
   // Sum of squares of x[n] f32, accumulated in float64 in a fixed order.
   double (*sum_of_squares)(titan_device *device, int64_t n, const float *x);
   // to[n] = from[n], rounded to nearest even where narrowing. float32 and bfloat16.
-  void (*convert)(titan_device *device, int64_t n, const void *from, titan_dtype from_dtype, void *to, titan_dtype to_dtype);
+  void (*convert)(titan_device *device, int64_t n, const void *from, titan_dtype from_dtype, void *to,
+                  titan_dtype to_dtype);
   // x[n] = value
   void (*fill)(titan_device *device, int64_t n, float *x, float value);
   // y[n] += x[n]
@@ -65,8 +66,9 @@ titan_status titan_device_check(titan_device *device);
 // NULL is fine; the handle becomes NULL.
 void titan_device_destroy(titan_device **device);
 
-// The CPU device; `threads` >= 1 OpenMP threads. The instruction set is the best the chip has, lowered by the environment
-// variable TITAN_CPU_ISA (baseline, avx2, avx512, avx512_bf16, amx; an unknown word or one the chip lacks is TITAN_ERROR_USAGE).
+// The CPU device; `threads` >= 1 OpenMP threads. The instruction set is the best the chip has, lowered by the
+// environment variable TITAN_CPU_ISA (baseline, avx2, avx512, avx512_bf16, amx; an unknown word or one the chip lacks
+// is TITAN_ERROR_USAGE).
 titan_status titan_device_create_cpu(int threads, titan_device **out);
 
 #endif

@@ -1,0 +1,131 @@
+// Inputs of the cases, and how backward operations are tied to their forwards.
+#include "base/random.h"
+#include "conformance.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const gradient_tie ties[] = {
+    {.backward = TITAN_OP_embedding_backward,
+     .forward = TITAN_OP_embedding,
+     .forward_input = {1},
+     .dy = 1,
+     .gradient_of = {1}},
+    {.backward = TITAN_OP_rms_norm_backward,
+     .forward = TITAN_OP_rms_norm,
+     .forward_input = {0, 1, 2, 0},
+     .forward_output = {0, 0, 0, 2},
+     .dy = 0,
+     .gradient_of = {0, 1}},
+    {.backward = TITAN_OP_layer_norm_backward,
+     .forward = TITAN_OP_layer_norm,
+     .forward_input = {0, 1, 0, 0, 2},
+     .forward_output = {0, 0, 2, 3, 0},
+     .dy = 0,
+     .gradient_of = {0, 1}},
+    {.backward = TITAN_OP_silu_backward,
+     .forward = TITAN_OP_silu,
+     .forward_input = {0, 1},
+     .dy = 0,
+     .gradient_of = {0}},
+    {.backward = TITAN_OP_cross_entropy_backward,
+     .forward = TITAN_OP_cross_entropy,
+     .forward_input = {1, 0, 2, 0},
+     .forward_output = {0, 2, 0, 0},
+     .dy = 3,
+     .gradient_of = {0}},
+};
+
+const gradient_tie *gradient_tie_of(titan_op_kind backward) {
+  for (size_t i = 0; i < sizeof ties / sizeof *ties; i++)
+    if (ties[i].backward == backward)
+      return &ties[i];
+  return NULL;
+}
+
+void forward_call_of(const gradient_tie *tie, const titan_op_call *backward, titan_op_call *forward) {
+  *forward = (titan_op_call){.kind = tie->forward, .attributes = backward->attributes};
+  for (int i = 0; i < backward->input_count; i++)
+    if (tie->forward_input[i] > 0) {
+      forward->inputs[tie->forward_input[i] - 1] = backward->inputs[i];
+      forward->input_count++;
+    }
+  if (tie->forward == TITAN_OP_embedding) { // the table's values are no input of its gradient
+    forward->inputs[1] = backward->outputs[0];
+    forward->input_count = 2;
+  }
+  if (titan_op_infer(forward) != TITAN_OK)
+    abort();
+}
+
+static double *doubles(int64_t count) {
+  double *values = calloc((size_t)count, sizeof *values);
+  if (values == NULL)
+    abort();
+  return values;
+}
+
+void make_outputs(const titan_op_call *call, operand *out) {
+  for (int i = 0; i < call->output_count; i++) {
+    int64_t count = titan_tensor_elements(&call->outputs[i]);
+    out[i] = (operand){doubles(count), doubles(count)};
+  }
+}
+
+void free_operands(operand *operands, int count) {
+  for (int i = 0; i < count; i++) {
+    free(operands[i].values);
+    free(operands[i].terms);
+  }
+}
+
+// Integers below this for tokens and labels.
+static int64_t integer_limit(const titan_op_call *call) {
+  switch (call->kind) {
+  case TITAN_OP_embedding:
+    return call->inputs[1].dims[0];
+  case TITAN_OP_embedding_backward:
+    return call->attributes.embedding_backward.vocabulary;
+  default:
+    return call->inputs[0].dims[1];
+  }
+}
+
+static void fill(const titan_op_call *call, int input, uint64_t seed, double *values) {
+  int64_t count = titan_tensor_elements(&call->inputs[input]);
+  titan_dtype dtype = call->inputs[input].dtype;
+  titan_random_stream stream = titan_random_stream_create(seed + (uint64_t)input, titan_op_name(call->kind));
+  titan_random_uniform(stream, 0, (uint64_t)count, values);
+  bool logits = input == 0 && (call->kind == TITAN_OP_cross_entropy || call->kind == TITAN_OP_cross_entropy_backward);
+  // logits spread over 60 with a shift per seed, so that exp() without its maximum taken off would overflow
+  double width = logits ? 60 : 6, shift = logits ? (double)(seed % 3) * 100 - 100 : 0;
+  for (int64_t i = 0; i < count; i++)
+    values[i] = dtype == TITAN_INT32 ? floor(values[i] * (double)integer_limit(call))
+                                     : round_to(dtype, (values[i] - 0.5) * width + shift);
+}
+
+void make_inputs(const titan_op_call *call, uint64_t seed, operand *in) {
+  for (int i = 0; i < call->input_count; i++) {
+    in[i] = (operand){doubles(titan_tensor_elements(&call->inputs[i])), NULL};
+    fill(call, i, seed, in[i].values);
+  }
+  const gradient_tie *tie = gradient_tie_of(call->kind);
+  if (tie == NULL || tie->forward == TITAN_OP_embedding)
+    return;
+  titan_op_call forward;
+  forward_call_of(tie, call, &forward);
+  operand forward_in[5], out[TITAN_MAX_OUTPUTS];
+  for (int i = 0; i < call->input_count; i++)
+    if (tie->forward_input[i] > 0)
+      forward_in[tie->forward_input[i] - 1] = in[i];
+  make_outputs(&forward, out);
+  reference_of(forward.kind)(&forward, forward_in, out);
+  for (int i = 0; i < call->input_count; i++)
+    if (tie->forward_output[i] > 0) {
+      int64_t count = titan_tensor_elements(&call->inputs[i]);
+      for (int64_t k = 0; k < count; k++)
+        in[i].values[k] = round_to(call->inputs[i].dtype, out[tie->forward_output[i] - 1].values[k]);
+    }
+  free_operands(out, forward.output_count);
+}

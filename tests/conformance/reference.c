@@ -1,0 +1,231 @@
+// The references: each operation as the table in graph/op.h states it, in float64, one element at a time.
+#include "conformance.h"
+
+#include <math.h>
+
+static int64_t rows_of(const titan_tensor_type *type) {
+  return titan_tensor_rows(type);
+}
+
+static void put(operand *out, int64_t i, double value, double terms) {
+  out->values[i] = value;
+  out->terms[i] = terms;
+}
+
+static void embedding(const titan_op_call *call, const operand *in, operand *out) {
+  int64_t width = call->inputs[1].dims[1];
+  for (int64_t i = 0; i < titan_tensor_elements(&call->outputs[0]); i++)
+    put(&out[0], i, in[1].values[(int64_t)in[0].values[i / width] * width + i % width], 0);
+}
+
+static void embedding_backward(const titan_op_call *call, const operand *in, operand *out) {
+  int64_t width = call->inputs[1].dims[2];
+  for (int64_t i = 0; i < titan_tensor_elements(&call->inputs[1]); i++) {
+    int64_t to = (int64_t)in[0].values[i / width] * width + i % width;
+    out[0].values[to] += in[1].values[i];
+    out[0].terms[to] += fabs(in[1].values[i]);
+  }
+}
+
+static void matmul(const titan_op_call *call, const operand *in, operand *out) {
+  const titan_tensor_type *a = &call->inputs[0], *b = &call->inputs[1];
+  bool ta = call->attributes.matmul.transpose_a, tb = call->attributes.matmul.transpose_b;
+  int64_t lda = titan_tensor_columns(a), ldb = titan_tensor_columns(b);
+  int64_t m = ta ? lda : rows_of(a), k = ta ? rows_of(a) : lda, n = tb ? rows_of(b) : ldb;
+  for (int64_t i = 0; i < m; i++)
+    for (int64_t j = 0; j < n; j++) {
+      double sum = call->input_count == 3 ? in[2].values[i * n + j] : 0, terms = fabs(sum);
+      for (int64_t l = 0; l < k; l++) {
+        double product = in[0].values[ta ? l * lda + i : i * lda + l] * in[1].values[tb ? j * ldb + l : l * ldb + j];
+        sum += product;
+        terms += fabs(product);
+      }
+      put(&out[0], i * n + j, sum, terms);
+    }
+}
+
+static void rms_norm(const titan_op_call *call, const operand *in, operand *out) {
+  const titan_tensor_type *type = &call->inputs[0];
+  int64_t width = titan_tensor_columns(type);
+  bool round_twice = !call->attributes.norm.fused;
+  for (int64_t r = 0; r < rows_of(type); r++) {
+    const double *x = in[0].values + r * width;
+    double square = 0;
+    for (int64_t i = 0; i < width; i++)
+      square += x[i] * x[i];
+    double rstd = 1 / sqrt(square / (double)width + (double)call->attributes.norm.epsilon);
+    put(&out[1], r, rstd, rstd);
+    for (int64_t i = 0; i < width; i++) {
+      double n = x[i] * rstd;
+      double y = (round_twice ? round_to(type->dtype, n) : n) * in[1].values[i];
+      put(&out[0], r * width + i, y, fabs(y));
+    }
+  }
+}
+
+static void rms_norm_backward(const titan_op_call *call, const operand *in, operand *out) {
+  const titan_tensor_type *type = &call->inputs[1];
+  int64_t width = titan_tensor_columns(type);
+  bool round_twice = !call->attributes.norm.fused;
+  for (int64_t r = 0; r < rows_of(type); r++) {
+    double rstd = in[3].values[r], mean = 0, mean_terms = 0;
+    for (int64_t i = 0; i < width; i++) {
+      double term = in[0].values[r * width + i] * in[2].values[i] * in[1].values[r * width + i] * rstd;
+      mean += term / (double)width;
+      mean_terms += fabs(term) / (double)width;
+    }
+    for (int64_t i = 0; i < width; i++) {
+      double dy = in[0].values[r * width + i], n = in[1].values[r * width + i] * rstd, g = dy * in[2].values[i];
+      put(&out[0], r * width + i, rstd * (g - n * mean), rstd * (fabs(g) + fabs(n) * mean_terms));
+      double dw = dy * (round_twice ? round_to(type->dtype, n) : n);
+      out[1].values[i] += dw;
+      out[1].terms[i] += fabs(dw);
+    }
+  }
+}
+
+static void layer_norm(const titan_op_call *call, const operand *in, operand *out) {
+  const titan_tensor_type *type = &call->inputs[0];
+  int64_t width = titan_tensor_columns(type);
+  for (int64_t r = 0; r < rows_of(type); r++) {
+    const double *x = in[0].values + r * width;
+    double mean = 0, size = 0, variance = 0;
+    for (int64_t i = 0; i < width; i++) {
+      mean += x[i] / (double)width;
+      size += fabs(x[i]) / (double)width;
+    }
+    for (int64_t i = 0; i < width; i++)
+      variance += (x[i] - mean) * (x[i] - mean) / (double)width;
+    double rstd = 1 / sqrt(variance + (double)call->attributes.norm.epsilon);
+    put(&out[1], r, mean, size);
+    put(&out[2], r, rstd, rstd);
+    for (int64_t i = 0; i < width; i++) {
+      double w = call->input_count == 2 ? in[1].values[i] : 1;
+      put(&out[0], r * width + i, (x[i] - mean) * rstd * w, (fabs(x[i]) + size) * rstd * fabs(w));
+    }
+  }
+}
+
+static void layer_norm_backward(const titan_op_call *call, const operand *in, operand *out) {
+  const titan_tensor_type *type = &call->inputs[1];
+  int64_t width = titan_tensor_columns(type);
+  bool weighted = call->input_count == 5;
+  for (int64_t r = 0; r < rows_of(type); r++) {
+    const double *dy = in[0].values + r * width, *x = in[1].values + r * width;
+    double mean = in[2].values[r], rstd = in[3].values[r], g_mean = 0, gn_mean = 0, g_terms = 0, gn_terms = 0;
+    for (int64_t i = 0; i < width; i++) {
+      double g = dy[i] * (weighted ? in[4].values[i] : 1), n = (x[i] - mean) * rstd;
+      g_mean += g / (double)width;
+      gn_mean += g * n / (double)width;
+      g_terms += fabs(g) / (double)width;
+      gn_terms += fabs(g) * (fabs(x[i]) + fabs(mean)) * rstd / (double)width;
+    }
+    for (int64_t i = 0; i < width; i++) {
+      double g = dy[i] * (weighted ? in[4].values[i] : 1), n = (x[i] - mean) * rstd;
+      double n_terms = (fabs(x[i]) + fabs(mean)) * rstd;
+      put(&out[0], r * width + i, rstd * (g - g_mean - n * gn_mean), rstd * (fabs(g) + g_terms + n_terms * gn_terms));
+      if (weighted) {
+        out[1].values[i] += dy[i] * n;
+        out[1].terms[i] += fabs(dy[i]) * n_terms;
+      }
+    }
+  }
+}
+
+static void rope_table(const titan_op_call *call, const operand *in, operand *out) {
+  (void)in;
+  int64_t half = call->attributes.rope.head_size / 2;
+  for (int64_t l = 0; l < call->attributes.rope.length; l++)
+    for (int64_t i = 0; i < half; i++) {
+      double frequency = exp(-2.0 * (double)i / (2.0 * (double)half) * log(call->attributes.rope.theta));
+      double angle = (double)(call->attributes.rope.first_position + l) * frequency;
+      put(&out[0], (l * half + i) * 2, cos(angle), 1);
+      put(&out[0], (l * half + i) * 2 + 1, sin(angle), 1);
+    }
+}
+
+static void rope(const titan_op_call *call, const operand *in, operand *out) {
+  const int64_t *dims = call->inputs[0].dims;
+  double sign = call->attributes.rope.inverse ? -1 : 1;
+  for (int64_t p = 0; p < titan_tensor_elements(&call->inputs[0]) / 2; p++) {
+    int64_t half = dims[3] / 2, i = p % half, l = p / half / dims[2] % dims[1];
+    double cosine = in[1].values[(l * half + i) * 2], sine = sign * in[1].values[(l * half + i) * 2 + 1];
+    double even = in[0].values[2 * p], odd = in[0].values[2 * p + 1], terms = fabs(even) + fabs(odd);
+    put(&out[0], 2 * p, even * cosine - odd * sine, terms);
+    put(&out[0], 2 * p + 1, even * sine + odd * cosine, terms);
+  }
+}
+
+static void silu(const titan_op_call *call, const operand *in, operand *out) {
+  for (int64_t i = 0; i < titan_tensor_elements(&call->outputs[0]); i++) {
+    double x = in[0].values[i];
+    put(&out[0], i, x / (1 + exp(-x)), fabs(x / (1 + exp(-x))));
+  }
+}
+
+static void silu_backward(const titan_op_call *call, const operand *in, operand *out) {
+  for (int64_t i = 0; i < titan_tensor_elements(&call->outputs[0]); i++) {
+    double x = in[1].values[i], s = 1 / (1 + exp(-x));
+    put(&out[0], i, in[0].values[i] * s * (1 + x * (1 - s)), fabs(in[0].values[i]) * s * (1 + fabs(x)));
+  }
+}
+
+static void mul(const titan_op_call *call, const operand *in, operand *out) {
+  for (int64_t i = 0; i < titan_tensor_elements(&call->outputs[0]); i++)
+    put(&out[0], i, in[0].values[i] * in[1].values[i], fabs(in[0].values[i] * in[1].values[i]));
+}
+
+static void add(const titan_op_call *call, const operand *in, operand *out) {
+  for (int64_t i = 0; i < titan_tensor_elements(&call->outputs[0]); i++)
+    put(&out[0], i, in[0].values[i] + in[1].values[i], fabs(in[0].values[i]) + fabs(in[1].values[i]));
+}
+
+static void cross_entropy(const titan_op_call *call, const operand *in, operand *out) {
+  int64_t rows = call->inputs[0].dims[0], vocabulary = call->inputs[0].dims[1];
+  double scale = call->attributes.cross_entropy.scale;
+  for (int64_t r = 0; r < rows; r++) {
+    const double *x = in[0].values + r * vocabulary;
+    double largest = x[0], sum = 0;
+    for (int64_t i = 1; i < vocabulary; i++)
+      largest = fmax(largest, x[i]);
+    for (int64_t i = 0; i < vocabulary; i++)
+      sum += exp(x[i] - largest);
+    double lse = largest + log(sum), target = x[(int64_t)in[1].values[r]];
+    put(&out[1], r, lse, fabs(largest) + log(sum) + 1);
+    out[0].values[0] += scale * (lse - target);
+    out[0].terms[0] += scale * (fabs(largest) + log(sum) + 1);
+  }
+}
+
+static void cross_entropy_backward(const titan_op_call *call, const operand *in, operand *out) {
+  int64_t rows = call->inputs[0].dims[0], vocabulary = call->inputs[0].dims[1];
+  double factor = in[3].values[0] * call->attributes.cross_entropy.scale;
+  for (int64_t i = 0; i < rows * vocabulary; i++) {
+    int64_t r = i / vocabulary;
+    double p = exp(in[0].values[i] - in[1].values[r]), hit = i % vocabulary == (int64_t)in[2].values[r];
+    // an error of one unit in x - lse changes p by as much relatively, hence the factor
+    double distance = fabs(in[0].values[i]) + fabs(in[1].values[r]) + 1;
+    put(&out[0], i, factor * (p - hit), fabs(factor) * (p * distance + hit));
+  }
+}
+
+reference_function reference_of(titan_op_kind kind) {
+  static const reference_function functions[TITAN_OP_COUNT] = {
+      [TITAN_OP_embedding] = embedding,
+      [TITAN_OP_embedding_backward] = embedding_backward,
+      [TITAN_OP_matmul] = matmul,
+      [TITAN_OP_rms_norm] = rms_norm,
+      [TITAN_OP_rms_norm_backward] = rms_norm_backward,
+      [TITAN_OP_layer_norm] = layer_norm,
+      [TITAN_OP_layer_norm_backward] = layer_norm_backward,
+      [TITAN_OP_rope_table] = rope_table,
+      [TITAN_OP_rope] = rope,
+      [TITAN_OP_silu] = silu,
+      [TITAN_OP_silu_backward] = silu_backward,
+      [TITAN_OP_mul] = mul,
+      [TITAN_OP_add] = add,
+      [TITAN_OP_cross_entropy] = cross_entropy,
+      [TITAN_OP_cross_entropy_backward] = cross_entropy_backward,
+  };
+  return functions[kind];
+}
