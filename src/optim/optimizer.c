@@ -1,0 +1,42 @@
+#include "optim/optimizer.h"
+
+#include "optim/lr_schedule.h"
+
+#include <math.h>
+
+double titan_optimizer_sum_of_squares(titan_runtime *runtime) {
+  titan_device *device = titan_runtime_device(runtime);
+  double sum = 0;
+  for (int i = 0; i < titan_runtime_unit_count(runtime); i++) {
+    const titan_unit *unit = titan_runtime_unit(runtime, i);
+    sum += device->vector->sum_of_squares(device, unit->shard_elements, unit->gradient);
+  }
+  return sum;
+}
+
+double titan_optimizer_learning_rate(const titan_optimizer_options *options, int64_t step) {
+  return options->learning_rate * titan_lr_factor(step - 1, options->warmup_steps, options->total_steps);
+}
+
+titan_status titan_optimizer_step(titan_runtime *runtime, const titan_optimizer_options *options, int64_t step,
+                                  double norm) {
+  titan_device *device = titan_runtime_device(runtime);
+  double clip = options->max_norm / (norm + 1e-6);
+  titan_adam_step adam = {
+      .learning_rate = (float)titan_optimizer_learning_rate(options, step),
+      .beta1 = (float)options->beta1,
+      .beta2 = (float)options->beta2,
+      .epsilon = (float)options->epsilon,
+      .weight_decay = (float)options->weight_decay,
+      .bias_correction1 = (float)(1 - pow(options->beta1, (double)step)),
+      .bias_correction2 = (float)(1 - pow(options->beta2, (double)step)),
+      .decoupled = options->decoupled,
+      .gradient_scale = (float)(clip < 1 ? clip : 1),
+  };
+  for (int i = 0; i < titan_runtime_unit_count(runtime); i++) {
+    titan_unit *unit = titan_runtime_unit(runtime, i);
+    device->vector->adam(device, &adam, unit->shard_elements, unit->master, unit->exp_avg, unit->exp_avg_sq,
+                         unit->gradient, unit->compute, titan_runtime_options_of(runtime)->shape.dtype);
+  }
+  return titan_runtime_publish(runtime);
+}
