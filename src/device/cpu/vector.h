@@ -24,12 +24,12 @@
 #define VECTOR_BASELINE 1
 #endif
 
-typedef float vfloat __attribute__((vector_size(VECTOR_WIDTH * 4), may_alias));
-typedef int32_t vint __attribute__((vector_size(VECTOR_WIDTH * 4), may_alias));
-typedef uint32_t vuint __attribute__((vector_size(VECTOR_WIDTH * 4), may_alias));
-typedef double vdouble __attribute__((vector_size(VECTOR_WIDTH * 4), may_alias)); // VECTOR_WIDTH / 2 lanes
+typedef float vfloat __attribute__((vector_size(VECTOR_WIDTH * 4)));
+typedef int32_t vint __attribute__((vector_size(VECTOR_WIDTH * 4)));
+typedef uint32_t vuint __attribute__((vector_size(VECTOR_WIDTH * 4)));
+typedef double vdouble __attribute__((vector_size(VECTOR_WIDTH * 4))); // VECTOR_WIDTH / 2 lanes
 typedef float vfloat_unaligned __attribute__((vector_size(VECTOR_WIDTH * 4), aligned(4), may_alias));
-typedef uint16_t vbf16 __attribute__((vector_size(VECTOR_WIDTH * 2), may_alias));
+typedef uint16_t vbf16 __attribute__((vector_size(VECTOR_WIDTH * 2)));
 typedef uint16_t vbf16_unaligned __attribute__((vector_size(VECTOR_WIDTH * 2), aligned(2), may_alias));
 
 VECTOR_INLINE vfloat vector_set(float x) {
@@ -269,6 +269,44 @@ VECTOR_INLINE double vector_sum_double(vdouble x) {
   for (int i = 0; i < VECTOR_WIDTH / 2; i++)
     sum += x[i];
   return sum;
+}
+
+// a0 b0 a1 b1 ...: the lower halves of a and b, and the upper halves.
+VECTOR_INLINE vfloat vector_interleave_low(vfloat a, vfloat b) {
+#if VECTOR_WIDTH == 16
+  const __m512i index = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  return _mm512_permutex2var_ps(a, index, b);
+#elif VECTOR_WIDTH == 8
+  return _mm256_permute2f128_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b), 0x20);
+#else
+  return _mm_unpacklo_ps(a, b);
+#endif
+}
+VECTOR_INLINE vfloat vector_interleave_high(vfloat a, vfloat b) {
+#if VECTOR_WIDTH == 16
+  const __m512i index = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+  return _mm512_permutex2var_ps(a, index, b);
+#elif VECTOR_WIDTH == 8
+  return _mm256_permute2f128_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b), 0x31);
+#else
+  return _mm_unpackhi_ps(a, b);
+#endif
+}
+
+// Transposes a square of VECTOR_WIDTH rows in place: log2(VECTOR_WIDTH) perfect shuffles of the rows' sequence.
+VECTOR_INLINE void vector_transpose(vfloat rows[VECTOR_WIDTH]) {
+#pragma GCC unroll 4
+  for (int pass = 1; pass < VECTOR_WIDTH; pass *= 2) {
+    vfloat next[VECTOR_WIDTH];
+#pragma GCC unroll 8
+    for (int i = 0; i < VECTOR_WIDTH / 2; i++) {
+      next[2 * i] = vector_interleave_low(rows[i], rows[i + VECTOR_WIDTH / 2]);
+      next[2 * i + 1] = vector_interleave_high(rows[i], rows[i + VECTOR_WIDTH / 2]);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < VECTOR_WIDTH; i++)
+      rows[i] = next[i];
+  }
 }
 
 VECTOR_INLINE vfloat vector_from_bf16(vbf16 x) {
