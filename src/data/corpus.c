@@ -1,0 +1,200 @@
+#include "data/corpus.h"
+
+#include "base/memory.h"
+#include "data/assets.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct titan_corpus {
+  char *name;
+  char **files;
+  int64_t count, capacity;
+};
+
+static titan_status add_file(titan_corpus *corpus, const char *path) {
+  if (corpus->count == corpus->capacity) {
+    int64_t capacity = corpus->capacity == 0 ? 16 : 2 * corpus->capacity;
+    TITAN_TRY(titan_memory_resize(TITAN_MEMORY_DATA, (size_t)capacity * sizeof(char *), &corpus->files));
+    corpus->capacity = capacity;
+  }
+  TITAN_TRY(titan_memory_duplicate(TITAN_MEMORY_DATA, path, &corpus->files[corpus->count]));
+  corpus->count++;
+  return TITAN_OK;
+}
+
+static bool is_corpus_name(const char *name) {
+  static const char *const endings[] = {".json", ".jsonl", ".json.gz", ".jsonl.gz"};
+  size_t length = strlen(name);
+  for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
+    size_t tail = strlen(endings[i]);
+    if (length > tail && name[0] != '.' && strcmp(name + length - tail, endings[i]) == 0)
+      return true;
+  }
+  return false;
+}
+
+static int compare_paths(const void *a, const void *b) {
+  return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static titan_status add_folder(titan_corpus *corpus, const char *path) {
+  DIR *folder = opendir(path);
+  if (folder == NULL)
+    return titan_error(TITAN_ERROR_USAGE, "training.dataset_path: cannot read the folder %s: %s", path,
+                       strerror(errno));
+  titan_text file = {0};
+  titan_status status = TITAN_OK;
+  for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
+    struct stat facts;
+    if (!is_corpus_name(entry->d_name))
+      continue;
+    file.length = 0;
+    TITAN_TRY_CLEANUP(titan_text_printf(&file, "%s/%s", path, entry->d_name));
+    if (stat(file.data, &facts) == 0 && S_ISDIR(facts.st_mode))
+      continue;
+    TITAN_TRY_CLEANUP(add_file(corpus, file.data));
+  }
+  if (corpus->count == 0)
+    status = titan_error(TITAN_ERROR_DATA,
+                         "training.dataset_path: the folder %s holds no file *.json, *.jsonl, *.json.gz or *.jsonl.gz",
+                         path);
+  else
+    qsort(corpus->files, (size_t)corpus->count, sizeof(char *), compare_paths);
+cleanup:
+  titan_text_destroy(&file);
+  closedir(folder);
+  return status;
+}
+
+static titan_status add_path(titan_corpus *corpus, const char *path) {
+  struct stat facts;
+  if (stat(path, &facts) != 0)
+    return titan_error(TITAN_ERROR_USAGE, "training.dataset_path: %s: %s", path, strerror(errno));
+  if (S_ISDIR(facts.st_mode))
+    return add_folder(corpus, path);
+  return add_file(corpus, path);
+}
+
+// Every file must be readable now, not after a day's training, and one must hold something.
+static titan_status check_files(const titan_corpus *corpus) {
+  bool some = false;
+  for (int64_t i = 0; i < corpus->count; i++) {
+    struct stat facts;
+    if (access(corpus->files[i], R_OK) != 0 || stat(corpus->files[i], &facts) != 0)
+      return titan_error(TITAN_ERROR_USAGE, "cannot read the corpus file %s: %s", corpus->files[i], strerror(errno));
+    some |= facts.st_size > 0 || !S_ISREG(facts.st_mode);
+  }
+  if (!some)
+    return titan_error(TITAN_ERROR_DATA, "the corpus %s is empty", corpus->name);
+  return TITAN_OK;
+}
+
+static titan_status find_files(titan_corpus *corpus, const char *dataset, const char *dataset_path) {
+  bool installed = strcmp(dataset, "c4_test") == 0 || strcmp(dataset, "c4_mini") == 0;
+  bool has_path = dataset_path != NULL && dataset_path[0] != '\0';
+  if (!installed && strcmp(dataset, "c4") != 0)
+    return titan_error(TITAN_ERROR_USAGE,
+                       "training.dataset: '%s' is unknown; there are c4_test and c4_mini (installed with the program) "
+                       "and c4 (files named by training.dataset_path)",
+                       dataset);
+  if (!installed && !has_path)
+    return titan_error(TITAN_ERROR_USAGE,
+                       "training.dataset c4 needs training.dataset_path: a file of JSON lines, or a folder of them "
+                       "(c4_test and c4_mini need none)");
+  TITAN_TRY(titan_memory_duplicate(TITAN_MEMORY_DATA, has_path ? dataset_path : dataset, &corpus->name));
+  if (has_path)
+    return add_path(corpus, dataset_path);
+  titan_text name = {0}, path = {0};
+  titan_status status = titan_text_printf(&name, "%s.jsonl.gz", dataset);
+  if (status == TITAN_OK)
+    status = titan_assets_find(name.data, &path);
+  if (status == TITAN_OK)
+    status = add_file(corpus, path.data);
+  titan_text_destroy(&name);
+  titan_text_destroy(&path);
+  return status;
+}
+
+titan_status titan_corpus_create(const char *dataset, const char *dataset_path, titan_corpus **out) {
+  titan_corpus *corpus;
+  titan_status status;
+  *out = NULL;
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_DATA, 1, sizeof *corpus, &corpus));
+  TITAN_TRY_CLEANUP(find_files(corpus, dataset, dataset_path));
+  TITAN_TRY_CLEANUP(check_files(corpus));
+  *out = corpus;
+  return TITAN_OK;
+cleanup:
+  titan_corpus_destroy(&corpus);
+  return status;
+}
+
+void titan_corpus_destroy(titan_corpus **corpus) {
+  if (*corpus == NULL)
+    return;
+  for (int64_t i = 0; i < (*corpus)->count; i++)
+    titan_memory_free((*corpus)->files[i]);
+  titan_memory_free((*corpus)->files);
+  titan_memory_free((*corpus)->name);
+  titan_memory_free(*corpus);
+  *corpus = NULL;
+}
+
+const char *titan_corpus_name(const titan_corpus *corpus) {
+  return corpus->name;
+}
+
+int64_t titan_corpus_file_count(const titan_corpus *corpus) {
+  return corpus->count;
+}
+
+const char *titan_corpus_file(const titan_corpus *corpus, int64_t file) {
+  return corpus->files[file];
+}
+
+// FNV-1a.
+static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t count) {
+  const unsigned char *c = bytes;
+  for (size_t i = 0; i < count; i++)
+    hash = (hash ^ c[i]) * 0x100000001b3u;
+  return hash;
+}
+
+static titan_status hash_file(const char *path, uint64_t *hash) {
+  unsigned char bytes[4096], size_bytes[8];
+  struct stat facts;
+  int file = open(path, O_RDONLY | O_CLOEXEC);
+  if (file < 0 || fstat(file, &facts) != 0) {
+    titan_status status = titan_error(TITAN_ERROR_USAGE, "cannot read the corpus file %s: %s", path, strerror(errno));
+    if (file >= 0)
+      close(file);
+    return status;
+  }
+  const char *slash = strrchr(path, '/');
+  const char *name = slash != NULL ? slash + 1 : path;
+  *hash = hash_bytes(*hash, name, strlen(name) + 1);
+  for (int i = 0; i < 8; i++) // the same on every machine
+    size_bytes[i] = (unsigned char)((uint64_t)facts.st_size >> 8 * i);
+  *hash = hash_bytes(*hash, size_bytes, sizeof size_bytes);
+  off_t last = facts.st_size > (off_t)sizeof bytes ? facts.st_size - (off_t)sizeof bytes : 0;
+  const off_t begins[] = {0, last};
+  for (int i = 0; i < 2; i++) {
+    ssize_t count = pread(file, bytes, sizeof bytes, begins[i]);
+    *hash = hash_bytes(*hash, bytes, count > 0 ? (size_t)count : 0);
+  }
+  close(file);
+  return TITAN_OK;
+}
+
+titan_status titan_corpus_fingerprint(const titan_corpus *corpus, uint64_t *out) {
+  *out = 0xcbf29ce484222325u;
+  for (int64_t i = 0; i < corpus->count; i++)
+    TITAN_TRY(hash_file(corpus->files[i], out));
+  return TITAN_OK;
+}
