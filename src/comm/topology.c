@@ -1,0 +1,155 @@
+#include "comm/topology.h"
+#include "comm/launcher.h"
+#include "comm/topology_plan.h"
+
+#include <hwloc.h>
+#include <hwloc/glibc-sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static titan_status load(hwloc_topology_t *out) {
+  if (hwloc_topology_init(out) != 0)
+    return titan_error(TITAN_ERROR_DEVICE, "hwloc cannot be initialized");
+  if (hwloc_topology_load(*out) != 0) {
+    hwloc_topology_destroy(*out);
+    *out = NULL;
+    return titan_error(TITAN_ERROR_DEVICE, "hwloc cannot read this node's processors");
+  }
+  return TITAN_OK;
+}
+
+static int number_of(hwloc_obj_t core) {
+  return hwloc_bitmap_first(core->complete_cpuset);
+}
+
+// Cores of which at least one hardware thread is in `cpus`. Where the system tells nothing of cores, hardware threads.
+static hwloc_obj_type_t core_type(hwloc_topology_t topology) {
+  return hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_CORE) > 0 ? HWLOC_OBJ_CORE : HWLOC_OBJ_PU;
+}
+
+static titan_core_set cores_in(hwloc_topology_t topology, hwloc_const_bitmap_t cpus) {
+  titan_core_set set = {0};
+  hwloc_obj_t core = NULL;
+  while ((core = hwloc_get_next_obj_by_type(topology, core_type(topology), core)) != NULL)
+    if (hwloc_bitmap_intersects(core->cpuset, cpus))
+      titan_core_set_add(&set, number_of(core));
+  return set;
+}
+
+static int threads_asked_for(void) {
+  const char *text = getenv("OMP_NUM_THREADS"); // "8", or "8,2" for nested regions
+  long threads = text != NULL ? strtol(text, NULL, 10) : 0;
+  return threads > 0 && threads < 65536 ? (int)threads : 0;
+}
+
+// What the launcher was given, of what the control group allows.
+static void find_usable_cpus(hwloc_topology_t topology, const titan_launcher *launcher, hwloc_const_bitmap_t bound,
+                             hwloc_bitmap_t out) {
+  hwloc_bitmap_copy(out, hwloc_topology_get_allowed_cpuset(topology));
+  if (launcher->found) {
+    hwloc_bitmap_t cpus = hwloc_bitmap_alloc();
+    hwloc_cpuset_from_glibc_sched_affinity(topology, cpus, &launcher->cpus, sizeof launcher->cpus);
+    hwloc_bitmap_and(out, out, cpus);
+    hwloc_bitmap_free(cpus);
+  }
+  hwloc_bitmap_or(out, out, bound);
+}
+
+static titan_rank_binding read_binding(hwloc_topology_t topology, hwloc_bitmap_t usable) {
+  titan_launcher launcher = titan_launcher_find();
+  titan_rank_binding binding = {.wanted_threads = threads_asked_for(),
+                                .binding_is_default = launcher.binding_is_default};
+  hwloc_bitmap_t bound = hwloc_bitmap_alloc();
+  if (hwloc_get_cpubind(topology, bound, HWLOC_CPUBIND_THREAD) != 0 || hwloc_bitmap_iszero(bound))
+    hwloc_bitmap_copy(bound, hwloc_topology_get_allowed_cpuset(topology));
+  find_usable_cpus(topology, &launcher, bound, usable);
+  binding.bound = cores_in(topology, bound);
+  binding.usable = cores_in(topology, usable);
+  hwloc_bitmap_free(bound);
+  return binding;
+}
+
+// Binds the whole process to its run of the usable cores, in hwloc's order, in which neighbours share caches.
+static bool bind_anew(hwloc_topology_t topology, hwloc_const_bitmap_t usable, const titan_topology_plan *plan) {
+  hwloc_bitmap_t cpus = hwloc_bitmap_alloc();
+  hwloc_obj_t core = NULL;
+  int index = 0;
+  while ((core = hwloc_get_next_obj_by_type(topology, core_type(topology), core)) != NULL) {
+    if (!hwloc_bitmap_intersects(core->cpuset, usable))
+      continue;
+    if (index >= plan->first && index < plan->first + plan->count)
+      hwloc_bitmap_or(cpus, cpus, core->cpuset);
+    index++;
+  }
+  hwloc_bitmap_and(cpus, cpus, usable);
+  bool bound = !hwloc_bitmap_iszero(cpus) && hwloc_set_cpubind(topology, cpus, HWLOC_CPUBIND_PROCESS) == 0;
+  hwloc_bitmap_free(cpus);
+  return bound;
+}
+
+static void describe(titan_topology *out, const titan_topology_plan *plan, int bound_before) {
+  if (out->rebound) {
+    snprintf(out->message, sizeof out->message,
+             "Open MPI's default binding left this rank %d of %d cores; the %d rank(s) of this node are bound anew to "
+             "%d core(s) each (mpirun --bind-to or --map-by prevents this)",
+             bound_before, out->node_cores, out->node_size, out->bound_cores);
+  } else if (plan->rebind) {
+    out->warning = true;
+    snprintf(out->message, sizeof out->message,
+             "this rank is bound to %d of %d cores and the system does not let it change that: start it with mpirun "
+             "--bind-to none",
+             out->bound_cores, out->node_cores);
+  } else if (out->threads > out->bound_cores) {
+    out->warning = true;
+    snprintf(out->message, sizeof out->message,
+             "%d threads (OMP_NUM_THREADS) share the %d core(s) that this rank is bound to, which is slow: start with "
+             "mpirun --map-by slot:PE=%d or --bind-to none, or srun --cpus-per-task=%d",
+             out->threads, out->bound_cores, out->threads, out->threads);
+  } else if (out->threads < plan->fair_cores && threads_asked_for() == 0) {
+    snprintf(out->message, sizeof out->message,
+             "this rank is bound to %d core(s) of %d, shared by %d rank(s), and uses %d thread(s); mpirun --map-by "
+             "slot:PE=%d would give it its share",
+             out->bound_cores, out->node_cores, out->sharing_ranks, out->threads, plan->fair_cores);
+  }
+}
+
+static titan_status decide(titan_comm *node, hwloc_topology_t topology, hwloc_bitmap_t usable,
+                           titan_rank_binding *ranks, titan_topology *out) {
+  int self = titan_comm_rank(node), size = titan_comm_size(node);
+  ranks[self] = read_binding(topology, usable);
+  TITAN_TRY(titan_comm_all_gather(node, &ranks[self], ranks, sizeof *ranks, TITAN_BYTE, NULL));
+  titan_topology_plan plan = titan_topology_plan_create(ranks, size, self, true);
+  out->node_cores = titan_core_set_count(&ranks[self].usable);
+  if (plan.rebind) {
+    out->rebound = bind_anew(topology, usable, &plan);
+    if (!out->rebound) {
+      plan = titan_topology_plan_create(ranks, size, self, false);
+      plan.rebind = true;
+    }
+  }
+  out->bound_cores = plan.cores;
+  out->sharing_ranks = plan.sharing_ranks;
+  out->threads = plan.threads;
+  describe(out, &plan, titan_core_set_count(&ranks[self].bound));
+  return TITAN_OK;
+}
+
+titan_status titan_topology_query(titan_comm *node, titan_topology *out) {
+  *out = (titan_topology){.node_rank = titan_comm_rank(node), .node_size = titan_comm_size(node)};
+  hwloc_topology_t topology = NULL;
+  hwloc_bitmap_t usable = hwloc_bitmap_alloc();
+  titan_rank_binding *ranks = NULL;
+  titan_status status =
+      titan_memory_allocate_zeroed(TITAN_MEMORY_COMMUNICATION, (size_t)out->node_size, sizeof *ranks, &ranks);
+  if (status == TITAN_OK)
+    status = load(&topology);
+  TITAN_TRY_CLEANUP(titan_comm_agree(node, status));
+  TITAN_TRY_CLEANUP(decide(node, topology, usable, ranks, out));
+  titan_topology_memory(&out->node_bytes, &out->rank_bytes);
+cleanup:
+  if (topology != NULL)
+    hwloc_topology_destroy(topology);
+  hwloc_bitmap_free(usable);
+  titan_memory_free(ranks);
+  return status;
+}
