@@ -60,8 +60,8 @@ static titan_status append_option_help(const titan_option *option, titan_text *o
   const char *availability = availability_text(option);
   TITAN_TRY_CLEANUP(
       titan_text_printf(out, "  --%s%s\n", option->name, option->origin == TITAN_ORIGIN_OURS ? "  [ours]" : ""));
-  TITAN_TRY_CLEANUP(titan_text_printf(&paragraph, "%s.%s%s%s Takes ", option->help, availability ? " (" : "",
-                                      availability ? availability : "", availability ? ".)" : ""));
+  TITAN_TRY_CLEANUP(titan_text_printf(&paragraph, "%s%s%s%s. Takes ", option->help, availability ? " (" : "",
+                                      availability ? availability : "", availability ? ")" : ""));
   TITAN_TRY_CLEANUP(titan_option_expected(option, &paragraph));
   TITAN_TRY_CLEANUP(titan_text_printf(&paragraph, "; default "));
   TITAN_TRY_CLEANUP(append_default(option, &paragraph));
@@ -163,7 +163,8 @@ static titan_status append_toml_row(const titan_config *config, int index, titan
       titan_text_printf(text, "%s%s = ", is_none || index == TITAN_OPTION_job_config_file ? "# " : "", option->key));
   TITAN_TRY(titan_option_format(config, option, is_string && !is_none, text));
   const char *origin = config->entries[index].origin;
-  return origin ? titan_text_printf(text, "  # %s\n", origin) : titan_text_append(text, "\n", 1);
+  bool shown = origin != NULL && strpbrk(origin, "\r\n") == NULL; // a file's name may hold what a comment may not
+  return shown ? titan_text_printf(text, "  # %s\n", origin) : titan_text_append(text, "\n", 1);
 }
 
 titan_status titan_config_to_toml(const titan_config *config, titan_text *text) {

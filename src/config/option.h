@@ -91,7 +91,6 @@ bool titan_option_is_asked_for(const titan_config *config, const titan_option *o
 typedef struct titan_option_place {
   titan_config_source source;
   const char *origin; // "run.toml:12"
-  int64_t order;      // among problems
 } titan_option_place;
 
 // Checks a value for the option `index` and stores it. A value that does not fit, or a second one from the same source,

@@ -4,15 +4,14 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 // More than MESSAGE_BYTES would not fit into the message of a status.
 enum { MESSAGE_BYTES = 14000, LINE_BYTES = 2048 };
 
-titan_status titan_problems_add(titan_problems *problems, int64_t order, const char *format, ...) {
+titan_status titan_problems_add(titan_problems *problems, const char *format, ...) {
   if (problems->count == problems->capacity) {
     size_t capacity = problems->capacity ? 2 * problems->capacity : 8;
-    TITAN_TRY(titan_memory_resize(TITAN_MEMORY_CONFIG, capacity * sizeof(titan_problem), &problems->items));
+    TITAN_TRY(titan_memory_resize(TITAN_MEMORY_CONFIG, capacity * sizeof(char *), &problems->lines));
     problems->capacity = capacity;
   }
   char line[LINE_BYTES];
@@ -20,28 +19,19 @@ titan_status titan_problems_add(titan_problems *problems, int64_t order, const c
   va_start(arguments, format);
   vsnprintf(line, sizeof line, format, arguments);
   va_end(arguments);
-  titan_problem problem = {.order = order, .index = problems->count};
-  TITAN_TRY(titan_memory_duplicate(TITAN_MEMORY_CONFIG, line, &problem.line));
-  problems->items[problems->count++] = problem;
+  TITAN_TRY(titan_memory_duplicate(TITAN_MEMORY_CONFIG, line, &problems->lines[problems->count]));
+  problems->count++;
   return TITAN_OK;
-}
-
-static int compare(const void *left, const void *right) {
-  const titan_problem *a = left, *b = right;
-  if (a->order != b->order)
-    return a->order < b->order ? -1 : 1;
-  return (a->index > b->index) - (a->index < b->index);
 }
 
 titan_status titan_problems_status(titan_problems *problems) {
   if (problems->count == 0)
     return TITAN_OK;
-  qsort(problems->items, problems->count, sizeof(titan_problem), compare);
   titan_text text = {0};
   titan_status status = TITAN_OK;
   size_t reported = 0;
   for (; reported < problems->count && text.length < MESSAGE_BYTES - LINE_BYTES; reported++)
-    TITAN_TRY_CLEANUP(titan_text_printf(&text, "%s%s", reported > 0 ? "\n" : "", problems->items[reported].line));
+    TITAN_TRY_CLEANUP(titan_text_printf(&text, "%s%s", reported > 0 ? "\n" : "", problems->lines[reported]));
   if (reported < problems->count)
     TITAN_TRY_CLEANUP(titan_text_printf(&text, "\n... and %zu more", problems->count - reported));
   status = titan_error(TITAN_ERROR_USAGE, "%s", text.data);
@@ -52,7 +42,7 @@ cleanup:
 
 void titan_problems_destroy(titan_problems *problems) {
   for (size_t i = 0; i < problems->count; i++)
-    titan_memory_free(problems->items[i].line);
-  titan_memory_free(problems->items);
+    titan_memory_free(problems->lines[i]);
+  titan_memory_free(problems->lines);
   *problems = (titan_problems){0};
 }

@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-// Problems of the command line come after those of the file.
-static const int64_t FIRST_ORDER = (int64_t)1 << 32;
 enum { LONGEST_NAME = 128 };
 
 // One option of the command line. name NULL: an argument that is no option (in `value`).
@@ -63,13 +61,12 @@ const char *titan_config_find_file(int argc, const char *const *argv) {
   return NULL;
 }
 
-static titan_status apply(titan_config *config, const argument *found, int64_t order, titan_problems *problems) {
+static titan_status apply(titan_config *config, const argument *found, titan_problems *problems) {
   if (!found->is_option)
-    return titan_problems_add(problems, order,
-                              "command line: unexpected argument \"%s\"; options are written --section.key value",
-                              found->value);
+    return titan_problems_add(
+        problems, "command line: unexpected argument \"%s\"; options are written --section.key value", found->value);
   if (found->option < 0)
-    return titan_problems_add(problems, order, "command line: --%s: unknown option; the nearest known one is --%s",
+    return titan_problems_add(problems, "command line: --%s: unknown option; the nearest known one is --%s",
                               found->name, titan_option_nearest(found->name));
   const titan_option *option = &titan_options[found->option];
   titan_value value = {.kind = TITAN_VALUE_WORD, .string = found->value};
@@ -80,21 +77,19 @@ static titan_status apply(titan_config *config, const argument *found, int64_t o
     titan_text expected = {0};
     titan_status status = titan_option_expected(option, &expected);
     if (status == TITAN_OK)
-      status = titan_problems_add(problems, order, "command line: %s: expected %s, got no value", option->name,
-                                  expected.data);
+      status = titan_problems_add(problems, "command line: %s: expected %s, got no value", option->name, expected.data);
     titan_text_destroy(&expected);
     return status;
   }
-  titan_option_place place = {.source = TITAN_SOURCE_COMMAND_LINE, .origin = "command line", .order = order};
+  titan_option_place place = {.source = TITAN_SOURCE_COMMAND_LINE, .origin = "command line"};
   return titan_option_assign(config, found->option, found->negated, value, &place, problems);
 }
 
 titan_status titan_config_read_arguments(titan_config *config, int argc, const char *const *argv,
                                          titan_problems *problems) {
   for (int position = 1; position < argc;) {
-    int64_t order = FIRST_ORDER + position;
     argument found = next_argument(argc, argv, &position);
-    TITAN_TRY(apply(config, &found, order, problems));
+    TITAN_TRY(apply(config, &found, problems));
   }
   return TITAN_OK;
 }

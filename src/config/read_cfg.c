@@ -72,9 +72,8 @@ static titan_status copy_number(integer_pass *pass) {
   bool has_suffix = read < length && *end == 'L';
   bool is_integer = end > digits && (read == length || has_suffix);
   if (is_integer && errno == ERANGE)
-    TITAN_TRY(titan_problems_add(pass->reader->problems, pass->line,
-                                 "%s:%" PRId64 ": %.*s: expected an integer that fits 64 bits", pass->reader->path,
-                                 pass->line, (int)length, pass->next));
+    TITAN_TRY(titan_problems_add(pass->reader->problems, "%s:%" PRId64 ": %.*s: expected an integer that fits 64 bits",
+                                 pass->reader->path, pass->line, (int)length, pass->next));
   TITAN_TRY(copy(pass, length));
   return is_integer && !has_suffix ? titan_text_append(&pass->out, "L", 1) : TITAN_OK;
 }
@@ -94,7 +93,7 @@ static titan_status widen_integers(integer_pass *pass) {
       // A lone sign or point has length 0 or 1 and goes to libconfig as it is.
       TITAN_TRY(number_length(text) > 0 ? copy_number(pass) : copy(pass, 1));
     else if (*text == '@')
-      return titan_problems_add(pass->reader->problems, pass->line,
+      return titan_problems_add(pass->reader->problems,
                                 "%s:%" PRId64 ": @include: a configuration is one file, others cannot be included",
                                 pass->reader->path, pass->line);
     else
@@ -182,8 +181,8 @@ titan_status titan_config_read_cfg(titan_file_reader *reader, const titan_text *
   if (reader->problems->count > problems_before)
     goto cleanup;
   if (!config_read_string(&parsed, pass.out.data))
-    TITAN_TRY_CLEANUP(titan_problems_add(reader->problems, config_error_line(&parsed), "%s:%d: not valid libconfig: %s",
-                                         reader->path, config_error_line(&parsed), config_error_text(&parsed)));
+    TITAN_TRY_CLEANUP(titan_problems_add(reader->problems, "%s:%d: not valid libconfig: %s", reader->path,
+                                         config_error_line(&parsed), config_error_text(&parsed)));
   else
     TITAN_TRY_CLEANUP(visit_all(reader, config_root_setting(&parsed)));
 cleanup:

@@ -13,7 +13,7 @@ enum { BLOCK_BYTES = 65536, LARGEST_FILE = 16 << 20 };
 static titan_status read_text(const char *path, titan_text *text, titan_problems *problems) {
   FILE *file = fopen(path, "rb");
   if (file == NULL)
-    return titan_problems_add(problems, 0, "%s: cannot read this configuration file: %s", path, strerror(errno));
+    return titan_problems_add(problems, "%s: cannot read this configuration file: %s", path, strerror(errno));
   char block[BLOCK_BYTES];
   size_t count = 1;
   titan_status status = TITAN_OK;
@@ -33,7 +33,7 @@ static titan_status read_text(const char *path, titan_text *text, titan_problems
   if (reason == NULL)
     return status;
   titan_text_destroy(text);
-  return titan_problems_add(problems, 0, "%s: cannot read this configuration file: %s", path, reason);
+  return titan_problems_add(problems, "%s: cannot read this configuration file: %s", path, reason);
 }
 
 static titan_status take(titan_file_reader *reader, const titan_file_item *item) {
@@ -42,19 +42,16 @@ static titan_status take(titan_file_reader *reader, const titan_file_item *item)
   if (item->section == NULL) {
     // A name outside of all sections: a section written as a plain value, or a key without its section.
     if (titan_option_section_exists(item->key))
-      return titan_problems_add(problems, item->line,
-                                "%s:%" PRId64 ": %s: expected a section with options, got a value", path, item->line,
-                                item->key);
-    return titan_problems_add(problems, item->line,
-                              "%s:%" PRId64 ": %s: expected inside a section; the nearest known key is %s", path,
-                              item->line, item->key, titan_option_nearest(item->key));
+      return titan_problems_add(problems, "%s:%" PRId64 ": %s: expected a section with options, got a value", path,
+                                item->line, item->key);
+    return titan_problems_add(problems, "%s:%" PRId64 ": %s: expected inside a section; the nearest known key is %s",
+                              path, item->line, item->key, titan_option_nearest(item->key));
   }
   if (!titan_option_section_exists(item->section)) {
     if (item->key != NULL)
       return TITAN_OK; // the section itself has been reported
-    return titan_problems_add(problems, item->line,
-                              "%s:%" PRId64 ": %s: unknown section; the nearest known section is %s", path, item->line,
-                              item->section, titan_option_nearest_section(item->section));
+    return titan_problems_add(problems, "%s:%" PRId64 ": %s: unknown section; the nearest known section is %s", path,
+                              item->line, item->section, titan_option_nearest_section(item->section));
   }
   if (item->key == NULL)
     return TITAN_OK;
@@ -64,13 +61,12 @@ static titan_status take(titan_file_reader *reader, const titan_file_item *item)
   bool negated;
   int index = titan_option_find(name, &negated);
   if (index < 0)
-    return titan_problems_add(problems, item->line, "%s: %s: unknown key; the nearest known key is %s", origin, name,
+    return titan_problems_add(problems, "%s: %s: unknown key; the nearest known key is %s", origin, name,
                               titan_option_nearest(name));
   if (index == TITAN_OPTION_job_config_file)
-    return titan_problems_add(problems, item->line,
-                              "%s: %s: a configuration file cannot name another one; give it on the command line",
-                              origin, name);
-  titan_option_place place = {.source = TITAN_SOURCE_FILE, .origin = origin, .order = item->line};
+    return titan_problems_add(
+        problems, "%s: %s: a configuration file cannot name another one; give it on the command line", origin, name);
+  titan_option_place place = {.source = TITAN_SOURCE_FILE, .origin = origin};
   return titan_option_assign(reader->config, index, negated, item->value, &place, problems);
 }
 
@@ -84,8 +80,8 @@ static titan_status read_toml(titan_file_reader *reader, const titan_text *text)
   titan_toml_error error = {0};
   if (titan_toml_visit(text->data, text->length, titan_file_reader_visit, reader, &error))
     return reader->status;
-  return titan_problems_add(reader->problems, error.line, "%s:%" PRId64 ": not valid TOML: %s", reader->path,
-                            error.line, error.message);
+  return titan_problems_add(reader->problems, "%s:%" PRId64 ": not valid TOML: %s", reader->path, error.line,
+                            error.message);
 }
 
 titan_status titan_config_read_file(titan_config *config, const char *path, titan_problems *problems) {
@@ -94,7 +90,7 @@ titan_status titan_config_read_file(titan_config *config, const char *path, tita
   bool is_cfg = extension != NULL && strcasecmp(extension, ".cfg") == 0;
   if (!is_toml && !is_cfg)
     return titan_problems_add(
-        problems, 0, "%s: expected a configuration file whose name ends in .toml (TOML) or .cfg (libconfig)", path);
+        problems, "%s: expected a configuration file whose name ends in .toml (TOML) or .cfg (libconfig)", path);
   titan_text text = {0};
   titan_status status = TITAN_OK;
   TITAN_TRY_CLEANUP(read_text(path, &text, problems));

@@ -5,12 +5,13 @@
 #include <inttypes.h>
 #include <string.h>
 
-// "training.steps = 0 (run.toml:12)", or without the place for a default.
+// "training.steps = 0"
 static titan_status append_setting(const titan_config *config, const titan_option *option, titan_text *text) {
   TITAN_TRY(titan_text_printf(text, "%s = ", option->name));
   return titan_option_format(config, option, false, text);
 }
 
+// " (run.toml:12)", or nothing for a default.
 static titan_status append_place(const titan_config *config, const titan_option *option, titan_text *text) {
   const char *origin = config->entries[option - titan_options].origin;
   return origin == NULL ? TITAN_OK : titan_text_printf(text, " (%s)", origin);
@@ -33,7 +34,7 @@ static titan_status check_option(const titan_config *config, const titan_option 
     goto cleanup;
   }
   TITAN_TRY_CLEANUP(append_place(config, option, &text));
-  TITAN_TRY_CLEANUP(titan_problems_add(problems, 0, "%s", text.data));
+  TITAN_TRY_CLEANUP(titan_problems_add(problems, "%s", text.data));
 cleanup:
   titan_text_destroy(&text);
   return status;
@@ -56,7 +57,7 @@ static titan_status check_mesh(const titan_config *config, int64_t world_size, t
     shard = world_size / product > 1 ? world_size / product : 1;
   if (shard < 1 || (product <= world_size / shard && product * shard == world_size))
     return TITAN_OK;
-  return titan_problems_add(problems, 1,
+  return titan_problems_add(problems,
                             "Invalid parallel dims: dp_replicate(%" PRId64 ") * dp_shard(%" PRId64 ") * cp(%" PRId64
                             ") * tp(%" PRId64 ") * pp(%" PRId64 ") != WORLD_SIZE(%" PRId64 ")",
                             replicate, shard, context, tensor, pipeline, world_size);
@@ -64,10 +65,9 @@ static titan_status check_mesh(const titan_config *config, int64_t world_size, t
 
 static titan_status check_together(const titan_config *config, titan_problems *problems) {
   if (strcmp(config->training.dataset, "c4") == 0 && config->training.dataset_path == NULL)
-    TITAN_TRY(
-        titan_problems_add(problems, 1,
-                           "training.dataset = c4: this corpus is not installed with the program; give the file or "
-                           "folder that has it as training.dataset_path, or use c4_test or c4_mini"));
+    TITAN_TRY(titan_problems_add(
+        problems, "training.dataset = c4: this corpus is not installed with the program; give the file or "
+                  "folder that has it as training.dataset_path, or use c4_test or c4_mini"));
   return TITAN_OK;
 }
 

@@ -335,8 +335,8 @@ titan_status titan_option_assign(titan_config *config, int index, bool negated, 
   const titan_option *option = &titan_options[index];
   const titan_config_entry *entry = &config->entries[index];
   if (entry->source == place->source && place->source != TITAN_SOURCE_PROGRAM)
-    return titan_problems_add(problems, place->order, "%s: %s: given a second time%s%s; each option may be given once",
-                              place->origin, option->name, place->source == TITAN_SOURCE_FILE ? ", after " : "",
+    return titan_problems_add(problems, "%s: %s: given a second time%s%s; each option may be given once", place->origin,
+                              option->name, place->source == TITAN_SOURCE_FILE ? ", after " : "",
                               place->source == TITAN_SOURCE_FILE ? entry->origin : "");
   char storage[64];
   titan_value typed = interpret(option, value);
@@ -348,8 +348,8 @@ titan_status titan_option_assign(titan_config *config, int index, bool negated, 
   if (option->type == TITAN_OPTION_INT && typed.kind == TITAN_VALUE_INT && typed.integer > INT_MAX)
     TITAN_TRY_CLEANUP(titan_text_printf(&expected, " and at most %d", INT_MAX));
   TITAN_TRY_CLEANUP(append_found(&value, &found));
-  TITAN_TRY_CLEANUP(titan_problems_add(problems, place->order, "%s: %s: expected %s, got %s", place->origin,
-                                       option->name, expected.data, found.data));
+  TITAN_TRY_CLEANUP(titan_problems_add(problems, "%s: %s: expected %s, got %s", place->origin, option->name,
+                                       expected.data, found.data));
 cleanup:
   titan_text_destroy(&expected);
   titan_text_destroy(&found);

@@ -231,6 +231,8 @@ static void mistakes_on_the_command_line_are_named(void **state) {
       {"--training.enable_float8_linear",
        "command line: --training.enable_float8_linear: unknown option; the nearest known one is "
        "--float8.enable_float8_linear"},
+      {"--training.folder x",
+       "command line: --training.folder: unknown option; the nearest known one is --checkpoint.folder"},
       {"--training.steps 1e3", "command line: training.steps: expected an integer of at least 1, got \"1e3\""},
       {"--training.steps 10_000", "command line: training.steps: expected an integer of at least 1, got \"10_000\""},
       {"--training.steps 12x", "command line: training.steps: expected an integer of at least 1, got \"12x\""},
