@@ -3,13 +3,16 @@
 #include "base/memory.h"
 #include "observe/folder.h"
 #include "observe/hdf5.h"
+#include "observe/space.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-enum { CHUNK_ROWS = 1024 };
+// A row makes the file grow by a chunk a dataset at most, and their index.
+enum { CHUNK_ROWS = 1024, GROWTH_BYTES = 256 * 1024 };
 
 // The layout of a row: doubles only, so a row is also an array of them, in the order of the table.
 typedef struct metrics_column {
@@ -24,9 +27,11 @@ static const metrics_column columns[] = {
 enum { COLUMNS = sizeof columns / sizeof columns[0] };
 _Static_assert(sizeof(titan_metrics_row) == COLUMNS * sizeof(double), "a row holds one double a column");
 
+// The file is opened anew for each row. Left open, it would carry the mark of a writer, which makes the usual tools
+// (h5dump, a plain open in h5py) refuse it during the run and, after a kill, for good.
 struct titan_metrics {
   char *path;
-  hid_t file, datasets[COLUMNS];
+  struct stat identity; // of the file made here: one that another run put in its place is not written to
   hsize_t rows;
 };
 
@@ -44,93 +49,82 @@ static herr_t write_text_attribute(hid_t object, const char *name, const char *t
 }
 
 // An empty extendible dataset; negative on failure.
-static hid_t create_dataset(hid_t file, const metrics_column *column) {
+static herr_t create_dataset(hid_t file, const metrics_column *column) {
   hsize_t none = 0, unlimited = H5S_UNLIMITED, chunk = CHUNK_ROWS;
   hid_t space = H5Screate_simple(1, &none, &unlimited), layout = H5Pcreate(H5P_DATASET_CREATE);
   H5Pset_chunk(layout, 1, &chunk);
   hid_t dataset = H5Dcreate2(file, column->name, H5T_IEEE_F64LE, space, H5P_DEFAULT, layout, H5P_DEFAULT);
   H5Pclose(layout);
   H5Sclose(space);
-  if (dataset >= 0 && (write_text_attribute(dataset, "units", column->unit) < 0 ||
-                       write_text_attribute(dataset, "description", column->description) < 0)) {
-    H5Dclose(dataset);
+  if (dataset < 0)
     return -1;
+  herr_t result = write_text_attribute(dataset, "units", column->unit);
+  if (result >= 0)
+    result = write_text_attribute(dataset, "description", column->description);
+  return H5Dclose(dataset) < 0 ? -1 : result;
+}
+
+// Writes column `index` of `count` rows behind the `first` that are there.
+static herr_t extend_dataset(hid_t file, int index, const titan_metrics_row *rows, hsize_t first, hsize_t count) {
+  hsize_t size = first + count, memory_size = count * COLUMNS, memory_first = (hsize_t)index, memory_stride = COLUMNS;
+  hid_t dataset = H5Dopen2(file, columns[index].name, H5P_DEFAULT);
+  if (dataset < 0)
+    return -1;
+  herr_t result = H5Dset_extent(dataset, &size);
+  if (result >= 0) {
+    hid_t file_space = H5Dget_space(dataset), memory_space = H5Screate_simple(1, &memory_size, NULL);
+    H5Sselect_hyperslab(file_space, H5S_SELECT_SET, &first, NULL, &count, NULL);
+    H5Sselect_hyperslab(memory_space, H5S_SELECT_SET, &memory_first, &memory_stride, &count, NULL);
+    result = H5Dwrite(dataset, H5T_NATIVE_DOUBLE, memory_space, file_space, H5P_DEFAULT, rows);
+    H5Sclose(memory_space);
+    H5Sclose(file_space);
   }
-  return dataset;
+  if (result >= 0)
+    result = H5Dflush(dataset);
+  return H5Dclose(dataset) < 0 ? -1 : result;
 }
 
-// Appends `count` rows' values of column `index` to its dataset.
-static herr_t extend_dataset(titan_metrics *metrics, int index, const titan_metrics_row *rows, hsize_t count) {
-  hid_t dataset = metrics->datasets[index];
-  hsize_t first = metrics->rows, size = first + count, memory_size = count * COLUMNS;
-  hsize_t memory_first = (hsize_t)index, memory_stride = COLUMNS;
-  if (H5Dset_extent(dataset, &size) < 0)
-    return -1;
-  hid_t file_space = H5Dget_space(dataset), memory_space = H5Screate_simple(1, &memory_size, NULL);
-  H5Sselect_hyperslab(file_space, H5S_SELECT_SET, &first, NULL, &count, NULL);
-  H5Sselect_hyperslab(memory_space, H5S_SELECT_SET, &memory_first, &memory_stride, &count, NULL);
-  herr_t result = H5Dwrite(dataset, H5T_NATIVE_DOUBLE, memory_space, file_space, H5P_DEFAULT, rows);
-  H5Sclose(memory_space);
-  H5Sclose(file_space);
-  return result < 0 ? result : H5Dflush(dataset);
-}
-
-static herr_t extend_datasets(titan_metrics *metrics, const titan_metrics_row *rows, hsize_t count) {
+static herr_t extend_datasets(hid_t file, const titan_metrics_row *rows, hsize_t first, hsize_t count) {
   for (int i = COLUMNS - 1; i >= 0; i--) // column 0 is /step, which tells readers how many rows are whole
-    if (extend_dataset(metrics, i, rows, count) < 0)
+    if (extend_dataset(file, i, rows, first, count) < 0)
       return -1;
-  metrics->rows += count;
   return 0;
 }
 
-// Makes the file at `path` with the given rows and switches it to SWMR; objects it opened stay open on failure.
-static herr_t create_file(titan_metrics *metrics, const char *path, const titan_metrics_row *rows, hsize_t count) {
+// Makes the file at `path` with the given rows.
+static herr_t create_file(const char *path, const titan_metrics_row *rows, hsize_t count) {
   hid_t access = titan_hdf5_file_access();
   if (access < 0)
     return -1;
-  metrics->file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+  hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
   H5Pclose(access);
-  if (metrics->file < 0 || write_text_attribute(metrics->file, "format", "titan-hpc metrics 1") < 0)
+  if (file < 0)
     return -1;
-  for (int i = 0; i < COLUMNS; i++)
-    if ((metrics->datasets[i] = create_dataset(metrics->file, &columns[i])) < 0)
-      return -1;
-  if (count > 0 && extend_datasets(metrics, rows, count) < 0)
-    return -1;
-  return H5Fstart_swmr_write(metrics->file);
+  herr_t result = write_text_attribute(file, "format", "titan-hpc metrics 1");
+  for (int i = 0; i < COLUMNS && result >= 0; i++)
+    result = create_dataset(file, &columns[i]);
+  if (result >= 0 && count > 0)
+    result = extend_datasets(file, rows, 0, count);
+  return H5Fclose(file) < 0 ? -1 : result;
 }
 
-// Closes what is open; the first failure decides.
-static herr_t close_file(titan_metrics *metrics) {
-  herr_t result = 0;
-  for (int i = 0; i < COLUMNS; i++) {
-    if (metrics->datasets[i] >= 0 && H5Dclose(metrics->datasets[i]) < 0)
-      result = -1;
-    metrics->datasets[i] = -1;
-  }
-  if (metrics->file >= 0 && H5Fclose(metrics->file) < 0)
-    result = -1;
-  metrics->file = -1;
-  return result;
-}
-
-// Makes the file under a name of its own and renames it to `path`.
-static titan_status create_and_rename(titan_metrics *metrics, const char *path, const titan_metrics_row *rows,
-                                      uint64_t count) {
+// Makes the file under a name of its own and renames it to metrics->path.
+static titan_status create_and_rename(titan_metrics *metrics, const titan_metrics_row *rows, uint64_t count) {
+  const char *path = metrics->path;
   size_t size = strlen(path) + 32;
   char *partial = NULL;
   TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_OBSERVE, size, &partial));
   snprintf(partial, size, "%s.%ld.partial", path, (long)getpid());
   titan_status status = TITAN_OK;
-  if (create_file(metrics, partial, rows, count) < 0)
+  TITAN_TRY_CLEANUP(titan_space_check_new(partial, path, GROWTH_BYTES + 2 * count * sizeof *rows));
+  if (create_file(partial, rows, count) < 0)
     status = titan_hdf5_error(TITAN_ERROR_OUTPUT, "cannot create the metrics file", path);
-  else if (rename(partial, path) != 0)
+  else if (stat(partial, &metrics->identity) != 0 || rename(partial, path) != 0)
     status = titan_error(TITAN_ERROR_OUTPUT, "cannot create the metrics file %s: %s", path, strerror(errno));
-  if (status != TITAN_OK) {
-    close_file(metrics);
-    H5Eclear2(H5E_DEFAULT);
+  if (status != TITAN_OK)
     unlink(partial);
-  }
+  metrics->rows = count;
+cleanup:
   titan_memory_free(partial);
   return status;
 }
@@ -149,11 +143,8 @@ titan_status titan_metrics_create(const char *path, int64_t first_step, titan_me
     if (kept[i].step < (double)first_step)
       kept[kept_count++] = kept[i];
   TITAN_TRY_CLEANUP(titan_memory_allocate_zeroed(TITAN_MEMORY_OBSERVE, 1, sizeof *metrics, &metrics));
-  metrics->file = -1;
-  for (int i = 0; i < COLUMNS; i++)
-    metrics->datasets[i] = -1;
   TITAN_TRY_CLEANUP(titan_memory_duplicate(TITAN_MEMORY_OBSERVE, path, &metrics->path));
-  TITAN_TRY_CLEANUP(create_and_rename(metrics, path, kept, kept_count));
+  TITAN_TRY_CLEANUP(create_and_rename(metrics, kept, kept_count));
   *out = metrics;
   metrics = NULL;
 cleanup:
@@ -165,21 +156,34 @@ cleanup:
 }
 
 titan_status titan_metrics_append(titan_metrics *metrics, const titan_metrics_row *row) {
-  if (extend_datasets(metrics, row, 1) < 0)
-    return titan_hdf5_error(TITAN_ERROR_OUTPUT, "cannot write to the metrics file", metrics->path);
+  static const char what[] = "cannot write to the metrics file";
+  struct stat now;
+  if (stat(metrics->path, &now) != 0)
+    return titan_error(TITAN_ERROR_OUTPUT, "%s %s: %s", what, metrics->path, strerror(errno));
+  if (now.st_ino != metrics->identity.st_ino || now.st_dev != metrics->identity.st_dev)
+    return titan_error(TITAN_ERROR_OUTPUT,
+                       "%s %s: another file has taken its place; does another run have the same job.dump_folder?", what,
+                       metrics->path);
+  TITAN_TRY(titan_space_check_growth(metrics->path, GROWTH_BYTES));
+  hid_t access = titan_hdf5_file_access();
+  hid_t file = access < 0 ? -1 : H5Fopen(metrics->path, H5F_ACC_RDWR | H5F_ACC_SWMR_WRITE, access);
+  if (access >= 0)
+    H5Pclose(access);
+  if (file < 0)
+    return titan_hdf5_error(TITAN_ERROR_OUTPUT, what, metrics->path);
+  herr_t result = extend_datasets(file, row, metrics->rows, 1);
+  if (H5Fclose(file) < 0 || result < 0)
+    return titan_hdf5_error(TITAN_ERROR_OUTPUT, what, metrics->path);
+  metrics->rows++;
   return TITAN_OK;
 }
 
-titan_status titan_metrics_destroy(titan_metrics **metrics) {
+void titan_metrics_destroy(titan_metrics **metrics) {
   if (*metrics == NULL)
-    return TITAN_OK;
-  titan_status status = TITAN_OK;
-  if (close_file(*metrics) < 0)
-    status = titan_hdf5_error(TITAN_ERROR_OUTPUT, "cannot write to the metrics file", (*metrics)->path);
+    return;
   titan_memory_free((*metrics)->path);
   titan_memory_free(*metrics);
   *metrics = NULL;
-  return status;
 }
 
 // Number of elements of a one-dimensional dataset; negative on failure.
@@ -238,7 +242,7 @@ titan_status titan_metrics_read(const char *path, titan_metrics_row **rows, uint
     return titan_hdf5_error(TITAN_ERROR_OUTPUT, "cannot read the metrics file", path);
   hid_t file = H5Fopen(path, H5F_ACC_RDONLY | H5F_ACC_SWMR_READ, access);
   if (file < 0)
-    file = H5Fopen(path, H5F_ACC_RDONLY, access); // closed in order, or written by another tool
+    file = H5Fopen(path, H5F_ACC_RDONLY, access); // rewritten by another tool, in an older format
   H5Pclose(access);
   if (file < 0)
     return titan_hdf5_error(TITAN_ERROR_OUTPUT, "cannot read the metrics file", path);

@@ -1,5 +1,6 @@
 // The run's numbers as a file: <dump>/metrics.h5, one extendible one-dimensional float64 dataset a quantity, one row a
-// logged step. The file is in HDF5's SWMR mode, so that other processes read it while the run goes on.
+// logged step. Each row is written in HDF5's SWMR mode and the file closed again, so that other processes can read it
+// at any time: those that keep it open as SWMR readers, and between two rows every tool that reads HDF5.
 #ifndef TITAN_OBSERVE_METRICS_H
 #define TITAN_OBSERVE_METRICS_H
 
@@ -34,14 +35,14 @@ typedef struct titan_metrics titan_metrics;
 // the reason. Destroy it before MPI_Finalize, which closes HDF5.
 titan_status titan_metrics_create(const char *path, int64_t first_step, titan_metrics **out);
 
-// Adds a row and flushes it. /step is written last: as many rows as /step has are whole in every dataset.
-// TITAN_ERROR_OUTPUT with the path and the reason (a full disk, say).
+// Adds a row and brings it to the file. /step is written last: as many rows as /step has are whole in every dataset.
+// Not after MPI_Finalize, which ends HDF5. TITAN_ERROR_OUTPUT with the path and the reason (a full disk, say).
 titan_status titan_metrics_append(titan_metrics *metrics, const titan_metrics_row *row);
 
-// Closes the file; NULL is fine. Clears *metrics. TITAN_ERROR_OUTPUT when the last of it could not be written.
-titan_status titan_metrics_destroy(titan_metrics **metrics);
+// Frees it; NULL is fine. Clears *metrics. The file is complete without this.
+void titan_metrics_destroy(titan_metrics **metrics);
 
-// Reads the rows of a file, also of one that a running or a killed process has left open for writing. The caller frees
+// Reads the rows of a file, also of one that is being written, or whose writer was killed. The caller frees
 // *rows with titan_memory_free. TITAN_ERROR_OUTPUT with the path and the reason.
 titan_status titan_metrics_read(const char *path, titan_metrics_row **rows, uint64_t *count);
 

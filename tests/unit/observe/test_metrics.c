@@ -23,6 +23,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+enum { MOST_ROWS = 1100 }; // beyond the first chunk of a dataset
+
 static char folder[64], path[128];
 
 static titan_metrics_row row_of(int step) {
@@ -63,38 +65,66 @@ static int reader(const char *file, int count) {
   return wrong;
 }
 
-// Appends five rows and dies without closing the file.
-static int killed_writer(const char *file) {
+// Appends rows until it is killed.
+static int endless_writer(const char *file) {
   titan_metrics *metrics;
   if (titan_metrics_create(file, 0, &metrics) != TITAN_OK)
     return 2;
-  for (int step = 1; step <= 5; step++) {
+  for (int step = 1;; step++) {
     titan_metrics_row row = row_of(step);
     if (titan_metrics_append(metrics, &row) != TITAN_OK)
       return 3;
   }
-  return raise(SIGKILL);
 }
 
-// Runs this program again in another role: HDF5 in a fork would share the parent's open file. Returns the wait status.
-static int run_role(const char *role, const char *argument) {
+// Keeps the file open as an SWMR reader, tells so on descriptor `to_parent`, waits for a byte from `from_parent`, and
+// looks whether the dataset has grown to `count` right values.
+static int patient_reader(const char *file, int count, int to_parent, int from_parent) {
+  hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+  H5Pset_file_locking(access, 0, 1);
+  hid_t opened = H5Fopen(file, H5F_ACC_RDONLY | H5F_ACC_SWMR_READ, access);
+  hid_t dataset = H5Dopen2(opened, "/loss", H5P_DEFAULT);
+  char byte = 'x';
+  if (dataset < 0 || write(to_parent, &byte, 1) != 1 || read(from_parent, &byte, 1) != 1)
+    return 2;
+  double values[MOST_ROWS];
+  H5Drefresh(dataset);
+  hid_t space = H5Dget_space(dataset);
+  if (H5Sget_simple_extent_npoints(space) != count ||
+      H5Dread(dataset, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0)
+    return 3;
+  int wrong = 0;
+  for (int step = 1; step <= count; step++)
+    wrong |= !(values[step - 1] == row_of(step).loss);
+  H5Sclose(space);
+  H5Dclose(dataset);
+  H5Fclose(opened);
+  H5Pclose(access);
+  return wrong;
+}
+
+// Starts this program again in another role: HDF5 in a mere fork would share the parent's open file.
+static pid_t start_role(const char *role, const char *argument) {
   pid_t child = fork();
   assert_true(child >= 0);
   if (child == 0) {
     execl("/proc/self/exe", "test_metrics", role, path, argument, (char *)NULL);
     _exit(99);
   }
+  return child;
+}
+
+static void check_child_ends_well(pid_t child) {
   int result = -1;
   assert_int_equal(waitpid(child, &result, 0), child);
-  return result;
+  assert_true(WIFEXITED(result));
+  assert_int_equal(WEXITSTATUS(result), 0);
 }
 
 static void check_file_holds_steps(int count) {
   char text[16];
   snprintf(text, sizeof text, "%d", count);
-  int result = run_role("read", text);
-  assert_true(WIFEXITED(result));
-  assert_int_equal(WEXITSTATUS(result), 0);
+  check_child_ends_well(start_role("read", text));
 }
 
 static void rows_come_back_exactly_by_dataset_name(void **state) {
@@ -102,7 +132,7 @@ static void rows_come_back_exactly_by_dataset_name(void **state) {
   titan_metrics *metrics;
   assert_int_equal(titan_metrics_create(path, 0, &metrics), TITAN_OK);
   append_steps(metrics, 1, 3);
-  assert_int_equal(titan_metrics_destroy(&metrics), TITAN_OK);
+  titan_metrics_destroy(&metrics);
   assert_null(metrics);
   const char *names[] = {"/step",   "/loss",    "/loss_max", "/grad_norm", "/lr",
                          "/tokens", "/seconds", "/tps",      "/mfu",       "/memory"};
@@ -135,10 +165,58 @@ static void another_process_reads_while_rows_are_added(void **state) {
   check_file_holds_steps(0);
   append_steps(metrics, 1, 1);
   check_file_holds_steps(1);
-  append_steps(metrics, 2, 1500); // beyond the first chunk
-  check_file_holds_steps(1500);
-  assert_int_equal(titan_metrics_destroy(&metrics), TITAN_OK);
-  check_file_holds_steps(1500);
+  append_steps(metrics, 2, MOST_ROWS);
+  check_file_holds_steps(MOST_ROWS);
+  titan_metrics_destroy(&metrics);
+}
+
+static void a_reader_that_keeps_the_file_open_sees_new_rows(void **state) {
+  (void)state;
+  int to_parent[2], to_child[2];
+  assert_int_equal(pipe(to_parent) | pipe(to_child), 0);
+  char text[64], byte = 'x';
+  snprintf(text, sizeof text, "%d,%d,%d", MOST_ROWS, to_parent[1], to_child[0]);
+  titan_metrics *metrics;
+  assert_int_equal(titan_metrics_create(path, 0, &metrics), TITAN_OK);
+  append_steps(metrics, 1, 2);
+  pid_t child = start_role("wait", text);
+  close(to_parent[1]);
+  close(to_child[0]);
+  assert_int_equal(read(to_parent[0], &byte, 1), 1);
+  append_steps(metrics, 3, MOST_ROWS);
+  assert_int_equal(write(to_child[1], &byte, 1), 1);
+  check_child_ends_well(child);
+  close(to_parent[0]);
+  close(to_child[1]);
+  titan_metrics_destroy(&metrics);
+}
+
+// h5dump and the like open files without SWMR; they refuse one that carries a writer's mark.
+static void a_tool_without_swmr_reads_between_two_rows(void **state) {
+  (void)state;
+  titan_metrics *metrics;
+  assert_int_equal(titan_metrics_create(path, 0, &metrics), TITAN_OK);
+  append_steps(metrics, 1, 2);
+  hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
+  assert_true(file >= 0);
+  H5Fclose(file);
+  append_steps(metrics, 3, 3);
+  titan_metrics_destroy(&metrics);
+  check_file_holds_steps(3);
+}
+
+static void a_file_of_another_run_is_not_written_to(void **state) {
+  (void)state;
+  titan_metrics *first, *second;
+  titan_metrics_row row = row_of(1);
+  assert_int_equal(titan_metrics_create(path, 0, &first), TITAN_OK);
+  assert_int_equal(titan_metrics_create(path, 0, &second), TITAN_OK);
+  append_steps(second, 1, 1);
+  assert_int_equal(titan_metrics_append(first, &row), TITAN_ERROR_OUTPUT);
+  assert_non_null(strstr(titan_error_message(), path));
+  titan_metrics_destroy(&first);
+  titan_metrics_destroy(&second);
+  check_file_holds_steps(1);
 }
 
 static void a_new_run_replaces_the_old_file(void **state) {
@@ -146,7 +224,7 @@ static void a_new_run_replaces_the_old_file(void **state) {
   titan_metrics *metrics;
   assert_int_equal(titan_metrics_create(path, 0, &metrics), TITAN_OK);
   append_steps(metrics, 1, 2);
-  assert_int_equal(titan_metrics_destroy(&metrics), TITAN_OK);
+  titan_metrics_destroy(&metrics);
   check_file_holds_steps(2);
 }
 
@@ -155,25 +233,38 @@ static void a_resumed_run_keeps_the_rows_before_its_first_step(void **state) {
   titan_metrics *metrics;
   assert_int_equal(titan_metrics_create(path, 0, &metrics), TITAN_OK);
   append_steps(metrics, 1, 10);
-  assert_int_equal(titan_metrics_destroy(&metrics), TITAN_OK);
+  titan_metrics_destroy(&metrics);
   assert_int_equal(titan_metrics_create(path, 7, &metrics), TITAN_OK);
   check_file_holds_steps(6);
   append_steps(metrics, 7, 8);
-  assert_int_equal(titan_metrics_destroy(&metrics), TITAN_OK);
+  titan_metrics_destroy(&metrics);
   check_file_holds_steps(8);
 }
 
+// The instants of the kills are spread over many rows' writing; at each the file must be whole up to its last row.
 static void a_killed_writers_rows_can_be_read_and_continued(void **state) {
   (void)state;
-  int result = run_role("die", "");
-  assert_true(WIFSIGNALED(result));
-  assert_int_equal(WTERMSIG(result), SIGKILL);
-  check_file_holds_steps(5);
-  titan_metrics *metrics;
-  assert_int_equal(titan_metrics_create(path, 5, &metrics), TITAN_OK);
-  append_steps(metrics, 5, 6);
-  assert_int_equal(titan_metrics_destroy(&metrics), TITAN_OK);
-  check_file_holds_steps(6);
+  for (int kill_number = 0; kill_number < 8; kill_number++) {
+    unlink(path);
+    pid_t child = start_role("write", "");
+    while (access(path, F_OK) != 0 && waitpid(child, NULL, WNOHANG) == 0)
+      usleep(500);
+    usleep((useconds_t)(10000 + 1777 * kill_number));
+    assert_int_equal(kill(child, SIGKILL), 0);
+    int result = -1;
+    assert_int_equal(waitpid(child, &result, 0), child);
+    assert_true(WIFSIGNALED(result));
+    titan_metrics_row *rows;
+    uint64_t count;
+    assert_int_equal(titan_metrics_read(path, &rows, &count), TITAN_OK);
+    titan_memory_free(rows);
+    check_file_holds_steps((int)count);
+    titan_metrics *metrics;
+    assert_int_equal(titan_metrics_create(path, (int64_t)count + 1, &metrics), TITAN_OK);
+    append_steps(metrics, (int)count + 1, (int)count + 2);
+    titan_metrics_destroy(&metrics);
+    check_file_holds_steps((int)count + 2);
+  }
 }
 
 static void missing_folders_are_made(void **state) {
@@ -182,7 +273,7 @@ static void missing_folders_are_made(void **state) {
   snprintf(deep, sizeof deep, "%s/a/b//c/metrics.h5", folder);
   titan_metrics *metrics;
   assert_int_equal(titan_metrics_create(deep, 0, &metrics), TITAN_OK);
-  assert_int_equal(titan_metrics_destroy(&metrics), TITAN_OK);
+  titan_metrics_destroy(&metrics);
   assert_int_equal(access(deep, F_OK), 0);
 }
 
@@ -220,7 +311,7 @@ static void a_broken_file_is_not_continued(void **state) {
   assert_non_null(strstr(titan_error_message(), broken));
   assert_non_null(strstr(titan_error_message(), "signature")); // HDF5's own word for it
   assert_int_equal(titan_metrics_create(broken, 0, &metrics), TITAN_OK);
-  assert_int_equal(titan_metrics_destroy(&metrics), TITAN_OK);
+  titan_metrics_destroy(&metrics);
 }
 
 // A limit on the size of files stands in for a full disk: both make write() fail.
@@ -236,14 +327,18 @@ static void a_full_disk_is_an_output_error(void **state) {
   signal(SIGXFSZ, SIG_IGN);
   assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
   titan_metrics_row row = row_of(2);
+  titan_metrics *other;
   titan_status status = titan_metrics_append(metrics, &row);
   char message[512];
   snprintf(message, sizeof message, "%s", titan_error_message());
+  titan_status create_status = titan_metrics_create(path, 0, &other);
   assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
   titan_metrics_destroy(&metrics);
   assert_int_equal(status, TITAN_ERROR_OUTPUT);
   assert_non_null(strstr(message, path));
   assert_non_null(strstr(message, "File too large"));
+  assert_int_equal(create_status, TITAN_ERROR_OUTPUT);
+  check_file_holds_steps(1);
   assert_null(metrics);
 }
 
@@ -267,11 +362,17 @@ static int nothing_is_left(void **state) {
 int main(int argc, char **argv) {
   if (argc == 4 && strcmp(argv[1], "read") == 0)
     return reader(argv[2], atoi(argv[3]));
-  if (argc == 4 && strcmp(argv[1], "die") == 0)
-    return killed_writer(argv[2]);
+  if (argc == 4 && strcmp(argv[1], "write") == 0)
+    return endless_writer(argv[2]);
+  int count, to_parent, from_parent;
+  if (argc == 4 && strcmp(argv[1], "wait") == 0 && sscanf(argv[3], "%d,%d,%d", &count, &to_parent, &from_parent) == 3)
+    return patient_reader(argv[2], count, to_parent, from_parent);
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(rows_come_back_exactly_by_dataset_name),
       cmocka_unit_test(another_process_reads_while_rows_are_added),
+      cmocka_unit_test(a_reader_that_keeps_the_file_open_sees_new_rows),
+      cmocka_unit_test(a_tool_without_swmr_reads_between_two_rows),
+      cmocka_unit_test(a_file_of_another_run_is_not_written_to),
       cmocka_unit_test(a_new_run_replaces_the_old_file),
       cmocka_unit_test(a_resumed_run_keeps_the_rows_before_its_first_step),
       cmocka_unit_test(a_killed_writers_rows_can_be_read_and_continued),

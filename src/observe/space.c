@@ -1,0 +1,59 @@
+#include "observe/space.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { BLOCK_BYTES = 65536 };
+
+// Both return 0 or an errno.
+static int fill_and_empty(int descriptor, uint64_t bytes) {
+  static const char zeros[BLOCK_BYTES];
+  for (uint64_t done = 0; done < bytes;) {
+    uint64_t left = bytes - done;
+    ssize_t written = write(descriptor, zeros, left < BLOCK_BYTES ? (size_t)left : BLOCK_BYTES);
+    if (written < 0 && errno != EINTR)
+      return errno;
+    done += written > 0 ? (uint64_t)written : 0;
+  }
+  if (fsync(descriptor) != 0) // network file systems tell of a full disk only here
+    return errno;
+  return ftruncate(descriptor, 0) == 0 ? 0 : errno;
+}
+
+static int rewrite_last_byte_and_reserve(int descriptor, uint64_t bytes) {
+  struct stat information;
+  if (fstat(descriptor, &information) != 0)
+    return errno;
+  char last;
+  if (information.st_size > 0 && (pread(descriptor, &last, 1, information.st_size - 1) != 1 ||
+                                  pwrite(descriptor, &last, 1, information.st_size - 1) != 1))
+    return errno;
+  if (fallocate(descriptor, FALLOC_FL_KEEP_SIZE, information.st_size, (off_t)bytes) == 0)
+    return 0;
+  return errno == ENOSPC || errno == EDQUOT || errno == EIO ? errno : 0; // others: not offered by this file system
+}
+
+titan_status titan_space_check_new(const char *path, const char *label, uint64_t bytes) {
+  int descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  int reason = descriptor < 0 ? errno : fill_and_empty(descriptor, bytes);
+  if (descriptor >= 0)
+    close(descriptor);
+  if (reason == 0)
+    return TITAN_OK;
+  if (descriptor >= 0)
+    unlink(path);
+  return titan_error(TITAN_ERROR_OUTPUT, "cannot create the file %s: %s", label, strerror(reason));
+}
+
+titan_status titan_space_check_growth(const char *path, uint64_t bytes) {
+  int descriptor = open(path, O_RDWR | O_CLOEXEC);
+  int reason = descriptor < 0 ? errno : rewrite_last_byte_and_reserve(descriptor, bytes);
+  if (descriptor >= 0)
+    close(descriptor);
+  if (reason == 0)
+    return TITAN_OK;
+  return titan_error(TITAN_ERROR_OUTPUT, "cannot write to the file %s: %s", path, strerror(reason));
+}

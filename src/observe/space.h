@@ -1,0 +1,19 @@
+// Room on the file system, asked for before HDF5 writes. When writing fails inside HDF5 (1.10.8), its file cannot be
+// closed and the process crashes when it ends; so a full disk, a quota or a file system gone read-only is found out
+// here.
+#ifndef TITAN_OBSERVE_SPACE_H
+#define TITAN_OBSERVE_SPACE_H
+
+#include "base/status.h"
+
+#include <stdint.h>
+
+// Makes the file `path`, or empties it, and makes sure that `bytes` bytes can be written; it is empty afterwards.
+// TITAN_ERROR_OUTPUT with `label` (the name the user knows the file by) and the system's reason.
+titan_status titan_space_check_new(const char *path, const char *label, uint64_t bytes);
+
+// Makes sure that the existing file can be written and grow by `bytes` bytes; leaves its contents as they are.
+// TITAN_ERROR_OUTPUT with the path and the system's reason.
+titan_status titan_space_check_growth(const char *path, uint64_t bytes);
+
+#endif
