@@ -1,0 +1,106 @@
+// Property: titan-tokenizer does what its help says, and ends with the documented exit codes. Oracles: round trips, and
+// the library. Exact.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+// cmocka needs the four above first
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char folder[] = "/tmp/titan-tokenizer-XXXXXX";
+static char output[1 << 16]; // of the last run, standard output and error together
+
+// Runs a shell command in the test's folder, in which $T is the program; gives its exit code.
+static int run(const char *command) {
+  char line[1024];
+  snprintf(line, sizeof line, "cd '%s' && T='%s' && { %s ; } 2>&1", folder, TOKENIZER_PROGRAM, command);
+  FILE *pipe = popen(line, "r");
+  assert_non_null(pipe);
+  size_t used = fread(output, 1, sizeof output - 1, pipe);
+  output[used] = '\0';
+  int status = pclose(pipe);
+  assert_true(WIFEXITED(status));
+  return WEXITSTATUS(status);
+}
+
+static void expect(const char *command, int code, const char *text) {
+  assert_int_equal(run(command), code);
+  if (!strstr(output, text))
+    fail_msg("%s: '%s' does not hold '%s'", command, output, text);
+}
+
+static void a_vocabulary_is_trained_and_used(void **state) {
+  (void)state;
+  expect("printf '{\"text\":\"the boats, the boats\"}\\n{\"text\":\"the boat\"}\\n' > c.jsonl && gzip -k c.jsonl", 0,
+         "");
+  expect("\"$T\" train --jsonl c.jsonl --vocab-size 260 --output a.model", 0, "a.model: 260 tokens from 28 bytes");
+  expect("\"$T\" train --jsonl=c.jsonl.gz --vocab-size=260 --output=b.model && cmp a.model b.model", 0, "");
+  expect("\"$T\" info --model a.model", 0, "vocabulary size:    516");
+  expect("printf ' boat \\303\\251' | \"$T\" encode --model a.model | \"$T\" decode --model a.model | od -c", 0,
+         "b   o   a   t     303 251\n");
+  expect("\"$T\" encode --model a.model --jsonl c.jsonl | wc -l", 0, "2");
+  expect("\"$T\" encode --model a.model --jsonl c.jsonl --special | head -n 1 | cut -d ' ' -f 1", 0, "260\n");
+  expect("printf '260 65 261' | \"$T\" decode --model a.model", 0, "<|begin_of_text|>A<|end_of_text|>");
+  expect("printf 'a\\377b' | \"$T\" encode --model a.model", 0, "97 239 191 189 98\n");
+  assert_non_null(strstr(output, "1 invalid UTF-8 sequences"));
+  expect("\"$T\" --help", 0, "usage: titan-tokenizer");
+  expect("\"$T\" --version", 0, "titan-tokenizer 0.");
+}
+
+static void wrong_use_ends_with_2(void **state) {
+  (void)state;
+  expect("\"$T\"", 2, "a command is needed");
+  expect("\"$T\" enc", 2, "unknown command 'enc'");
+  expect("\"$T\" encode", 2, "needs --model");
+  expect("\"$T\" encode --model", 2, "--model needs a value");
+  expect("\"$T\" encode --modle x", 2, "'--modle'");
+  expect("\"$T\" encode --model a.model x", 2, "'x'");
+  expect("\"$T\" info --model nowhere.model", 2, "cannot open the tokenizer nowhere.model");
+  expect("\"$T\" train --jsonl c.jsonl --vocab-size 26x --output x", 2, "'26x' is not a whole number");
+  expect("\"$T\" train --jsonl c.jsonl --vocab-size 255 --output x", 2, "256");
+  expect("\"$T\" train --jsonl c.jsonl --output x", 2, "--vocab-size N");
+  expect("\"$T\" train --jsonl nowhere.jsonl --vocab-size 256 --output x", 2, "nowhere.jsonl");
+}
+
+static void broken_data_end_with_3(void **state) {
+  (void)state;
+  expect("echo 'QQ== x' > broken.model; \"$T\" info --model broken.model", 3, "broken.model:1:");
+  expect("echo '{\"text\":' > broken.jsonl; \"$T\" encode --model a.model --jsonl broken.jsonl", 3, "broken.jsonl:1:");
+  expect("echo '1 2 x' | \"$T\" decode --model a.model", 3, "'x");
+  expect("echo '1 600' | \"$T\" decode --model a.model", 3, "600 is outside the vocabulary");
+  expect("\"$T\" train --jsonl c.jsonl --vocab-size 1000 --output x", 3, "smaller vocabulary");
+}
+
+static void an_output_that_cannot_be_written_ends_with_5(void **state) {
+  (void)state;
+  expect("\"$T\" train --jsonl c.jsonl --vocab-size 257 --output no/where", 5, "cannot write no/where");
+  expect("\"$T\" info --model a.model > /dev/full", 5, "cannot write standard output");
+}
+
+static int set_up(void **state) {
+  (void)state;
+  return mkdtemp(folder) ? 0 : -1;
+}
+
+static int tear_down(void **state) {
+  (void)state;
+  char line[64];
+  snprintf(line, sizeof line, "rm -r %s", folder);
+  return system(line) == 0 ? 0 : -1;
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(a_vocabulary_is_trained_and_used),
+      cmocka_unit_test(wrong_use_ends_with_2),
+      cmocka_unit_test(broken_data_end_with_3),
+      cmocka_unit_test(an_output_that_cannot_be_written_ends_with_5),
+  };
+  return cmocka_run_group_tests(tests, set_up, tear_down);
+}
