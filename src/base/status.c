@@ -8,6 +8,7 @@ enum { MESSAGE_BYTES = 16384, TRACE_BYTES = 2048 };
 
 static _Thread_local char message_text[MESSAGE_BYTES];
 static _Thread_local char trace_text[TRACE_BYTES];
+static _Thread_local bool agreed;
 
 int titan_status_exit_code(titan_status status) {
   switch (status) {
@@ -40,6 +41,7 @@ titan_status titan_error_at(titan_status status, const char *file, int line, con
   va_end(arguments);
   memcpy(message_text, text, strlen(text) + 1);
   trace_text[0] = '\0';
+  agreed = false;
   return titan_error_pass(status, file, line);
 }
 
@@ -59,4 +61,12 @@ const char *titan_error_trace(void) {
 
 void titan_error_clear(void) {
   message_text[0] = trace_text[0] = '\0';
+}
+
+void titan_error_mark_agreed(void) {
+  agreed = true;
+}
+
+bool titan_error_was_agreed(void) {
+  return agreed;
 }

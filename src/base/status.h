@@ -6,6 +6,7 @@
 #ifndef TITAN_BASE_STATUS_H
 #define TITAN_BASE_STATUS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 // name, exit code of the program, short text
@@ -46,6 +47,11 @@ titan_status titan_error_pass(titan_status status, const char *file, int line);
 const char *titan_error_message(void);
 const char *titan_error_trace(void);
 void titan_error_clear(void);
+
+// Whether all ranks have agreed on the last failure, so that one of them may speak for all and each may end by itself.
+// Set by who makes ranks agree (titan_comm_agree); a new failure clears it.
+void titan_error_mark_agreed(void);
+bool titan_error_was_agreed(void);
 
 // Returns from the current function when `expression` fails.
 #define TITAN_TRY(expression)                                                                                          \

@@ -10,8 +10,11 @@ typedef struct failure {
 
 titan_status titan_comm_agree(titan_comm *comm, titan_status status) {
   int rank = titan_comm_rank(comm), size = titan_comm_size(comm);
-  if (size == 1)
+  if (size == 1) {
+    if (status != TITAN_OK)
+      titan_error_mark_agreed();
     return status;
+  }
   int32_t failing = status == TITAN_OK ? size : rank;
   TITAN_TRY(titan_comm_all_reduce(comm, &failing, &failing, 1, TITAN_INT32, TITAN_MIN, NULL));
   if (failing == size)
@@ -29,5 +32,7 @@ titan_status titan_comm_agree(titan_comm *comm, titan_status status) {
   if (agreed == TITAN_OK)
     agreed = titan_error((titan_status)report->status, "%s", report->message);
   titan_memory_free(report);
+  if (agreed != TITAN_OK)
+    titan_error_mark_agreed();
   return agreed;
 }

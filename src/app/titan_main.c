@@ -1,0 +1,206 @@
+// titan-hpc: reads the options on rank 0, agrees on them, makes mesh and device, and trains.
+#include "base/clock.h"
+#include "base/log.h"
+#include "comm/bootstrap.h"
+#include "data/assets.h"
+#include "device/device.h"
+#include "train/setup.h"
+#include "train/trainer.h"
+
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/version.h"
+
+typedef struct application {
+  titan_mpi mpi;
+  titan_comm *world, *node;
+  titan_config *config;
+  titan_topology topology;
+  titan_mesh *mesh;
+  titan_device *device;
+  titan_tokenizer *tokenizer;
+  titan_trainer *trainer;
+} application;
+
+// Rank 0's text for all. *text is owned; on other ranks it comes in empty.
+static titan_status broadcast_text(titan_comm *world, titan_text *text) {
+  int64_t length = (int64_t)text->length;
+  char *bytes = NULL;
+  TITAN_TRY(titan_comm_broadcast(world, &length, 1, TITAN_INT64, 0, NULL));
+  TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GENERAL, (size_t)length, &bytes));
+  if (text->length > 0)
+    memcpy(bytes, text->data, (size_t)length);
+  titan_status status = titan_comm_broadcast(world, bytes, (size_t)length, TITAN_BYTE, 0, NULL);
+  if (status == TITAN_OK && titan_comm_rank(world) != 0)
+    status = titan_text_append(text, bytes, (size_t)length);
+  titan_memory_free(bytes);
+  return status;
+}
+
+// --- options ---
+
+static titan_status read_options(application *app, int argc, char **argv, titan_text *text) {
+  TITAN_TRY(titan_config_create(argc, (const char *const *)argv, &app->config));
+  if (app->config->request == TITAN_REQUEST_RUN)
+    TITAN_TRY(titan_setup_check(app->config, app->mpi.size));
+  return titan_config_serialize(app->config, text);
+}
+
+static void warn(void *context, const char *line) {
+  (void)context;
+  titan_log_warning("%s", line);
+}
+
+static titan_status create_options(application *app, int argc, char **argv) {
+  titan_text text = {0};
+  titan_status status = app->mpi.rank == 0 ? read_options(app, argc, argv, &text) : TITAN_OK;
+  status = titan_comm_agree(app->world, status);
+  if (status == TITAN_OK)
+    status = broadcast_text(app->world, &text);
+  if (status == TITAN_OK && app->mpi.rank != 0)
+    status = titan_config_deserialize(text.data, &app->config);
+  titan_text_destroy(&text);
+  return status;
+}
+
+// --- tokenizer ---
+
+// The file to read: the user's, else the default where it exists, else the installed test tokenizer.
+static titan_status tokenizer_path(const titan_config *config, titan_text *path) {
+  FILE *file = NULL;
+  if (titan_config_is_set(config, "model.tokenizer_path") || (file = fopen(config->model.tokenizer_path, "r"))) {
+    if (file != NULL)
+      fclose(file);
+    return titan_text_printf(path, "%s", config->model.tokenizer_path);
+  }
+  TITAN_TRY(titan_assets_find("test_tokenizer.model", path));
+  titan_log_info("model.tokenizer_path is not set and %s does not exist: using the test tokenizer %s",
+                 config->model.tokenizer_path, path->data);
+  return TITAN_OK;
+}
+
+static titan_status read_tokenizer(const titan_config *config, titan_text *path, titan_text *bytes) {
+  char *file = NULL;
+  size_t length = 0;
+  TITAN_TRY(tokenizer_path(config, path));
+  titan_status status = titan_tokenizer_read_file(path->data, &file, &length);
+  if (status == TITAN_ERROR_USAGE)
+    return titan_error(status, "model.tokenizer_path (%s): %s", titan_config_origin(config, "model.tokenizer_path"),
+                       titan_error_message());
+  if (status == TITAN_OK)
+    status = titan_text_append(bytes, file, length);
+  titan_memory_free(file);
+  return status;
+}
+
+static titan_status create_tokenizer(application *app) {
+  titan_text path = {0}, bytes = {0};
+  titan_status status = app->mpi.rank == 0 ? read_tokenizer(app->config, &path, &bytes) : TITAN_OK;
+  status = titan_comm_agree(app->world, status);
+  if (status == TITAN_OK)
+    status = broadcast_text(app->world, &path);
+  if (status == TITAN_OK)
+    status = broadcast_text(app->world, &bytes);
+  if (status == TITAN_OK)
+    status = titan_comm_agree(app->world,
+                              titan_tokenizer_create(bytes.data, bytes.length, path.data, &app->tokenizer));
+  titan_text_destroy(&path);
+  titan_text_destroy(&bytes);
+  return status;
+}
+
+// --- mesh and device ---
+
+static titan_status create_device(application *app) {
+  TITAN_TRY(titan_topology_query(app->node, &app->topology));
+  if (app->topology.message[0] != '\0' && app->topology.node_rank == 0)
+    titan_log(app->topology.warning ? TITAN_LOG_WARNING : TITAN_LOG_INFO, "%s", app->topology.message);
+  omp_set_num_threads(app->topology.threads);
+  titan_status status = titan_device_create_cpu(app->topology.threads, &app->device);
+  TITAN_TRY(titan_comm_agree(app->world, status));
+  if (app->mpi.rank == 0)
+    titan_log_info("%d rank%s, %d on this node; device %s", app->mpi.size, app->mpi.size == 1 ? "" : "s",
+                   app->topology.node_size, app->device->description);
+  return TITAN_OK;
+}
+
+static titan_status create_mesh(application *app) {
+  titan_mesh_degrees degrees = titan_setup_degrees(app->config);
+  char text[256];
+  TITAN_TRY(titan_mesh_resolve(&degrees, app->mpi.size));
+  TITAN_TRY(titan_mesh_create(MPI_COMM_WORLD, degrees, &app->mesh));
+  titan_mesh_describe(app->mesh, text, sizeof text);
+  if (app->mpi.rank == 0)
+    titan_log_info("%s", text);
+  return TITAN_OK;
+}
+
+static titan_status run(application *app, int argc, char **argv) {
+  TITAN_TRY(titan_comm_create_mpi(MPI_COMM_WORLD, "world", &app->world));
+  TITAN_TRY(titan_comm_create_node(MPI_COMM_WORLD, "node", &app->node));
+  TITAN_TRY(create_options(app, argc, argv));
+  if (app->config->request == TITAN_REQUEST_HELP)
+    return app->mpi.rank == 0 ? titan_config_print_help(stdout) : TITAN_OK;
+  if (app->config->request == TITAN_REQUEST_VERSION)
+    return app->mpi.rank == 0 ? titan_version_print(stdout) : TITAN_OK;
+  if (app->mpi.rank == 0) {
+    titan_log_info("Starting job: %s", app->config->job.description);
+    TITAN_TRY(titan_config_warnings(app->config, warn, NULL));
+    if (app->config->job.print_args)
+      TITAN_TRY(titan_config_print(app->config, stderr));
+  }
+  TITAN_TRY(create_device(app));
+  TITAN_TRY(create_mesh(app));
+  TITAN_TRY(create_tokenizer(app));
+  titan_trainer_environment environment = {.config = app->config,
+                                           .topology = &app->topology,
+                                           .node = app->node,
+                                           .mesh = app->mesh,
+                                           .device = app->device,
+                                           .tokenizer = app->tokenizer};
+  TITAN_TRY(titan_trainer_create(&environment, &app->trainer));
+  return titan_trainer_run(app->trainer);
+}
+
+static void destroy(application *app) {
+  titan_trainer_destroy(&app->trainer);
+  titan_tokenizer_destroy(&app->tokenizer);
+  titan_mesh_destroy(&app->mesh);
+  titan_device_destroy(&app->device);
+  titan_config_destroy(&app->config);
+  titan_comm_destroy(&app->node);
+  titan_comm_destroy(&app->world);
+}
+
+// Failures that all ranks agreed on are said once; in others a rank speaks for itself and ends the run for all.
+static int end_badly(application *app, titan_status status) {
+  bool agreed = titan_error_was_agreed();
+  if (app->mpi.rank == 0 || !agreed)
+    titan_log_error("%s", titan_error_message());
+  if (getenv("TITAN_TRACE") != NULL)
+    titan_log_error("%s at %s", titan_status_text(status), titan_error_trace());
+  if (!agreed) {
+    fflush(NULL);
+    MPI_Abort(MPI_COMM_WORLD, titan_status_exit_code(status));
+  }
+  return titan_status_exit_code(status);
+}
+
+int main(int argc, char **argv) {
+  application app = {0};
+  titan_status status = titan_mpi_initialize(&argc, &argv, &app.mpi);
+  if (status != TITAN_OK) {
+    titan_log_error("%s", titan_error_message());
+    return titan_status_exit_code(status);
+  }
+  titan_log_configure(app.mpi.rank, TITAN_LOG_INFO);
+  status = run(&app, argc, argv);
+  int code = status == TITAN_OK ? 0 : end_badly(&app, status);
+  destroy(&app);
+  uint64_t left = titan_memory_report_leaks();
+  titan_mpi_finalize();
+  return code != 0 ? code : left > 0 ? 70 : 0;
+}

@@ -1,0 +1,91 @@
+#include "train/setup.h"
+
+#include <string.h>
+
+titan_mesh_degrees titan_setup_degrees(const titan_config *config) {
+  return (titan_mesh_degrees){
+      .pp = (int)config->experimental.pipeline_parallel_degree,
+      .dp_replicate = (int)config->training.data_parallel_replicate_degree,
+      .dp_shard = (int)config->training.data_parallel_shard_degree,
+      .cp = (int)config->experimental.context_parallel_degree,
+      .tp = (int)config->training.tensor_parallel_degree,
+  };
+}
+
+static titan_norm_type norm_type_of(const char *name) {
+  static const char *const names[] = {"rmsnorm", "fused_rmsnorm", "layernorm", "np_layernorm"};
+  int type = 0;
+  while (strcmp(names[type], name) != 0) // the options were checked
+    type++;
+  return (titan_norm_type)type;
+}
+
+static titan_intra_node intra_node_of(const char *name) {
+  return strcmp(name, "shared") == 0 ? TITAN_INTRA_NODE_SHARED
+         : strcmp(name, "mpi") == 0  ? TITAN_INTRA_NODE_MPI
+                                     : TITAN_INTRA_NODE_AUTO;
+}
+
+static titan_status add_message(titan_text *problems, titan_status status) {
+  return status == TITAN_OK ? TITAN_OK : titan_text_printf(problems, "%s\n", titan_error_message());
+}
+
+static titan_status check_model(const titan_config *config, titan_text *problems) {
+  const titan_model_definition *model = titan_model_find(config->model.name);
+  titan_model_arguments arguments;
+  if (model == NULL)
+    return TITAN_OK; // reported by the options' own check
+  if (!model->flavor(config->model.flavor, &arguments))
+    return titan_text_printf(problems, "model.flavor = %s (%s): %s has the flavors %s\n", config->model.flavor,
+                             titan_config_origin(config, "model.flavor"), config->model.name, model->flavor_names);
+  return model->check(&arguments, problems);
+}
+
+titan_status titan_setup_check(const titan_config *config, int world_size) {
+  titan_text problems = {0};
+  titan_mesh_degrees degrees = titan_setup_degrees(config);
+  titan_status status = add_message(&problems, titan_config_validate(config, world_size));
+  if (status == TITAN_OK)
+    status = check_model(config, &problems);
+  if (status == TITAN_OK && problems.length == 0)
+    status = add_message(&problems, titan_mesh_resolve(&degrees, world_size));
+  if (status == TITAN_OK && problems.length > 0) {
+    problems.data[problems.length - 1] = '\0'; // the last line end
+    status = titan_error(TITAN_ERROR_USAGE, "%s", problems.data);
+  }
+  titan_text_destroy(&problems);
+  return status;
+}
+
+titan_status titan_setup_runtime_options(const titan_config *config, int64_t vocabulary, titan_mesh_degrees degrees,
+                                         titan_runtime_options *out) {
+  *out = (titan_runtime_options){
+      .model = titan_model_find(config->model.name),
+      .shape = {.batch = config->training.batch_size,
+                .length = config->training.seq_len,
+                .global_tokens = config->training.batch_size * config->training.seq_len * degrees.dp_replicate *
+                                 degrees.dp_shard,
+                .dtype = strcmp(config->training.mixed_precision_param, "float32") == 0 ? TITAN_FLOAT32
+                                                                                        : TITAN_BFLOAT16},
+      .intra_node = intra_node_of(config->comm.intra_node),
+  };
+  if (!out->model->flavor(config->model.flavor, &out->arguments))
+    return titan_error(TITAN_ERROR_INTERNAL, "flavor %s passed the checks", config->model.flavor);
+  out->arguments.vocabulary = vocabulary;
+  out->arguments.norm_type = norm_type_of(config->model.norm_type);
+  return TITAN_OK;
+}
+
+titan_optimizer_options titan_setup_optimizer_options(const titan_config *config) {
+  return (titan_optimizer_options){
+      .decoupled = strcmp(config->optimizer.name, "AdamW") == 0,
+      .learning_rate = config->optimizer.lr,
+      .beta1 = 0.9,
+      .beta2 = 0.95,
+      .epsilon = 1e-8,
+      .weight_decay = 0.1,
+      .max_norm = config->training.max_norm,
+      .warmup_steps = config->training.warmup_steps,
+      .total_steps = config->training.steps,
+  };
+}

@@ -1,0 +1,84 @@
+#include "train/setup.h"
+
+static const double gib = 1024.0 * 1024 * 1024;
+
+// What a rank takes beside the runtime: libraries, kernels, tokenizer and a loader's queues. Measured as the resident size
+// of a rank of the debug model less its plan (docs/performance.md).
+static const double process_bytes = 48.0 * 1024 * 1024;
+
+// Bytes of one rank with another batch or length, in the same mesh.
+static titan_status bytes_with(const titan_runtime *runtime, titan_mesh *mesh, titan_device *device, int64_t batch,
+                               int64_t length, double *bytes) {
+  titan_runtime_options options = *titan_runtime_options_of(runtime);
+  titan_runtime *other;
+  options.shape.global_tokens = options.shape.global_tokens / (options.shape.batch * options.shape.length) *
+                                (batch * length);
+  options.shape.batch = batch;
+  options.shape.length = length;
+  TITAN_TRY(titan_runtime_plan(&options, mesh, device, &other));
+  *bytes = (double)titan_runtime_memory_of(other).total + process_bytes;
+  titan_runtime_destroy(&other);
+  return TITAN_OK;
+}
+
+// The largest batch that fits into `limit` bytes, else, with one sequence, the largest length by halving.
+static titan_status suggest(const titan_runtime *runtime, titan_mesh *mesh, titan_device *device, double limit,
+                            titan_text *text) {
+  const titan_model_shape *shape = &titan_runtime_options_of(runtime)->shape;
+  double bytes = 0;
+  int64_t low = 0, high = shape->batch; // low fits (or is 0), high does not
+  while (high - low > 1) {
+    int64_t middle = low + (high - low) / 2;
+    TITAN_TRY(bytes_with(runtime, mesh, device, middle, shape->length, &bytes));
+    *(bytes <= limit ? &low : &high) = middle;
+  }
+  if (low > 0)
+    return titan_text_printf(text, "training.batch_size = %lld would fit", (long long)low);
+  for (int64_t length = shape->length / 2; length >= 16; length /= 2) {
+    TITAN_TRY(bytes_with(runtime, mesh, device, 1, length, &bytes));
+    if (bytes <= limit)
+      return titan_text_printf(text, "training.batch_size = 1 with training.seq_len = %lld would fit",
+                               (long long)length);
+  }
+  return titan_text_printf(text, "no batch fits: the parameters and optimizer states alone are too much; take more "
+                                 "nodes, fewer ranks a node, or a smaller model.flavor");
+}
+
+static titan_status describe(const titan_runtime *runtime, double node_need, double available, int ranks,
+                             const char *suggestion) {
+  titan_runtime_memory memory = titan_runtime_memory_of(runtime);
+  titan_text parts = {0};
+  for (int tag = TITAN_MEMORY_PARAMETERS; tag < TITAN_MEMORY_TAG_COUNT; tag++)
+    if (memory.by_tag[tag] > 0)
+      TITAN_TRY(titan_text_printf(&parts, "%s%s %.2f", parts.length ? ", " : "",
+                                  titan_memory_tag_text((titan_memory_tag)tag), (double)memory.by_tag[tag] / gib));
+  titan_status status =
+      titan_error(TITAN_ERROR_USAGE,
+                  "this node is too small: its %d rank%s will need %.2f GiB, and %.2f GiB are available\n"
+                  "a rank's %.2f GiB: %s\n"
+                  "%s; more nodes or training.mixed_precision_param = bfloat16 also help",
+                  ranks, ranks == 1 ? "" : "s", node_need / gib, available / gib, (double)memory.total / gib,
+                  parts.data, suggestion);
+  titan_text_destroy(&parts);
+  return status;
+}
+
+titan_status titan_setup_check_memory(const titan_runtime *runtime, titan_mesh *mesh, titan_device *device,
+                                      titan_comm *node, const titan_topology *topology) {
+  int ranks = titan_comm_size(node);
+  double need = (double)titan_runtime_memory_of(runtime).total + process_bytes, node_need;
+  // Limits of the node as a whole, and of each process.
+  double limits[2] = {(double)topology->node_bytes, (double)topology->rank_bytes * ranks}, least[2];
+  TITAN_TRY(titan_comm_all_reduce(node, &need, &node_need, 1, TITAN_FLOAT64, TITAN_SUM, NULL));
+  TITAN_TRY(titan_comm_all_reduce(node, limits, least, 2, TITAN_FLOAT64, TITAN_MIN, NULL));
+  double available = least[0] < least[1] ? least[0] : least[1];
+  titan_status status = TITAN_OK;
+  if (node_need > available) {
+    titan_text suggestion = {0};
+    status = suggest(runtime, mesh, device, available / ranks, &suggestion);
+    if (status == TITAN_OK)
+      status = describe(runtime, node_need, available, ranks, suggestion.data);
+    titan_text_destroy(&suggestion);
+  }
+  return titan_comm_agree(titan_mesh_comm(mesh, TITAN_MESH_WORLD), status);
+}

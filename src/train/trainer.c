@@ -1,0 +1,184 @@
+#include "train/trainer_private.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <math.h>
+#include <string.h>
+
+static titan_comm *world(const titan_trainer *trainer) {
+  return titan_mesh_comm(trainer->env.mesh, TITAN_MESH_WORLD);
+}
+
+static titan_status plan_model(titan_trainer *trainer) {
+  const titan_trainer_environment *env = &trainer->env;
+  const titan_config *config = env->config;
+  titan_runtime_options options;
+  titan_mesh_degrees degrees = titan_setup_degrees(config);
+  TITAN_TRY(titan_mesh_resolve(&degrees, titan_comm_size(world(trainer))));
+  TITAN_TRY(titan_setup_runtime_options(config, titan_tokenizer_vocabulary_size(env->tokenizer), degrees, &options));
+  int64_t parameters, embedding;
+  TITAN_TRY(titan_model_count_parameters(options.model, &options.arguments, &parameters, &embedding));
+  trainer->flops_per_token =
+      titan_model_flops_per_token(&options.arguments, parameters, embedding, options.shape.length);
+  if (trainer->rank == 0) {
+    char text[TITAN_REPORT_BYTES];
+    titan_report_integer(parameters, text, sizeof text);
+    titan_log_info("Building %s %s with %lld layers, dim %lld, vocabulary %lld", config->model.name,
+                   config->model.flavor, (long long)options.arguments.layers, (long long)options.arguments.dim,
+                   (long long)options.arguments.vocabulary);
+    titan_log_info("Model %s %s size: %s total parameters", config->model.name, config->model.flavor, text);
+  }
+  return titan_runtime_plan(&options, env->mesh, env->device, &trainer->runtime);
+}
+
+static titan_status open_data(titan_trainer *trainer) {
+  const titan_config *config = trainer->env.config;
+  int dp_rank = titan_comm_rank(titan_mesh_comm(trainer->env.mesh, TITAN_MESH_DP));
+  TITAN_TRY(titan_corpus_create(config->training.dataset, config->training.dataset_path, &trainer->corpus));
+  titan_loader_options options = {
+      .corpus = trainer->corpus,
+      .tokenizer = trainer->env.tokenizer,
+      .seq_len = config->training.seq_len,
+      .global_batch = config->training.batch_size * trainer->dp,
+      .first_lane = config->training.batch_size * dp_rank,
+      .lane_count = config->training.batch_size,
+      .quiet = trainer->rank != 0,
+  };
+  if (trainer->rank == 0)
+    titan_log_info("Preparing %s dataset from %s", config->training.dataset, titan_corpus_name(trainer->corpus));
+  return titan_loader_create(&options, &trainer->loader);
+}
+
+static titan_status find_peak(titan_trainer *trainer) {
+  const titan_trainer_environment *env = &trainer->env;
+  trainer->peak_flops = env->config->metrics.peak_flops;
+  if (trainer->peak_flops > 0)
+    return TITAN_OK;
+  double mine, sum;
+  TITAN_TRY(titan_setup_measure_peak(env->device, titan_runtime_options_of(trainer->runtime)->shape.dtype, &mine));
+  TITAN_TRY(titan_comm_all_reduce(world(trainer), &mine, &sum, 1, TITAN_FLOAT64, TITAN_SUM, NULL));
+  trainer->peak_flops = sum / titan_comm_size(world(trainer));
+  if (trainer->rank == 0)
+    titan_log_info("Peak FLOPS used for computing MFU: %.3e (this machine's own matrix product, per rank)",
+                   trainer->peak_flops);
+  return TITAN_OK;
+}
+
+static titan_status take_memory(titan_trainer *trainer) {
+  const titan_trainer_environment *env = &trainer->env;
+  const titan_config *config = env->config;
+  TITAN_TRY(titan_setup_check_memory(trainer->runtime, env->mesh, env->device, env->node, env->topology));
+  TITAN_TRY(titan_runtime_allocate(trainer->runtime));
+  TITAN_TRY(titan_runtime_initialize(trainer->runtime, (uint64_t)config->training.seed));
+  if (trainer->rank == 0)
+    titan_log_info("Memory planned for each rank: %.2f GiB; parameters gathered through: %s",
+                   (double)titan_runtime_memory_of(trainer->runtime).total / (1 << 30),
+                   titan_runtime_gathering(trainer->runtime));
+  if (config->debug.dump_graph)
+    TITAN_TRY(titan_trainer_dump_graphs(trainer));
+  if (config->debug.dump_initial_weights)
+    TITAN_TRY(titan_trainer_dump_weights(trainer));
+  return TITAN_OK;
+}
+
+static titan_status create(titan_trainer *trainer) {
+  TITAN_TRY(titan_trainer_open_outputs(trainer));
+  TITAN_TRY(titan_comm_agree(world(trainer), open_data(trainer)));
+  TITAN_TRY(titan_comm_agree(world(trainer), plan_model(trainer)));
+  TITAN_TRY(take_memory(trainer));
+  return find_peak(trainer);
+}
+
+titan_status titan_trainer_create(const titan_trainer_environment *environment, titan_trainer **out) {
+  titan_trainer *trainer;
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, 1, sizeof *trainer, &trainer));
+  trainer->env = *environment;
+  trainer->rank = titan_comm_rank(world(trainer));
+  trainer->dp = titan_comm_size(titan_mesh_comm(environment->mesh, TITAN_MESH_DP));
+  trainer->optimizer = titan_setup_optimizer_options(environment->config);
+  trainer->color = titan_report_wants_color(environment->config->metrics.enable_color_printing);
+  titan_status status = create(trainer);
+  if (status != TITAN_OK)
+    titan_trainer_destroy(&trainer);
+  *out = trainer;
+  return status;
+}
+
+void titan_trainer_destroy(titan_trainer **trainer) {
+  titan_trainer *t = *trainer;
+  if (t == NULL)
+    return;
+  titan_loader_destroy(&t->loader);
+  titan_corpus_destroy(&t->corpus);
+  titan_runtime_destroy(&t->runtime);
+  titan_metrics_destroy(&t->metrics);
+  if (t->steps_file != NULL)
+    fclose(t->steps_file);
+  titan_memory_free(t);
+  *trainer = NULL;
+}
+
+// All ranks end alike: a rank whose own loss is not finite says so; a norm that is not finite is the same on all.
+static titan_status check_numbers(titan_trainer *trainer, const trainer_step *step) {
+  if (isfinite(step->loss) && isfinite(step->grad_norm))
+    return TITAN_OK;
+  titan_status status = TITAN_OK;
+  if (!isfinite(step->local_loss))
+    status = titan_error(TITAN_ERROR_NUMBERS, "step %lld: the loss of rank %d is %g; no checkpoint has been saved",
+                         (long long)step->step, trainer->rank, step->local_loss);
+  TITAN_TRY(titan_comm_agree(world(trainer), status));
+  status = titan_error(TITAN_ERROR_NUMBERS,
+                       "step %lld: the gradient norm is %g while every rank's loss is finite (rank 0: %g); no checkpoint "
+                       "has been saved",
+                       (long long)step->step, step->grad_norm, step->local_loss);
+  return titan_comm_agree(world(trainer), status);
+}
+
+// Mean loss over all tokens and the global gradient norm, with one reduction.
+static titan_status reduce_numbers(titan_trainer *trainer, double loss_share, trainer_step *step) {
+  double mine[2] = {loss_share, titan_optimizer_sum_of_squares(trainer->runtime)}, all[2];
+  titan_comm *group = titan_mesh_comm(trainer->env.mesh, TITAN_MESH_DP_CP);
+  int replicas = titan_comm_size(titan_mesh_comm(trainer->env.mesh, TITAN_MESH_DP_REPLICATE));
+  TITAN_TRY(titan_comm_all_reduce(group, mine, all, 2, TITAN_FLOAT64, TITAN_SUM, NULL));
+  step->loss = all[0];
+  step->grad_norm = sqrt(all[1] / replicas); // every replica counted the whole gradient
+  return TITAN_OK;
+}
+
+static titan_status train_step(titan_trainer *trainer, trainer_step *step) {
+  double start = titan_clock_seconds();
+  titan_runtime *runtime = trainer->runtime;
+  const titan_config *config = trainer->env.config;
+  float loss;
+  *step = (trainer_step){.step = trainer->step + 1};
+  titan_status status =
+      titan_loader_next(trainer->loader, titan_runtime_tokens(runtime), titan_runtime_labels(runtime));
+  TITAN_TRY(titan_comm_agree(world(trainer), status));
+  TITAN_TRY(titan_runtime_step(runtime, &loss));
+  if (step->step == config->debug.inject_nan_step && trainer->rank == titan_comm_size(world(trainer)) - 1)
+    loss = NAN;
+  step->local_loss = (double)loss * trainer->dp;
+  TITAN_TRY(reduce_numbers(trainer, loss, step));
+  TITAN_TRY(check_numbers(trainer, step));
+  TITAN_TRY(titan_optimizer_step(runtime, &trainer->optimizer, step->step, step->grad_norm));
+  const titan_model_shape *shape = &titan_runtime_options_of(runtime)->shape;
+  trainer->step = step->step;
+  trainer->tokens += shape->global_tokens;
+  step->seconds = titan_clock_seconds() - start;
+  return TITAN_OK;
+}
+
+titan_status titan_trainer_run(titan_trainer *trainer) {
+  double start = titan_clock_seconds();
+  trainer->window.start = start;
+  if (trainer->rank == 0)
+    titan_log_info("Training starts at step 1, %.2f s after the program's start", titan_clock_since_process_start());
+  while (trainer->step < trainer->env.config->training.steps) {
+    trainer_step step;
+    TITAN_TRY(train_step(trainer, &step));
+    TITAN_TRY(titan_trainer_report(trainer, &step));
+  }
+  titan_trainer_report_end(trainer, titan_clock_seconds() - start);
+  return TITAN_OK;
+}

@@ -1,0 +1,28 @@
+// Training: everything a run holds, and the loop.
+#ifndef TITAN_TRAIN_TRAINER_H
+#define TITAN_TRAIN_TRAINER_H
+
+#include "comm/topology.h"
+#include "config/config.h"
+#include "data/tokenizer.h"
+#include "mesh/mesh.h"
+
+typedef struct titan_trainer titan_trainer;
+
+// What main has made; all borrowed, and outliving the trainer.
+typedef struct titan_trainer_environment {
+  const titan_config *config;
+  const titan_topology *topology;
+  titan_comm *node; // the ranks of this node
+  titan_mesh *mesh;
+  titan_device *device;
+  const titan_tokenizer *tokenizer;
+} titan_trainer_environment;
+
+// Collective over the mesh. Plans, checks the memory, then takes it, and initialises the model. Fails alike on all ranks.
+titan_status titan_trainer_create(const titan_trainer_environment *environment, titan_trainer **out);
+// Collective over the mesh. Trains to the last step. TITAN_ERROR_NUMBERS when a loss or the gradient norm is not finite.
+titan_status titan_trainer_run(titan_trainer *trainer);
+void titan_trainer_destroy(titan_trainer **trainer);
+
+#endif

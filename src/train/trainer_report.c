@@ -1,0 +1,174 @@
+// What a run writes: the log's lines, metrics.h5, and the files of the debug options.
+#include "train/trainer_private.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "observe/folder.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+static const double gib = 1024.0 * 1024 * 1024;
+
+static titan_comm *world(const titan_trainer *trainer) {
+  return titan_mesh_comm(trainer->env.mesh, TITAN_MESH_WORLD);
+}
+
+static titan_status open_file(const titan_trainer *trainer, const char *name, FILE **out) {
+  titan_text path = {0};
+  TITAN_TRY(titan_text_printf(&path, "%s/%s", trainer->env.config->job.dump_folder, name));
+  titan_status status = titan_folder_create_for(path.data);
+  if (status == TITAN_OK && (*out = fopen(path.data, "w")) == NULL)
+    status = titan_error(TITAN_ERROR_OUTPUT, "cannot write %s: %s", path.data, strerror(errno));
+  titan_text_destroy(&path);
+  return status;
+}
+
+static titan_status open_outputs(titan_trainer *trainer) {
+  const titan_config *config = trainer->env.config;
+  titan_text path = {0};
+  TITAN_TRY(titan_text_printf(&path, "%s/metrics.h5", config->job.dump_folder));
+  titan_status status = titan_metrics_create(path.data, 0, &trainer->metrics);
+  titan_text_destroy(&path);
+  if (status == TITAN_OK && config->debug.record_step_numbers)
+    status = open_file(trainer, "steps.txt", &trainer->steps_file);
+  if (status != TITAN_OK) // nothing has been computed yet: it is the option that is wrong
+    return titan_error(TITAN_ERROR_USAGE, "job.dump_folder = %s (%s): %s", config->job.dump_folder,
+                       titan_config_origin(config, "job.dump_folder"), titan_error_message());
+  return TITAN_OK;
+}
+
+titan_status titan_trainer_open_outputs(titan_trainer *trainer) {
+  return titan_comm_agree(world(trainer), trainer->rank == 0 ? open_outputs(trainer) : TITAN_OK);
+}
+
+static titan_status write_row(titan_trainer *trainer, const trainer_step *step, const double *means,
+                              double loss_max) {
+  const titan_trainer_environment *env = &trainer->env;
+  const titan_model_shape *shape = &titan_runtime_options_of(trainer->runtime)->shape;
+  double seconds = titan_clock_seconds() - trainer->window.start;
+  const int *degrees = env->mesh->degrees;
+  double sharing = (double)degrees[TITAN_MESH_CP] * degrees[TITAN_MESH_TP] * degrees[TITAN_MESH_PP];
+  double tokens = (double)(shape->batch * shape->length * trainer->window.steps);
+  double tps = tokens / (seconds * sharing);
+  double peak = (double)titan_memory_usage_total().peak_bytes;
+  double available = (double)env->topology->node_bytes / env->topology->node_size;
+  titan_report_step report = {
+      .step = step->step,
+      .loss = means[0],
+      .memory_gib = peak / gib,
+      .memory_percent = 100 * peak / available,
+      .tps = tps,
+      .mfu = 100 * trainer->flops_per_token * tps / trainer->peak_flops,
+      .grad_norm = step->grad_norm,
+      .tflops = trainer->flops_per_token * tps / 1e12,
+  };
+  char line[TITAN_REPORT_BYTES];
+  titan_report_step_line(&report, trainer->color, line, sizeof line);
+  titan_log_info("%s", line);
+  titan_metrics_row row = {
+      .step = (double)step->step,
+      .loss = means[0],
+      .loss_max = loss_max,
+      .grad_norm = step->grad_norm,
+      .lr = titan_optimizer_learning_rate(&trainer->optimizer, step->step),
+      .tokens = (double)trainer->tokens,
+      .seconds = step->seconds,
+      .tps = tps,
+      .mfu = report.mfu,
+      .memory = report.memory_gib,
+  };
+  return titan_metrics_append(trainer->metrics, &row);
+}
+
+titan_status titan_trainer_report(titan_trainer *trainer, const trainer_step *step) {
+  trainer_window *window = &trainer->window;
+  window->loss_sum += step->local_loss;
+  if (window->steps == 0 || step->local_loss > window->loss_max)
+    window->loss_max = step->local_loss;
+  window->steps++;
+  if (trainer->steps_file != NULL) {
+    fprintf(trainer->steps_file, "%" PRId64 " %.9e %.9e\n", step->step, step->loss, step->grad_norm);
+    fflush(trainer->steps_file);
+  }
+  int64_t log_freq = trainer->env.config->metrics.log_freq;
+  if (step->step != 1 && step->step % log_freq != 0)
+    return TITAN_OK;
+  titan_comm *group = titan_mesh_comm(trainer->env.mesh, TITAN_MESH_DP_CP);
+  double mean = window->loss_sum / (double)window->steps / titan_comm_size(group), means[1], loss_max;
+  TITAN_TRY(titan_comm_all_reduce(group, &mean, means, 1, TITAN_FLOAT64, TITAN_SUM, NULL));
+  TITAN_TRY(titan_comm_all_reduce(group, &window->loss_max, &loss_max, 1, TITAN_FLOAT64, TITAN_MAX, NULL));
+  titan_status status = trainer->rank == 0 ? write_row(trainer, step, means, loss_max) : TITAN_OK;
+  *window = (trainer_window){.start = titan_clock_seconds()};
+  return titan_comm_agree(world(trainer), status);
+}
+
+void titan_trainer_report_end(const titan_trainer *trainer, double seconds) {
+  char line[TITAN_REPORT_BYTES];
+  if (trainer->rank != 0)
+    return;
+  titan_report_end_line(trainer->step, trainer->tokens, seconds, line, sizeof line);
+  titan_log_info("%s", line);
+}
+
+static titan_status dump_graphs(const titan_trainer *trainer) {
+  for (titan_part part = TITAN_PART_EMBEDDING; part < TITAN_PARTS; part++) {
+    const titan_graph *graph = titan_runtime_graph(trainer->runtime, part);
+    if (graph == NULL)
+      continue;
+    titan_text text = {0};
+    char name[128];
+    FILE *file = NULL;
+    snprintf(name, sizeof name, "graphs/%s.txt", titan_graph_name(graph));
+    titan_status status = titan_graph_print(graph, &text);
+    if (status == TITAN_OK)
+      status = open_file(trainer, name, &file);
+    if (status == TITAN_OK && (fputs(text.data, file) < 0) | (fclose(file) != 0))
+      status = titan_error(TITAN_ERROR_OUTPUT, "cannot write %s: %s", name, strerror(errno));
+    titan_text_destroy(&text);
+    TITAN_TRY(status);
+  }
+  return TITAN_OK;
+}
+
+titan_status titan_trainer_dump_graphs(titan_trainer *trainer) {
+  return titan_comm_agree(world(trainer), trainer->rank == 0 ? dump_graphs(trainer) : TITAN_OK);
+}
+
+// A hash of each element's index and bits, summed: any partition of the elements gives the same sum.
+static uint64_t slice_checksum(const titan_unit *unit, const titan_unit_slice *slice) {
+  uint64_t sum = 0;
+  for (int64_t i = 0; i < slice->count; i++) {
+    uint32_t bits;
+    memcpy(&bits, &unit->master[slice->first_in_shard + i], sizeof bits);
+    uint64_t z = ((uint64_t)(slice->first_in_parameter + i) << 32 | bits) * 0x9e3779b97f4a7c15u;
+    z = (z ^ (z >> 29)) * 0xbf58476d1ce4e5b9u;
+    sum += z ^ (z >> 32);
+  }
+  return sum;
+}
+
+titan_status titan_trainer_dump_weights(titan_trainer *trainer) {
+  FILE *file = NULL;
+  titan_comm *group = titan_mesh_comm(trainer->env.mesh, TITAN_MESH_DP_SHARD_CP);
+  TITAN_TRY(
+      titan_comm_agree(world(trainer), trainer->rank == 0 ? open_file(trainer, "weights.txt", &file) : TITAN_OK));
+  titan_status status = TITAN_OK;
+  for (int i = 0; i < titan_runtime_unit_count(trainer->runtime) && status == TITAN_OK; i++) {
+    const titan_unit *unit = titan_runtime_unit(trainer->runtime, i);
+    for (int p = 0; p < unit->plan->parameter_count && status == TITAN_OK; p++) {
+      titan_unit_slice slice;
+      // Sums of 32-bit halves fit int64 exactly for any number of ranks; wrap-around is the hash's own arithmetic.
+      uint64_t mine = titan_unit_slice_of(unit, p, &slice) ? slice_checksum(unit, &slice) : 0;
+      int64_t halves[2] = {(int64_t)(mine & 0xffffffffu), (int64_t)(mine >> 32)}, all[2];
+      status = titan_comm_all_reduce(group, halves, all, 2, TITAN_INT64, TITAN_SUM, NULL);
+      if (file != NULL && status == TITAN_OK)
+        fprintf(file, "%s%s %016" PRIx64 "\n", unit->prefix, unit->plan->parameters[p].name,
+                (uint64_t)all[0] + ((uint64_t)all[1] << 32));
+    }
+  }
+  if (file != NULL && fclose(file) != 0 && status == TITAN_OK)
+    status = titan_error(TITAN_ERROR_OUTPUT, "cannot write weights.txt: %s", strerror(errno));
+  return titan_comm_agree(world(trainer), status);
+}
