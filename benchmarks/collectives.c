@@ -7,7 +7,9 @@
 #include "base/clock.h"
 #include "comm/bootstrap.h"
 #include "comm/comm.h"
+#include "comm/topology.h"
 
+#include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -89,8 +91,12 @@ static titan_status run_all(size_t largest) {
   titan_comm *comm = NULL;
   TITAN_TRY(titan_comm_create_node(MPI_COMM_WORLD, "node", &comm));
   titan_status status = TITAN_OK;
+  titan_topology topology;
+  TITAN_TRY_CLEANUP(titan_topology_query(comm, &topology));
+  omp_set_num_threads(topology.threads);
   if (titan_comm_rank(comm) == 0) {
-    printf("%d ranks on one node, float32; microseconds and GB/s\n", titan_comm_size(comm));
+    printf("%d ranks on one node, %d thread(s) each, float32; microseconds and GB/s\n", titan_comm_size(comm),
+           topology.threads);
     printf("%10s  %17s  %17s  %17s  %17s\n", "KiB", "all_gather MPI", "shared", "reduce_scatter MPI", "shared");
   }
   for (size_t bytes = (size_t)64 << 10; bytes <= largest; bytes *= 4)
