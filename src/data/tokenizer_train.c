@@ -4,6 +4,8 @@
 #include "data/tokenizer_internal.h"
 #include "data/train_pairs.h"
 
+#include <assert.h>
+
 struct titan_tokenizer_trainer {
   titan_byte_strings pieces;
   int64_t *counts; // by piece
@@ -27,8 +29,6 @@ typedef struct training {
   titan_train_pairs pairs;
   uint32_t *touched; // pairs whose count has grown in this step
   size_t touched_count, touched_capacity;
-  uint32_t *existing; // tokens that a new pair of neighbours makes again; see queue_touched
-  size_t existing_count, existing_capacity;
 } training;
 
 titan_status titan_tokenizer_trainer_create(titan_tokenizer_trainer **out) {
@@ -112,28 +112,19 @@ static void uncount_word(training *t, const word *w) {
     t->pairs.pairs[titan_train_pairs_find(&t->pairs, symbols[i], symbols[i + 1])].count -= w->count;
 }
 
-static bool joins_to(const training *t, int32_t left, int32_t right, int32_t token) {
-  size_t left_length = titan_byte_strings_length(&t->tokens, (size_t)left);
-  size_t right_length = titan_byte_strings_length(&t->tokens, (size_t)right);
-  const char *bytes = titan_byte_strings_get(&t->tokens, (size_t)token);
-  return left_length + right_length == titan_byte_strings_length(&t->tokens, (size_t)token) &&
-         memcmp(bytes, titan_byte_strings_get(&t->tokens, (size_t)left), left_length) == 0 &&
-         memcmp(bytes + left_length, titan_byte_strings_get(&t->tokens, (size_t)right), right_length) == 0;
-}
-
-// Joins all neighbours in a word that make the token, from the left.
-static titan_status merge_in_word(training *t, uint32_t number, int32_t token) {
+// Joins all occurrences of the pair in a word, from the left.
+static titan_status merge_in_word(training *t, uint32_t number, int32_t left, int32_t right, int32_t token) {
   word *w = &t->words[number];
   int32_t *symbols = t->symbols + w->start;
   uint32_t i = 0;
-  while (i + 1 < w->length && !joins_to(t, symbols[i], symbols[i + 1], token))
+  while (i + 1 < w->length && !(symbols[i] == left && symbols[i + 1] == right))
     i++;
   if (i + 1 >= w->length)
     return TITAN_OK;
   uncount_word(t, w);
   uint32_t kept = i;
   while (i < w->length) {
-    bool joined = i + 1 < w->length && joins_to(t, symbols[i], symbols[i + 1], token);
+    bool joined = i + 1 < w->length && symbols[i] == left && symbols[i + 1] == right;
     symbols[kept++] = joined ? token : symbols[i];
     i += joined ? 2 : 1;
   }
@@ -141,68 +132,29 @@ static titan_status merge_in_word(training *t, uint32_t number, int32_t token) {
   return count_word(t, number, token);
 }
 
-// Joins, in all words, every pair of neighbours whose joined bytes are this token's, as the encoder will.
-static titan_status merge_token(training *t, int32_t token) {
-  size_t length = titan_byte_strings_length(&t->tokens, (size_t)token);
-  for (size_t cut = 1; cut < length; cut++) {
-    const char *bytes = titan_byte_strings_get(&t->tokens, (size_t)token);
-    int32_t left = titan_byte_strings_find(&t->tokens, bytes, cut);
-    int32_t right = left < 0 ? -1 : titan_byte_strings_find(&t->tokens, bytes + cut, length - cut);
-    uint32_t pair = right < 0 ? (uint32_t)TITAN_TRAIN_NONE : titan_train_pairs_find(&t->pairs, left, right);
-    if (pair == TITAN_TRAIN_NONE)
-      continue;
-    uint32_t at = t->pairs.pairs[pair].words;
-    t->pairs.pairs[pair].words = TITAN_TRAIN_NONE;
-    while (at != TITAN_TRAIN_NONE) {
-      titan_train_occurrence occurrence = t->pairs.occurrences[at];
-      TITAN_TRY(merge_in_word(t, occurrence.word, token));
-      at = occurrence.next;
-    }
-  }
-  return TITAN_OK;
-}
-
-// Queues the pairs that this step has made. One whose bytes are a token already (a+bc after ab+c) is no candidate for a
-// new token: the encoder joins it at once, and so must the trainer.
+// Queues the pairs that have been made since the last call.
 static titan_status queue_touched(training *t) {
-  titan_text joined = {0};
-  titan_status status = TITAN_OK;
   for (size_t i = 0; i < t->touched_count; i++) {
     titan_train_pair *pair = &t->pairs.pairs[t->touched[i]];
     pair->touched = false;
-    if (pair->count == 0)
-      continue;
-    joined.length = 0;
-    TITAN_TRY_CLEANUP(titan_text_append(&joined, titan_byte_strings_get(&t->tokens, (size_t)pair->left),
-                                        titan_byte_strings_length(&t->tokens, (size_t)pair->left)));
-    TITAN_TRY_CLEANUP(titan_text_append(&joined, titan_byte_strings_get(&t->tokens, (size_t)pair->right),
-                                        titan_byte_strings_length(&t->tokens, (size_t)pair->right)));
-    int32_t token = titan_byte_strings_find(&t->tokens, joined.data, joined.length);
-    if (token >= 0)
-      TITAN_TRY_CLEANUP(append(&t->existing, &t->existing_count, &t->existing_capacity, (uint32_t)token));
-    else
-      TITAN_TRY_CLEANUP(titan_train_pairs_queue(&t->pairs, t->touched[i]));
+    if (pair->count > 0)
+      TITAN_TRY(titan_train_pairs_queue(&t->pairs, t->touched[i]));
   }
   t->touched_count = 0;
-cleanup:
-  titan_text_destroy(&joined);
-  return status;
+  return TITAN_OK;
 }
 
-// Joins pairs that make tokens which exist already, the lowest rank first, until there are none.
-static titan_status merge_existing(training *t) {
-  TITAN_TRY(queue_touched(t));
-  while (t->existing_count > 0) {
-    size_t lowest = 0;
-    for (size_t i = 1; i < t->existing_count; i++)
-      if (t->existing[i] < t->existing[lowest])
-        lowest = i;
-    int32_t token = (int32_t)t->existing[lowest];
-    t->existing[lowest] = t->existing[--t->existing_count];
-    TITAN_TRY(merge_token(t, token));
-    TITAN_TRY(queue_touched(t));
+static titan_status merge_pair(training *t, uint32_t number, int32_t token) {
+  titan_train_pair *pair = &t->pairs.pairs[number];
+  int32_t left = pair->left, right = pair->right;
+  uint32_t at = pair->words;
+  pair->words = TITAN_TRAIN_NONE;
+  while (at != TITAN_TRAIN_NONE) {
+    titan_train_occurrence occurrence = t->pairs.occurrences[at];
+    TITAN_TRY(merge_in_word(t, occurrence.word, left, right, token));
+    at = occurrence.next;
   }
-  return TITAN_OK;
+  return queue_touched(t);
 }
 
 // Makes the words from the pieces of two bytes and more.
@@ -230,22 +182,26 @@ static titan_status make_words(training *t, const titan_tokenizer_trainer *train
   return TITAN_OK;
 }
 
+// Adds the token of a pair. Its bytes are never those of an older token: between two steps every word is cut as the
+// encoder cuts it with the tokens so far, and the encoder leaves no neighbours that make a token. (Joining a new pair
+// cannot make such neighbours either: an older token would have been joined in their place before.)
 static titan_status add_token(training *t, uint32_t pair, int32_t *token) {
   size_t left = (size_t)t->pairs.pairs[pair].left, right = (size_t)t->pairs.pairs[pair].right;
-  titan_text joined = {0};
-  titan_status status = TITAN_OK;
-  TITAN_TRY_CLEANUP(titan_text_append(&joined, titan_byte_strings_get(&t->tokens, left),
-                                      titan_byte_strings_length(&t->tokens, left)));
-  TITAN_TRY_CLEANUP(titan_text_append(&joined, titan_byte_strings_get(&t->tokens, right),
-                                      titan_byte_strings_length(&t->tokens, right)));
-  TITAN_TRY_CLEANUP(titan_byte_strings_add(&t->tokens, joined.data, joined.length, token, NULL));
-cleanup:
-  titan_text_destroy(&joined);
+  size_t left_length = titan_byte_strings_length(&t->tokens, left);
+  size_t right_length = titan_byte_strings_length(&t->tokens, right);
+  bool added;
+  char *joined;
+  TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_DATA, left_length + right_length, &joined));
+  memcpy(joined, titan_byte_strings_get(&t->tokens, left), left_length);
+  memcpy(joined + left_length, titan_byte_strings_get(&t->tokens, right), right_length);
+  titan_status status = titan_byte_strings_add(&t->tokens, joined, left_length + right_length, token, &added);
+  titan_memory_free(joined);
+  assert(status != TITAN_OK || added);
   return status;
 }
 
 static titan_status train(training *t, size_t vocabulary_size) {
-  TITAN_TRY(merge_existing(t));
+  TITAN_TRY(queue_touched(t));
   while (t->tokens.count < vocabulary_size) {
     uint32_t pair;
     int32_t token;
@@ -256,8 +212,7 @@ static titan_status train(training *t, size_t vocabulary_size) {
                          "vocabulary or give more text",
                          t->tokens.count, vocabulary_size);
     TITAN_TRY(add_token(t, pair, &token));
-    TITAN_TRY(merge_token(t, token));
-    TITAN_TRY(merge_existing(t));
+    TITAN_TRY(merge_pair(t, pair, token));
   }
   return TITAN_OK;
 }
@@ -296,6 +251,5 @@ cleanup:
   titan_memory_free(t.words);
   titan_train_pairs_destroy(&t.pairs);
   titan_memory_free(t.touched);
-  titan_memory_free(t.existing);
   return status;
 }
