@@ -6,8 +6,8 @@
 
 // Replaces the contents of `path` by the path of the asset `name` ("c4_test.jsonl.gz", "test_tokenizer.model"). Looked
 // for in the folder that the environment variable TITAN_ASSETS names, where it is set; otherwise in assets/ beside the
-// running program (a build tree) or beside its folder, and in ../share/titan-hpc/assets/ (an installation).
-// TITAN_ERROR_USAGE, with the places, when it is in none.
+// running program (a build tree), in ../share/titan-hpc/assets/ (an installation), and in assets/ up to three folders
+// above (the programs of tests). TITAN_ERROR_USAGE, with the places, when it is in none.
 titan_status titan_assets_find(const char *name, titan_text *path);
 
 #endif
