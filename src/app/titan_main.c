@@ -105,8 +105,7 @@ static titan_status create_tokenizer(application *app) {
   if (status == TITAN_OK)
     status = broadcast_text(app->world, &bytes);
   if (status == TITAN_OK)
-    status = titan_comm_agree(app->world,
-                              titan_tokenizer_create(bytes.data, bytes.length, path.data, &app->tokenizer));
+    status = titan_comm_agree(app->world, titan_tokenizer_create(bytes.data, bytes.length, path.data, &app->tokenizer));
   titan_text_destroy(&path);
   titan_text_destroy(&bytes);
   return status;

@@ -29,7 +29,7 @@ typedef enum titan_memory_tag {
 #define TITAN_MEMORY_TAG_ENUM(name, text) TITAN_MEMORY_##name,
   TITAN_MEMORY_TAG_LIST(TITAN_MEMORY_TAG_ENUM)
 #undef TITAN_MEMORY_TAG_ENUM
-  TITAN_MEMORY_TAG_COUNT
+      TITAN_MEMORY_TAG_COUNT
 } titan_memory_tag;
 
 // Allocates `bytes` bytes, not initialised, and stores the pointer in *(void **)out. bytes 0 gives a valid pointer.

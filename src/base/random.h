@@ -20,8 +20,8 @@ void titan_random_uniform(titan_random_stream stream, uint64_t first, uint64_t c
 
 // out[i] = mean + std * z, z standard normal cut to [low, high] standard deviations (use -INFINITY, INFINITY for a
 // plain normal), by the inverse distribution function, for the stream's elements first .. first+count-1.
-void titan_random_normal(titan_random_stream stream, uint64_t first, uint64_t count, double mean, double std, double low,
-                         double high, float *out);
+void titan_random_normal(titan_random_stream stream, uint64_t first, uint64_t count, double mean, double std,
+                         double low, double high, float *out);
 
 // Inverse of the standard normal distribution function, 0 < p < 1. Relative error about 1e-16.
 // Wichura, "Algorithm AS 241: The percentage points of the normal distribution", Applied Statistics 37 (1988).

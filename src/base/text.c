@@ -30,8 +30,8 @@ titan_status titan_text_printf(titan_text *text, const char *format, ...) {
   va_copy(again, arguments);
   int count = vsnprintf(NULL, 0, format, arguments);
   va_end(arguments);
-  titan_status status = count < 0 ? titan_error(TITAN_ERROR_INTERNAL, "bad format: %s", format)
-                                  : reserve(text, (size_t)count);
+  titan_status status =
+      count < 0 ? titan_error(TITAN_ERROR_INTERNAL, "bad format: %s", format) : reserve(text, (size_t)count);
   if (status == TITAN_OK) {
     vsnprintf(text->data + text->length, (size_t)count + 1, format, again);
     text->length += (size_t)count;

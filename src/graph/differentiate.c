@@ -1,4 +1,5 @@
-// Reverse-mode differentiation as a pass: it walks the forward nodes backwards and appends what each gradient rule asks for.
+// Reverse-mode differentiation as a pass: it walks the forward nodes backwards and appends what each gradient rule asks
+// for.
 #include "graph/graph_private.h"
 
 #include "base/memory.h"
@@ -8,8 +9,8 @@
 
 typedef titan_status (*gradient_rule)(titan_graph *, const titan_node *, const titan_value *, titan_value *);
 
-// A gradient rule by operation; NULL for those that have none. The rules of rows that are not differentiable are declared and
-// never defined, so the table names them through a macro that only exists for 1.
+// A gradient rule by operation; NULL for those that have none. The rules of rows that are not differentiable are
+// declared and never defined, so the table names them through a macro that only exists for 1.
 #define GRADIENT_0(name) NULL
 #define GRADIENT_1(name) titan_op_gradient_##name
 static const gradient_rule gradient_rules[] = {
@@ -78,8 +79,7 @@ static titan_status join_pieces(backward_state *state, titan_value of) {
   if (count == 0)
     return TITAN_OK;
   if (row != state->graph->values[of].type.dims[0])
-    return titan_error(TITAN_ERROR_INTERNAL, "the slices of %s do not cover its rows",
-                       state->graph->values[of].name);
+    return titan_error(TITAN_ERROR_INTERNAL, "the slices of %s do not cover its rows", state->graph->values[of].name);
   titan_value whole;
   TITAN_TRY(titan_graph_apply(state->graph, TITAN_OP_concat, NULL, count, inputs, &whole));
   return accumulate(state, of, whole);
@@ -131,9 +131,9 @@ static titan_status add_gradient_outputs(backward_state *state, int value_count)
     snprintf(name, sizeof name, "d(%.*s)", TITAN_NAME_BYTES - 4, info.name);
     if (state->gradients[v] == TITAN_NO_VALUE)
       return titan_error(TITAN_ERROR_INTERNAL, "graph %s: the output does not depend on %s", graph->name, info.name);
-    TITAN_TRY(titan_graph_gradient_output_add(graph, info.role == TITAN_ROLE_PARAMETER ? TITAN_OUTPUT_PARAMETER_GRADIENT
-                                                                  : TITAN_OUTPUT_INPUT_GRADIENT,
-                         name, state->gradients[v], v));
+    TITAN_TRY(titan_graph_gradient_output_add(
+        graph, info.role == TITAN_ROLE_PARAMETER ? TITAN_OUTPUT_PARAMETER_GRADIENT : TITAN_OUTPUT_INPUT_GRADIENT, name,
+        state->gradients[v], v));
   }
   return TITAN_OK;
 }
@@ -152,8 +152,8 @@ titan_status titan_graph_differentiate(titan_graph *graph, titan_value seed_of) 
   TITAN_TRY(titan_graph_input(graph, name, graph->values[seed_of].type, false, &seed));
   int value_count = graph->value_count;
   // Accumulation only looks at values that exist now.
-  TITAN_TRY_CLEANUP(titan_memory_allocate(TITAN_MEMORY_GRAPH, (size_t)value_count * sizeof(titan_value),
-                                          &state.gradients));
+  TITAN_TRY_CLEANUP(
+      titan_memory_allocate(TITAN_MEMORY_GRAPH, (size_t)value_count * sizeof(titan_value), &state.gradients));
   for (int i = 0; i < value_count; i++)
     state.gradients[i] = TITAN_NO_VALUE;
   state.gradients[seed_of] = seed;
@@ -166,4 +166,3 @@ cleanup:
   titan_memory_free(state.pieces);
   return status;
 }
-

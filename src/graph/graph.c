@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-
 titan_status titan_graph_grow(void *array, int count, int *capacity, size_t size) {
   if (count < *capacity)
     return TITAN_OK;
@@ -18,7 +17,7 @@ titan_status titan_graph_grow(void *array, int count, int *capacity, size_t size
 
 titan_status titan_graph_create(const char *name, titan_graph **out) {
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, 1, sizeof **out, out));
-  snprintf((*out)->name, sizeof (*out)->name, "%s", name);
+  snprintf((*out)->name, sizeof(*out)->name, "%s", name);
   return TITAN_OK;
 }
 
@@ -36,7 +35,7 @@ void titan_graph_destroy(titan_graph **graph) {
 }
 
 titan_status titan_graph_value_add(titan_graph *graph, const char *name, titan_tensor_type type, titan_value_role role,
-                              bool differentiable, int producer, titan_value *out) {
+                                   bool differentiable, int producer, titan_value *out) {
   TITAN_TRY(titan_graph_grow(&graph->values, graph->value_count, &graph->value_capacity, sizeof *graph->values));
   titan_value_info *info = &graph->values[graph->value_count];
   *info = (titan_value_info){.type = type, .role = role, .differentiable = differentiable, .producer = producer};
@@ -80,7 +79,7 @@ titan_status titan_graph_apply(titan_graph *graph, titan_op_kind kind, const tit
     char name[TITAN_NAME_BYTES];
     snprintf(name, sizeof name, "%%%d", graph->value_count);
     TITAN_TRY(titan_graph_value_add(graph, name, node->call.outputs[i], TITAN_ROLE_INTERMEDIATE, differentiable, index,
-                        &node->outputs[i]));
+                                    &node->outputs[i]));
     outputs[i] = node->outputs[i];
   }
   return TITAN_OK;
@@ -117,8 +116,8 @@ void titan_graph_name_value(titan_graph *graph, titan_value value, const char *n
   snprintf(graph->values[value].name, sizeof graph->values[value].name, "%s", name);
 }
 
-titan_status titan_graph_gradient_output_add(titan_graph *graph, titan_output_kind kind, const char *name, titan_value value,
-                               titan_value of) {
+titan_status titan_graph_gradient_output_add(titan_graph *graph, titan_output_kind kind, const char *name,
+                                             titan_value value, titan_value of) {
   TITAN_TRY(titan_graph_grow(&graph->outputs, graph->output_count, &graph->output_capacity, sizeof *graph->outputs));
   titan_graph_output *output = &graph->outputs[graph->output_count++];
   *output = (titan_graph_output){.kind = kind, .value = value, .of = of};

@@ -1,7 +1,7 @@
 // A part of the model as a static graph: values in SSA form, nodes in the order they were made, no control flow.
 //
-// Building: inputs and parameters, then titan_graph_apply for each operation, then outputs. titan_graph_differentiate appends the
-// backward. A plan (graph/plan.h) is made from the result.
+// Building: inputs and parameters, then titan_graph_apply for each operation, then outputs. titan_graph_differentiate
+// appends the backward. A plan (graph/plan.h) is made from the result.
 #ifndef TITAN_GRAPH_GRAPH_H
 #define TITAN_GRAPH_GRAPH_H
 
@@ -11,7 +11,7 @@
 enum { TITAN_NAME_BYTES = 64, TITAN_PLACEMENT_DIMENSIONS = 2 };
 
 typedef int titan_value;
-#define TITAN_NO_VALUE ((titan_value) - 1)
+#define TITAN_NO_VALUE ((titan_value)-1)
 
 typedef enum titan_value_role { TITAN_ROLE_INTERMEDIATE, TITAN_ROLE_INPUT, TITAN_ROLE_PARAMETER } titan_value_role;
 

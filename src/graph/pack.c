@@ -17,8 +17,8 @@ static int compare_size(const void *left, const void *right) {
   return a < b ? -1 : a > b;
 }
 
-// The lowest offset at which `block` overlaps none of the placed blocks that live at the same time. `placed` is sorted by
-// offset.
+// The lowest offset at which `block` overlaps none of the placed blocks that live at the same time. `placed` is sorted
+// by offset.
 static size_t lowest_gap(titan_block *const *placed, int count, const titan_block *block) {
   size_t offset = 0;
   for (int i = 0; i < count; i++) {

@@ -7,15 +7,16 @@
 #include <stdio.h>
 #include <string.h>
 
-// Where a value lies. A value that is part of another (a view, or an operation's output written over its input) points to it;
-// the last of such a chain is the root, which owns memory.
+// Where a value lies. A value that is part of another (a view, or an operation's output written over its input) points
+// to it; the last of such a chain is the root, which owns memory.
 typedef struct place {
   titan_value parent; // TITAN_NO_VALUE: a root
   size_t offset;      // in the parent
   bool used;
   bool fixed; // home is decided from outside: parameters, gradients, external values
   titan_operand home;
-  int first[TITAN_PHASES], last[TITAN_PHASES]; // of roots: positions at which it is alive; first > last: not in the phase
+  int first[TITAN_PHASES],
+      last[TITAN_PHASES]; // of roots: positions at which it is alive; first > last: not in the phase
 } place;
 
 typedef struct planner {
@@ -99,8 +100,8 @@ static void add_parameter(titan_plan *plan, const titan_value_info *info) {
   parameter->type = info->type;
   parameter->first = plan->flat_elements;
   parameter->elements = titan_tensor_elements(&info->type);
-  plan->flat_elements += (parameter->elements + TITAN_PARAMETER_ALIGNMENT - 1) / TITAN_PARAMETER_ALIGNMENT *
-                         TITAN_PARAMETER_ALIGNMENT;
+  plan->flat_elements +=
+      (parameter->elements + TITAN_PARAMETER_ALIGNMENT - 1) / TITAN_PARAMETER_ALIGNMENT * TITAN_PARAMETER_ALIGNMENT;
 }
 
 static titan_status fix_inputs_and_parameters(planner *p) {
@@ -108,8 +109,8 @@ static titan_status fix_inputs_and_parameters(planner *p) {
   int values = titan_graph_value_count(p->graph);
   size_t externals = (size_t)(values + titan_graph_output_count(p->graph));
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, externals, sizeof *plan->externals, &plan->externals));
-  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, (size_t)values, sizeof *plan->parameters,
-                                         &plan->parameters));
+  TITAN_TRY(
+      titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, (size_t)values, sizeof *plan->parameters, &plan->parameters));
   for (titan_value v = 0; v < values; v++) {
     const titan_value_info *info = titan_graph_value(p->graph, v);
     if (info->role == TITAN_ROLE_INPUT) {
@@ -242,8 +243,8 @@ static titan_status place_scratch(planner *p, int phase) {
   for (int i = 0; i < out->count; i++)
     blocks[count++] = (titan_block){out->instructions[i].workspace_bytes, 0, out->instructions[i].workspace.base,
                                     out->instructions[i].workspace.base};
-  TITAN_TRY_CLEANUP(titan_blocks_pack(blocks, count, p->schedule.counts[phase], &out->scratch_bytes,
-                                      &out->scratch_bound));
+  TITAN_TRY_CLEANUP(
+      titan_blocks_pack(blocks, count, p->schedule.counts[phase], &out->scratch_bytes, &out->scratch_bound));
   for (int i = 0; i < value_blocks; i++)
     owners[i]->home = (titan_operand){TITAN_BASE_SCRATCH, blocks[i].offset};
   for (int i = 0; i < out->count; i++)

@@ -1,5 +1,5 @@
-// A plan: what runs. Flat lists of instructions with every operand's place decided; complete before anything is allocated, so
-// that its memory and cost are read off it.
+// A plan: what runs. Flat lists of instructions with every operand's place decided; complete before anything is
+// allocated, so that its memory and cost are read off it.
 //
 // An operand's address is base[operand.base] + operand.offset. Bases, in order: the arenas below, then one for each
 // external value (the graph's inputs, then its results and input gradients).
@@ -65,8 +65,8 @@ typedef struct titan_plan {
 } titan_plan;
 
 typedef struct titan_plan_options {
-  // Put forward and backward into one phase (TITAN_FORWARD), each backward node as early as possible after what it needs: the
-  // head's chunks of logits then live one at a time.
+  // Put forward and backward into one phase (TITAN_FORWARD), each backward node as early as possible after what it
+  // needs: the head's chunks of logits then live one at a time.
   bool merge_phases;
   // Bytes of workspace a call needs on the device; NULL: none.
   size_t (*workspace)(void *context, const titan_op_call *call);

@@ -19,8 +19,8 @@ typedef struct titan_block {
   int first, last;
 } titan_block;
 
-// Sets the offsets so that blocks alive at the same time do not overlap: largest block first, each at the lowest gap that fits.
-// *total: bytes of the arena; *bound: the largest sum of blocks alive at once.
+// Sets the offsets so that blocks alive at the same time do not overlap: largest block first, each at the lowest gap
+// that fits. *total: bytes of the arena; *bound: the largest sum of blocks alive at once.
 titan_status titan_blocks_pack(titan_block *blocks, int count, int positions, size_t *total, size_t *bound);
 
 #endif

@@ -46,8 +46,8 @@ titan_status titan_graph_print(const titan_graph *graph, titan_text *text) {
     TITAN_TRY(print_node(graph, titan_graph_node(graph, i), text));
   for (int i = 0; i < titan_graph_output_count(graph); i++) {
     const titan_graph_output *output = titan_graph_output_at(graph, i);
-    TITAN_TRY(titan_text_printf(text, "  output %s = %s\n", output->name,
-                                titan_graph_value(graph, output->value)->name));
+    TITAN_TRY(
+        titan_text_printf(text, "  output %s = %s\n", output->name, titan_graph_value(graph, output->value)->name));
   }
   return TITAN_OK;
 }

@@ -5,11 +5,12 @@
 #include "graph/graph.h"
 #include "graph/op.h"
 
-// Shape rule: checks call->inputs and attributes, fills call->outputs and reusable_inputs (output_count is preset to the
-// row's minimum). Cost rule: flops and bytes of a call whose outputs are known.
-// Gradient rule: appends to the graph what computes the gradients of the node's inputs from those of its outputs.
+// Shape rule: checks call->inputs and attributes, fills call->outputs and reusable_inputs (output_count is preset to
+// the row's minimum). Cost rule: flops and bytes of a call whose outputs are known. Gradient rule: appends to the graph
+// what computes the gradients of the node's inputs from those of its outputs.
 //   dy[i]: gradient of output i, or TITAN_NO_VALUE. dx[i]: to be set for each input i whose gradient is wanted
-//   (titan_graph_wants_gradient); comes in as TITAN_NO_VALUE. Gradients of parameters are float32, others have the value's type.
+//   (titan_graph_wants_gradient); comes in as TITAN_NO_VALUE. Gradients of parameters are float32, others have the
+//   value's type.
 #define TITAN_OP(name, inputs_min, inputs_max, outputs_min, outputs_max, view, differentiable)                         \
   titan_status titan_op_shape_##name(titan_op_call *call);                                                             \
   titan_op_cost titan_op_cost_##name(const titan_op_call *call);                                                       \

@@ -43,8 +43,8 @@ titan_status titan_schedule_create(const titan_graph *graph, bool merge_phases, 
   TITAN_TRY_CLEANUP(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, (size_t)count + 1, sizeof *wanted, &wanted));
   TITAN_TRY_CLEANUP(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, (size_t)count + 1, sizeof *done, &done));
   for (int phase = 0; phase < TITAN_PHASES; phase++)
-    TITAN_TRY_CLEANUP(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, (size_t)count + 1, sizeof(int),
-                                                   &out->nodes[phase]));
+    TITAN_TRY_CLEANUP(
+        titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, (size_t)count + 1, sizeof(int), &out->nodes[phase]));
   for (int i = 0; i < titan_graph_output_count(graph); i++)
     mark_wanted(graph, titan_graph_value(graph, titan_graph_output_at(graph, i)->value)->producer, wanted);
   scheduler s = {graph, merge_phases, done, out};

@@ -1,7 +1,7 @@
 #include "model/linear_cross_entropy.h"
 
-// Rows of a chunk: about 32 MiB of float32 logits, at least 256 rows (smaller products run slowly), and no more chunks than
-// one concat can take.
+// Rows of a chunk: about 32 MiB of float32 logits, at least 256 rows (smaller products run slowly), and no more chunks
+// than one concat can take.
 static int64_t chunk_rows(int64_t rows, int64_t vocabulary) {
   int64_t chunk = ((int64_t)32 << 20) / (int64_t)sizeof(float) / vocabulary;
   if (chunk < 256)

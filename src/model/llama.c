@@ -51,17 +51,18 @@ static titan_status norm(const builder *b, titan_value x, const char *name, tita
   if (has_weight)
     TITAN_TRY(titan_graph_parameter(b->graph, name, (titan_tensor_type){b->dtype, 1, {b->D}}, &inputs[1]));
   bool rms = type == TITAN_NORM_RMSNORM || type == TITAN_NORM_FUSED_RMSNORM;
-  TITAN_TRY(titan_graph_apply(b->graph, rms ? TITAN_OP_rms_norm : TITAN_OP_layer_norm, &attributes,
-                              has_weight ? 2 : 1, inputs, outputs));
+  TITAN_TRY(titan_graph_apply(b->graph, rms ? TITAN_OP_rms_norm : TITAN_OP_layer_norm, &attributes, has_weight ? 2 : 1,
+                              inputs, outputs));
   *y = outputs[0];
   return TITAN_OK;
 }
 
 static titan_status build_embedding(const builder *b) {
   titan_value tokens_BL, table_VD, y_BLD;
-  TITAN_TRY(titan_graph_input(b->graph, "tokens", (titan_tensor_type){TITAN_INT32, 2, {b->B, b->L}}, false, &tokens_BL));
-  TITAN_TRY(titan_graph_parameter(b->graph, "tok_embeddings.weight",
-                                  (titan_tensor_type){b->dtype, 2, {b->V, b->D}}, &table_VD));
+  TITAN_TRY(
+      titan_graph_input(b->graph, "tokens", (titan_tensor_type){TITAN_INT32, 2, {b->B, b->L}}, false, &tokens_BL));
+  TITAN_TRY(titan_graph_parameter(b->graph, "tok_embeddings.weight", (titan_tensor_type){b->dtype, 2, {b->V, b->D}},
+                                  &table_VD));
   TITAN_TRY(titan_graph_binary(b->graph, TITAN_OP_embedding, tokens_BL, table_VD, &y_BLD));
   return titan_graph_output_add(b->graph, "y", y_BLD);
 }
@@ -111,11 +112,12 @@ static titan_status build_block(const builder *b) {
 static titan_status build_head(const builder *b, const titan_model_shape *shape) {
   titan_value x_BLD, labels_BL, normed_BLD, w_VD, loss;
   TITAN_TRY(input_x(b, &x_BLD));
-  TITAN_TRY(titan_graph_input(b->graph, "labels", (titan_tensor_type){TITAN_INT32, 2, {b->B, b->L}}, false, &labels_BL));
+  TITAN_TRY(
+      titan_graph_input(b->graph, "labels", (titan_tensor_type){TITAN_INT32, 2, {b->B, b->L}}, false, &labels_BL));
   TITAN_TRY(norm(b, x_BLD, "norm.weight", &normed_BLD));
   TITAN_TRY(titan_graph_parameter(b->graph, "output.weight", (titan_tensor_type){b->dtype, 2, {b->V, b->D}}, &w_VD));
-  TITAN_TRY(titan_linear_cross_entropy_build(b->graph, normed_BLD, w_VD, labels_BL,
-                                             1.0 / (double)shape->global_tokens, &loss));
+  TITAN_TRY(titan_linear_cross_entropy_build(b->graph, normed_BLD, w_VD, labels_BL, 1.0 / (double)shape->global_tokens,
+                                             &loss));
   return titan_graph_output_add(b->graph, "loss", loss);
 }
 
@@ -129,8 +131,7 @@ static titan_status build_logits(const builder *b) {
 }
 
 static titan_status build_setup(const builder *b) {
-  titan_op_attributes attributes = {
-      .rope = {.theta = b->arguments->rope_theta, .length = b->L, .head_size = b->H}};
+  titan_op_attributes attributes = {.rope = {.theta = b->arguments->rope_theta, .length = b->L, .head_size = b->H}};
   titan_value table;
   TITAN_TRY(titan_graph_apply(b->graph, TITAN_OP_rope_table, &attributes, 0, NULL, &table));
   return titan_graph_output_add(b->graph, "rope_table", table);
@@ -169,8 +170,8 @@ static titan_status check(const titan_model_arguments *a, titan_text *problems) 
   return TITAN_OK;
 }
 
-// The reference's initialisation: plain projections 0.02, those that write to the residual stream scaled down with depth, the
-// output with dim^-1/2 cut at 3 standard deviations; other cuts lie at the absolute value 2.
+// The reference's initialisation: plain projections 0.02, those that write to the residual stream scaled down with
+// depth, the output with dim^-1/2 cut at 3 standard deviations; other cuts lie at the absolute value 2.
 static titan_parameter_init init(const titan_model_arguments *arguments, const char *parameter, int64_t layer) {
   static const char *const depth_scaled[] = {"attention.wo.weight", "feed_forward.w2.weight", "feed_forward.w3.weight"};
   if (strstr(parameter, "norm") != NULL)

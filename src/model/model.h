@@ -1,7 +1,7 @@
 // Models: what is computed, in logical shapes, knowing nothing of parallelism or devices.
 //
-// A model is a sequence of units (embedding, each block, head); units of a kind share one part, a graph. Part inputs and
-// results are wired by name: "tokens", "labels", "x" -> "y" from unit to unit, "loss", and constants that the part
+// A model is a sequence of units (embedding, each block, head); units of a kind share one part, a graph. Part inputs
+// and results are wired by name: "tokens", "labels", "x" -> "y" from unit to unit, "loss", and constants that the part
 // TITAN_PART_SETUP computes once ("rope_table").
 #ifndef TITAN_MODEL_MODEL_H
 #define TITAN_MODEL_MODEL_H
@@ -78,8 +78,8 @@ int64_t titan_model_ffn_hidden(const titan_model_arguments *arguments);
 titan_status titan_model_count_parameters(const titan_model_definition *model, const titan_model_arguments *arguments,
                                           int64_t *total, int64_t *embedding);
 
-// Floating-point operations per token of a training step: 6 (P - P_embedding) + 12 layers D L (the reference's formula, with
-// attention counted in full).
+// Floating-point operations per token of a training step: 6 (P - P_embedding) + 12 layers D L (the reference's formula,
+// with attention counted in full).
 double titan_model_flops_per_token(const titan_model_arguments *arguments, int64_t parameters, int64_t embedding,
                                    int64_t length);
 

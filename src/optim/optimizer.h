@@ -11,15 +11,16 @@ typedef struct titan_optimizer_options {
   int64_t warmup_steps, total_steps;
 } titan_optimizer_options;
 
-// Not collective. Sum of squares of this rank's reduced gradient shards (over all its units, in a fixed order); the sum over
-// the ranks of the sharding group is the square of the global norm.
+// Not collective. Sum of squares of this rank's reduced gradient shards (over all its units, in a fixed order); the sum
+// over the ranks of the sharding group is the square of the global norm.
 double titan_optimizer_sum_of_squares(titan_runtime *runtime);
 
 // Learning rate of step `step`, counted from 1.
 double titan_optimizer_learning_rate(const titan_optimizer_options *options, int64_t step);
 
-// Collective (it publishes the new parameters). One step of Adam (Kingma and Ba, 2015) or AdamW (Loshchilov and Hutter, 2019) with
-// the gradient multiplied by min(1, max_norm / (norm + 1e-6)), `norm` being the global L2 norm. Step counts from 1.
+// Collective (it publishes the new parameters). One step of Adam (Kingma and Ba, 2015) or AdamW (Loshchilov and Hutter,
+// 2019) with the gradient multiplied by min(1, max_norm / (norm + 1e-6)), `norm` being the global L2 norm. Step counts
+// from 1.
 titan_status titan_optimizer_step(titan_runtime *runtime, const titan_optimizer_options *options, int64_t step,
                                   double norm);
 

@@ -1,8 +1,8 @@
 // The compute copies of the units' parameters: each rank owns a shard, and a unit is whole where and while it is used.
 //
-// Three ways, chosen at creation: one rank holds all; the ranks of one node keep one copy in shared memory, where each writes
-// its shard and all read the whole (no gathering at all); or shards are all-gathered through MPI into one of two buffers, the
-// next unit's gather in flight while this one computes.
+// Three ways, chosen at creation: one rank holds all; the ranks of one node keep one copy in shared memory, where each
+// writes its shard and all read the whole (no gathering at all); or shards are all-gathered through MPI into one of two
+// buffers, the next unit's gather in flight while this one computes.
 #ifndef TITAN_PARALLEL_GATHER_H
 #define TITAN_PARALLEL_GATHER_H
 
@@ -12,15 +12,15 @@
 
 typedef struct titan_gather titan_gather;
 
-// Collective over comm (the group over which parameters are sharded). Sets units[i].compute, and, when dtype is float32,
-// units[i].master to the same memory. The shards are zero.
+// Collective over comm (the group over which parameters are sharded). Sets units[i].compute, and, when dtype is
+// float32, units[i].master to the same memory. The shards are zero.
 titan_status titan_gather_create(titan_comm *comm, titan_device *device, titan_dtype dtype, titan_intra_node intra_node,
                                  int unit_count, titan_unit *units, titan_gather **out);
 // Collective.
 void titan_gather_destroy(titan_gather **gather);
 
-// Bytes that create will allocate on this rank: for shards (tag MASTERS when float32, else PARAMETERS), and for gathered
-// units (tag PARAMETERS).
+// Bytes that create will allocate on this rank: for shards (tag MASTERS when float32, else PARAMETERS), and for
+// gathered units (tag PARAMETERS).
 typedef struct titan_gather_bytes {
   size_t shards, gathered;
 } titan_gather_bytes;

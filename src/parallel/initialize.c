@@ -1,5 +1,5 @@
-// Initial values: a function of the seed, the parameter's full name and the element's global index, so that every mesh begins
-// with the same bits.
+// Initial values: a function of the seed, the parameter's full name and the element's global index, so that every mesh
+// begins with the same bits.
 #include "base/random.h"
 #include "parallel/runtime_private.h"
 

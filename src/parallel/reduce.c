@@ -10,17 +10,17 @@ struct titan_reduce {
   titan_comm *shard, *replicate;
   titan_device *device;
   int unit_count;
-  titan_unit *units;            // borrowed
-  float *gradients;             // the shards of all units, the last unit first
+  titan_unit *units; // borrowed
+  float *gradients;  // the shards of all units, the last unit first
   titan_shared *shared[BUFFERS];
   float *buffers[BUFFERS];
   int turn;
-  titan_work **scatters;        // by unit: the reduce-scatter in flight
-  titan_work **sums;            // by bucket, of which there are at most unit_count
+  titan_work **scatters; // by unit: the reduce-scatter in flight
+  titan_work **sums;     // by bucket, of which there are at most unit_count
   int sum_count;
-  int ended;                    // units handed over so far in this step
-  int scattered;                // of these, units known to be reduced over the shard group
-  int summed;                   // of these, units whose all-reduce was started
+  int ended;     // units handed over so far in this step
+  int scattered; // of these, units known to be reduced over the shard group
+  int summed;    // of these, units whose all-reduce was started
 };
 
 static reduce_way choose(const titan_comm *shard, titan_intra_node intra_node) {

@@ -1,8 +1,8 @@
 // Sums of gradients over the data-parallel ranks, each started as soon as a unit's backward is done.
 //
-// Over the sharding group: reduce-scatter, through shared memory inside a node or through MPI, two units in flight. Over the
-// replicas: all-reduce of what this rank then holds, in buckets of about 100 MB (consecutive units in the order of the
-// backward, whose gradients lie one after another).
+// Over the sharding group: reduce-scatter, through shared memory inside a node or through MPI, two units in flight.
+// Over the replicas: all-reduce of what this rank then holds, in buckets of about 100 MB (consecutive units in the
+// order of the backward, whose gradients lie one after another).
 #ifndef TITAN_PARALLEL_REDUCE_H
 #define TITAN_PARALLEL_REDUCE_H
 
@@ -21,7 +21,8 @@ void titan_reduce_destroy(titan_reduce **reduce);
 // Bytes that create will allocate on this rank, all under the tag GRADIENTS.
 size_t titan_reduce_bytes_of(const titan_comm *shard, int unit_count, const titan_unit *units);
 
-// Collective (it may wait for an earlier unit). *flat: [flat_elements] float32 to be overwritten with this rank's gradients.
+// Collective (it may wait for an earlier unit). *flat: [flat_elements] float32 to be overwritten with this rank's
+// gradients.
 titan_status titan_reduce_begin(titan_reduce *reduce, int unit, float **flat);
 // Collective, non-blocking. The gradients of the unit are complete: starts the sums. Units come in descending order.
 titan_status titan_reduce_end(titan_reduce *reduce, int unit);

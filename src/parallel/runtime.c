@@ -185,8 +185,8 @@ void titan_runtime_destroy(titan_runtime **runtime) {
     if (r->boundaries != NULL)
       device->free(device, r->boundaries[i]);
   }
-  void *const buffers[] = {r->scratch, r->gradients[0], r->gradients[1], r->masters, r->exp_avg, r->exp_avg_sq,
-                           r->rope_table, r->tokens, r->labels, r->loss, r->d_loss};
+  void *const buffers[] = {r->scratch,    r->gradients[0], r->gradients[1], r->masters, r->exp_avg, r->exp_avg_sq,
+                           r->rope_table, r->tokens,       r->labels,       r->loss,    r->d_loss};
   for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
     device->free(device, buffers[i]);
   for (int part = 0; part < TITAN_PARTS; part++)

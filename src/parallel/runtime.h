@@ -1,8 +1,8 @@
-// The runtime of one step: a model's parts as executables, its units as flat shards, the activations between them, and the
-// walk forward and back with gathering and reducing on the way.
+// The runtime of one step: a model's parts as executables, its units as flat shards, the activations between them, and
+// the walk forward and back with gathering and reducing on the way.
 //
-// Creation has two stages, so that the memory is known before any of it is taken: titan_runtime_plan makes graphs, plans and
-// layouts; titan_runtime_allocate takes what titan_runtime_memory_of says, to the byte.
+// Creation has two stages, so that the memory is known before any of it is taken: titan_runtime_plan makes graphs,
+// plans and layouts; titan_runtime_allocate takes what titan_runtime_memory_of says, to the byte.
 #ifndef TITAN_PARALLEL_RUNTIME_H
 #define TITAN_PARALLEL_RUNTIME_H
 
@@ -45,8 +45,8 @@ int32_t *titan_runtime_tokens(titan_runtime *runtime);
 int32_t *titan_runtime_labels(titan_runtime *runtime);
 
 // Collective. Forward, backward and the reduction of gradients. *loss: the sum over this rank's tokens divided by
-// shape.global_tokens (the sum over the data-parallel ranks is the mean loss). Afterwards every unit's gradient shard holds
-// the gradient of the mean loss.
+// shape.global_tokens (the sum over the data-parallel ranks is the mean loss). Afterwards every unit's gradient shard
+// holds the gradient of the mean loss.
 titan_status titan_runtime_step(titan_runtime *runtime, float *loss);
 
 // Not collective; needs the parameters whole on this rank (one rank). logits: [B*L,V] float32 for the present tokens.

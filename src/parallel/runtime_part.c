@@ -35,8 +35,7 @@ titan_status titan_runtime_part_create(titan_runtime *runtime, titan_part part) 
   runtime_part *row = &runtime->parts[part];
   TITAN_TRY(titan_graph_create(part_rows[part].name, &row->graph));
   TITAN_TRY(build_graph(runtime, part, row->graph));
-  TITAN_TRY(
-      titan_executable_create(runtime->device, row->graph, part_rows[part].merge_phases, &row->executable));
+  TITAN_TRY(titan_executable_create(runtime->device, row->graph, part_rows[part].merge_phases, &row->executable));
   row->plan = titan_executable_plan(row->executable);
   find_externals(row);
   return titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, (size_t)row->plan->external_count + 1, sizeof(void *),

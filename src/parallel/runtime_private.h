@@ -26,10 +26,10 @@ struct titan_runtime {
   titan_gather *gather;
   titan_reduce *reduce;
   void *scratch;
-  void **saved;          // by unit
-  void **boundaries;     // by unit: its input x; NULL for the embedding
-  void *gradients[2];    // of boundaries, in turn
-  float *masters;        // shards of all units when the compute type is not float32
+  void **saved;       // by unit
+  void **boundaries;  // by unit: its input x; NULL for the embedding
+  void *gradients[2]; // of boundaries, in turn
+  float *masters;     // shards of all units when the compute type is not float32
   float *exp_avg, *exp_avg_sq;
   float *rope_table;
   int32_t *tokens, *labels;

@@ -1,5 +1,5 @@
-// A unit's parameters as one flat vector: one after another as its plan placed them, padded to the group's size and cut in equal
-// shards. Masters, moments and reduced gradients exist only as float32 shards.
+// A unit's parameters as one flat vector: one after another as its plan placed them, padded to the group's size and cut
+// in equal shards. Masters, moments and reduced gradients exist only as float32 shards.
 #ifndef TITAN_PARALLEL_UNIT_H
 #define TITAN_PARALLEL_UNIT_H
 
@@ -15,11 +15,11 @@ typedef enum titan_intra_node {
 } titan_intra_node;
 
 typedef struct titan_unit {
-  char prefix[TITAN_PREFIX_BYTES]; // of its parameters' names
-  const titan_plan *plan;          // borrowed; the parameters and their places
-  int64_t shard_elements;          // of each rank; a multiple of TITAN_PARAMETER_ALIGNMENT
-  int64_t flat_elements;           // shard_elements * ranks of the group
-  int64_t first;                   // element of the flat vector at which this rank's shard begins
+  char prefix[TITAN_PREFIX_BYTES];                 // of its parameters' names
+  const titan_plan *plan;                          // borrowed; the parameters and their places
+  int64_t shard_elements;                          // of each rank; a multiple of TITAN_PARAMETER_ALIGNMENT
+  int64_t flat_elements;                           // shard_elements * ranks of the group
+  int64_t first;                                   // element of the flat vector at which this rank's shard begins
   float *master, *exp_avg, *exp_avg_sq, *gradient; // [shard_elements] each
   void *compute; // [shard_elements] of the compute type: what is gathered; master itself when that is float32
 } titan_unit;

@@ -9,7 +9,8 @@
 
 titan_mesh_degrees titan_setup_degrees(const titan_config *config);
 
-// Not collective. All checks that options and the model's sizes allow, in one message (TITAN_ERROR_USAGE), one problem a line.
+// Not collective. All checks that options and the model's sizes allow, in one message (TITAN_ERROR_USAGE), one problem
+// a line.
 titan_status titan_setup_check(const titan_config *config, int world_size);
 
 // Model, shape of this rank's part of the step, and the rest from the options. `vocabulary`: of the tokenizer. The
@@ -23,8 +24,9 @@ titan_optimizer_options titan_setup_optimizer_options(const titan_config *config
 titan_status titan_setup_check_memory(const titan_runtime *runtime, titan_mesh *mesh, titan_device *device,
                                       titan_comm *node, const titan_topology *topology);
 
-// The device's rate in a matrix product of the compute type, FLOP/s, from a few products of a moderate size: the peak that
-// mfu refers to where metrics.peak_flops is not given. Every rank calls it, at the same time, as all compute at the same time.
+// The device's rate in a matrix product of the compute type, FLOP/s, from a few products of a moderate size: the peak
+// that mfu refers to where metrics.peak_flops is not given. Every rank calls it, at the same time, as all compute at
+// the same time.
 titan_status titan_setup_measure_peak(titan_device *device, titan_dtype dtype, double *flops);
 
 #endif

@@ -2,8 +2,8 @@
 
 static const double gib = 1024.0 * 1024 * 1024;
 
-// What a rank takes beside the runtime: libraries, kernels, tokenizer and a loader's queues. Measured as the resident size
-// of a rank of the debug model less its plan (docs/performance.md).
+// What a rank takes beside the runtime: libraries, kernels, tokenizer and a loader's queues. Measured as the resident
+// size of a rank of the debug model less its plan (docs/performance.md).
 static const double process_bytes = 48.0 * 1024 * 1024;
 
 // Bytes of one rank with another batch or length, in the same mesh.
@@ -11,8 +11,8 @@ static titan_status bytes_with(const titan_runtime *runtime, titan_mesh *mesh, t
                                int64_t length, double *bytes) {
   titan_runtime_options options = *titan_runtime_options_of(runtime);
   titan_runtime *other;
-  options.shape.global_tokens = options.shape.global_tokens / (options.shape.batch * options.shape.length) *
-                                (batch * length);
+  options.shape.global_tokens =
+      options.shape.global_tokens / (options.shape.batch * options.shape.length) * (batch * length);
   options.shape.batch = batch;
   options.shape.length = length;
   TITAN_TRY(titan_runtime_plan(&options, mesh, device, &other));

@@ -1,7 +1,7 @@
 #include "base/clock.h"
 #include "train/setup.h"
 
-enum { SIZE = 1024, REPETITIONS = 3 };
+enum { SIZE = 768, REPETITIONS = 2 };
 
 static titan_status run(titan_device *device, titan_dtype dtype, void *memory, double *flops) {
   titan_op_call call = {.kind = TITAN_OP_matmul, .input_count = 2};

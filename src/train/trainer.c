@@ -128,10 +128,11 @@ static titan_status check_numbers(titan_trainer *trainer, const trainer_step *st
     status = titan_error(TITAN_ERROR_NUMBERS, "step %lld: the loss of rank %d is %g; no checkpoint has been saved",
                          (long long)step->step, trainer->rank, step->local_loss);
   TITAN_TRY(titan_comm_agree(world(trainer), status));
-  status = titan_error(TITAN_ERROR_NUMBERS,
-                       "step %lld: the gradient norm is %g while every rank's loss is finite (rank 0: %g); no checkpoint "
-                       "has been saved",
-                       (long long)step->step, step->grad_norm, step->local_loss);
+  status =
+      titan_error(TITAN_ERROR_NUMBERS,
+                  "step %lld: the gradient norm is %g while every rank's loss is finite (rank 0: %g); no checkpoint "
+                  "has been saved",
+                  (long long)step->step, step->grad_norm, step->local_loss);
   return titan_comm_agree(world(trainer), status);
 }
 

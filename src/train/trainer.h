@@ -19,9 +19,11 @@ typedef struct titan_trainer_environment {
   const titan_tokenizer *tokenizer;
 } titan_trainer_environment;
 
-// Collective over the mesh. Plans, checks the memory, then takes it, and initialises the model. Fails alike on all ranks.
+// Collective over the mesh. Plans, checks the memory, then takes it, and initialises the model. Fails alike on all
+// ranks.
 titan_status titan_trainer_create(const titan_trainer_environment *environment, titan_trainer **out);
-// Collective over the mesh. Trains to the last step. TITAN_ERROR_NUMBERS when a loss or the gradient norm is not finite.
+// Collective over the mesh. Trains to the last step. TITAN_ERROR_NUMBERS when a loss or the gradient norm is not
+// finite.
 titan_status titan_trainer_run(titan_trainer *trainer);
 void titan_trainer_destroy(titan_trainer **trainer);
 

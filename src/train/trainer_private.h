@@ -47,8 +47,8 @@ titan_status titan_trainer_open_outputs(titan_trainer *trainer);
 titan_status titan_trainer_report(titan_trainer *trainer, const trainer_step *step);
 void titan_trainer_report_end(const titan_trainer *trainer, double seconds);
 
-// debug.dump_graph: <dump>/graphs/<part>.txt; debug.dump_initial_weights: <dump>/weights.txt, a line "name checksum" per
-// parameter, checksums that do not depend on the mesh. Collective.
+// debug.dump_graph: <dump>/graphs/<part>.txt; debug.dump_initial_weights: <dump>/weights.txt, a line "name checksum"
+// per parameter, checksums that do not depend on the mesh. Collective.
 titan_status titan_trainer_dump_graphs(titan_trainer *trainer);
 titan_status titan_trainer_dump_weights(titan_trainer *trainer);
 

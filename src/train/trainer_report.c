@@ -43,8 +43,7 @@ titan_status titan_trainer_open_outputs(titan_trainer *trainer) {
   return titan_comm_agree(world(trainer), trainer->rank == 0 ? open_outputs(trainer) : TITAN_OK);
 }
 
-static titan_status write_row(titan_trainer *trainer, const trainer_step *step, const double *means,
-                              double loss_max) {
+static titan_status write_row(titan_trainer *trainer, const trainer_step *step, const double *means, double loss_max) {
   const titan_trainer_environment *env = &trainer->env;
   const titan_model_shape *shape = &titan_runtime_options_of(trainer->runtime)->shape;
   double seconds = titan_clock_seconds() - trainer->window.start;
@@ -152,8 +151,7 @@ static uint64_t slice_checksum(const titan_unit *unit, const titan_unit_slice *s
 titan_status titan_trainer_dump_weights(titan_trainer *trainer) {
   FILE *file = NULL;
   titan_comm *group = titan_mesh_comm(trainer->env.mesh, TITAN_MESH_DP_SHARD_CP);
-  TITAN_TRY(
-      titan_comm_agree(world(trainer), trainer->rank == 0 ? open_file(trainer, "weights.txt", &file) : TITAN_OK));
+  TITAN_TRY(titan_comm_agree(world(trainer), trainer->rank == 0 ? open_file(trainer, "weights.txt", &file) : TITAN_OK));
   titan_status status = TITAN_OK;
   for (int i = 0; i < titan_runtime_unit_count(trainer->runtime) && status == TITAN_OK; i++) {
     const titan_unit *unit = titan_runtime_unit(trainer->runtime, i);

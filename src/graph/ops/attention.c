@@ -27,8 +27,7 @@ titan_op_cost titan_op_cost_attention(const titan_op_call *call) {
 
 titan_status titan_op_gradient_attention(titan_graph *graph, const titan_node *node, const titan_value *dy,
                                          titan_value *dx) {
-  titan_value inputs[] = {node->inputs[0],  node->inputs[1],  node->inputs[2],
-                          node->outputs[0], node->outputs[1], dy[0]};
+  titan_value inputs[] = {node->inputs[0], node->inputs[1], node->inputs[2], node->outputs[0], node->outputs[1], dy[0]};
   return titan_graph_apply(graph, TITAN_OP_attention_backward, NULL, 6, inputs, dx);
 }
 
