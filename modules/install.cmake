@@ -1,0 +1,12 @@
+# Run by `cmake --install`: writes the two module files. Variables come from CMakeLists.txt.
+get_filename_component(root "${CMAKE_INSTALL_PREFIX}" ABSOLUTE)
+set(lua_depends "")
+set(tcl_depends "")
+foreach(module IN LISTS depends)
+  string(APPEND lua_depends "depends_on(\"${module}\")\n")
+  string(APPEND tcl_depends "module load ${module}\n")
+endforeach()
+set(folder "$ENV{DESTDIR}${root}/${modulefiles}")
+configure_file("${source}/titan-hpc.lua.in" "${folder}/${version}.lua" @ONLY)
+configure_file("${source}/titan-hpc.tcl.in" "${folder}/${version}" @ONLY)
+message(STATUS "Installed: ${folder}/${version}.lua and ${version} (environment modules)")
