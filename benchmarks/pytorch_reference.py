@@ -11,7 +11,7 @@ PyTorch's generator, so the curves agree as two seeds do.
 
 --windows is raw int32 [steps][batch][seq_len+1]. Made from a corpus: document i belongs to lane i mod batch, a lane is BOS
 + tokens + EOS of its documents one after another, cut into windows of seq_len+1 that do not overlap; row b of step s is
-window s of lane b. A corpus that ends starts over, with every document in the lane it had.
+window s of lane b. A corpus that ends starts over, its documents numbered on.
 """
 
 import argparse
@@ -57,13 +57,16 @@ def read_documents(path):
 def cut_windows(corpus, encoding, base, steps, batch, seq_len):
     lanes = [[] for _ in range(batch)]
     need = steps * (seq_len + 1)
+    document = 0  # numbered through over the passes
     while any(len(lane) < need for lane in lanes):
-        for document, text in enumerate(read_documents(corpus)):
+        first = document
+        for text in read_documents(corpus):
             lane = lanes[document % batch]
             if len(lane) < need:
                 lane.extend([base, *encoding.encode_ordinary(text), base + 1])
-        if not all(lanes):
-            sys.exit(f"{corpus}: fewer documents than the batch of {batch} has rows")
+            document += 1
+        if document == first:
+            sys.exit(f"{corpus}: no document")
     return np.array([lane[:need] for lane in lanes], np.int32).reshape(batch, steps, seq_len + 1).swapaxes(0, 1)
 
 
