@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Property: an installation in a folder with a space is complete: the programs start, and the module files of both kinds put
+# that folder's programs into PATH. Oracle: exit codes; the Tcl file is evaluated by tclsh, the Lua file by lua, where
+# they exist, with the modules system's own commands replaced by ones that print.
+set -euo pipefail
+build=$1 version=$2
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+prefix="$folder/a prefix"
+cmake --install "$build" --prefix "$prefix" >"$folder/log" || { cat "$folder/log"; exit 1; }
+fail() { echo "$*"; exit 1; }
+
+"$prefix/bin/titan-hpc" --version | grep -qF "$version" || fail "titan-hpc --version does not give $version"
+"$prefix/bin/titan-tokenizer" info --model "$prefix/share/titan-hpc/assets/test_tokenizer.model" >/dev/null ||
+  fail "the installed tokenizer cannot be read"
+for file in configs/debug_model.toml assets/c4_test.jsonl.gz assets/c4_mini.jsonl.gz jobscripts/slurm.sh jobscripts/pbs.sh; do
+  [ -f "$prefix/share/titan-hpc/$file" ] || fail "share/titan-hpc/$file is not installed"
+done
+
+modulefiles="$prefix/share/modulefiles/titan-hpc"
+[ "$(head -c 8 "$modulefiles/$version")" = '#%Module' ] || fail "the Tcl module file lacks its first line"
+if grep -n '@' "$modulefiles/$version" "$modulefiles/$version.lua"; then fail "the module files have gaps"; fi
+expected="PATH=$prefix/bin
+TITAN_HPC_ROOT=$prefix
+TITAN_HPC_CONFIGS=$prefix/share/titan-hpc/configs
+TITAN_HPC_JOBSCRIPTS=$prefix/share/titan-hpc/jobscripts"
+if command -v tclsh >/dev/null; then
+  cat >"$folder/run.tcl" <<'TCL'
+proc module-whatis {text} {}
+proc conflict {name} {}
+proc prepend-path {name value} { puts "$name=$value" }
+proc setenv {name value} { puts "$name=$value" }
+source [lindex $argv 0]
+TCL
+  [ "$(tclsh "$folder/run.tcl" "$modulefiles/$version")" = "$expected" ] || fail "the Tcl module file sets other things"
+fi
+if command -v lua >/dev/null; then
+  cat >"$folder/run.lua" <<'LUA'
+local function nothing() end
+help, whatis, conflict = nothing, nothing, nothing
+function pathJoin(a, b) return a .. "/" .. b end
+function setenv(name, value) print(name .. "=" .. value) end
+prepend_path = setenv
+dofile(arg[1])
+LUA
+  [ "$(lua "$folder/run.lua" "$modulefiles/$version.lua")" = "$expected" ] || fail "the Lua module file sets other things"
+fi
