@@ -20,10 +20,6 @@ static const gradient_rule gradient_rules[] = {
 #undef TITAN_OP
 };
 
-bool titan_op_is_differentiable(titan_op_kind kind) {
-  return gradient_rules[kind] != NULL;
-}
-
 // The gradient of a slice, to be put together with those of the other slices of the same value.
 typedef struct piece {
   titan_value of, gradient;
@@ -32,12 +28,30 @@ typedef struct piece {
 
 typedef struct backward_state {
   titan_graph *graph;
-  titan_value *gradients; // by value
+  titan_value *gradients; // by value, for the values that there were before
+  int value_count;
   piece *pieces;
   int piece_count, piece_capacity;
 } backward_state;
 
-// gradients[of] += gradient. A product takes the sum so far as its third input, which spares the addition's traffic.
+// Whether nothing refers to a gradient yet, so that it may be changed: no node, no other value's gradient, no piece.
+static bool is_free(const backward_state *state, titan_value gradient) {
+  const titan_graph *graph = state->graph;
+  for (int n = graph->values[gradient].producer + 1; n < graph->node_count; n++)
+    for (int i = 0; i < graph->nodes[n]->call.input_count; i++)
+      if (graph->nodes[n]->inputs[i] == gradient)
+        return false;
+  for (titan_value v = 0; v < state->value_count; v++)
+    if (state->gradients[v] == gradient)
+      return false;
+  for (int i = 0; i < state->piece_count; i++)
+    if (state->pieces[i].gradient == gradient)
+      return false;
+  return true;
+}
+
+// gradients[of] += gradient. A product that only serves this takes the sum so far as its third input, which spares the
+// addition's traffic.
 static titan_status accumulate(backward_state *state, titan_value of, titan_value gradient) {
   titan_graph *graph = state->graph;
   titan_value sum = state->gradients[of];
@@ -48,7 +62,8 @@ static titan_status accumulate(backward_state *state, titan_value of, titan_valu
   int producer = graph->values[gradient].producer;
   titan_node *node = producer >= 0 ? graph->nodes[producer] : NULL;
   bool older = graph->values[sum].producer < producer;
-  if (node != NULL && older && node->call.kind == TITAN_OP_matmul && node->call.input_count == 2) {
+  if (node != NULL && older && node->call.kind == TITAN_OP_matmul && node->call.input_count == 2 &&
+      is_free(state, gradient)) {
     node->inputs[2] = sum;
     node->call.inputs[2] = graph->values[sum].type;
     node->call.input_count = 3;
@@ -59,11 +74,15 @@ static titan_status accumulate(backward_state *state, titan_value of, titan_valu
   return titan_graph_binary(graph, TITAN_OP_add, sum, gradient, &state->gradients[of]);
 }
 
-// Puts the gradients of a value's slices together; they must cover its rows exactly.
+// Puts the gradients of a value's slices together; they must cover its rows exactly, each once.
 static titan_status join_pieces(backward_state *state, titan_value of) {
   titan_value inputs[TITAN_MAX_INPUTS];
-  int count = 0;
+  int count = 0, pieces = 0;
   int64_t row = 0;
+  for (int i = 0; i < state->piece_count; i++)
+    pieces += state->pieces[i].of == of;
+  if (pieces == 0)
+    return TITAN_OK;
   for (bool found = true; found;) {
     found = false;
     for (int i = 0; i < state->piece_count; i++)
@@ -76,10 +95,9 @@ static titan_status join_pieces(backward_state *state, titan_value of) {
         break;
       }
   }
-  if (count == 0)
-    return TITAN_OK;
-  if (row != state->graph->values[of].type.dims[0])
-    return titan_error(TITAN_ERROR_INTERNAL, "the slices of %s do not cover its rows", state->graph->values[of].name);
+  if (row != state->graph->values[of].type.dims[0] || count != pieces)
+    return titan_error(TITAN_ERROR_INTERNAL, "the slices of %s do not cover its rows, each row once",
+                       state->graph->values[of].name);
   titan_value whole;
   TITAN_TRY(titan_graph_apply(state->graph, TITAN_OP_concat, NULL, count, inputs, &whole));
   return accumulate(state, of, whole);
@@ -101,8 +119,10 @@ static titan_status differentiate_node(backward_state *state, const titan_node *
     dy[i] = state->gradients[node->outputs[i]];
     any |= dy[i] != TITAN_NO_VALUE;
   }
-  if (!any || gradient_rules[node->call.kind] == NULL)
+  if (!any)
     return TITAN_OK;
+  if (gradient_rules[node->call.kind] == NULL)
+    return titan_error(TITAN_ERROR_INTERNAL, "%s has no gradient rule", titan_op_name(node->call.kind));
   if (dy[0] == TITAN_NO_VALUE)
     return titan_error(TITAN_ERROR_INTERNAL, "%s: only its first output can be differentiated",
                        titan_op_name(node->call.kind));
@@ -151,9 +171,9 @@ titan_status titan_graph_differentiate(titan_graph *graph, titan_value seed_of) 
   titan_value seed;
   TITAN_TRY(titan_graph_input(graph, name, graph->values[seed_of].type, false, &seed));
   int value_count = graph->value_count;
-  // Accumulation only looks at values that exist now.
   TITAN_TRY_CLEANUP(
       titan_memory_allocate(TITAN_MEMORY_GRAPH, (size_t)value_count * sizeof(titan_value), &state.gradients));
+  state.value_count = value_count;
   for (int i = 0; i < value_count; i++)
     state.gradients[i] = TITAN_NO_VALUE;
   state.gradients[seed_of] = seed;

@@ -73,7 +73,7 @@ titan_status titan_graph_apply(titan_graph *graph, titan_op_kind kind, const tit
     node->call.inputs[i] = graph->values[inputs[i]].type;
     differentiable |= graph->values[inputs[i]].differentiable;
   }
-  differentiable &= graph->phase == TITAN_FORWARD && titan_op_is_differentiable(kind);
+  differentiable &= graph->phase == TITAN_FORWARD;
   TITAN_TRY(titan_op_infer(&node->call));
   for (int i = 0; i < node->call.output_count; i++) {
     char name[TITAN_NAME_BYTES];

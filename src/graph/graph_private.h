@@ -15,8 +15,6 @@ struct titan_graph {
   int output_count, output_capacity;
 };
 
-bool titan_op_is_differentiable(titan_op_kind kind);
-
 // Makes room for one more element in *(void **)array.
 titan_status titan_graph_grow(void *array, int count, int *capacity, size_t size);
 titan_status titan_graph_value_add(titan_graph *graph, const char *name, titan_tensor_type type, titan_value_role role,

@@ -43,21 +43,34 @@ static titan_dtype gradient_type(const titan_graph *graph, titan_value value) {
   return info->role == TITAN_ROLE_PARAMETER ? TITAN_FLOAT32 : info->type.dtype;
 }
 
+// A gradient as the product gives it, in the dimensions of its value, which the product may have seen flattened.
+static titan_status shape_like(titan_graph *graph, titan_value value, titan_value *gradient) {
+  titan_tensor_type type = titan_graph_value(graph, value)->type;
+  type.dtype = titan_graph_value(graph, *gradient)->type.dtype;
+  if (titan_types_equal(&type, &titan_graph_value(graph, *gradient)->type))
+    return TITAN_OK;
+  return titan_graph_reshape(graph, *gradient, type.rank, type.dims, gradient);
+}
+
 titan_status titan_op_gradient_matmul(titan_graph *graph, const titan_node *node, const titan_value *dy,
                                       titan_value *dx) {
   titan_value a = node->inputs[0], b = node->inputs[1], d = dy[0];
   bool ta = node->call.attributes.matmul.transpose_a, tb = node->call.attributes.matmul.transpose_b;
-  if (node->call.input_count == 3)
+  if (node->call.input_count == 3 && titan_graph_wants_gradient(graph, node->inputs[2])) {
     dx[2] = d;
+    TITAN_TRY(shape_like(graph, node->inputs[2], &dx[2]));
+  }
   if (titan_graph_wants_gradient(graph, a)) {
     titan_dtype dtype = gradient_type(graph, a);
     TITAN_TRY(ta ? titan_graph_matmul(graph, b, tb, d, true, dtype, &dx[0])
                  : titan_graph_matmul(graph, d, false, b, !tb, dtype, &dx[0]));
+    TITAN_TRY(shape_like(graph, a, &dx[0]));
   }
   if (titan_graph_wants_gradient(graph, b)) {
     titan_dtype dtype = gradient_type(graph, b);
     TITAN_TRY(tb ? titan_graph_matmul(graph, d, true, a, ta, dtype, &dx[1])
                  : titan_graph_matmul(graph, a, !ta, d, false, dtype, &dx[1]));
+    TITAN_TRY(shape_like(graph, b, &dx[1]));
   }
   return TITAN_OK;
 }
