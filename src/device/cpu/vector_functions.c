@@ -47,7 +47,7 @@ static void adam(titan_device *device, const titan_adam_step *step, int64_t n, f
     int64_t count = titan_block_length(i, n);
     adam_block(&factors, count, master + i, exp_avg + i, exp_avg_sq + i, gradient + i);
     if (compute != NULL && dtype == TITAN_BFLOAT16)
-      titan_narrow(count, master + i, (titan_bf16 *)compute + i);
+      titan_narrow_exactly(count, master + i, (titan_bf16 *)compute + i);
     else if (compute != NULL && compute != (void *)master)
       memcpy((float *)compute + i, master + i, (size_t)count * sizeof(float));
   }
@@ -84,7 +84,7 @@ static void convert(titan_device *device, int64_t n, const void *from, titan_dty
     else if (from_dtype == TITAN_BFLOAT16)
       titan_widen(count, (const titan_bf16 *)from + i, (float *)to + i);
     else
-      titan_narrow(count, (const float *)from + i, (titan_bf16 *)to + i);
+      titan_narrow_exactly(count, (const float *)from + i, (titan_bf16 *)to + i);
   }
 }
 

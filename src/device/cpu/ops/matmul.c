@@ -30,8 +30,7 @@ static product product_of(const titan_op_call *call) {
   return p;
 }
 
-// ---- bfloat16 by a primitive
-
+// bfloat16 by a primitive.
 typedef struct native {
   dnnl_primitive_desc_t description;
   dnnl_primitive_t primitive;
@@ -137,19 +136,18 @@ static dnnl_status_t native_run(titan_device *device, const native *state, const
   return status == dnnl_success ? dnnl_stream_wait(stream) : status;
 }
 
-// ---- float32
-
 static dnnl_status_t multiply_floats(const product *p, const float *a, const float *b, float *c, bool adds) {
   return dnnl_sgemm(p->transpose_a ? 'T' : 'N', p->transpose_b ? 'T' : 'N', p->m, p->n, p->k, 1.0f, a, p->lda, b,
                     p->ldb, adds ? 1.0f : 0.0f, c, p->n);
 }
 
-// ---- bfloat16 through float32 tiles
-
+// bfloat16 through float32 tiles.
 enum { TILE_ROWS = 1024, TILE_COLUMNS = 1024, TILE_DEPTH = 1024 };
 
 typedef struct tiles {
-  int64_t m, n, k; // size of a tile
+  int64_t m, n, k;            // size of a tile
+  int64_t lda, ldb, ldc;      // floats from one row of a tile to the next
+  int64_t a_floats, b_floats; // of the tiles of a and b
   float *a, *b, *c;
 } tiles;
 
@@ -157,68 +155,77 @@ static int64_t lesser(int64_t a, int64_t b) {
   return a < b ? a : b;
 }
 
-static tiles tiles_of(const product *p, void *workspace) {
+// Rows that begin a power of two apart fall in the same cache sets, so one cache line is put between them.
+static int64_t leading(int64_t columns) {
+  return (columns + 15) / 16 * 16 + 16;
+}
+
+static tiles tiles_of(const product *p, float *workspace) {
   tiles t = {.m = lesser(p->m, TILE_ROWS), .n = lesser(p->n, TILE_COLUMNS), .k = lesser(p->k, TILE_DEPTH)};
-  t.a = workspace;
-  t.b = t.a + (t.m * t.k + 15) / 16 * 16;
-  t.c = t.b + (t.k * t.n + 15) / 16 * 16;
+  t.lda = leading(p->transpose_a ? t.m : t.k);
+  t.ldb = leading(p->transpose_b ? t.k : t.n);
+  t.ldc = leading(t.n);
+  t.a_floats = t.lda * (p->transpose_a ? t.k : t.m);
+  t.b_floats = t.ldb * (p->transpose_b ? t.n : t.k);
+  if (workspace != NULL) {
+    t.a = workspace;
+    t.b = t.a + t.a_floats;
+    t.c = t.b + t.b_floats;
+  }
   return t;
 }
 
 static size_t tiles_bytes(const product *p) {
   tiles t = tiles_of(p, NULL);
-  int64_t floats = (t.m * t.k + 15) / 16 * 16 + (t.k * t.n + 15) / 16 * 16 + t.m * t.n;
-  return (size_t)floats * sizeof(float);
+  int64_t c_floats = p->output == TITAN_BFLOAT16 ? t.m * t.ldc : 0;
+  return (size_t)(t.a_floats + t.b_floats + c_floats) * sizeof(float);
 }
 
-// to[rows, columns] (dense) = from, whose rows lie `leading` elements apart.
-static void widen_tile(int threads, int64_t rows, int64_t columns, const titan_bf16 *from, int64_t leading, float *to) {
-#pragma omp parallel for schedule(static) num_threads(threads) if (rows * columns > 16384)
-  for (int64_t r = 0; r < rows; r++)
-    titan_widen(columns, from + r * leading, to + r * columns);
+// A part of a matrix as it lies in memory, and the tile of floats that holds it.
+typedef struct part {
+  int64_t rows, columns, matrix_leading, tile_leading;
+} part;
+
+static void widen_part(int threads, const part *p, const titan_bf16 *matrix, float *tile) {
+#pragma omp parallel for schedule(static) num_threads(threads) if (p->rows * p->columns > 16384)
+  for (int64_t r = 0; r < p->rows; r++)
+    titan_widen(p->columns, matrix + r * p->matrix_leading, tile + r * p->tile_leading);
 }
 
-static void widen_operand(int threads, const titan_bf16 *from, int64_t leading, bool transpose, int64_t row,
-                          int64_t rows, int64_t column, int64_t columns, float *to) {
-  if (transpose)
-    widen_tile(threads, columns, rows, from + column * leading + row, leading, to);
-  else
-    widen_tile(threads, rows, columns, from + row * leading + column, leading, to);
+static void narrow_part(int threads, const part *p, const float *tile, titan_bf16 *matrix) {
+#pragma omp parallel for schedule(static) num_threads(threads) if (p->rows * p->columns > 16384)
+  for (int64_t r = 0; r < p->rows; r++)
+    titan_narrow(p->columns, tile + r * p->tile_leading, matrix + r * p->matrix_leading);
 }
 
-static void move_result(int threads, int64_t rows, int64_t columns, float *tile, titan_bf16 *c, int64_t leading,
-                        bool narrow) {
-#pragma omp parallel for schedule(static) num_threads(threads) if (rows * columns > 16384)
-  for (int64_t r = 0; r < rows; r++) {
-    if (narrow)
-      titan_narrow(columns, tile + r * columns, c + r * leading);
-    else
-      titan_widen(columns, c + r * leading, tile + r * columns);
-  }
+static void widen_operand(int threads, const titan_bf16 *matrix, int64_t matrix_leading, bool transpose, int64_t row,
+                          int64_t rows, int64_t column, int64_t columns, float *tile, int64_t tile_leading) {
+  part p = {transpose ? columns : rows, transpose ? rows : columns, matrix_leading, tile_leading};
+  widen_part(threads, &p, matrix + (transpose ? column : row) * matrix_leading + (transpose ? row : column), tile);
 }
 
 // The output's tile at (i, j), over the whole depth. float32 output is summed where it lies.
 static dnnl_status_t multiply_tile(int threads, const product *p, const tiles *t, const void *const *inputs,
                                    void *output, int64_t i, int64_t j, bool b_is_there) {
-  int64_t rows = lesser(t->m, p->m - i), columns = lesser(t->n, p->n - j);
+  part c_part = {lesser(t->m, p->m - i), lesser(t->n, p->n - j), p->n, t->ldc};
   bool narrow = p->output == TITAN_BFLOAT16;
   titan_bf16 *c_narrow = (titan_bf16 *)output + i * p->n + j;
   float *c = narrow ? t->c : (float *)output + i * p->n + j;
   if (narrow && p->adds)
-    move_result(threads, rows, columns, t->c, c_narrow, p->n, false);
+    widen_part(threads, &c_part, c_narrow, t->c);
   for (int64_t l = 0; l < p->k; l += t->k) {
     int64_t depth = lesser(t->k, p->k - l);
-    widen_operand(threads, inputs[0], p->lda, p->transpose_a, i, rows, l, depth, t->a);
+    widen_operand(threads, inputs[0], p->lda, p->transpose_a, i, c_part.rows, l, depth, t->a, t->lda);
     if (!b_is_there)
-      widen_operand(threads, inputs[1], p->ldb, p->transpose_b, l, depth, j, columns, t->b);
-    dnnl_status_t status = dnnl_sgemm(p->transpose_a ? 'T' : 'N', p->transpose_b ? 'T' : 'N', rows, columns, depth,
-                                      1.0f, t->a, p->transpose_a ? rows : depth, t->b, p->transpose_b ? depth : columns,
-                                      p->adds || l > 0 ? 1.0f : 0.0f, c, narrow ? columns : p->n);
+      widen_operand(threads, inputs[1], p->ldb, p->transpose_b, l, depth, j, c_part.columns, t->b, t->ldb);
+    dnnl_status_t status =
+        dnnl_sgemm(p->transpose_a ? 'T' : 'N', p->transpose_b ? 'T' : 'N', c_part.rows, c_part.columns, depth, 1.0f,
+                   t->a, t->lda, t->b, t->ldb, p->adds || l > 0 ? 1.0f : 0.0f, c, narrow ? t->ldc : p->n);
     if (status != dnnl_success)
       return status;
   }
   if (narrow)
-    move_result(threads, rows, columns, t->c, c_narrow, p->n, true);
+    narrow_part(threads, &c_part, t->c, c_narrow);
   return dnnl_success;
 }
 
@@ -233,8 +240,6 @@ static dnnl_status_t multiply_tiles(int threads, const product *p, const void *c
     }
   return dnnl_success;
 }
-
-// ---- the kernel
 
 // oneDNN would also emulate bfloat16 on AVX-512 chips without it, at a fraction of float32's speed.
 static bool is_native(const titan_device *device, const product *p) {

@@ -34,9 +34,14 @@ static void row_normalize(const operands *o, int64_t row, float rstd, bool round
     const float *w = titan_block_load(o->weight, o->dtype, first, count, buffer_w);
     float *y = titan_block_target(o->y, o->dtype, offset, buffer_y);
     if (round_twice) {
+      float n[TITAN_BLOCK];
 #pragma omp simd
       for (int64_t i = 0; i < count; i++)
-        y[i] = titan_round_bf16(x[i] * rstd) * w[i];
+        n[i] = x[i] * rstd;
+      titan_round_bf16(count, n);
+#pragma omp simd
+      for (int64_t i = 0; i < count; i++)
+        y[i] = n[i] * w[i];
     } else {
 #pragma omp simd
       for (int64_t i = 0; i < count; i++)

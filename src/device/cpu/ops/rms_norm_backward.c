@@ -43,9 +43,14 @@ static void row_gradient(const operands *o, int64_t row, float mean, float *dw) 
     const float *w = titan_block_load(o->weight, o->dtype, first, count, buffer_w);
     float *dx = titan_block_target(o->dx, o->dtype, offset, buffer_dx), *sum = dw + first;
     if (o->round_twice) {
+      float n[TITAN_BLOCK];
 #pragma omp simd
       for (int64_t i = 0; i < count; i++)
-        sum[i] += dy[i] * titan_round_bf16(x[i] * rstd);
+        n[i] = x[i] * rstd;
+      titan_round_bf16(count, n);
+#pragma omp simd
+      for (int64_t i = 0; i < count; i++)
+        sum[i] += dy[i] * n[i];
     } else {
 #pragma omp simd
       for (int64_t i = 0; i < count; i++)
