@@ -1,5 +1,7 @@
 #include "parallel/runtime_private.h"
 
+#include "base/log.h"
+
 #include <string.h>
 
 static titan_comm *shard_group(const titan_runtime *runtime) {
@@ -155,20 +157,41 @@ static titan_status run_setup(titan_runtime *runtime) {
   return titan_executable_run(part->executable, TITAN_FORWARD, &bindings, NULL);
 }
 
-titan_status titan_runtime_allocate(titan_runtime *runtime) {
+// Collective; fails alike on all ranks, leaving neither.
+static titan_status create_data_parallel(titan_runtime *runtime) {
   titan_comm *world = titan_mesh_comm(runtime->mesh, TITAN_MESH_WORLD);
   const titan_runtime_options *options = &runtime->options;
+  titan_status status = titan_gather_create(shard_group(runtime), runtime->device, options->shape.dtype,
+                                            options->intra_node, runtime->unit_count, runtime->units, &runtime->gather);
+  status = titan_comm_agree(world, status);
+  if (status == TITAN_OK) {
+    status = titan_reduce_create(shard_group(runtime), replicate_group(runtime), runtime->device, options->intra_node,
+                                 runtime->unit_count, runtime->units, &runtime->reduce);
+    status = titan_comm_agree(world, status);
+  }
+  if (status != TITAN_OK) {
+    titan_reduce_destroy(&runtime->reduce);
+    titan_gather_destroy(&runtime->gather);
+  }
+  return status;
+}
+
+titan_status titan_runtime_allocate(titan_runtime *runtime) {
+  titan_comm *world = titan_mesh_comm(runtime->mesh, TITAN_MESH_WORLD);
   // Local allocations first, agreed on, so that no rank enters the collective ones alone.
   titan_status status = allocate_states(runtime);
   if (status == TITAN_OK)
     status = allocate_activations(runtime);
   TITAN_TRY(titan_comm_agree(world, status));
-  status = titan_gather_create(shard_group(runtime), runtime->device, options->shape.dtype, options->intra_node,
-                               runtime->unit_count, runtime->units, &runtime->gather);
-  TITAN_TRY(titan_comm_agree(world, status));
-  status = titan_reduce_create(shard_group(runtime), replicate_group(runtime), runtime->device, options->intra_node,
-                               runtime->unit_count, runtime->units, &runtime->reduce);
-  TITAN_TRY(titan_comm_agree(world, status));
+  status = create_data_parallel(runtime);
+  if (status == TITAN_ERROR_MEMORY && runtime->options.intra_node == TITAN_INTRA_NODE_AUTO) {
+    // Containers often have a small /dev/shm. Every rank came to the same end.
+    if (titan_comm_rank(world) == 0)
+      titan_log_warning("going without shared memory inside the node: %s", titan_error_message());
+    runtime->options.intra_node = TITAN_INTRA_NODE_MPI;
+    status = create_data_parallel(runtime);
+  }
+  TITAN_TRY(status);
   return run_setup(runtime);
 }
 
