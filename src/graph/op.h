@@ -1,3 +1,4 @@
+// clang-format off
 // What an operation is: its kind, the types of its operands, its attributes. A titan_op_call stands alone (it refers to
 // no graph), so that devices and conformance tests can make one by hand.
 //
@@ -7,37 +8,31 @@
 //
 // kind                    inputs                                   outputs
 // embedding               tokens[B,L] i32, table[V,D]              x[B,L,D]
-// embedding_backward      tokens[B,L] i32, dy[B,L,D]               dtable[V,D] f32: overwritten, rows not named by a
-// token are 0 matmul                  a, b, [c]                                op(a) op(b) [+ c]; a, b 2-D after
-// flattening leading dimensions
-//                                                                  to rows; transpose_a / transpose_b; output type
-//                                                                  `output`; c has the output's type, and may be the
-//                                                                  output's memory
+// embedding_backward      tokens[B,L] i32, dy[B,L,D]               dtable[V,D] f32: overwritten, rows not named by a token are 0
+// matmul                  a, b, [c]                                op(a) op(b) [+ c]; a, b 2-D after flattening leading dimensions
+//                                                                  to rows; transpose_a / transpose_b; output type `output`;
+//                                                                  c has the output's type, and may be the output's memory
 // rms_norm                x[R,D], w[D]                             y[R,D], rstd[R] f32
-//                           n = x * rstd; y = cast(n)*w rounded twice (fused 0, as the reference's rmsnorm), or n*w
-//                           rounded once (fused 1)
+//                           n = x * rstd; y = cast(n)*w rounded twice (fused 0, as the reference's rmsnorm), or n*w rounded once (fused 1)
 // rms_norm_backward       dy[R,D], x[R,D], w[D], rstd[R]           dx[R,D], dw[D] f32
-// layer_norm              x[R,D], [w[D]]                           y[R,D], mean[R] f32, rstd[R] f32   (no w: no
-// parameters) layer_norm_backward     dy, x, mean, rstd, [w]                   dx[R,D], [dw[D] f32] rope_table -
-// table[L,H/2,2] f32: cos, sin of position * theta^(-2i/H), computed in f64 rope                    x[B,L,N,H],
-// table[L,H/2,2] f32           y[B,L,N,H]: pairs (2i, 2i+1) rotated; `inverse` rotates back attention q[B,L,N,H],
-// k[B,L,K,H], v[B,L,K,H]       o[B,L,N,H], lse[B,N,L] f32; causal, scale 1/sqrt(H); query head n
-//                                                                  reads kv head n / (N/K). lse = natural log of the
-//                                                                  sum of exp(scaled scores)
+// layer_norm              x[R,D], [w[D]]                           y[R,D], mean[R] f32, rstd[R] f32   (no w: no parameters)
+// layer_norm_backward     dy, x, mean, rstd, [w]                   dx[R,D], [dw[D] f32]
+// rope_table              -                                        table[L,H/2,2] f32: cos, sin of position * theta^(-2i/H), computed in f64
+// rope                    x[B,L,N,H], table[L,H/2,2] f32           y[B,L,N,H]: pairs (2i, 2i+1) rotated; `inverse` rotates back
+// attention               q[B,L,N,H], k[B,L,K,H], v[B,L,K,H]       o[B,L,N,H], lse[B,N,L] f32; causal, scale 1/sqrt(H); query head n
+//                                                                  reads kv head n / (N/K). lse = natural log of the sum of exp(scaled scores)
 // attention_backward      q, k, v, o, lse, do[B,L,N,H]             dq, dk, dv
 // silu                    x                                        y = x * sigmoid(x)
 // silu_backward           dy, x                                    dx
 // mul, add                a, b (same shape and type)               a*b, a+b
-// cross_entropy           logits[R,V] f32, labels[R] i32           loss[1] f32 = scale * sum over rows of (lse -
-// logits[label]); lse[R] f32.
+// cross_entropy           logits[R,V] f32, labels[R] i32           loss[1] f32 = scale * sum over rows of (lse - logits[label]); lse[R] f32.
 //                                                                  the sum over rows is taken in float64
-// cross_entropy_backward  logits[R,V] f32, lse[R], labels[R], dloss[1] f32   dlogits[R,V] compute type =
-// dloss*scale*(softmax - onehot);
-//                                                                  may be the memory of the logits when the type is
-//                                                                  float32
-// reshape                 x                                        the same elements in other dimensions (view) slice
-// x[R,..]                                  rows begin .. begin+dims[0] of the first dimension   (view) concat
-// x0[R0,..], x1[R1,..], ..                 stacked along the first dimension (view: the planner puts the inputs there)
+// cross_entropy_backward  logits[R,V] f32, lse[R], labels[R], dloss[1] f32   dlogits[R,V] compute type = dloss*scale*(softmax - onehot);
+//                                                                  may be the memory of the logits when the type is float32
+// reshape                 x                                        the same elements in other dimensions                (view)
+// slice                   x[R,..]                                  rows begin .. begin+dims[0] of the first dimension   (view)
+// concat                  x0[R0,..], x1[R1,..], ..                 stacked along the first dimension (view: the planner puts the inputs there)
+// clang-format on
 #ifndef TITAN_GRAPH_OP_H
 #define TITAN_GRAPH_OP_H
 
