@@ -13,6 +13,9 @@ enum { KEYS = 4 * STRIP > 96 ? 96 : 4 * STRIP };
 // they stay within float32 as they are.
 static const float safe_exponent = 60.0f;
 
+// Below every score, and finite: differences of two such are numbers.
+#define LEAST_SCORE -1e30f
+
 // What one thread works on.
 typedef struct forward_memory {
   float *keys, *values; // [padded_length][padded_head]
@@ -77,70 +80,54 @@ typedef struct softmax_state {
   vfloat maximum[TILE_VECTORS], sum[TILE_VECTORS];
 } softmax_state;
 
-// Lanes whose query is at or behind the key `distance` rows from the strip's first query.
-VECTOR_INLINE vint lanes_from(int64_t distance, int v) {
-  return vector_iota() + (int32_t)(v * VECTOR_WIDTH) >= vector_set_int((int32_t)distance);
-}
-
-// scores[key][STRIP] of `count` keys. bounded: already the exponentials, summed up; else the raw scores, and their
-// maximum.
-VECTOR_INLINE void score_keys(int64_t padded_head, bool bounded, bool diagonal, const float *queries, const float *keys,
-                              int64_t count, softmax_state *state, vfloat *greatest, float *scores) {
+// scores[key][STRIP] of `count` keys. greatest: their maximum a lane, where it is not NULL.
+VECTOR_INLINE void score_keys(int64_t padded_head, bool diagonal, const float *queries, const float *keys,
+                              int64_t count, vfloat *greatest, float *scores) {
   for (int64_t key = 0; key < count; key += TILE_ROWS) {
     vfloat sum[TILE_ROWS * TILE_VECTORS];
+#pragma GCC unroll 16
     for (int i = 0; i < TILE_ROWS * TILE_VECTORS; i++)
       sum[i] = vector_set(0.0f);
     tile_product(sum, TILE_ROWS, TILE_VECTORS, keys + key * padded_head, padded_head, 1, queries, STRIP, padded_head);
-#pragma GCC unroll 8
-    for (int r = 0; r < TILE_ROWS; r++)
-#pragma GCC unroll 8
-      for (int v = 0; v < TILE_VECTORS; v++) {
-        vfloat x = sum[r * TILE_VECTORS + v];
-        if (bounded)
-          x = vector_exp2(x);
-        if (diagonal)
-          x = vector_select(lanes_from(key + r, v), x, vector_set(bounded ? 0.0f : -1e30f));
-        vector_store(scores + (key + r) * STRIP + v * VECTOR_WIDTH, x);
-        if (bounded)
-          state->sum[v] += x;
-        else
-          greatest[v] = vector_max(greatest[v], x);
-      }
+    tile_store(sum, scores + key * STRIP);
+    if (greatest == NULL)
+      continue;
+#pragma GCC unroll 16
+    for (int i = 0; i < TILE_ROWS * TILE_VECTORS; i++) {
+      const int v = i % TILE_VECTORS;
+      const vint lane = vector_iota() + (int32_t)(v * VECTOR_WIDTH);
+      const vint seen = lane >= vector_set_int((int32_t)(key + i / TILE_VECTORS));
+      greatest[v] = vector_max(greatest[v], diagonal ? vector_select(seen, sum[i], vector_set(LEAST_SCORE)) : sum[i]);
+    }
   }
 }
 
-// Raw scores to exponentials; sums and outputs so far are brought to the new maximum.
-VECTOR_INLINE void rescale(int64_t padded_head, int64_t count, const vfloat *greatest, softmax_state *state,
-                           float *scores, float *outputs) {
+// Brings the sums and outputs so far to the maximum of what was and what comes.
+VECTOR_INLINE void rescale(int64_t padded_head, const vfloat *greatest, softmax_state *state, float *outputs) {
   for (int v = 0; v < TILE_VECTORS; v++) {
     const vfloat maximum = vector_max(state->maximum[v], greatest[v]);
     const vfloat factor = vector_exp2(state->maximum[v] - maximum);
-    vfloat sum = state->sum[v] * factor;
-    float *lane = scores + v * VECTOR_WIDTH, *output = outputs + v * VECTOR_WIDTH;
+    float *output = outputs + v * VECTOR_WIDTH;
     for (int64_t h = 0; h < padded_head; h++)
       vector_store(output + h * STRIP, vector_load(output + h * STRIP) * factor);
-    for (int64_t key = 0; key < count; key++) {
-      const vfloat x = vector_exp2(vector_load(lane + key * STRIP) - maximum);
-      vector_store(lane + key * STRIP, x);
-      sum += x;
-    }
     state->maximum[v] = maximum;
-    state->sum[v] = sum;
+    state->sum[v] *= factor;
   }
 }
 
-// outputs[h][STRIP] += sum over keys of values[key][h] * scores[key][STRIP]
-VECTOR_INLINE void accumulate_values(int64_t padded_head, const float *values, const float *scores, int64_t count,
-                                     float *outputs) {
-  for (int64_t h = 0; h < padded_head; h += TILE_ROWS) {
-    vfloat sum[TILE_ROWS * TILE_VECTORS];
-#pragma GCC unroll 16
-    for (int i = 0; i < TILE_ROWS * TILE_VECTORS; i++)
-      sum[i] = vector_load(outputs + h * STRIP + i * VECTOR_WIDTH);
+// outputs[h][STRIP] += sum over keys of values[key][h] * p[key][STRIP], p = 2^(scores - maximum), which is summed too.
+VECTOR_INLINE void accumulate_values(int64_t padded_head, bool bounded, bool diagonal, const float *values,
+                                     int64_t count, softmax_state *state, float *scores, float *outputs) {
+  const tile_mask mask = diagonal ? KEEP_LANES_FROM_ROW : KEEP_ALL;
+  vfloat sum[TILE_ROWS * TILE_VECTORS];
+  tile_load(sum, outputs);
+  tile_product_exp2(sum, bounded, values, 1, padded_head, scores, count, mask, bounded ? NULL : state->maximum,
+                    state->sum);
+  tile_store(sum, outputs);
+  for (int64_t h = TILE_ROWS; h < padded_head; h += TILE_ROWS) {
+    tile_load(sum, outputs + h * STRIP);
     tile_product(sum, TILE_ROWS, TILE_VECTORS, values + h, 1, padded_head, scores, STRIP, count);
-#pragma GCC unroll 16
-    for (int i = 0; i < TILE_ROWS * TILE_VECTORS; i++)
-      vector_store(outputs + h * STRIP + i * VECTOR_WIDTH, sum[i]);
+    tile_store(sum, outputs + h * STRIP);
   }
 }
 
@@ -148,12 +135,13 @@ VECTOR_INLINE void add_keys(int64_t padded_head, bool bounded, bool diagonal, co
                             int64_t first, int64_t count, softmax_state *state) {
   vfloat greatest[TILE_VECTORS];
   for (int v = 0; v < TILE_VECTORS; v++)
-    greatest[v] = vector_set(-1e30f);
-  score_keys(padded_head, bounded, diagonal, memory->queries, memory->keys + first * padded_head, count, state,
-             greatest, memory->scores);
+    greatest[v] = vector_set(LEAST_SCORE);
+  score_keys(padded_head, diagonal, memory->queries, memory->keys + first * padded_head, count,
+             bounded ? NULL : greatest, memory->scores);
   if (!bounded)
-    rescale(padded_head, count, greatest, state, memory->scores, memory->outputs);
-  accumulate_values(padded_head, memory->values + first * padded_head, memory->scores, count, memory->outputs);
+    rescale(padded_head, greatest, state, memory->outputs);
+  accumulate_values(padded_head, bounded, diagonal, memory->values + first * padded_head, count, state, memory->scores,
+                    memory->outputs);
 }
 
 // All keys that the strip of queries from `begin` sees.
@@ -184,7 +172,7 @@ static void forward_strip(const attention_shape *shape, const attention_head *qu
   const bool bounded = bound <= safe_exponent;
   softmax_state state;
   for (int v = 0; v < TILE_VECTORS; v++) {
-    state.maximum[v] = vector_set(bounded ? 0.0f : -1e30f);
+    state.maximum[v] = vector_set(bounded ? 0.0f : LEAST_SCORE);
     state.sum[v] = vector_set(0.0f);
   }
   attend_any(padded_head, bounded, memory, begin, &state);
@@ -195,7 +183,7 @@ static void forward_strip(const attention_shape *shape, const attention_head *qu
     vector_store(inverse + v * VECTOR_WIDTH, vector_set(1.0f) / state.sum[v]);
   }
   for (int64_t i = 0; i < STRIP && begin + i < shape->length; i++)
-    lse[begin + i] = (float)(maximum[i] * LN_2 + log((double)sum[i]));
+    lse[begin + i] = (float)(maximum[i] * LN_2 + logf(sum[i]));
   head_unpack_transposed(output, begin, inverse, padded_head, memory->outputs);
 }
 

@@ -45,52 +45,42 @@ static key_strip strip_of(const backward_memory *memory, int64_t padded_head, in
   return (key_strip){base, base + size, base + 2 * size, base + 3 * size, base + 4 * size};
 }
 
-// Probabilities and score gradients of `rows` queries against one strip of keys. diagonal: the first query is the
-// strip's first position.
-VECTOR_INLINE void score_rows(int64_t padded_head, bool diagonal, const packed_queries *packed, int64_t begin,
-                              int64_t rows, const key_strip *strip, const backward_memory *memory) {
+// products[row][STRIP] = first[row] + sum over h of rows_of_head[row][h] * lanes[h][STRIP]; times `factors`, where
+// given.
+VECTOR_INLINE void multiply_rows(int64_t padded_head, const float *rows_of_head, const float *lanes, const float *first,
+                                 int64_t rows, const float *factors, float *products) {
   for (int64_t row = 0; row < rows; row += TILE_ROWS) {
-    const int64_t first = begin + row;
     vfloat sum[TILE_ROWS * TILE_VECTORS];
 #pragma GCC unroll 16
     for (int i = 0; i < TILE_ROWS * TILE_VECTORS; i++)
-      sum[i] = vector_set(packed->minus_lse[first + i / TILE_VECTORS]);
-    tile_product(sum, TILE_ROWS, TILE_VECTORS, packed->queries + first * padded_head, padded_head, 1,
-                 strip->keys_transposed, STRIP, padded_head);
+      sum[i] = vector_set(first[row + i / TILE_VECTORS]);
+    tile_product(sum, TILE_ROWS, TILE_VECTORS, rows_of_head + row * padded_head, padded_head, 1, lanes, STRIP,
+                 padded_head);
+    if (factors != NULL) {
 #pragma GCC unroll 16
-    for (int i = 0; i < TILE_ROWS * TILE_VECTORS; i++) {
-      vfloat p = vector_exp2(sum[i]);
-      if (diagonal) {
-        const vint key = vector_iota() + (int32_t)(i % TILE_VECTORS * VECTOR_WIDTH);
-        p = vector_select(key <= vector_set_int((int32_t)(row + i / TILE_VECTORS)), p, vector_set(0.0f));
-      }
-      vector_store(memory->probabilities + row * STRIP + i * VECTOR_WIDTH, p);
+      for (int i = 0; i < TILE_ROWS * TILE_VECTORS; i++)
+        sum[i] *= vector_load(factors + row * STRIP + i * VECTOR_WIDTH);
     }
-#pragma GCC unroll 16
-    for (int i = 0; i < TILE_ROWS * TILE_VECTORS; i++)
-      sum[i] = vector_set(packed->minus_D[first + i / TILE_VECTORS]);
-    tile_product(sum, TILE_ROWS, TILE_VECTORS, packed->gradients + first * padded_head, padded_head, 1,
-                 strip->values_transposed, STRIP, padded_head);
-#pragma GCC unroll 16
-    for (int i = 0; i < TILE_ROWS * TILE_VECTORS; i++) {
-      const int64_t at = row * STRIP + i * VECTOR_WIDTH;
-      vector_store(memory->score_gradients + at, sum[i] * vector_load(memory->probabilities + at));
-    }
+    tile_store(sum, products + row * STRIP);
   }
 }
 
-// sum[h][STRIP] += over rows of rows_of_head[row][h] * lanes[row][STRIP]
-VECTOR_INLINE void accumulate_keys(int64_t padded_head, const float *rows_of_head, const float *lanes, int64_t rows,
-                                   float *total) {
-  for (int64_t h = 0; h < padded_head; h += TILE_ROWS) {
-    vfloat sum[TILE_ROWS * TILE_VECTORS];
-#pragma GCC unroll 16
-    for (int i = 0; i < TILE_ROWS * TILE_VECTORS; i++)
-      sum[i] = vector_load(total + h * STRIP + i * VECTOR_WIDTH);
+// total[h][STRIP] += over rows of rows_of_head[row][h] * lanes[row][STRIP]. exponents: the lanes are first replaced by
+// 2 to their power.
+VECTOR_INLINE void accumulate_keys(int64_t padded_head, bool exponents, tile_mask mask, const float *rows_of_head,
+                                   float *lanes, int64_t rows, float *total) {
+  int64_t h = 0;
+  vfloat sum[TILE_ROWS * TILE_VECTORS];
+  if (exponents) {
+    tile_load(sum, total);
+    tile_product_exp2(sum, false, rows_of_head, 1, padded_head, lanes, rows, mask, NULL, NULL);
+    tile_store(sum, total);
+    h = TILE_ROWS;
+  }
+  for (; h < padded_head; h += TILE_ROWS) {
+    tile_load(sum, total + h * STRIP);
     tile_product(sum, TILE_ROWS, TILE_VECTORS, rows_of_head + h, 1, padded_head, lanes, STRIP, rows);
-#pragma GCC unroll 16
-    for (int i = 0; i < TILE_ROWS * TILE_VECTORS; i++)
-      vector_store(total + h * STRIP + i * VECTOR_WIDTH, sum[i]);
+    tile_store(sum, total + h * STRIP);
   }
 }
 
@@ -120,15 +110,19 @@ VECTOR_INLINE void accumulate_queries(int64_t padded_head, const float *score_gr
     accumulate_query_columns(8, 1, padded_head, score_gradients, keys + h, rows, total + h);
 }
 
-// The five products of `rows` queries (whole multiples of STRIP) and one strip of keys.
+// The five products of `rows` queries (whole multiples of STRIP) and one strip of keys. diagonal: both begin at the
+// same position.
 VECTOR_INLINE void backward_tile(int64_t padded_head, bool diagonal, const packed_queries *packed, int64_t begin,
                                  int64_t rows, const key_strip *strip, const backward_memory *memory,
                                  float *query_gradient) {
-  score_rows(padded_head, diagonal, packed, begin, rows, strip, memory);
-  accumulate_keys(padded_head, packed->gradients + begin * padded_head, memory->probabilities, rows,
-                  strip->value_gradient);
-  accumulate_keys(padded_head, packed->queries + begin * padded_head, memory->score_gradients, rows,
-                  strip->key_gradient);
+  const float *queries = packed->queries + begin * padded_head, *gradients = packed->gradients + begin * padded_head;
+  const tile_mask mask = diagonal ? KEEP_LANES_TO_ROW : KEEP_ALL;
+  multiply_rows(padded_head, queries, strip->keys_transposed, packed->minus_lse + begin, rows, NULL,
+                memory->probabilities);
+  accumulate_keys(padded_head, true, mask, gradients, memory->probabilities, rows, strip->value_gradient);
+  multiply_rows(padded_head, gradients, strip->values_transposed, packed->minus_D + begin, rows, memory->probabilities,
+                memory->score_gradients);
+  accumulate_keys(padded_head, false, KEEP_ALL, queries, memory->score_gradients, rows, strip->key_gradient);
   accumulate_queries(padded_head, memory->score_gradients, strip->keys, rows, query_gradient + begin * padded_head);
 }
 

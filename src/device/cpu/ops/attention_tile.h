@@ -70,11 +70,17 @@ static inline attention_head attention_head_of(const attention_shape *shape, con
   };
 }
 
+// The rows of a head are far apart, and no hardware prefetcher follows such a stride: each row touched asks for one of
+// the next.
+enum { PREFETCH_ROWS = 24 };
+
 // VECTOR_WIDTH columns of one row from `column` on; 0 outside of the head.
 VECTOR_INLINE vfloat head_load(const attention_head *head, int64_t row, int64_t column) {
   const int64_t left = head->columns - column, index = row * head->stride + column;
   if (row >= head->rows)
     return vector_set(0.0f);
+  const int64_t ahead = index + PREFETCH_ROWS * head->stride;
+  __builtin_prefetch((const char *)head->data + ahead * (int64_t)titan_dtype_bytes(head->dtype));
   if (left >= VECTOR_WIDTH)
     return vector_load_as(head->data, head->dtype, index);
   return vector_load_as_partial(head->data, head->dtype, index, left);
@@ -84,6 +90,8 @@ VECTOR_INLINE void head_store(const attention_head *head, int64_t row, int64_t c
   const int64_t left = head->columns - column, index = row * head->stride + column;
   if (row >= head->rows)
     return;
+  const int64_t ahead = index + PREFETCH_ROWS * head->stride;
+  __builtin_prefetch((const char *)head->data + ahead * (int64_t)titan_dtype_bytes(head->dtype), 1);
   if (left >= VECTOR_WIDTH)
     vector_store_as(head->data, head->dtype, index, x);
   else
@@ -144,6 +152,103 @@ VECTOR_INLINE void tile_product(vfloat *sum, int rows, int vectors, const float 
         sum[r * vectors + v] = vector_fma(factor, column[v], sum[r * vectors + v]);
     }
   }
+}
+
+// Constants of exp2_of as whole vectors in memory: the coefficients of vector_exp2_fraction; the least exponent; 1.5 *
+// 2^23, which added to x leaves no fraction bits, but the nearest integer in the lowest bits.
+typedef struct exp2_constants {
+  float coefficients[6][VECTOR_WIDTH], least[VECTOR_WIDTH], shift[VECTOR_WIDTH];
+} exp2_constants;
+
+// The pointer is one that the compiler knows nothing of: where vector registers are few it would otherwise keep
+// constants in them across the tile products, whose sums then spill.
+VECTOR_INLINE const exp2_constants *exp2_constants_get(void) {
+#define EVERY_LANE(value)                                                                                              \
+  { [0 ... VECTOR_WIDTH - 1] = (value) }
+  static const exp2_constants values __attribute__((aligned(64))) = {
+      .coefficients = {EVERY_LANE(1.0000000716546822f), EVERY_LANE(6.931469670647331e-1f),
+                       EVERY_LANE(2.4022119723848476e-1f), EVERY_LANE(5.550713273542586e-2f),
+                       EVERY_LANE(9.67554133421605e-3f), EVERY_LANE(1.3276471979478776e-3f)},
+      .least = EVERY_LANE(-100.0f),
+      .shift = EVERY_LANE(12582912.0f),
+  };
+#undef EVERY_LANE
+  const exp2_constants *constants = &values;
+  __asm__ volatile("" : "+r"(constants));
+  return constants;
+}
+
+// 2^x, relative error below 2e-7, x at most 126. Below -100 the result may be 2^-100 for 0: nothing beside the 1 that
+// is the greatest term of a softmax.
+VECTOR_INLINE vfloat exp2_of(const exp2_constants *constants, bool limited, vfloat x) {
+#if VECTOR_WIDTH == 16
+  (void)limited;
+  const vfloat n = vector_round(x), r = x - n;
+#else
+  if (!limited)
+    x = vector_max(x, vector_load(constants->least));
+  const vfloat shifted = x + vector_load(constants->shift);
+  const vfloat r = x - (shifted - vector_load(constants->shift));
+#endif
+  vfloat p = vector_load(constants->coefficients[5]);
+#pragma GCC unroll 5
+  for (int i = 4; i >= 0; i--)
+    p = vector_fma(p, r, vector_load(constants->coefficients[i]));
+#if VECTOR_WIDTH == 16
+  return vector_scale_by_power(p, n);
+#else
+  return (vfloat)((vint)p + ((vint)shifted << 23)); // into the exponent
+#endif
+}
+
+// Which lanes of row t of a square tile are kept; the others are 0.
+typedef enum tile_mask { KEEP_ALL, KEEP_LANES_FROM_ROW, KEEP_LANES_TO_ROW } tile_mask;
+
+VECTOR_INLINE vfloat tile_masked(vfloat x, tile_mask mask, int64_t row, int v) {
+  const vint lane = vector_iota() + (int32_t)(v * VECTOR_WIDTH), limit = vector_set_int((int32_t)row);
+  return mask == KEEP_ALL
+             ? x
+             : vector_select(mask == KEEP_LANES_FROM_ROW ? lane >= limit : lane <= limit, x, vector_set(0));
+}
+
+// As tile_product with b = 2^(scores - offset), which replaces the scores [depth][STRIP] and is added to total. Here
+// and not in a pass of its own, because the processor then does it beside the multiplications: its chains of dependent
+// instructions are long. offset may be NULL (0), total may be NULL.
+VECTOR_INLINE void tile_product_exp2(vfloat *sum, bool limited, const float *a, int64_t a_row, int64_t a_step,
+                                     float *scores, int64_t depth, tile_mask mask, const vfloat *offset,
+                                     vfloat *total) {
+  const exp2_constants *constants = exp2_constants_get();
+  for (int64_t t = 0; t < depth; t++) {
+    vfloat column[TILE_VECTORS];
+#pragma GCC unroll 8
+    for (int v = 0; v < TILE_VECTORS; v++) {
+      float *at = scores + t * STRIP + v * VECTOR_WIDTH;
+      const vfloat x = vector_load(at);
+      column[v] = tile_masked(exp2_of(constants, limited, offset != NULL ? x - offset[v] : x), mask, t, v);
+      vector_store(at, column[v]);
+      if (total != NULL)
+        total[v] += column[v];
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < TILE_ROWS; r++) {
+      const vfloat factor = vector_set(a[r * a_row + t * a_step]);
+#pragma GCC unroll 8
+      for (int v = 0; v < TILE_VECTORS; v++)
+        sum[r * TILE_VECTORS + v] = vector_fma(factor, column[v], sum[r * TILE_VECTORS + v]);
+    }
+  }
+}
+
+// The vectors of a tile, to and from memory where they lie one after another.
+VECTOR_INLINE void tile_load(vfloat *sum, const float *from) {
+#pragma GCC unroll 16
+  for (int i = 0; i < TILE_ROWS * TILE_VECTORS; i++)
+    sum[i] = vector_load(from + i * VECTOR_WIDTH);
+}
+VECTOR_INLINE void tile_store(const vfloat *sum, float *to) {
+#pragma GCC unroll 16
+  for (int i = 0; i < TILE_ROWS * TILE_VECTORS; i++)
+    vector_store(to + i * VECTOR_WIDTH, sum[i]);
 }
 
 #endif
