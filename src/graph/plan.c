@@ -186,6 +186,20 @@ static void merge(planner *p, titan_value from, titan_value into) {
   }
 }
 
+// Whether output 0 may be written over the dying value `in`, of which input `index` is a part: whatever the node reads
+// of that value must be an input that allows it, and lie exactly where the output will. (A product reads its factors
+// until its end, and other rows of one value are read at other times.)
+static bool may_be_written_over(const planner *p, const titan_node *node, titan_value in, int index) {
+  size_t out_offset, offset;
+  root_of(p, node->outputs[0], &out_offset);
+  if (!(node->call.reusable_inputs >> index & 1))
+    return false;
+  for (int k = 0; k < node->call.input_count; k++)
+    if (root_of(p, node->inputs[k], &offset) == in && (!(node->call.reusable_inputs >> k & 1) || offset != out_offset))
+      return false;
+  return true;
+}
+
 static void reuse_inputs(planner *p) {
   for (int phase = 0; phase < TITAN_PHASES; phase++)
     for (int i = 0; i < p->schedule.counts[phase]; i++) {
@@ -196,9 +210,9 @@ static void reuse_inputs(planner *p) {
       for (int k = 0; k < node->call.input_count; k++) {
         titan_value in = root_of(p, node->inputs[k], NULL);
         const place *dying = &p->places[in];
-        if (!(node->call.reusable_inputs >> k & 1) || in == out || dying->fixed || is_saved(dying) ||
-            dying->last[phase] != i || dying->last[1 - phase] >= 0 || bytes_of(p, in) != bytes_of(p, out) ||
-            p->places[out].first[phase] != i)
+        if (in == out || dying->fixed || is_saved(dying) || dying->last[phase] != i || dying->last[1 - phase] >= 0 ||
+            bytes_of(p, in) != bytes_of(p, out) || p->places[out].first[phase] != i ||
+            !may_be_written_over(p, node, in, k))
           continue;
         merge(p, in, out);
         break;

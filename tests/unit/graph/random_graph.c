@@ -9,7 +9,7 @@ typedef struct builder {
   const random_graph_options *options;
   titan_graph *graph;
   titan_value pool[POOL]; // rank 2, of the compute type
-  bool used[POOL];
+  bool used[POOL], sliced[POOL];
   int count;
   titan_value parameters[PARAMETERS]; // matrices
   int parameter_count, inputs;
@@ -25,7 +25,7 @@ static titan_tensor_type matrix(const builder *b, int64_t rows, int64_t columns)
 
 static void put(builder *b, titan_value value) {
   if (b->count < POOL) {
-    b->used[b->count] = false;
+    b->used[b->count] = b->sliced[b->count] = false;
     b->pool[b->count++] = value;
   }
 }
@@ -182,9 +182,14 @@ static void add_attention(builder *b) {
   put(b, y);
 }
 
-// Two or three slices that cover a value, each through an operation of its own.
+// Two or three slices that cover a value, each through an operation of its own. A value is sliced once: gradients of
+// overlapping slices are an error.
 static void add_slices(builder *b) {
-  titan_value x = take(b);
+  int at = random_below(b->random, b->count);
+  if (b->sliced[at])
+    return;
+  b->sliced[at] = b->used[at] = true;
+  titan_value x = b->pool[at];
   int64_t rows = type_of(b, x)->dims[0], begin = 0;
   int pieces = 2 + random_below(b->random, 2);
   for (int i = 0; i < pieces && begin < rows; i++) {
