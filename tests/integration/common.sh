@@ -1,0 +1,52 @@
+# What the integration tests share. A test sources it with the variables TITAN (the program), COMPARE (compare_steps)
+# and WORK (a folder of its own, made afresh here) set, and ends with `finish`.
+set -u
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+failures=0
+rm -rf "$WORK"
+mkdir -p "$WORK"
+cd "$WORK" || exit 1
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+run_timeout=${run_timeout:-300} # far above any run's time: it only turns a hang into a failure
+
+fail() {
+  echo "FAILED: $*"
+  failures=$((failures + 1))
+}
+
+finish() {
+  echo "$failures failed"
+  exit $((failures > 0))
+}
+
+# launch RANKS COMMAND...: one rank runs without mpirun, as users start it.
+launch() {
+  local ranks=$1
+  shift
+  if [ "$ranks" = 1 ]; then
+    timeout -k 10 "$run_timeout" "$@"
+  else
+    timeout -k 10 "$run_timeout" mpirun --oversubscribe --bind-to none -np "$ranks" "$@"
+  fi
+}
+
+# train NAME RANKS OPTIONS...: a run of small.toml that must end well; its output is in NAME/, its log in NAME.log.
+train() {
+  local name=$1 ranks=$2 start=$SECONDS
+  shift 2
+  launch "$ranks" "$TITAN" --job.config_file "$here/small.toml" --job.dump_folder "$name" "$@" >"$name.out" 2>"$name.log"
+  local code=$?
+  echo "$name: $ranks ranks, $((SECONDS - start)) s"
+  [ $code = 0 ] && return 0
+  fail "$name ended with code $code: $*"
+  tail -n 20 "$name.log"
+  return 1
+}
+
+# alike NAME MODE ARGUMENTS...: compare_steps must find no difference.
+alike() {
+  local name=$1
+  shift
+  "$COMPARE" "$@" || fail "$name: compare_steps $*"
+}
