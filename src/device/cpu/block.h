@@ -8,6 +8,7 @@
 
 // Elements a block has at most; a kernel keeps a few buffers of this size (4 KiB each) on its stack.
 enum { TITAN_BLOCK = 1024 };
+typedef float titan_block[TITAN_BLOCK] __attribute__((aligned(64))); // a buffer
 
 // Bits of a float and back, in a form that vectorises.
 static inline uint32_t titan_float_bits(float value) {
@@ -62,9 +63,11 @@ static inline void titan_narrow(int64_t n, const float *restrict from, titan_bf1
 
 // values[n] after a trip through bfloat16.
 static inline void titan_round_bf16(int64_t n, float *values) {
-  titan_bf16 narrow[TITAN_BLOCK];
-  titan_narrow(n, values, narrow);
-  titan_widen(n, narrow, values);
+  int64_t i = 0;
+  for (; i + VECTOR_WIDTH <= n; i += VECTOR_WIDTH)
+    vector_store(values + i, vector_from_bf16(vector_to_bf16(vector_load(values + i))));
+  for (; i < n; i++)
+    values[i] = titan_float_of_bits(titan_narrow_bits(values[i]) << 16);
 }
 
 // Elements [offset, offset + n) of an operand as floats: its own memory, or `buffer`.

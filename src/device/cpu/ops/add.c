@@ -8,7 +8,7 @@ static titan_status run(titan_device *device, const titan_op_call *call, void *s
   titan_dtype dtype = call->outputs[0].dtype;
 #pragma omp parallel for schedule(static) num_threads(device->threads) if (n > 16 * TITAN_BLOCK)
   for (int64_t begin = 0; begin < n; begin += TITAN_BLOCK) {
-    float buffer_a[TITAN_BLOCK], buffer_b[TITAN_BLOCK], buffer_y[TITAN_BLOCK];
+    titan_block buffer_a, buffer_b, buffer_y;
     int64_t length = titan_block_length(begin, n);
     const float *a = titan_block_load(inputs[0], dtype, begin, length, buffer_a);
     const float *b = titan_block_load(inputs[1], dtype, begin, length, buffer_b);

@@ -11,7 +11,8 @@ static titan_status run(titan_device *device, const titan_op_call *call, void *s
   float scale = (float)((double)dloss[0] * call->attributes.cross_entropy.scale);
 #pragma omp parallel for schedule(static) num_threads(device->threads) if (rows * vocabulary > 16 * TITAN_BLOCK)
   for (int64_t r = 0; r < rows; r++) {
-    float buffer[TITAN_BLOCK], shift = lse[r];
+    titan_block buffer;
+    float shift = lse[r];
     for (int64_t first = 0; first < vocabulary; first += TITAN_BLOCK) {
       int64_t count = titan_block_length(first, vocabulary), offset = r * vocabulary + first;
       const float *x = logits + offset;

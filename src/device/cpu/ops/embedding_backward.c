@@ -10,7 +10,7 @@ static void scatter_columns(const titan_op_call *call, const int32_t *tokens, co
                             int64_t first, int64_t count) {
   int64_t rows = titan_tensor_elements(&call->inputs[0]), width = titan_tensor_columns(&call->inputs[1]);
   titan_dtype dtype = call->inputs[1].dtype;
-  float buffer[TITAN_BLOCK];
+  titan_block buffer;
   for (int64_t v = 0; v < call->outputs[0].dims[0]; v++)
     memset(table + v * width + first, 0, (size_t)count * sizeof *table);
   for (int64_t r = 0; r < rows; r++) {

@@ -13,7 +13,7 @@ typedef struct operands {
 
 // Mean of x (power 1), or of (x - mean)^2 (power 2).
 static float row_mean(const operands *o, int64_t row, float mean, int power) {
-  float buffer[TITAN_BLOCK];
+  titan_block buffer;
   double sum = 0;
   for (int64_t first = 0; first < o->width; first += TITAN_BLOCK) {
     int64_t count = titan_block_length(first, o->width);
@@ -34,7 +34,7 @@ static float row_mean(const operands *o, int64_t row, float mean, int power) {
 }
 
 static void row_normalize(const operands *o, int64_t row, float mean, float rstd) {
-  float buffer_x[TITAN_BLOCK], buffer_w[TITAN_BLOCK], buffer_y[TITAN_BLOCK];
+  titan_block buffer_x, buffer_w, buffer_y;
   for (int64_t first = 0; first < o->width; first += TITAN_BLOCK) {
     int64_t count = titan_block_length(first, o->width), offset = row * o->width + first;
     const float *x = titan_block_load(o->x, o->dtype, offset, count, buffer_x);

@@ -26,7 +26,7 @@ static size_t workspace_bytes(titan_device *device, const titan_op_call *call) {
 static const float *load_g(const operands *o, const float *dy, int64_t first, int64_t count, float *buffer) {
   if (o->weight == NULL)
     return dy;
-  float buffer_w[TITAN_BLOCK];
+  titan_block buffer_w;
   const float *w = titan_block_load(o->weight, o->dtype, first, count, buffer_w);
 #pragma omp simd
   for (int64_t i = 0; i < count; i++)
@@ -35,7 +35,7 @@ static const float *load_g(const operands *o, const float *dy, int64_t first, in
 }
 
 static row_means means_of(const operands *o, int64_t row) {
-  float buffer_dy[TITAN_BLOCK], buffer_x[TITAN_BLOCK], buffer_g[TITAN_BLOCK];
+  titan_block buffer_dy, buffer_x, buffer_g;
   float mean = o->mean[row];
   double sum_g = 0, sum_gx = 0;
   for (int64_t first = 0; first < o->width; first += TITAN_BLOCK) {
@@ -57,7 +57,7 @@ static row_means means_of(const operands *o, int64_t row) {
 }
 
 static void row_gradient(const operands *o, int64_t row, row_means means, float *dw) {
-  float buffer_dy[TITAN_BLOCK], buffer_x[TITAN_BLOCK], buffer_g[TITAN_BLOCK], buffer_dx[TITAN_BLOCK];
+  titan_block buffer_dy, buffer_x, buffer_g, buffer_dx;
   float mean = o->mean[row], rstd = o->rstd[row];
   for (int64_t first = 0; first < o->width; first += TITAN_BLOCK) {
     int64_t count = titan_block_length(first, o->width), offset = row * o->width + first;

@@ -12,7 +12,7 @@ typedef struct operands {
 } operands;
 
 static float row_rstd(const operands *o, int64_t row, float epsilon) {
-  float buffer[TITAN_BLOCK];
+  titan_block buffer;
   double sum = 0;
   for (int64_t first = 0; first < o->width; first += TITAN_BLOCK) {
     int64_t count = titan_block_length(first, o->width);
@@ -27,14 +27,14 @@ static float row_rstd(const operands *o, int64_t row, float epsilon) {
 }
 
 static void row_normalize(const operands *o, int64_t row, float rstd, bool round_twice) {
-  float buffer_x[TITAN_BLOCK], buffer_w[TITAN_BLOCK], buffer_y[TITAN_BLOCK];
+  titan_block buffer_x, buffer_w, buffer_y;
   for (int64_t first = 0; first < o->width; first += TITAN_BLOCK) {
     int64_t count = titan_block_length(first, o->width), offset = row * o->width + first;
     const float *x = titan_block_load(o->x, o->dtype, offset, count, buffer_x);
     const float *w = titan_block_load(o->weight, o->dtype, first, count, buffer_w);
     float *y = titan_block_target(o->y, o->dtype, offset, buffer_y);
     if (round_twice) {
-      float n[TITAN_BLOCK];
+      titan_block n;
 #pragma omp simd
       for (int64_t i = 0; i < count; i++)
         n[i] = x[i] * rstd;

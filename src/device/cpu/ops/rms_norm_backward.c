@@ -17,7 +17,7 @@ static size_t workspace_bytes(titan_device *device, const titan_op_call *call) {
 }
 
 static float mean_product(const operands *o, int64_t row) {
-  float buffer_dy[TITAN_BLOCK], buffer_x[TITAN_BLOCK], buffer_w[TITAN_BLOCK];
+  titan_block buffer_dy, buffer_x, buffer_w;
   double sum = 0;
   for (int64_t first = 0; first < o->width; first += TITAN_BLOCK) {
     int64_t count = titan_block_length(first, o->width), offset = row * o->width + first;
@@ -34,7 +34,7 @@ static float mean_product(const operands *o, int64_t row) {
 }
 
 static void row_gradient(const operands *o, int64_t row, float mean, float *dw) {
-  float buffer_dy[TITAN_BLOCK], buffer_x[TITAN_BLOCK], buffer_w[TITAN_BLOCK], buffer_dx[TITAN_BLOCK];
+  titan_block buffer_dy, buffer_x, buffer_w, buffer_dx;
   float rstd = o->rstd[row];
   for (int64_t first = 0; first < o->width; first += TITAN_BLOCK) {
     int64_t count = titan_block_length(first, o->width), offset = row * o->width + first;
@@ -43,7 +43,7 @@ static void row_gradient(const operands *o, int64_t row, float mean, float *dw) 
     const float *w = titan_block_load(o->weight, o->dtype, first, count, buffer_w);
     float *dx = titan_block_target(o->dx, o->dtype, offset, buffer_dx), *sum = dw + first;
     if (o->round_twice) {
-      float n[TITAN_BLOCK];
+      titan_block n;
 #pragma omp simd
       for (int64_t i = 0; i < count; i++)
         n[i] = x[i] * rstd;

@@ -22,7 +22,7 @@ static titan_status run(titan_device *device, const titan_op_call *call, void *s
   const float *table = inputs[1];
 #pragma omp parallel for schedule(static) num_threads(device->threads) if (rows * heads * size > 16 * TITAN_BLOCK)
   for (int64_t r = 0; r < rows; r++) {
-    float buffer_x[TITAN_BLOCK], buffer_y[TITAN_BLOCK];
+    titan_block buffer_x, buffer_y;
     const float *angles = table + r % length * size;
     for (int64_t head = 0; head < heads; head++)
       for (int64_t first = 0; first < size; first += TITAN_BLOCK) {

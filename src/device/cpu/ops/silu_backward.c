@@ -13,7 +13,7 @@ static titan_status run(titan_device *device, const titan_op_call *call, void *s
   titan_dtype dtype = call->outputs[0].dtype;
 #pragma omp parallel for schedule(static) num_threads(device->threads) if (n > 16 * TITAN_BLOCK)
   for (int64_t begin = 0; begin < n; begin += TITAN_BLOCK) {
-    float buffer_dy[TITAN_BLOCK], buffer_x[TITAN_BLOCK], buffer_dx[TITAN_BLOCK];
+    titan_block buffer_dy, buffer_x, buffer_dx;
     int64_t length = titan_block_length(begin, n);
     const float *dy = titan_block_load(inputs[0], dtype, begin, length, buffer_dy);
     const float *x = titan_block_load(inputs[1], dtype, begin, length, buffer_x);
