@@ -12,14 +12,14 @@
 #define TITAN_METRICS_LIST(X)                                                                                          \
   X(step, "1", "number of the optimizer step, from 1")                                                                 \
   X(loss, "nat", "mean cross-entropy over all ranks, of the steps since the row before")                               \
-  X(loss_max, "nat", "largest rank's mean cross-entropy, of the steps since the row before")                           \
+  X(loss_max, "nat", "largest mean cross-entropy of one rank in one step, of the steps since the row before")          \
   X(grad_norm, "1", "global L2 norm of the gradient before clipping")                                                  \
   X(lr, "1", "learning rate of the step")                                                                              \
   X(tokens, "token", "tokens trained on since the first step, all ranks together")                                     \
   X(seconds, "s", "wall time of the step")                                                                             \
   X(tps, "token/s", "tokens per second and device, since the row before")                                              \
   X(mfu, "%", "model FLOP/s as a share of the peak")                                                                   \
-  X(memory, "GiB", "peak memory of rank 0")
+  X(memory, "GiB", "peak of the memory that rank 0 allocated")
 
 typedef struct titan_metrics_row {
 #define TITAN_METRICS_MEMBER(name, unit, description) double name;
