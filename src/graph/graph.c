@@ -44,13 +44,43 @@ titan_status titan_graph_value_add(titan_graph *graph, const char *name, titan_t
   return TITAN_OK;
 }
 
+// Gradients and wiring go by name.
+static titan_status check_name(const titan_graph *graph, const char *name) {
+  if (strlen(name) >= TITAN_NAME_BYTES)
+    return titan_error(TITAN_ERROR_INTERNAL, "graph %s: the name %s has more than %d characters", graph->name, name,
+                       TITAN_NAME_BYTES - 1);
+  for (titan_value v = 0; v < graph->value_count; v++)
+    if (graph->values[v].role != TITAN_ROLE_INTERMEDIATE && strcmp(graph->values[v].name, name) == 0)
+      return titan_error(TITAN_ERROR_INTERNAL, "graph %s has two inputs or parameters of the name %s", graph->name,
+                         name);
+  return TITAN_OK;
+}
+
 titan_status titan_graph_input(titan_graph *graph, const char *name, titan_tensor_type type, bool differentiable,
                                titan_value *out) {
+  TITAN_TRY(check_name(graph, name));
   return titan_graph_value_add(graph, name, type, TITAN_ROLE_INPUT, differentiable, -1, out);
 }
 
 titan_status titan_graph_parameter(titan_graph *graph, const char *name, titan_tensor_type type, titan_value *out) {
+  TITAN_TRY(check_name(graph, name));
   return titan_graph_value_add(graph, name, type, TITAN_ROLE_PARAMETER, true, -1, out);
+}
+
+// The operation on values of the graph; *differentiable: whether one of them is.
+static titan_status make_call(const titan_graph *graph, titan_node *node, const titan_value *inputs,
+                              bool *differentiable) {
+  titan_op_call *call = &node->call;
+  *differentiable = false;
+  for (int i = 0; i < call->input_count; i++) {
+    if (inputs[i] < 0 || inputs[i] >= graph->value_count)
+      return titan_error(TITAN_ERROR_INTERNAL, "%s: input %d is no value of the graph %s", titan_op_name(call->kind), i,
+                         graph->name);
+    node->inputs[i] = inputs[i];
+    call->inputs[i] = graph->values[inputs[i]].type;
+    *differentiable |= graph->values[inputs[i]].differentiable;
+  }
+  return titan_op_infer(call);
 }
 
 titan_status titan_graph_apply(titan_graph *graph, titan_op_kind kind, const titan_op_attributes *attributes,
@@ -60,21 +90,20 @@ titan_status titan_graph_apply(titan_graph *graph, titan_op_kind kind, const tit
   TITAN_TRY(titan_graph_grow(&graph->nodes, graph->node_count, &graph->node_capacity, sizeof *graph->nodes));
   titan_node *node;
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, 1, sizeof *node, &node));
-  int index = graph->node_count++;
-  graph->nodes[index] = node;
   node->phase = graph->phase;
   node->call.kind = kind;
   if (attributes != NULL)
     node->call.attributes = *attributes;
   node->call.input_count = input_count;
-  bool differentiable = false;
-  for (int i = 0; i < input_count; i++) {
-    node->inputs[i] = inputs[i];
-    node->call.inputs[i] = graph->values[inputs[i]].type;
-    differentiable |= graph->values[inputs[i]].differentiable;
+  bool differentiable;
+  titan_status status = make_call(graph, node, inputs, &differentiable);
+  if (status != TITAN_OK) {
+    titan_memory_free(node);
+    return status;
   }
+  int index = graph->node_count++;
+  graph->nodes[index] = node;
   differentiable &= graph->phase == TITAN_FORWARD;
-  TITAN_TRY(titan_op_infer(&node->call));
   for (int i = 0; i < node->call.output_count; i++) {
     char name[TITAN_NAME_BYTES];
     snprintf(name, sizeof name, "%%%d", graph->value_count);

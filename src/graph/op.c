@@ -27,17 +27,30 @@ bool titan_op_is_view(titan_op_kind kind) {
   return rows[kind].view;
 }
 
+static bool has_elements(const titan_tensor_type *type) {
+  if (type->rank < 1 || type->rank > TITAN_MAX_RANK)
+    return false;
+  for (int i = 0; i < type->rank; i++)
+    if (type->dims[i] < 1)
+      return false;
+  return true;
+}
+
 titan_status titan_op_infer(titan_op_call *call) {
   const op_row *row = &rows[call->kind];
   if (call->input_count < row->inputs_min || call->input_count > row->inputs_max)
     return titan_error(TITAN_ERROR_INTERNAL, "%s takes %d to %d inputs, not %d", row->name, row->inputs_min,
                        row->inputs_max, call->input_count);
   for (int i = 0; i < call->input_count; i++)
-    if (titan_tensor_elements(&call->inputs[i]) < 1)
-      return titan_op_mismatch(call, "dimensions of at least 1");
+    if (!has_elements(&call->inputs[i]))
+      return titan_op_mismatch(call, "inputs of 1 to 4 dimensions of at least 1");
   call->output_count = row->outputs_min;
   call->reusable_inputs = 0;
-  return row->shape(call);
+  TITAN_TRY(row->shape(call));
+  for (int i = 0; i < call->output_count; i++)
+    if (!has_elements(&call->outputs[i]))
+      return titan_op_mismatch(call, "what gives outputs of 1 to 4 dimensions of at least 1");
+  return TITAN_OK;
 }
 
 titan_op_cost titan_op_cost_of(const titan_op_call *call) {
@@ -50,7 +63,7 @@ titan_status titan_op_mismatch(const titan_op_call *call, const char *expected) 
   for (int i = 0; i < call->input_count && used < sizeof text - 100; i++) {
     const titan_tensor_type *type = &call->inputs[i];
     used += (size_t)snprintf(text + used, sizeof text - used, "%s%s[", i ? ", " : "", titan_dtype_name(type->dtype));
-    for (int d = 0; d < type->rank; d++)
+    for (int d = 0; d < type->rank && d < TITAN_MAX_RANK; d++)
       used += (size_t)snprintf(text + used, sizeof text - used, "%s%lld", d ? "," : "", (long long)type->dims[d]);
     used += (size_t)snprintf(text + used, sizeof text - used, "]");
   }
@@ -64,6 +77,10 @@ bool titan_types_equal(const titan_tensor_type *a, const titan_tensor_type *b) {
     if (a->dims[i] != b->dims[i])
       return false;
   return true;
+}
+
+bool titan_type_is_statistics(const titan_tensor_type *type, int64_t elements) {
+  return type->dtype == TITAN_FLOAT32 && titan_tensor_elements(type) == elements;
 }
 
 bool titan_type_is_compute(const titan_tensor_type *type) {

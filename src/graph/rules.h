@@ -24,6 +24,8 @@ titan_status titan_op_mismatch(const titan_op_call *call, const char *expected);
 
 bool titan_types_equal(const titan_tensor_type *a, const titan_tensor_type *b);
 bool titan_type_is_compute(const titan_tensor_type *type); // float32 or bfloat16
+// float32, with so many elements in any dimensions: what a forward kept for its backward.
+bool titan_type_is_statistics(const titan_tensor_type *type, int64_t elements);
 // Bytes of all operands, each touched once.
 double titan_op_operand_bytes(const titan_op_call *call);
 // Cost of an elementwise operation with so many floating-point operations for each element of its first output.

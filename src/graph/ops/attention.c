@@ -34,7 +34,8 @@ titan_status titan_op_gradient_attention(titan_graph *graph, const titan_node *n
 titan_status titan_op_shape_attention_backward(titan_op_call *call) {
   const titan_tensor_type *q = &call->inputs[0];
   if (!shapes_fit(q, &call->inputs[1], &call->inputs[2]) || !titan_types_equal(q, &call->inputs[3]) ||
-      !titan_types_equal(q, &call->inputs[5]))
+      !titan_types_equal(q, &call->inputs[5]) ||
+      !titan_type_is_statistics(&call->inputs[4], q->dims[0] * q->dims[1] * q->dims[2]))
     return titan_op_mismatch(call, "q, k, v, o, lse, do");
   for (int i = 0; i < 3; i++)
     call->outputs[i] = call->inputs[i];

@@ -24,12 +24,12 @@ titan_status titan_op_gradient_cross_entropy(titan_graph *graph, const titan_nod
 }
 
 titan_status titan_op_shape_cross_entropy_backward(titan_op_call *call) {
-  if (!logits_fit(&call->inputs[0], &call->inputs[2]) ||
-      titan_tensor_elements(&call->inputs[1]) != call->inputs[0].dims[0] ||
-      titan_tensor_elements(&call->inputs[3]) != 1)
-    return titan_op_mismatch(call, "logits[R,V], lse[R], labels[R], dloss[1]");
   call->outputs[0] = call->inputs[0];
   call->outputs[0].dtype = call->attributes.cross_entropy.output;
+  if (!logits_fit(&call->inputs[0], &call->inputs[2]) || !titan_type_is_compute(&call->outputs[0]) ||
+      !titan_type_is_statistics(&call->inputs[1], call->inputs[0].dims[0]) ||
+      !titan_type_is_statistics(&call->inputs[3], 1))
+    return titan_op_mismatch(call, "logits[R,V], lse[R], labels[R], dloss[1] and a compute type as output");
   if (call->outputs[0].dtype == TITAN_FLOAT32)
     call->reusable_inputs = 1;
   return TITAN_OK;

@@ -24,9 +24,9 @@ titan_status titan_op_gradient_layer_norm(titan_graph *graph, const titan_node *
 titan_status titan_op_shape_layer_norm_backward(titan_op_call *call) {
   const titan_tensor_type *dy = &call->inputs[0], *x = &call->inputs[1], *w = &call->inputs[4];
   int64_t rows = titan_tensor_rows(x);
-  if (!titan_types_equal(dy, x) || titan_tensor_elements(&call->inputs[2]) != rows ||
-      titan_tensor_elements(&call->inputs[3]) != rows ||
-      (call->input_count == 5 && (w->rank != 1 || w->dims[0] != titan_tensor_columns(x))))
+  if (!titan_type_is_compute(x) || !titan_types_equal(dy, x) || !titan_type_is_statistics(&call->inputs[2], rows) ||
+      !titan_type_is_statistics(&call->inputs[3], rows) ||
+      (call->input_count == 5 && (w->dtype != x->dtype || w->rank != 1 || w->dims[0] != titan_tensor_columns(x))))
     return titan_op_mismatch(call, "dy[R,D], x[R,D], mean[R], rstd[R] and perhaps w[D]");
   call->outputs[0] = *x;
   if (call->input_count == 5) {

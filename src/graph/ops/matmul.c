@@ -22,9 +22,12 @@ titan_status titan_op_shape_matmul(titan_op_call *call) {
     out->dims[0] = m;
   }
   out->dims[out->rank - 1] = n;
+  if (!titan_type_is_compute(out))
+    return titan_op_mismatch(call, "a compute type as output");
   if (call->input_count == 3) {
     const titan_tensor_type *c = &call->inputs[2];
-    if (c->dtype != out->dtype || titan_tensor_elements(c) != titan_tensor_elements(out))
+    if (c->dtype != out->dtype || titan_tensor_elements(c) != titan_tensor_elements(out) ||
+        titan_tensor_columns(c) != titan_tensor_columns(out))
       return titan_op_mismatch(call, "a third input of the output's type");
     call->reusable_inputs = 1u << 2;
   }

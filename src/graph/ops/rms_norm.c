@@ -21,8 +21,8 @@ titan_status titan_op_gradient_rms_norm(titan_graph *graph, const titan_node *no
 
 titan_status titan_op_shape_rms_norm_backward(titan_op_call *call) {
   const titan_tensor_type *dy = &call->inputs[0], *x = &call->inputs[1], *w = &call->inputs[2];
-  if (!titan_types_equal(dy, x) || w->rank != 1 || w->dims[0] != titan_tensor_columns(x) ||
-      titan_tensor_elements(&call->inputs[3]) != titan_tensor_rows(x))
+  if (!titan_type_is_compute(x) || !titan_types_equal(dy, x) || w->dtype != x->dtype || w->rank != 1 ||
+      w->dims[0] != titan_tensor_columns(x) || !titan_type_is_statistics(&call->inputs[3], titan_tensor_rows(x)))
     return titan_op_mismatch(call, "dy[R,D], x[R,D], w[D], rstd[R]");
   call->outputs[0] = *x;
   call->outputs[1] = (titan_tensor_type){TITAN_FLOAT32, 1, {w->dims[0]}};

@@ -14,9 +14,9 @@ titan_op_cost titan_op_cost_rope_table(const titan_op_call *call) {
 
 titan_status titan_op_shape_rope(titan_op_call *call) {
   const titan_tensor_type *x = &call->inputs[0], *table = &call->inputs[1];
-  if (!titan_type_is_compute(x) || x->rank != 4 || table->rank != 3 || table->dims[0] != x->dims[1] ||
-      table->dims[1] * 2 != x->dims[3])
-    return titan_op_mismatch(call, "x[B,L,N,H], table[L,H/2,2]");
+  if (!titan_type_is_compute(x) || x->rank != 4 || table->dtype != TITAN_FLOAT32 || table->rank != 3 ||
+      table->dims[2] != 2 || table->dims[0] != x->dims[1] || table->dims[1] * 2 != x->dims[3])
+    return titan_op_mismatch(call, "x[B,L,N,H], table[L,H/2,2] float32");
   call->outputs[0] = *x;
   call->reusable_inputs = 1;
   return TITAN_OK;

@@ -8,7 +8,8 @@ static titan_op_cost nothing(void) {
 
 titan_status titan_op_shape_reshape(titan_op_call *call) {
   const titan_tensor_type *type = &call->attributes.reshape.type;
-  if (type->dtype != call->inputs[0].dtype || titan_tensor_elements(type) != titan_tensor_elements(&call->inputs[0]))
+  if (type->rank < 1 || type->rank > TITAN_MAX_RANK || type->dtype != call->inputs[0].dtype ||
+      titan_tensor_elements(type) != titan_tensor_elements(&call->inputs[0]))
     return titan_op_mismatch(call, "as many elements of the same type");
   call->outputs[0] = *type;
   return TITAN_OK;
@@ -26,7 +27,7 @@ titan_status titan_op_gradient_reshape(titan_graph *graph, const titan_node *nod
 
 titan_status titan_op_shape_slice(titan_op_call *call) {
   int64_t begin = call->attributes.slice.begin, count = call->attributes.slice.count;
-  if (begin < 0 || count < 1 || begin + count > call->inputs[0].dims[0])
+  if (begin < 0 || count < 1 || count > call->inputs[0].dims[0] - begin)
     return titan_op_mismatch(call, "a range within the first dimension");
   call->outputs[0] = call->inputs[0];
   call->outputs[0].dims[0] = count;

@@ -1,0 +1,142 @@
+// Property: graphs are built, named, found and printed as graph.h says. Oracle: small graphs written out by hand.
+#include "graph/graph.h"
+#include "test_support.h"
+
+#include <string.h>
+
+static titan_tensor_type matrix(int64_t rows, int64_t columns) {
+  return (titan_tensor_type){TITAN_FLOAT32, 2, {rows, columns}};
+}
+
+static void the_text_of_a_graph_shows_every_value_with_its_type(void **state) {
+  (void)state;
+  titan_graph *graph;
+  titan_value x, w, y;
+  titan_text text = {0};
+  TRY(titan_graph_create("small", &graph));
+  TRY(titan_graph_input(graph, "x", (titan_tensor_type){TITAN_BFLOAT16, 3, {2, 3, 4}}, false, &x));
+  TRY(titan_graph_parameter(graph, "w", (titan_tensor_type){TITAN_BFLOAT16, 2, {5, 4}}, &w));
+  TRY(titan_graph_matmul(graph, x, false, w, true, TITAN_BFLOAT16, &y));
+  titan_graph_name_value(graph, y, "projected");
+  TRY(titan_graph_unary(graph, TITAN_OP_silu, y, &y));
+  TRY(titan_graph_output_add(graph, "y", y));
+  TRY(titan_graph_differentiate(graph, y));
+  TRY(titan_graph_print(graph, &text));
+  assert_string_equal(text.data, "graph small\n"
+                                 "  input x: bfloat16[2,3,4]\n"
+                                 "  parameter w: bfloat16[5,4]\n"
+                                 "  input d(y): bfloat16[2,3,5]\n"
+                                 "  fwd projected: bfloat16[2,3,5] = matmul(x, w, b transposed)\n"
+                                 "  fwd %3: bfloat16[2,3,5] = silu(projected)\n"
+                                 "  bwd %5: bfloat16[2,3,5] = silu_backward(d(y), projected)\n"
+                                 "  bwd %6: float32[5,4] = matmul(%5, x, a transposed)\n"
+                                 "  output y = %3\n"
+                                 "  output d(w) = %6\n");
+  titan_text_destroy(&text);
+  titan_graph_destroy(&graph);
+}
+
+static void values_are_found_by_name_and_results_first(void **state) {
+  (void)state;
+  titan_graph *graph;
+  titan_value x, y;
+  TRY(titan_graph_create("names", &graph));
+  assert_string_equal(titan_graph_name(graph), "names");
+  TRY(titan_graph_input(graph, "x", matrix(2, 2), false, &x));
+  TRY(titan_graph_unary(graph, TITAN_OP_silu, x, &y));
+  TRY(titan_graph_output_add(graph, "y", y));
+  assert_int_equal(titan_graph_find(graph, "x"), x);
+  assert_int_equal(titan_graph_find(graph, "y"), y);
+  assert_int_equal(titan_graph_find(graph, "z"), TITAN_NO_VALUE);
+  titan_graph_destroy(&graph);
+  assert_null(graph);
+  titan_graph_destroy(&graph); // NULL is fine
+}
+
+static void what_depends_on_a_parameter_wants_a_gradient(void **state) {
+  (void)state;
+  titan_graph *graph;
+  titan_value constant, x, w, from_constant, from_x, from_w;
+  TRY(titan_graph_create("wants", &graph));
+  TRY(titan_graph_input(graph, "constant", matrix(2, 2), false, &constant));
+  TRY(titan_graph_input(graph, "x", matrix(2, 2), true, &x));
+  TRY(titan_graph_parameter(graph, "w", matrix(2, 2), &w));
+  TRY(titan_graph_unary(graph, TITAN_OP_silu, constant, &from_constant));
+  TRY(titan_graph_binary(graph, TITAN_OP_add, from_constant, x, &from_x));
+  TRY(titan_graph_binary(graph, TITAN_OP_mul, from_constant, w, &from_w));
+  assert_false(titan_graph_wants_gradient(graph, constant));
+  assert_false(titan_graph_wants_gradient(graph, from_constant));
+  assert_true(titan_graph_wants_gradient(graph, x) && titan_graph_wants_gradient(graph, from_x));
+  assert_true(titan_graph_wants_gradient(graph, w) && titan_graph_wants_gradient(graph, from_w));
+  titan_graph_destroy(&graph);
+}
+
+// A refused node leaves the graph as it was.
+static void a_refused_operation_is_not_part_of_the_graph(void **state) {
+  (void)state;
+  titan_graph *graph;
+  titan_value a, b, y;
+  titan_text before = {0}, after = {0};
+  TRY(titan_graph_create("refused", &graph));
+  TRY(titan_graph_input(graph, "a", matrix(2, 3), false, &a));
+  TRY(titan_graph_input(graph, "b", matrix(3, 2), false, &b));
+  TRY(titan_graph_print(graph, &before));
+  assert_int_equal(titan_graph_binary(graph, TITAN_OP_add, a, b, &y), TITAN_ERROR_INTERNAL);
+  assert_non_null(strstr(titan_error_message(), "add(float32[2,3], float32[3,2])"));
+  assert_int_equal(titan_graph_binary(graph, TITAN_OP_add, a, TITAN_NO_VALUE, &y), TITAN_ERROR_INTERNAL);
+  assert_int_equal(titan_graph_binary(graph, TITAN_OP_add, a, 100, &y), TITAN_ERROR_INTERNAL);
+  assert_int_equal(titan_graph_node_count(graph), 0);
+  assert_int_equal(titan_graph_value_count(graph), 2);
+  TRY(titan_graph_print(graph, &after));
+  assert_string_equal(before.data, after.data);
+  titan_text_destroy(&before);
+  titan_text_destroy(&after);
+  titan_graph_destroy(&graph);
+}
+
+// Gradients, checkpoints and wiring go by name, so names of inputs and parameters are unique.
+static void a_name_is_given_to_one_input_or_parameter_only(void **state) {
+  (void)state;
+  titan_graph *graph;
+  titan_value value;
+  TRY(titan_graph_create("twice", &graph));
+  TRY(titan_graph_parameter(graph, "w", matrix(2, 3), &value));
+  assert_int_equal(titan_graph_parameter(graph, "w", matrix(2, 3), &value), TITAN_ERROR_INTERNAL);
+  assert_non_null(strstr(titan_error_message(), "w"));
+  assert_int_equal(titan_graph_input(graph, "w", matrix(2, 3), false, &value), TITAN_ERROR_INTERNAL);
+  // a name that would be cut could become another's
+  char longest[2 * TITAN_NAME_BYTES];
+  memset(longest, 'a', sizeof longest);
+  longest[sizeof longest - 1] = '\0';
+  assert_int_equal(titan_graph_parameter(graph, longest, matrix(2, 3), &value), TITAN_ERROR_INTERNAL);
+  titan_graph_destroy(&graph);
+}
+
+static void graphs_grow_to_any_size(void **state) {
+  (void)state;
+  titan_graph *graph;
+  titan_value x;
+  TRY(titan_graph_create("long", &graph));
+  TRY(titan_graph_input(graph, "x", matrix(2, 2), true, &x));
+  for (int i = 0; i < 3000; i++)
+    TRY(titan_graph_unary(graph, TITAN_OP_silu, x, &x));
+  TRY(titan_graph_output_add(graph, "y", x));
+  TRY(titan_graph_differentiate(graph, x));
+  assert_int_equal(titan_graph_node_count(graph), 6000);
+  for (int i = 0; i < 3000; i++)
+    assert_int_equal(titan_graph_node(graph, i)->call.kind, TITAN_OP_silu);
+  titan_graph_destroy(&graph);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(the_text_of_a_graph_shows_every_value_with_its_type),
+      cmocka_unit_test(values_are_found_by_name_and_results_first),
+      cmocka_unit_test(what_depends_on_a_parameter_wants_a_gradient),
+      cmocka_unit_test(a_refused_operation_is_not_part_of_the_graph),
+      cmocka_unit_test(a_name_is_given_to_one_input_or_parameter_only),
+      cmocka_unit_test(graphs_grow_to_any_size),
+  };
+  int failures = cmocka_run_group_tests(tests, NULL, NULL);
+  return failures != 0 || titan_memory_report_leaks() != 0;
+}

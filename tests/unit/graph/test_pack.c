@@ -1,0 +1,122 @@
+// Property: packed blocks that live at the same time do not overlap, and the arena is as large as it must be and no
+// larger than without sharing. Oracle: every pair of blocks, and the largest sum of blocks alive at once. Tolerance:
+// none.
+#include "graph/plan_private.h"
+#include "test_support.h"
+
+#include <string.h>
+
+enum { MOST = 120, POSITIONS = 40 };
+
+static bool alive_at(const titan_block *block, int position) {
+  return block->first <= position && position <= block->last;
+}
+
+static int random_blocks(random_source *random, titan_block *blocks) {
+  int count = random_below(random, MOST + 1);
+  for (int i = 0; i < count; i++) {
+    int first = random_below(random, POSITIONS), length = random_below(random, i % 7 == 0 ? POSITIONS : 6);
+    int last = first + length < POSITIONS ? first + length : POSITIONS - 1;
+    // few different sizes, so that there are ties; now and then nothing at all
+    size_t bytes = (size_t)random_below(random, 5) * 100 + (i % 11 == 0 ? (size_t)random_below(random, 100000) : 0);
+    blocks[i] = (titan_block){.bytes = bytes, .offset = SIZE_MAX, .first = first, .last = last};
+  }
+  return count;
+}
+
+static size_t aligned(size_t bytes) {
+  return (bytes + TITAN_PLAN_ALIGNMENT - 1) / TITAN_PLAN_ALIGNMENT * TITAN_PLAN_ALIGNMENT;
+}
+
+static void check_blocks(const titan_block *blocks, int count, size_t total, size_t bound) {
+  size_t sum = 0, end = 0, most = 0;
+  for (int i = 0; i < count; i++) {
+    const titan_block *a = &blocks[i];
+    assert_int_equal(a->offset % TITAN_PLAN_ALIGNMENT, 0);
+    assert_int_equal(a->bytes % TITAN_PLAN_ALIGNMENT, 0);
+    sum += a->bytes;
+    if (a->offset + a->bytes > end)
+      end = a->offset + a->bytes;
+    for (int k = 0; k < i; k++) {
+      const titan_block *b = &blocks[k];
+      bool together = a->first <= b->last && b->first <= a->last;
+      bool apart = a->offset + a->bytes <= b->offset || b->offset + b->bytes <= a->offset;
+      if (together && a->bytes > 0 && b->bytes > 0 && !apart)
+        fail_msg("blocks %d and %d overlap while both are alive", k, i);
+    }
+  }
+  for (int position = 0; position < POSITIONS; position++) {
+    size_t alive = 0;
+    for (int i = 0; i < count; i++)
+      alive += alive_at(&blocks[i], position) ? blocks[i].bytes : 0;
+    most = alive > most ? alive : most;
+  }
+  assert_int_equal(total, end);
+  assert_int_equal(bound, most);
+  assert_true(total >= bound && total <= sum);
+}
+
+static void random_blocks_do_not_overlap_and_keep_within_bounds(void **state) {
+  (void)state;
+  for (uint64_t seed = 1; seed <= 400; seed++) {
+    random_source random = {seed};
+    titan_block blocks[MOST] = {0}, before[MOST], again[MOST];
+    size_t total, bound, total_again, bound_again;
+    int count = random_blocks(&random, blocks);
+    memcpy(before, blocks, sizeof blocks);
+    memcpy(again, blocks, sizeof blocks);
+    TRY(titan_blocks_pack(blocks, count, POSITIONS, &total, &bound));
+    check_blocks(blocks, count, total, bound);
+    for (int i = 0; i < count; i++) {
+      assert_int_equal(blocks[i].bytes, aligned(before[i].bytes));
+      assert_true(blocks[i].first == before[i].first && blocks[i].last == before[i].last);
+    }
+    TRY(titan_blocks_pack(again, count, POSITIONS, &total_again, &bound_again));
+    assert_true(total_again == total && bound_again == bound);
+    for (int i = 0; i < count; i++)
+      assert_int_equal(again[i].offset, blocks[i].offset);
+  }
+}
+
+static void blocks_that_follow_each_other_share_memory(void **state) {
+  (void)state;
+  titan_block blocks[10] = {0};
+  size_t total, bound;
+  for (int i = 0; i < 10; i++)
+    blocks[i] = (titan_block){.bytes = 640, .first = 2 * i, .last = 2 * i + 1};
+  TRY(titan_blocks_pack(blocks, 10, 20, &total, &bound));
+  assert_true(total == 640 && bound == 640);
+  // one position in common is enough to need both
+  for (int i = 0; i < 10; i++)
+    blocks[i] = (titan_block){.bytes = 640, .first = i, .last = i + 1};
+  TRY(titan_blocks_pack(blocks, 10, 11, &total, &bound));
+  assert_true(total == 1280 && bound == 1280);
+}
+
+static void a_small_block_fills_the_gap_under_a_large_one(void **state) {
+  (void)state;
+  // the largest at 0; 640 above it; when the largest is gone, 320 goes below the 640 that still lives
+  titan_block blocks[] = {{1024, 0, 0, 1}, {640, 0, 1, 3}, {320, 0, 2, 3}};
+  size_t total, bound;
+  TRY(titan_blocks_pack(blocks, 3, 4, &total, &bound));
+  assert_true(blocks[0].offset == 0 && blocks[1].offset == 1024 && blocks[2].offset == 0);
+  assert_true(total == 1664 && bound == 1664);
+}
+
+static void no_blocks_take_no_memory(void **state) {
+  (void)state;
+  size_t total = 1, bound = 1;
+  TRY(titan_blocks_pack(NULL, 0, 0, &total, &bound));
+  assert_true(total == 0 && bound == 0);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(random_blocks_do_not_overlap_and_keep_within_bounds),
+      cmocka_unit_test(blocks_that_follow_each_other_share_memory),
+      cmocka_unit_test(a_small_block_fills_the_gap_under_a_large_one),
+      cmocka_unit_test(no_blocks_take_no_memory),
+  };
+  int failures = cmocka_run_group_tests(tests, NULL, NULL);
+  return failures != 0 || titan_memory_report_leaks() != 0;
+}
