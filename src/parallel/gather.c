@@ -20,7 +20,7 @@ struct titan_gather {
   titan_shared **shared; // by unit
   void **owned;          // by unit: shards from the device
   gather_buffer buffers[BUFFERS];
-  int latest; // buffer that was taken last
+  int latest; // buffer that was begun or waited for last
 };
 
 static gather_way choose(const titan_comm *comm, titan_intra_node intra_node) {
@@ -167,6 +167,7 @@ titan_status titan_gather_wait(titan_gather *gather, int unit, const void **para
     TITAN_TRY(titan_gather_begin(gather, unit));
     buffer = buffer_of(gather, unit);
   }
+  gather->latest = (int)(buffer - gather->buffers); // the next one to begin takes the other buffer
   TITAN_TRY(titan_work_wait(&buffer->work));
   *parameters = buffer->data;
   return TITAN_OK;
