@@ -1,0 +1,54 @@
+// Small Llamas on meshes, for tests of the runtime.
+#ifndef TITAN_TESTS_SMALL_MODEL_H
+#define TITAN_TESTS_SMALL_MODEL_H
+
+#include "../mpi_test.h"
+
+#include "parallel/runtime.h"
+
+// Rows of every test's global batch: a multiple of 1, 2, 3, 4 and 8 ranks.
+enum { SMALL_BATCH = 24, SMALL_LENGTH = 12, SMALL_VOCABULARY = 97 };
+
+// The part of the global batch that one of `ranks` data-parallel ranks computes; `variant` picks norm, heads and
+// widths.
+static inline titan_runtime_options small_model_options(int variant, int ranks, titan_dtype dtype,
+                                                        titan_intra_node intra_node) {
+  return (titan_runtime_options){
+      .model = titan_model_find(variant % 2 ? "llama2" : "llama3"),
+      .arguments = {.dim = variant % 2 ? 48 : 64,
+                    .layers = 1 + variant % 3,
+                    .heads = variant % 2 ? 3 : 4,
+                    .kv_heads = variant % 2 ? 1 : 2,
+                    .multiple_of = 8,
+                    .ffn_dim_multiplier = 1,
+                    .norm_epsilon = 1e-5,
+                    .rope_theta = 1e4,
+                    .vocabulary = SMALL_VOCABULARY,
+                    .norm_type = (titan_norm_type)(variant % 4)},
+      .shape = {.batch = SMALL_BATCH / ranks,
+                .length = SMALL_LENGTH,
+                .global_tokens = SMALL_BATCH * SMALL_LENGTH,
+                .dtype = dtype},
+      .intra_node = intra_node,
+  };
+}
+
+// The rows of a data-parallel rank of a step's batch.
+static inline void small_model_batch(titan_runtime *runtime, int step, int rank) {
+  const titan_model_shape *shape = &titan_runtime_options_of(runtime)->shape;
+  for (int64_t i = 0; i < shape->batch * shape->length; i++) {
+    int64_t token = i + rank * shape->batch * shape->length;
+    titan_runtime_tokens(runtime)[i] = (int32_t)((token * 31 + token / 7 + step * 17) % SMALL_VOCABULARY);
+    titan_runtime_labels(runtime)[i] = (int32_t)(((token + 1) * 31 + step * 17) % SMALL_VOCABULARY);
+  }
+}
+
+// A mesh of the world: replicas x shards.
+static inline titan_mesh *small_mesh(int replicate) {
+  titan_mesh *mesh = NULL;
+  titan_mesh_degrees degrees = {1, replicate, test_size() / replicate, 1, 1};
+  expect_on_all(titan_mesh_create(MPI_COMM_WORLD, degrees, &mesh) == TITAN_OK);
+  return mesh;
+}
+
+#endif

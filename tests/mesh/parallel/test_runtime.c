@@ -1,0 +1,207 @@
+// Property: the runtime takes what its plan says, to the byte, takes nothing more in a step, gives all of it back, and
+// computes on every mesh what one rank computes with the whole batch. Oracles: the allocator's counts; a runtime of
+// this rank alone. Tolerances: none for bytes and initial values; sums over ranks are taken in another order, so losses
+// and gradients agree to 1e-5 of the largest (float32 has 6e-8, and a few thousand terms).
+#include "small_model.h"
+
+#include "parallel/runtime.h"
+
+#include <math.h>
+#include <string.h>
+
+static titan_device *device;
+
+typedef struct usage {
+  size_t bytes[TITAN_MEMORY_TAG_COUNT];
+  uint64_t count[TITAN_MEMORY_TAG_COUNT];
+} usage;
+
+static usage usage_now(void) {
+  usage now;
+  for (int tag = 0; tag < TITAN_MEMORY_TAG_COUNT; tag++) {
+    titan_memory_usage entry = titan_memory_usage_of((titan_memory_tag)tag);
+    now.bytes[tag] = entry.live_bytes;
+    now.count[tag] = entry.live_count;
+  }
+  return now;
+}
+
+// The plan's table against what has been taken since `before`, tag by tag.
+static bool table_is_exact(const titan_runtime *runtime, const usage *before) {
+  titan_runtime_memory memory = titan_runtime_memory_of(runtime);
+  usage now = usage_now();
+  size_t total = 0;
+  bool good = true;
+  for (int tag = TITAN_MEMORY_PARAMETERS; tag < TITAN_MEMORY_TAG_COUNT; tag++) {
+    size_t taken = now.bytes[tag] - before->bytes[tag];
+    total += taken;
+    if (taken != memory.by_tag[tag]) {
+      fprintf(stderr, "%s: %zu bytes taken, %zu planned\n", titan_memory_tag_text((titan_memory_tag)tag), taken,
+              memory.by_tag[tag]);
+      good = false;
+    }
+  }
+  return good && total == memory.total;
+}
+
+static bool step(titan_runtime *runtime, int number, float *loss) {
+  int dp_rank = titan_comm_rank(titan_mesh_comm(titan_runtime_mesh(runtime), TITAN_MESH_DP));
+  small_model_batch(runtime, number, dp_rank);
+  return titan_runtime_step(runtime, loss) == TITAN_OK && titan_runtime_publish(runtime) == TITAN_OK;
+}
+
+// Communication keeps as many handles as were ever in flight at once, which differs from step to step.
+static bool is_counted(int tag) {
+  return tag != TITAN_MEMORY_COMMUNICATION;
+}
+
+// As much and as many allocations are live as then, and of what a plan accounts for there was never more in between.
+static bool nothing_was_taken_since(const usage *then) {
+  usage now = usage_now();
+  bool good = true;
+  for (int tag = 0; tag < TITAN_MEMORY_TAG_COUNT; tag++)
+    good &= !is_counted(tag) || (now.bytes[tag] == then->bytes[tag] && now.count[tag] == then->count[tag] &&
+                                 titan_memory_usage_of((titan_memory_tag)tag).peak_bytes == then->bytes[tag]);
+  return good;
+}
+
+static void check_memory(int replicate, int variant, titan_dtype dtype, titan_intra_node intra_node) {
+  titan_mesh *mesh = small_mesh(replicate);
+  titan_runtime_options options = small_model_options(variant, test_size(), dtype, intra_node);
+  titan_runtime *runtime;
+  float loss = 0;
+  usage empty = usage_now();
+  expect_on_all(titan_runtime_plan(&options, mesh, device, &runtime) == TITAN_OK);
+  usage planned = usage_now();
+  bool untouched = true;
+  for (int tag = TITAN_MEMORY_PARAMETERS; tag < TITAN_MEMORY_TAG_COUNT; tag++)
+    untouched &= planned.bytes[tag] == empty.bytes[tag];
+  expect_on_all(untouched);
+  titan_memory_reset_peaks();
+  expect_on_all(titan_runtime_allocate(runtime) == TITAN_OK);
+  expect_on_all(table_is_exact(runtime, &empty));
+  expect_on_all(titan_runtime_initialize(runtime, 1) == TITAN_OK);
+  expect_on_all(step(runtime, 0, &loss)); // communication makes its handles now
+  expect_on_all(table_is_exact(runtime, &empty));
+  usage settled = usage_now();
+  titan_memory_reset_peaks();
+  for (int i = 1; i <= 2; i++)
+    expect_on_all(step(runtime, i, &loss));
+  expect_on_all(nothing_was_taken_since(&settled));
+  titan_runtime_destroy(&runtime);
+  usage after = usage_now();
+  bool given_back = true;
+  for (int tag = 0; tag < TITAN_MEMORY_TAG_COUNT; tag++) // communication keeps idle handles for its next use
+    given_back &= tag == TITAN_MEMORY_COMMUNICATION ||
+                  (after.bytes[tag] == empty.bytes[tag] && after.count[tag] == empty.count[tag]);
+  expect_on_all(given_back && runtime == NULL);
+  titan_mesh_destroy(&mesh);
+}
+
+// Meshes by their replicas: fsdp (1), ddp (all) and hsdp.
+static void memory_is_what_the_plan_says_and_steps_take_none(void **state) {
+  (void)state;
+  int variant = 0;
+  for (int replicate = 1; replicate <= test_size(); replicate++)
+    for (int way = 0; way < 4 && test_size() % replicate == 0; way++)
+      check_memory(replicate, variant++, way % 2 ? TITAN_BFLOAT16 : TITAN_FLOAT32,
+                   way < 2 ? TITAN_INTRA_NODE_SHARED : TITAN_INTRA_NODE_MPI);
+}
+
+static void a_plan_that_was_not_allocated_can_be_destroyed(void **state) {
+  (void)state;
+  titan_mesh *mesh = small_mesh(1);
+  titan_runtime_options options = small_model_options(0, test_size(), TITAN_FLOAT32, TITAN_INTRA_NODE_AUTO);
+  titan_runtime *runtime;
+  expect_on_all(titan_runtime_plan(&options, mesh, device, &runtime) == TITAN_OK);
+  expect_on_all(titan_runtime_memory_of(runtime).total > 0);
+  expect_on_all(titan_runtime_unit_count(runtime) == options.arguments.layers + 2);
+  titan_runtime_destroy(&runtime);
+  titan_runtime_destroy(&runtime); // NULL is fine
+  titan_mesh_destroy(&mesh);
+}
+
+// --- the same numbers as one rank ---
+
+static titan_runtime *runtime_on(titan_mesh *mesh, const titan_runtime_options *options) {
+  titan_runtime *runtime;
+  expect_on_all(titan_runtime_plan(options, mesh, device, &runtime) == TITAN_OK);
+  expect_on_all(titan_runtime_allocate(runtime) == TITAN_OK);
+  expect_on_all(titan_runtime_initialize(runtime, 42) == TITAN_OK);
+  return runtime;
+}
+
+// This rank's shard of every parameter, the mesh's against the whole of one rank's; `gradients`, else master weights.
+static bool shards_agree(titan_runtime *mesh, titan_runtime *alone, bool gradients) {
+  for (int u = 0; u < titan_runtime_unit_count(mesh); u++) {
+    const titan_unit *part = titan_runtime_unit(mesh, u), *whole = titan_runtime_unit(alone, u);
+    double largest = 0, worst = 0;
+    const float *expected = gradients ? whole->gradient : whole->master,
+                *given = gradients ? part->gradient : part->master;
+    for (int64_t i = 0; i < whole->flat_elements; i++)
+      largest = fmax(largest, fabsf(expected[i]));
+    for (int p = 0; p < part->plan->parameter_count; p++) {
+      titan_unit_slice slice;
+      for (int64_t i = 0; titan_unit_slice_of(part, p, &slice) && i < slice.count; i++) {
+        double error =
+            fabsf(given[slice.first_in_shard + i] - expected[slice.parameter->first + slice.first_in_parameter + i]);
+        worst = error > worst || isnan(error) ? error : worst;
+      }
+    }
+    if (!(worst <= (gradients ? 1e-5 * largest : 0)))
+      return false;
+  }
+  return true;
+}
+
+static void check_numbers(int replicate, int variant, titan_intra_node intra_node) {
+  titan_mesh *mesh = small_mesh(replicate), *self = NULL;
+  expect_on_all(titan_mesh_create(MPI_COMM_SELF, (titan_mesh_degrees){1, 1, 1, 1, 1}, &self) == TITAN_OK);
+  titan_runtime_options options = small_model_options(variant, test_size(), TITAN_FLOAT32, intra_node);
+  titan_runtime_options alone_options = small_model_options(variant, 1, TITAN_FLOAT32, intra_node);
+  titan_runtime *runtime = runtime_on(mesh, &options), *alone = runtime_on(self, &alone_options);
+  expect_on_all(shards_agree(runtime, alone, false));
+  for (int i = 0; i < 3; i++) {
+    float mine = 0, sum = 0, expected = 0;
+    expect_on_all(step(runtime, i, &mine));
+    expect_on_all(step(alone, i, &expected));
+    titan_comm *dp = titan_mesh_comm(mesh, TITAN_MESH_DP);
+    expect_on_all(titan_comm_all_reduce(dp, &mine, &sum, 1, TITAN_FLOAT32, TITAN_SUM, NULL) == TITAN_OK);
+    expect_on_all(fabsf(sum - expected) <= 1e-5f * expected);
+    expect_on_all(shards_agree(runtime, alone, true));
+  }
+  titan_runtime_destroy(&runtime);
+  titan_runtime_destroy(&alone);
+  titan_mesh_destroy(&mesh);
+  titan_mesh_destroy(&self);
+}
+
+static void every_mesh_starts_with_the_same_bits_and_has_the_gradients_of_one_rank(void **state) {
+  (void)state;
+  for (int replicate = 1; replicate <= test_size(); replicate++)
+    if (test_size() % replicate == 0) {
+      check_numbers(replicate, replicate, TITAN_INTRA_NODE_SHARED);
+      check_numbers(replicate, replicate + 1, TITAN_INTRA_NODE_MPI);
+    }
+}
+
+static int begin(void **state) {
+  (void)state;
+  return titan_device_create_cpu(1, &device) != TITAN_OK;
+}
+
+static int end(void **state) {
+  (void)state;
+  titan_device_destroy(&device);
+  return 0;
+}
+
+int main(int argc, char **argv) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(memory_is_what_the_plan_says_and_steps_take_none),
+      cmocka_unit_test(a_plan_that_was_not_allocated_can_be_destroyed),
+      cmocka_unit_test(every_mesh_starts_with_the_same_bits_and_has_the_gradients_of_one_rank),
+  };
+  begin_mpi_tests(&argc, &argv);
+  return end_mpi_tests(cmocka_run_group_tests(tests, begin, end));
+}
