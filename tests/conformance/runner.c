@@ -1,7 +1,8 @@
 // Runs one case on the device and compares.
 //
-// Memory is poisoned with 0xff bytes (NaN in every float type) before a run: outputs, workspace, and 64 guard bytes on
-// either side of each operand, which must be untouched after it.
+// Outputs and workspace are poisoned with 0xff bytes (NaN in every float type) before a run. 64 guard bytes on either
+// side of each operand must be untouched after it; they are ordinary numbers, others beside inputs than beside outputs,
+// so that neither a copy nor arithmetic of guards gives guards.
 #include "conformance.h"
 
 #include <math.h>
@@ -9,25 +10,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { GUARD = 64, POISON = 0xff };
+enum { GUARD = 64, POISON = 0xff, INPUT_GUARD = 0x3f, OUTPUT_GUARD = 0x5c };
 
 typedef struct buffer {
   unsigned char *base, *data;
   size_t bytes;
+  unsigned char guard;
 } buffer;
 
-static buffer buffer_create(titan_device *device, size_t bytes) {
-  buffer b = {.bytes = bytes};
+static buffer buffer_create(titan_device *device, size_t bytes, unsigned char guard) {
+  buffer b = {.bytes = bytes, .guard = guard};
   if (device->allocate(device, TITAN_MEMORY_SCRATCH, bytes + 2 * (size_t)GUARD, &b.base) != TITAN_OK)
     abort();
-  memset(b.base, POISON, bytes + 2 * (size_t)GUARD);
+  memset(b.base, guard, bytes + 2 * (size_t)GUARD);
   b.data = b.base + GUARD;
+  memset(b.data, POISON, bytes);
   return b;
 }
 
 static bool guards_hold(const buffer *b) {
   for (size_t i = 0; i < GUARD; i++)
-    if (b->base[i] != POISON || b->data[b->bytes + i] != POISON)
+    if (b->base[i] != b->guard || b->data[b->bytes + i] != b->guard)
       return false;
   return true;
 }
@@ -94,7 +97,7 @@ static titan_status run_kernel(titan_device *device, const titan_op_call *call, 
                                void *const *outputs, int runs, bool *workspace_held) {
   const titan_kernel *kernel = device->kernel(device, call->kind);
   size_t bytes = kernel->workspace != NULL ? kernel->workspace(device, call) : 0;
-  buffer workspace = buffer_create(device, bytes);
+  buffer workspace = buffer_create(device, bytes, OUTPUT_GUARD);
   void *state = NULL;
   titan_status status = kernel->prepare != NULL ? kernel->prepare(device, call, &state) : TITAN_OK;
   if (status == TITAN_OK) {
@@ -116,12 +119,12 @@ static int run_once(titan_device *device, const titan_op_call *call, int reused,
   void *output_data[TITAN_MAX_OUTPUTS];
   int failures = 0;
   for (int i = 0; i < call->input_count; i++) {
-    inputs[i] = buffer_create(device, titan_tensor_bytes(&call->inputs[i]));
+    inputs[i] = buffer_create(device, titan_tensor_bytes(&call->inputs[i]), INPUT_GUARD);
     store(call->inputs[i].dtype, in[i].values, titan_tensor_elements(&call->inputs[i]), inputs[i].data);
     input_data[i] = inputs[i].data;
   }
   for (int i = 0; i < call->output_count; i++) {
-    out[i] = buffer_create(device, titan_tensor_bytes(&call->outputs[i]));
+    out[i] = buffer_create(device, titan_tensor_bytes(&call->outputs[i]), OUTPUT_GUARD);
     output_data[i] = i == 0 && reused >= 0 ? inputs[reused].data : out[i].data;
   }
   bool held;
