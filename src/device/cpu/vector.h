@@ -167,7 +167,7 @@ VECTOR_INLINE vfloat vector_scale_by_power(vfloat p, vfloat n) {
 #if VECTOR_WIDTH == 16
   return _mm512_scalef_ps(p, n);
 #else
-  return p * (vfloat)((vector_to_int(n) + 127) << 23);
+  return p * (vfloat)(((vuint)vector_to_int(n) + 127u) << 23);
 #endif
 }
 

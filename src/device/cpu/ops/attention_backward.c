@@ -1,8 +1,7 @@
 // Causal attention, backward: T. Dao, "FlashAttention-2: faster attention with better parallelism and work
 // partitioning" (2023). Probabilities are computed again from the scores and lse:
 //
-//   p = 2^(q k' - lse)    dV = p' dO    dP = dO V'    dS = p * (dP - D), D = rows of sum(dO * O)    dQ = dS K    dK =
-//   dS' Q
+//   p = 2^(q k' - lse)   dV = p' dO   dP = dO V'   dS = p * (dP - D), D_i = sum(dO_i * O_i)   dQ = dS K   dK = dS' Q
 //
 // with q scaled by log2(e) / sqrt(H) and lse in units of log 2. The lanes of a vector are keys, except in dQ, where
 // they are the elements of the head. -lse and -D are where the products' sums begin, which makes subtracting them free.

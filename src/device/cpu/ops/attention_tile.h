@@ -197,7 +197,7 @@ VECTOR_INLINE vfloat exp2_of(const exp2_constants *constants, bool limited, vflo
 #if VECTOR_WIDTH == 16
   return vector_scale_by_power(p, n);
 #else
-  return (vfloat)((vint)p + ((vint)shifted << 23)); // into the exponent
+  return (vfloat)((vuint)p + ((vuint)shifted << 23)); // into the exponent
 #endif
 }
 
