@@ -1,0 +1,246 @@
+#!/bin/bash
+# Bad input ends a run with the documented exit code and one message that names the place, on every rank count, without
+# a hang (a time limit) and without a crash: stderr holds the program's log, in it one ERROR that has the expected parts, and
+# beside it nothing but mpirun's own notice that a rank has ended with an error. Oracle: the table of exit codes (2 usage, 3 data, 6
+# numbers) and the places where each case's damage was put.
+#
+# usage: bad_input.sh PROGRAM COMPARE WORK PART RANKS
+TITAN=$1 COMPARE=$2 WORK=$3
+part=$4 ranks=$5
+. "$(dirname "$0")/common.sh"
+run_timeout=${TITAN_CASE_TIMEOUT:-180}
+small=$here/small.toml
+assets=$(dirname "$TITAN")/assets
+[ -d "$assets" ] || { echo "no assets beside $TITAN"; exit 1; }
+
+# refused CODE "PART|PART|..." OPTIONS...: small.toml with these options.
+refused() {
+  local code=$1 parts=$2
+  shift 2
+  expect "$code" "$parts" --job.config_file "$small" "$@"
+}
+
+# expect CODE "PART|PART|..." OPTIONS...
+expect() {
+  local code=$1 parts=$2
+  shift 2
+  judge "$code" "$parts" "$TITAN" "$@"
+}
+
+# judge CODE "PART|PART|..." COMMAND...: runs it, then looks at all it has left behind.
+judge() {
+  local wanted=$1 parts=$2 code part
+  shift 2
+  cases=$((cases + 1))
+  launch "$ranks" "$@" >stdout 2>stderr
+  code=$?
+  local before=$failures
+  [ "$code" = "$wanted" ] || fail "exit code $code, expected $wanted"
+  [ -s stdout ] && fail "it wrote to stdout"
+  # mpirun's notices stand between lines of dashes; ranks that it ends early may leave a line before.
+  sed -e '/^-----*$/,/^-----*$/d' stderr >own
+  [ "$(grep -c ' - root - ERROR - ' own)" = 1 ] || fail "$(grep -c ' - root - ERROR - ' own) ERROR lines, expected one"
+  # The error is the ERROR line and the lines that continue it, to the next line of the log.
+  sed -n '/ - root - ERROR - /,$p' own >message
+  sed -n '1!{/^\[rank[0-9]*\]:/p}' message >after
+  [ -s after ] && fail "the log goes on after the error: $(head -n 1 after)"
+  head -n 1 message | grep -q '^\[rank0\]:' || fail "it is not rank 0 that tells"
+  local -a list
+  IFS='|' read -ra list <<<"$parts"
+  for part in "${list[@]}"; do
+    grep -qF -- "$part" message || fail "no \"$part\" in the message"
+  done
+  sed -n '/ - root - ERROR - /q;/^\[rank0\]:/!p' own >strange
+  [ -s strange ] && fail "lines that are not the log's: $(head -n 3 strange)"
+  grep -qE 'Segmentation|Assertion|runtime error|Sanitizer|process received signal|\.c:[0-9]|MPI_ERR|leak|Killed|bad_alloc' stderr &&
+    fail "signs of a crash"
+  if [ $failures != "$before" ]; then
+    echo "  in: $*"
+    sed 's/^/  | /' stderr
+  elif [ -n "${TITAN_SHOW:-}" ]; then
+    sed 's/^\[rank0\]:.* - ERROR - //' message
+  fi
+}
+
+# A configuration file's text comes from stdin.
+write() {
+  mkdir -p "$(dirname "$1")"
+  cat >"$1"
+}
+
+options() {
+  refused 2 'modle.name|unknown|--model.name' --modle.name llama3
+  refused 2 'training.stepz|unknown|--training.steps' --training.stepz 5
+  refused 2 'model.norm_type|batchnorm|layernorm|rmsnorm' --model.norm_type batchnorm
+  refused 2 'model.name|gpt2|llama3' --model.name gpt2
+  refused 2 'model.flavor|9B|command line|debugmodel' --model.flavor 9B
+  refused 2 'training.steps|12x' --training.steps 12x
+  refused 2 'optimizer.lr|fast' --optimizer.lr fast
+  refused 2 'optimizer.lr|nan' --optimizer.lr nan
+  refused 2 'training.steps|99999999999999999999' --training.steps 99999999999999999999
+  refused 2 'debug.dump_graph|maybe' --debug.dump_graph=maybe
+  refused 2 'training.steps|given a second time' --training.steps 5 --training.steps 6
+  refused 2 'training.steps|got no value' --training.steps
+  refused 2 'unexpected argument|"train"' train
+  refused 2 'training.batch_size|at least 1|"0"' --training.batch_size 0
+  refused 2 'training.seq_len|at least 1|"0"' --training.seq_len 0
+  refused 2 'training.seq_len|at least 1|"-5"' --training.seq_len -5
+  refused 2 'training.steps|at least 1|"0"' --training.steps 0
+  refused 2 'training.max_norm' --training.max_norm 0
+  refused 2 'metrics.enable_wandb|TensorBoard|metrics.h5' --metrics.enable_wandb
+  refused 2 'checkpoint.enable_checkpoint|not available in this build yet' --checkpoint.enable_checkpoint
+  refused 2 'training.dataset|c4|training.dataset_path' --training.dataset c4
+  # Two problems are told in one message.
+  refused 2 'training.steps|"0"|training.batch_size|"-1"' --training.steps 0 --training.batch_size -1
+  # Degrees: neither 5 nor 3 divides 1 or 4 ranks, and no rank is left idle.
+  refused 2 "Invalid parallel dims: dp_replicate(1) * dp_shard(5) * cp(1) * tp(1) * pp(1) != WORLD_SIZE($ranks)" \
+    --training.data_parallel_shard_degree 5
+  refused 2 "Invalid parallel dims: dp_replicate(3)|!= WORLD_SIZE($ranks)" --training.data_parallel_replicate_degree 3
+  refused 2 "Invalid parallel dims: dp_replicate(8) * dp_shard(8)|!= WORLD_SIZE($ranks)" \
+    --training.data_parallel_replicate_degree 8 --training.data_parallel_shard_degree 8
+  refused 2 'training.data_parallel_shard_degree|at least 1|"-2"' --training.data_parallel_shard_degree -2
+  refused 2 'training.data_parallel_replicate_degree|at least 1|"0"' --training.data_parallel_replicate_degree 0
+  # 16 heads and 256 columns cannot be cut in three.
+  refused 2 'training.tensor_parallel_degree = 3' --training.tensor_parallel_degree 3
+  refused 2 'experimental.pipeline_parallel_degree = 3' --experimental.pipeline_parallel_degree 3
+}
+
+files() {
+  printf '[training]\nsteps = 5\n\n[traning]\nsteps = 5\n' | write section.toml
+  expect 2 'section.toml:4|traning|unknown section|training' --job.config_file section.toml
+  printf '[training]\nsteps = 5\nstepz = 5\n' | write key.toml
+  expect 2 'key.toml:3|training.stepz|unknown key|training.steps' --job.config_file key.toml
+  printf '[training]\nsteps = 5\nsteps = 5\n' | write repeated.toml
+  expect 2 'repeated.toml:3' --job.config_file repeated.toml
+  printf '[training]\nsteps = 5\nseq_len = "long"\n' | write type.toml
+  expect 2 'type.toml:3|training.seq_len|long' --job.config_file type.toml
+  printf '[model]\n\nnorm_type = "batchnorm"\n' | write choice.toml
+  expect 2 'choice.toml:3|model.norm_type|batchnorm' --job.config_file choice.toml
+  printf '[training]\nbatch_size = 0\n' | write zero.toml
+  expect 2 'zero.toml:2|training.batch_size|at least 1' --job.config_file zero.toml
+  printf '[training]\nsteps = 5\nseq_len = = 5\n' | write syntax.toml
+  expect 2 'syntax.toml:3|TOML' --job.config_file syntax.toml
+  printf '[training\nsteps = 5\n' | write header.toml
+  expect 2 'header.toml:1|TOML' --job.config_file header.toml
+  printf 'training:\n{\n  steps = ;\n};\n' | write syntax.cfg
+  expect 2 'syntax.cfg:3' --job.config_file syntax.cfg
+  printf 'training:\n{\n  steps = 5;\n  stepz = 5;\n};\n' | write key.cfg
+  expect 2 'key.cfg:4|training.stepz|unknown key|training.steps' --job.config_file key.cfg
+  printf 'training:\n{\n  steps = 5;\n  steps = 6;\n};\n' | write repeated.cfg
+  expect 2 'repeated.cfg:4' --job.config_file repeated.cfg
+  printf 'traning:\n{\n  steps = 5;\n};\n' | write section.cfg
+  expect 2 'section.cfg:1|traning|unknown section|training' --job.config_file section.cfg
+  expect 2 'nowhere.toml|No such file' --job.config_file nowhere.toml
+  expect 2 'run.yaml|.toml|.cfg' --job.config_file run.yaml
+  mkdir folder.toml folder.cfg
+  expect 2 'folder.toml|folder|cannot read' --job.config_file folder.toml
+  expect 2 'folder.cfg|folder|cannot read' --job.config_file folder.cfg
+  ln -s /proc/self/mem unreadable.toml # opens, but cannot be read at its start
+  expect 2 'unreadable.toml|cannot read' --job.config_file unreadable.toml
+  if [ "$(id -u)" != 0 ]; then
+    printf '[training]\n' | write closed.toml
+    chmod 000 closed.toml
+    expect 2 'closed.toml|Permission denied' --job.config_file closed.toml
+  fi
+  # The dump folder.
+  echo text >plain
+  refused 2 'job.dump_folder = plain/below|command line|plain' --job.dump_folder plain/below
+  refused 2 'job.dump_folder = plain|command line' --job.dump_folder plain
+  refused 2 'job.dump_folder = /proc/titan-hpc/out|command line|/proc/titan-hpc' --job.dump_folder /proc/titan-hpc/out
+  mkdir -p taken/metrics.h5 also_taken/steps.txt
+  refused 2 'job.dump_folder = taken|metrics.h5' --job.dump_folder taken
+  refused 2 'job.dump_folder = also_taken|steps.txt' --job.dump_folder also_taken
+  if [ "$(id -u)" != 0 ]; then
+    mkdir -m 555 read_only
+    refused 2 'job.dump_folder = read_only/out|Permission denied' --job.dump_folder read_only/out
+  fi
+}
+
+# documents COUNT: lines of JSON, about 300 bytes each.
+documents() {
+  local i
+  for i in $(seq "$1"); do
+    printf '{"text": "%s", "url": "d%d"}\n' "$(printf 'the quick brown fox number %d jumps. ' $i $i $i $i $i $i $i $i)" $i
+  done
+}
+
+data() {
+  refused 2 'nowhere.jsonl|No such file|training.dataset_path' --training.dataset_path nowhere.jsonl
+  { documents 3; echo '{"body": "no text here"}'; documents 40; } >no_text.jsonl
+  refused 3 'no_text.jsonl:4|"text"' --training.dataset_path no_text.jsonl
+  { documents 2; echo '{"text": "cut off'; documents 40; } >broken.jsonl
+  refused 3 'broken.jsonl:3' --training.dataset_path broken.jsonl
+  { documents 2; echo '{"text": 17}'; documents 40; } >number.jsonl
+  refused 3 'number.jsonl:3|"text"' --training.dataset_path number.jsonl
+  documents 100 | gzip >whole.jsonl.gz
+  head -c $(($(stat -c %s whole.jsonl.gz) / 2)) whole.jsonl.gz >truncated.jsonl.gz
+  # Some lanes are filled before the end: the run must not pass over the damage in silence, so it is made to read on.
+  refused 3 'truncated.jsonl.gz:|truncated' --training.dataset_path truncated.jsonl.gz --training.steps 200
+  : >empty.jsonl
+  refused 3 'empty.jsonl|is empty' --training.dataset_path empty.jsonl
+  mkdir nothing
+  refused 3 'training.dataset_path|nothing|no file' --training.dataset_path nothing
+  echo '{"text": "short"}' >short.jsonl
+  refused 3 'short.jsonl|window' --training.dataset_path short.jsonl
+  mkdir mixed
+  documents 30 >mixed/a.jsonl
+  { documents 2; echo 'not json'; } >mixed/b.jsonl
+  refused 3 'mixed/b.jsonl:3' --training.dataset_path mixed --training.steps 200
+  # Document i goes to lane i mod the global batch, and a rank parses the documents of its own lanes: with 4 lanes and 4
+  # ranks, it is rank 2 alone that meets the broken document 30 (line 31), and all end.
+  { documents 30; echo '{"text": '; documents 5; } >late.jsonl
+  local late='late.jsonl:31'
+  [ "$ranks" = 4 ] && late="rank 2: $late"
+  refused 3 "$late" --training.dataset_path late.jsonl --training.batch_size $((4 / ranks)) \
+    --training.steps 200
+  # NaN on the last rank.
+  refused 6 "step 3|rank $((ranks - 1))|nan" --debug.inject_nan_step 3
+  # The numbers of the steps before it are on disk.
+  [ "$(wc -l <out/steps.txt)" = 2 ] || fail "$(wc -l <out/steps.txt) steps in steps.txt, expected the two before the NaN"
+}
+
+tokenizer() {
+  refused 2 'model.tokenizer_path|nowhere.model|No such file' --model.tokenizer_path nowhere.model
+  refused 2 'model.tokenizer_path|command line' --model.tokenizer_path "$WORK"
+  printf '[model]\n\ntokenizer_path = "nowhere.model"\n' >missing.toml
+  expect 2 'missing.toml:3|model.tokenizer_path|nowhere.model' --job.config_file missing.toml
+  local model=$assets/test_tokenizer.model
+  : >empty.model
+  refused 3 'empty.model|no tokens' --model.tokenizer_path empty.model
+  sed '5s/.*/not base64!/' "$model" >base64.model
+  refused 3 'base64.model:5' --model.tokenizer_path base64.model
+  sed '7s/ .*//' "$model" >no_rank.model
+  refused 3 'no_rank.model:7|rank' --model.tokenizer_path no_rank.model
+  sed '9s/ .*/ nine/' "$model" >letters.model
+  refused 3 'letters.model:9|rank' --model.tokenizer_path letters.model
+  sed '301s/ .*/ 299/' "$model" >duplicate.model
+  refused 3 'duplicate.model:301|rank 299|line 300' --model.tokenizer_path duplicate.model
+  sed '300d' "$model" >gap.model
+  refused 3 'gap.model:|rank 299 is missing' --model.tokenizer_path gap.model
+  sed '1s/.*/QQ== 0/' "$model" >no_byte.model
+  refused 3 'no_byte.model' --model.tokenizer_path no_byte.model
+  refused 3 'c4_test.jsonl.gz:1' --model.tokenizer_path "$assets/c4_test.jsonl.gz"
+  head -c $(($(stat -c %s "$model") - 3)) "$model" >cut.model
+  refused 3 'cut.model:' --model.tokenizer_path cut.model
+}
+
+memory() {
+  refused 2 'this node is too small|GiB, and|GiB are available|training.batch_size =|would fit' \
+    --training.batch_size 100000 --training.seq_len 2048
+  refused 2 'this node is too small|GiB, and|GiB are available|no batch fits' --model.flavor 405B
+  # A limit of the process instead of the node's size. The suggestion is then tried, and holds.
+  [ "$ranks" = 1 ] && [ -z "${TITAN_SANITIZE:-}" ] || return 0
+  judge 2 'this node is too small|GiB, and|GiB are available|training.batch_size =|would fit' \
+    bash -c 'ulimit -v 2000000; exec "$0" "$@"' "$TITAN" --job.config_file "$small" --training.seq_len 2048 --training.batch_size 64
+  local batch
+  batch=$(sed -n 's/.*training.batch_size = \([0-9]*\) would fit.*/\1/p' message)
+  bash -c 'ulimit -v 2000000; exec "$0" "$@"' "$TITAN" --job.config_file "$small" --training.seq_len 2048 \
+    --training.batch_size "${batch:-0}" --training.steps 1 2>suggested.log ||
+    fail "the suggested batch of ${batch:-no} sequences does not run: $(tail -n 3 suggested.log)"
+}
+
+cases=0
+"$part"
+echo "$cases cases"
+[ $cases -gt 0 ] || fail "no cases"
+finish

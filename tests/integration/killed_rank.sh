@@ -1,0 +1,76 @@
+#!/bin/bash
+# A rank that is killed in the middle of training takes the run with it: mpirun ends soon, not with code 0, and no rank stays
+# behind to spin on a neighbour that is gone. (The property is mpirun's and ours together: a rank that ignored the
+# launcher's signal, or a launcher that never hears of the death, would show here.)
+#
+# usage: killed_rank.sh PROGRAM COMPARE WORK
+TITAN=$1 COMPARE=$2 WORK=$3
+. "$(dirname "$0")/common.sh"
+
+# The processes that run the program below process $1; /proc tells, as not every system has pgrep.
+ranks_of() {
+  local status
+  for status in /proc/[0-9]*/status; do
+    local process=${status%/status}
+    [ "$(sed -n 's/^PPid:\t//p' "$status" 2>/dev/null)" = "$1" ] &&
+      [ "$(readlink "$process/exe")" = "$(readlink -f "$TITAN")" ] && echo "${process#/proc/}"
+  done
+}
+
+alive() {
+  local state
+  state=$(sed -n 's/^State:\t\(.\).*/\1/p' "/proc/$1/status" 2>/dev/null)
+  [ -n "$state" ] && [ "$state" != Z ]
+}
+
+# wait_until SECONDS COMMAND...
+wait_until() {
+  local left=$(($1 * 5))
+  shift
+  until "$@"; do
+    [ $left -gt 0 ] || return 1
+    left=$((left - 1))
+    sleep 0.2
+  done
+}
+
+has_trained() {
+  [ -s "$1/steps.txt" ]
+}
+
+gone() {
+  local process
+  for process in "$@"; do
+    alive "$process" && return 1
+  done
+  return 0
+}
+
+# kill_one NAME VICTIM OPTIONS...: VICTIM counts the ranks in the order of their processes.
+kill_one() {
+  local name=$1 victim=$2
+  shift 2
+  mpirun --oversubscribe --bind-to none -np 4 "$TITAN" --job.config_file "$here/small.toml" --job.dump_folder "$name" \
+    --training.steps 1000000 "$@" >"$name.out" 2>"$name.log" &
+  local run=$!
+  wait_until "$run_timeout" has_trained "$name" || fail "$name: no step: $(tail -n 5 "$name.log")"
+  local -a processes
+  mapfile -t processes < <(ranks_of $run)
+  [ ${#processes[@]} = 4 ] || fail "$name: ${#processes[@]} ranks found, expected 4"
+  kill -9 "${processes[$victim]}"
+  if ! wait_until 60 gone $run; then
+    fail "$name: mpirun still runs a minute after the death of a rank"
+    kill -9 $run "${processes[@]}"
+  fi
+  wait $run
+  local code=$?
+  echo "$name: code $code"
+  [ $code != 0 ] || fail "$name: code 0"
+  wait_until 10 gone "${processes[@]}" || fail "$name: a rank is left"
+  grep -q 'Training completed' "$name.log" && fail "$name: it says that the training is complete"
+}
+
+kill_one first_of_shared 0 --comm.intra_node shared
+kill_one third_of_shared 2 --comm.intra_node shared
+kill_one second_of_mpi 1 --comm.intra_node mpi
+finish
