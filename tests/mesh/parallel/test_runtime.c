@@ -4,6 +4,7 @@
 // and gradients agree to 1e-5 of the largest (float32 has 6e-8, and a few thousand terms).
 #include "small_model.h"
 
+#include "base/random.h"
 #include "parallel/runtime.h"
 
 #include <math.h>
@@ -185,6 +186,42 @@ static void every_mesh_starts_with_the_same_bits_and_has_the_gradients_of_one_ra
     }
 }
 
+// Element i of a parameter is element i of the stream of its full name, in the distribution of its layer.
+static void initial_values_are_a_function_of_seed_name_and_index(void **state) {
+  (void)state;
+  titan_mesh *mesh = small_mesh(1);
+  titan_runtime_options options = small_model_options(2, test_size(), TITAN_BFLOAT16, TITAN_INTRA_NODE_AUTO);
+  titan_runtime *runtime = runtime_on(mesh, &options);
+  bool good = true;
+  for (int u = 0; u < titan_runtime_unit_count(runtime); u++) {
+    const titan_unit *unit = titan_runtime_unit(runtime, u);
+    for (int p = 0; p < unit->plan->parameter_count; p++) {
+      const titan_plan_parameter *parameter = &unit->plan->parameters[p];
+      char name[TITAN_PREFIX_BYTES + TITAN_NAME_BYTES];
+      float *expected;
+      titan_unit_slice slice;
+      if (u == 0 || u > options.arguments.layers)
+        snprintf(name, sizeof name, "%s", parameter->name);
+      else
+        snprintf(name, sizeof name, "layers.%d.%s", u - 1, parameter->name);
+      titan_parameter_init init = options.model->init(&options.arguments, parameter->name, u - 1);
+      good &= titan_memory_allocate(TITAN_MEMORY_GENERAL, (size_t)parameter->elements * sizeof *expected, &expected) ==
+              TITAN_OK;
+      titan_random_normal(titan_random_stream_create(42, name), 0, (uint64_t)parameter->elements, init.mean, init.std,
+                          init.low, init.high, expected);
+      for (int64_t i = 0; titan_unit_slice_of(unit, p, &slice) && i < slice.count; i++) {
+        good &= unit->master[slice.first_in_shard + i] == expected[slice.first_in_parameter + i];
+        good &= ((titan_bf16 *)unit->compute)[slice.first_in_shard + i] ==
+                titan_bf16_from_float(expected[slice.first_in_parameter + i]);
+      }
+      titan_memory_free(expected);
+    }
+  }
+  expect_on_all(good);
+  titan_runtime_destroy(&runtime);
+  titan_mesh_destroy(&mesh);
+}
+
 static int begin(void **state) {
   (void)state;
   return titan_device_create_cpu(1, &device) != TITAN_OK;
@@ -200,6 +237,7 @@ int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(memory_is_what_the_plan_says_and_steps_take_none),
       cmocka_unit_test(a_plan_that_was_not_allocated_can_be_destroyed),
+      cmocka_unit_test(initial_values_are_a_function_of_seed_name_and_index),
       cmocka_unit_test(every_mesh_starts_with_the_same_bits_and_has_the_gradients_of_one_rank),
   };
   begin_mpi_tests(&argc, &argv);

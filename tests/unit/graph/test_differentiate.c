@@ -357,6 +357,9 @@ static void the_seed_is_an_input_of_the_outputs_type(void **state) {
   const titan_value_info *info = titan_graph_value(graph, seed);
   assert_int_equal(info->role, TITAN_ROLE_INPUT);
   assert_true(info->type.rank == 2 && info->type.dims[0] == 4 && info->type.dims[1] == 8 && !info->differentiable);
+  // what the backward makes is no part of another forward
+  for (titan_value v = seed; v < titan_graph_value_count(graph); v++)
+    assert_false(titan_graph_wants_gradient(graph, v));
   assert_int_not_equal(titan_graph_find(graph, "d(x)"), TITAN_NO_VALUE);
   assert_int_not_equal(titan_graph_find(graph, "d(w)"), TITAN_NO_VALUE);
   titan_graph_destroy(&graph);

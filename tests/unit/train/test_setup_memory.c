@@ -59,9 +59,8 @@ static void a_node_that_is_large_enough_is_fine(void **state) {
                 TITAN_OK);
 }
 
-static void a_smaller_batch_is_suggested_and_is_the_largest_that_fits(void **state) {
-  (void)state;
-  titan_topology topology = node_of(0.6 * need_of(16, 512));
+static void check_batch_suggestion(double share) {
+  titan_topology topology = node_of(share * need_of(16, 512));
   double need = 0, available = 0;
   long long batch = 0;
   expect_on_all(check_with(16, 512, node, topology) == TITAN_ERROR_USAGE);
@@ -77,6 +76,12 @@ static void a_smaller_batch_is_suggested_and_is_the_largest_that_fits(void **sta
   expect_on_all(batch >= 1 && batch < 16);
   expect_on_all(check_with(batch, 512, node, topology) == TITAN_OK);
   expect_on_all(check_with(batch + 1, 512, node, topology) == TITAN_ERROR_USAGE);
+}
+
+static void a_smaller_batch_is_suggested_and_is_the_largest_that_fits(void **state) {
+  (void)state;
+  for (int share = 35; share <= 95; share += 10)
+    check_batch_suggestion(share / 100.0);
 }
 
 static void a_smaller_length_is_suggested_where_one_sequence_is_too_much(void **state) {
