@@ -56,9 +56,12 @@ static titan_status describe(const titan_runtime *runtime, double node_need, dou
       titan_error(TITAN_ERROR_USAGE,
                   "this node is too small: its %d rank%s will need %.2f GiB, and %.2f GiB are available\n"
                   "a rank's %.2f GiB: %s\n"
-                  "%s; more nodes or training.mixed_precision_param = bfloat16 also help",
+                  "%s%s",
                   ranks, ranks == 1 ? "" : "s", node_need / gib, available / gib, (double)memory.total / gib,
-                  parts.data, suggestion);
+                  parts.data, suggestion,
+                  titan_runtime_options_of(runtime)->shape.dtype == TITAN_FLOAT32
+                      ? "; training.mixed_precision_param = bfloat16 takes less"
+                      : "");
   titan_text_destroy(&parts);
   return status;
 }

@@ -32,10 +32,19 @@ static titan_status plan_model(titan_trainer *trainer) {
   return titan_runtime_plan(&options, env->mesh, env->device, &trainer->runtime);
 }
 
+// A corpus that cannot be found is told with where its option came from.
+static titan_status open_corpus(const titan_config *config, titan_corpus **out) {
+  titan_status status = titan_corpus_create(config->training.dataset, config->training.dataset_path, out);
+  const char *option = config->training.dataset_path != NULL ? "training.dataset_path" : "training.dataset";
+  if (status == TITAN_ERROR_USAGE)
+    return titan_error(status, "%s (%s)", titan_error_message(), titan_config_origin(config, option));
+  return status;
+}
+
 static titan_status open_data(titan_trainer *trainer) {
   const titan_config *config = trainer->env.config;
   int dp_rank = titan_comm_rank(titan_mesh_comm(trainer->env.mesh, TITAN_MESH_DP));
-  TITAN_TRY(titan_corpus_create(config->training.dataset, config->training.dataset_path, &trainer->corpus));
+  TITAN_TRY(open_corpus(config, &trainer->corpus));
   titan_loader_options options = {
       .corpus = trainer->corpus,
       .tokenizer = trainer->env.tokenizer,
