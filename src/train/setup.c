@@ -41,12 +41,28 @@ static titan_status check_model(const titan_config *config, titan_text *problems
   return model->check(&arguments, problems);
 }
 
+// So many tokens a rank are more than any node has memory for, and few enough that no size in bytes overflows.
+static const int64_t most_tokens = (int64_t)1 << 32;
+
+static titan_status check_tokens(const titan_config *config, titan_text *problems) {
+  int64_t batch = config->training.batch_size, length = config->training.seq_len;
+  if (batch < 1 || length < 1 || batch <= most_tokens / length)
+    return TITAN_OK;
+  return titan_text_printf(problems,
+                           "training.batch_size = %lld (%s) with training.seq_len = %lld (%s): more than "
+                           "%lld tokens a rank and step\n",
+                           (long long)batch, titan_config_origin(config, "training.batch_size"), (long long)length,
+                           titan_config_origin(config, "training.seq_len"), (long long)most_tokens);
+}
+
 titan_status titan_setup_check(const titan_config *config, int world_size) {
   titan_text problems = {0};
   titan_mesh_degrees degrees = titan_setup_degrees(config);
   titan_status status = add_message(&problems, titan_config_validate(config, world_size));
   if (status == TITAN_OK)
     status = check_model(config, &problems);
+  if (status == TITAN_OK)
+    status = check_tokens(config, &problems);
   if (status == TITAN_OK && problems.length == 0)
     status = add_message(&problems, titan_mesh_resolve(&degrees, world_size));
   if (status == TITAN_OK && problems.length > 0) {

@@ -41,10 +41,9 @@ static titan_status open_corpus(const titan_config *config, titan_corpus **out) 
   return status;
 }
 
-static titan_status open_data(titan_trainer *trainer) {
+static titan_status open_loader(titan_trainer *trainer) {
   const titan_config *config = trainer->env.config;
   int dp_rank = titan_comm_rank(titan_mesh_comm(trainer->env.mesh, TITAN_MESH_DP));
-  TITAN_TRY(open_corpus(config, &trainer->corpus));
   titan_loader_options options = {
       .corpus = trainer->corpus,
       .tokenizer = trainer->env.tokenizer,
@@ -75,9 +74,7 @@ static titan_status find_peak(titan_trainer *trainer) {
 }
 
 static titan_status take_memory(titan_trainer *trainer) {
-  const titan_trainer_environment *env = &trainer->env;
-  const titan_config *config = env->config;
-  TITAN_TRY(titan_setup_check_memory(trainer->runtime, env->mesh, env->device, env->node, env->topology));
+  const titan_config *config = trainer->env.config;
   TITAN_TRY(titan_runtime_allocate(trainer->runtime));
   TITAN_TRY(titan_runtime_initialize(trainer->runtime, (uint64_t)config->training.seed));
   if (trainer->rank == 0)
@@ -93,8 +90,12 @@ static titan_status take_memory(titan_trainer *trainer) {
 
 static titan_status create(titan_trainer *trainer) {
   TITAN_TRY(titan_trainer_open_outputs(trainer));
-  TITAN_TRY(titan_comm_agree(world(trainer), open_data(trainer)));
+  const titan_trainer_environment *env = &trainer->env;
+  TITAN_TRY(titan_comm_agree(world(trainer), open_corpus(env->config, &trainer->corpus)));
   TITAN_TRY(titan_comm_agree(world(trainer), plan_model(trainer)));
+  TITAN_TRY(titan_setup_check_memory(trainer->runtime, env->mesh, env->device, env->node, env->topology));
+  // From here on the loader reads ahead while the model is made.
+  TITAN_TRY(titan_comm_agree(world(trainer), open_loader(trainer)));
   TITAN_TRY(take_memory(trainer));
   return find_peak(trainer);
 }
@@ -124,6 +125,8 @@ void titan_trainer_destroy(titan_trainer **trainer) {
   titan_metrics_destroy(&t->metrics);
   if (t->steps_file != NULL)
     fclose(t->steps_file);
+  if (t->lock_file != NULL)
+    fclose(t->lock_file);
   titan_memory_free(t);
   *trainer = NULL;
 }

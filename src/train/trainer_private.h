@@ -34,6 +34,7 @@ struct titan_trainer {
   titan_runtime *runtime;
   titan_metrics *metrics; // rank 0
   FILE *steps_file;       // rank 0, with debug.record_step_numbers
+  FILE *lock_file;        // rank 0: locked while the run lives
   int rank, dp;           // in the world; data-parallel ranks
   double flops_per_token, peak_flops;
   int64_t step, tokens; // finished; tokens of all ranks

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/file.h>
 
 static const double gib = 1024.0 * 1024 * 1024;
 
@@ -25,11 +26,22 @@ static titan_status open_file(const titan_trainer *trainer, const char *name, FI
   return status;
 }
 
+// Holds <dump>/.lock for as long as the run lives: two runs in one folder would write over each other. File systems
+// without locks are taken as they are.
+static titan_status lock_folder(titan_trainer *trainer) {
+  TITAN_TRY(open_file(trainer, ".lock", &trainer->lock_file));
+  if (flock(fileno(trainer->lock_file), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+    return titan_error(TITAN_ERROR_USAGE, "another run is writing to this folder");
+  return TITAN_OK;
+}
+
 static titan_status open_outputs(titan_trainer *trainer) {
   const titan_config *config = trainer->env.config;
   titan_text path = {0};
   TITAN_TRY(titan_text_printf(&path, "%s/metrics.h5", config->job.dump_folder));
-  titan_status status = titan_metrics_create(path.data, 0, &trainer->metrics);
+  titan_status status = lock_folder(trainer);
+  if (status == TITAN_OK)
+    status = titan_metrics_create(path.data, 0, &trainer->metrics);
   titan_text_destroy(&path);
   if (status == TITAN_OK && config->debug.record_step_numbers)
     status = open_file(trainer, "steps.txt", &trainer->steps_file);

@@ -43,18 +43,11 @@ static const struct {
     [TITAN_CPU_AMX] = {kernels_avx512_bf16, &titan_cpu_vector_functions_avx512_bf16, dnnl_cpu_isa_all},
 };
 
-// Large memory is touched first by the threads that will work on it, each its share, so that its pages lie in their
-// NUMA domains.
+// Not touched here: the first kernel that writes it, with its own threads, brings its pages to their NUMA domains, and
+// a run starts without waiting for gigabytes to be cleared.
 static titan_status cpu_allocate(titan_device *device, titan_memory_tag tag, size_t bytes, void *out) {
-  enum { PAGE = 4096, LARGE = 4 << 20 };
-  TITAN_TRY(titan_memory_allocate(tag, bytes, out));
-  if (bytes >= LARGE) {
-    char *memory = *(char **)out;
-#pragma omp parallel for schedule(static) num_threads(device->threads)
-    for (size_t i = 0; i < bytes; i += PAGE)
-      memory[i] = 0;
-  }
-  return TITAN_OK;
+  (void)device;
+  return titan_memory_allocate(tag, bytes, out);
 }
 
 static void cpu_free(titan_device *device, void *pointer) {
