@@ -6,6 +6,7 @@
 #define TITAN_DEVICE_DEVICE_H
 
 #include "base/memory.h"
+#include "comm/comm.h"
 #include "graph/op.h"
 
 typedef struct titan_device titan_device;
@@ -57,6 +58,7 @@ struct titan_device {
   void (*free)(titan_device *device, void *pointer);
   const titan_kernel *(*kernel)(titan_device *device, titan_op_kind kind); // NULL for views
   const titan_vector_functions *vector;
+  titan_comm *groups[2]; // borrowed; by placement dimension (cp, tp): what collectives of a graph go over; NULL: none
   void (*destroy)(titan_device *device);
   void *implementation;
 };

@@ -63,8 +63,22 @@ titan_status titan_graph_input(titan_graph *graph, const char *name, titan_tenso
 }
 
 titan_status titan_graph_parameter(titan_graph *graph, const char *name, titan_tensor_type type, titan_value *out) {
+  titan_block_place place = {0};
+  for (int i = 0; i < type.rank; i++)
+    place.whole[i] = type.dims[i];
+  return titan_graph_parameter_block(graph, name, type, &place, out);
+}
+
+titan_status titan_graph_parameter_block(titan_graph *graph, const char *name, titan_tensor_type type,
+                                         const titan_block_place *place, titan_value *out) {
   TITAN_TRY(check_name(graph, name));
-  return titan_graph_value_add(graph, name, type, TITAN_ROLE_PARAMETER, true, -1, out);
+  TITAN_TRY(titan_graph_value_add(graph, name, type, TITAN_ROLE_PARAMETER, true, -1, out));
+  graph->values[*out].place = *place;
+  return TITAN_OK;
+}
+
+void titan_graph_place_value(titan_graph *graph, titan_value value, int dimension, titan_placement placement) {
+  graph->values[value].placement[dimension] = placement;
 }
 
 // The operation on values of the graph; *differentiable: whether one of them is.
@@ -139,6 +153,18 @@ titan_status titan_graph_matmul(titan_graph *graph, titan_value a, bool transpos
                                 titan_dtype dtype, titan_value *out) {
   titan_op_attributes attributes = {.matmul = {transpose_a, transpose_b, dtype}};
   return titan_graph_apply(graph, TITAN_OP_matmul, &attributes, 2, (titan_value[]){a, b}, out);
+}
+
+void titan_graph_set_phase(titan_graph *graph, titan_phase phase) {
+  graph->phase = phase;
+}
+
+void titan_graph_node_set_input(titan_graph *graph, int node, int input, titan_value value) {
+  graph->nodes[node]->inputs[input] = value;
+}
+
+void titan_graph_output_set_value(titan_graph *graph, int index, titan_value value) {
+  graph->outputs[index].value = value;
 }
 
 void titan_graph_name_value(titan_graph *graph, titan_value value, const char *name) {

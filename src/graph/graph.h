@@ -22,9 +22,16 @@ typedef struct titan_placement {
   int dim; // of a shard
 } titan_placement;
 
+// A parameter's block of the tensor that the model names: where it begins, and the whole's dimensions. What lies
+// beyond the whole is padding and zero.
+typedef struct titan_block_place {
+  int64_t first[TITAN_MAX_RANK], whole[TITAN_MAX_RANK];
+} titan_block_place;
+
 typedef struct titan_value_info {
   char name[TITAN_NAME_BYTES];
   titan_tensor_type type;
+  titan_block_place place; // of parameters
   titan_value_role role;
   bool differentiable; // an input or parameter whose gradient is wanted, or a value that depends on one
   int producer;        // node, or -1
@@ -62,6 +69,10 @@ titan_status titan_graph_input(titan_graph *graph, const char *name, titan_tenso
                                titan_value *out);
 // Parameters lie in the unit's flat buffer in the order in which they were made.
 titan_status titan_graph_parameter(titan_graph *graph, const char *name, titan_tensor_type type, titan_value *out);
+// As above, for a block of the parameter.
+titan_status titan_graph_parameter_block(titan_graph *graph, const char *name, titan_tensor_type type,
+                                         const titan_block_place *place, titan_value *out);
+void titan_graph_place_value(titan_graph *graph, titan_value value, int dimension, titan_placement placement);
 
 // Appends a node. `attributes` may be NULL. outputs: as many values as the operation has.
 // TITAN_ERROR_INTERNAL when the operation does not accept the inputs.
@@ -97,6 +108,12 @@ int titan_graph_output_count(const titan_graph *graph);
 const titan_graph_output *titan_graph_output_at(const titan_graph *graph, int index);
 // The value of the input, parameter or result with this name; TITAN_NO_VALUE when there is none.
 titan_value titan_graph_find(const titan_graph *graph, const char *name);
+
+// For passes that change a graph: the phase of the nodes that are appended from now on; another value of the same type
+// for an input of a node, or for an output.
+void titan_graph_set_phase(titan_graph *graph, titan_phase phase);
+void titan_graph_node_set_input(titan_graph *graph, int node, int input, titan_value value);
+void titan_graph_output_set_value(titan_graph *graph, int index, titan_value value);
 
 // Adds a text form of the graph: a line per input, parameter, node and output, with types and placements.
 titan_status titan_graph_print(const titan_graph *graph, titan_text *text);

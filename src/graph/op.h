@@ -31,6 +31,14 @@
 //                                                                  may be the memory of the logits when the type is float32
 // reshape                 x                                        the same elements in other dimensions                (view)
 // slice                   x[R,..]                                  rows begin .. begin+dims[0] of the first dimension   (view)
+// all_gather              x[R,..]                                  y[ranks*R,..]: rank r's x at rows r*R
+// reduce_scatter          x[ranks*R,..]                            y[R,..] = sum over ranks of their rows rank*R .. ; bfloat16 is summed in float32
+// all_reduce              x                                        sum over ranks, or the maximum; every rank gets the same bits
+// gather_columns          x[R,C]                                   y[R,ranks*C]: rank r's x at columns r*C
+// take_columns            y[R,ranks*C]                             x[R,C]: columns rank*C .. (the gradient of gather_columns where every rank goes on alike)
+// vocabulary_max          logits[R,C] f32                          max[R] f32 over the columns that count
+// vocabulary_sums         logits[R,C], labels[R], max[R]           sums[2,R] f32: sum of exp(logit - max); logit of the label, 0 where it is not here
+// vocabulary_loss         logits[R,C], labels[R], max[R], sums[2,R]  loss[1], lse[R] as cross_entropy's, from max and sums over all ranks
 // concat                  x0[R0,..], x1[R1,..], ..                 stacked along the first dimension (view: the planner puts the inputs there)
 // clang-format on
 #ifndef TITAN_GRAPH_OP_H
@@ -92,10 +100,20 @@ typedef struct titan_op_attributes {
   struct {
     double scale;
     titan_dtype output; // of dlogits
-  } cross_entropy;
+    int64_t first;      // the logits' first column stands for this label
+    int64_t columns;    // so many columns count, the rest is padding; 0: all
+  } cross_entropy;      // and cross_entropy_backward, vocabulary_*
   struct {
-    int64_t vocabulary;
-  } embedding_backward;
+    int64_t vocabulary; // embedding_backward: rows of dtable
+    int64_t first;      // the table's first row stands for this token
+    bool shard;         // tokens outside of the table give zero rows, and their gradients are passed over
+  } embedding;
+  struct {
+    int dimension; // of the graph's placements: which group of the device
+    int ranks;     // of the group
+    int rank;      // take_columns: this rank's place in the group
+    bool maximum;  // all_reduce: the largest, not the sum
+  } collective;
   struct {
     titan_tensor_type type;
   } reshape;

@@ -98,6 +98,9 @@ static void add_parameter(titan_plan *plan, const titan_value_info *info) {
   titan_plan_parameter *parameter = &plan->parameters[plan->parameter_count++];
   snprintf(parameter->name, sizeof parameter->name, "%s", info->name);
   parameter->type = info->type;
+  parameter->place = info->place;
+  for (int i = 0; i < TITAN_PLACEMENT_DIMENSIONS; i++)
+    parameter->sharded |= info->placement[i].kind == TITAN_SHARD;
   parameter->first = plan->flat_elements;
   parameter->elements = titan_tensor_elements(&info->type);
   plan->flat_elements +=

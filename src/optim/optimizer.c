@@ -6,10 +6,15 @@
 
 double titan_optimizer_sum_of_squares(titan_runtime *runtime) {
   titan_device *device = titan_runtime_device(runtime);
+  bool first = titan_comm_rank(titan_mesh_comm(titan_runtime_mesh(runtime), TITAN_MESH_TP)) == 0;
   double sum = 0;
   for (int i = 0; i < titan_runtime_unit_count(runtime); i++) {
     const titan_unit *unit = titan_runtime_unit(runtime, i);
-    sum += device->vector->sum_of_squares(device, unit->shard_elements, unit->gradient);
+    for (int p = 0; p < unit->plan->parameter_count; p++) {
+      titan_unit_slice slice;
+      if ((first || unit->plan->parameters[p].sharded) && titan_unit_slice_of(unit, p, &slice))
+        sum += device->vector->sum_of_squares(device, slice.count, unit->gradient + slice.first_in_shard);
+    }
   }
   return sum;
 }

@@ -11,8 +11,9 @@ typedef struct titan_optimizer_options {
   int64_t warmup_steps, total_steps;
 } titan_optimizer_options;
 
-// Not collective. Sum of squares of this rank's reduced gradient shards (over all its units, in a fixed order); the sum
-// over the ranks of the sharding group is the square of the global norm.
+// Not collective. Sum of squares of this rank's reduced gradient shards (over all its units, in a fixed order), with what
+// all ranks of the tp group hold alike counted on the first of them: the sum over sharding group and tp group is the
+// square of the global norm.
 double titan_optimizer_sum_of_squares(titan_runtime *runtime);
 
 // Learning rate of step `step`, counted from 1.

@@ -7,24 +7,41 @@
 
 enum { CHUNK = 1 << 15 };
 
+// Fills elements first .. first+count-1 of the whole parameter.
+static void fill_range(titan_runtime *runtime, const titan_parameter_init *init, titan_random_stream stream,
+                       int64_t first, int64_t count, float *out) {
+#pragma omp parallel for num_threads(runtime->device->threads) schedule(static) if (count > CHUNK)
+  for (int64_t begin = 0; begin < count; begin += CHUNK) {
+    int64_t n = count - begin < CHUNK ? count - begin : CHUNK;
+    if (init->std > 0)
+      titan_random_normal(stream, (uint64_t)(first + begin), (uint64_t)n, init->mean, init->std, init->low, init->high,
+                          out + begin);
+    else
+      for (int64_t i = 0; i < n; i++)
+        out[begin + i] = (float)init->mean;
+  }
+}
+
+typedef struct fill_context {
+  titan_runtime *runtime;
+  titan_parameter_init init;
+  titan_random_stream stream;
+  float *out;
+} fill_context;
+
+static void fill_run(void *context, const titan_unit_run *run) {
+  fill_context *fill = context;
+  fill_range(fill->runtime, &fill->init, fill->stream, run->first_in_whole, run->count, fill->out + run->first_in_shard);
+}
+
 static void fill_slice(titan_runtime *runtime, const titan_unit *unit, const titan_unit_slice *slice, int64_t layer,
                        uint64_t seed) {
   const titan_runtime_options *options = &runtime->options;
-  titan_parameter_init init = options->model->init(&options->arguments, slice->parameter->name, layer);
-  float *out = unit->master + slice->first_in_shard;
   char name[TITAN_PREFIX_BYTES + TITAN_NAME_BYTES];
   snprintf(name, sizeof name, "%s%s", unit->prefix, slice->parameter->name);
-  titan_random_stream stream = titan_random_stream_create(seed, name);
-#pragma omp parallel for num_threads(runtime->device->threads) schedule(static)
-  for (int64_t begin = 0; begin < slice->count; begin += CHUNK) {
-    int64_t count = slice->count - begin < CHUNK ? slice->count - begin : CHUNK;
-    if (init.std > 0)
-      titan_random_normal(stream, (uint64_t)(slice->first_in_parameter + begin), (uint64_t)count, init.mean, init.std,
-                          init.low, init.high, out + begin);
-    else
-      for (int64_t i = 0; i < count; i++)
-        out[begin + i] = (float)init.mean;
-  }
+  fill_context fill = {runtime, options->model->init(&options->arguments, slice->parameter->name, layer),
+                       titan_random_stream_create(seed, name), unit->master};
+  titan_unit_slice_runs(slice, fill_run, &fill);
 }
 
 titan_status titan_runtime_initialize(titan_runtime *runtime, uint64_t seed) {

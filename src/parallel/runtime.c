@@ -1,6 +1,7 @@
 #include "parallel/runtime_private.h"
 
 #include "base/log.h"
+#include "parallel/tensor.h"
 
 #include <string.h>
 
@@ -17,8 +18,8 @@ runtime_part *titan_runtime_part_of(titan_runtime *runtime, int unit) {
 }
 
 size_t titan_runtime_boundary_bytes(const titan_runtime *runtime) {
-  const titan_model_shape *shape = &runtime->options.shape;
-  return (size_t)(shape->batch * shape->length * runtime->options.arguments.dim) * titan_dtype_bytes(shape->dtype);
+  const runtime_part *block = &runtime->parts[TITAN_PART_BLOCK];
+  return titan_tensor_bytes(&block->plan->externals[block->at.x].type);
 }
 
 size_t titan_runtime_scratch_bytes(const titan_runtime *runtime) {
@@ -56,6 +57,7 @@ titan_status titan_runtime_plan(const titan_runtime_options *options, titan_mesh
   runtime->options = *options;
   runtime->mesh = mesh;
   runtime->device = device;
+  device->groups[TITAN_PLACEMENT_TP] = titan_mesh_comm(mesh, TITAN_MESH_TP);
   titan_status status = plan(runtime);
   if (status != TITAN_OK)
     titan_runtime_destroy(&runtime);

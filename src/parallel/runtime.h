@@ -18,6 +18,7 @@ typedef struct titan_runtime_options {
   titan_model_arguments arguments;
   titan_model_shape shape; // of this rank
   titan_intra_node intra_node;
+  bool loss_parallel; // with tensor parallelism: logits stay cut over the vocabulary
 } titan_runtime_options;
 
 // Bytes that the runtime takes on this rank, by tag (only those from TITAN_MEMORY_PARAMETERS on are set).

@@ -1,4 +1,5 @@
 #include "parallel/runtime_private.h"
+#include "parallel/tensor.h"
 
 static const struct {
   const char *name, *differentiate; // the output that gradients start from; NULL: forward only
@@ -9,12 +10,24 @@ static const struct {
     [TITAN_PART_LOGITS] = {"logits", NULL, false},
 };
 
-static titan_status build_graph(titan_runtime *runtime, titan_part part, titan_graph *graph) {
+// The passes over one part, in order: tensor parallelism, differentiation, and what tensor parallelism does after it.
+static titan_status make_graph(titan_runtime *runtime, titan_part part, titan_graph **out) {
   const titan_runtime_options *options = &runtime->options;
-  TITAN_TRY(options->model->build(&options->arguments, &options->shape, part, graph));
-  if (part_rows[part].differentiate != NULL)
-    TITAN_TRY(titan_graph_differentiate(graph, titan_graph_find(graph, part_rows[part].differentiate)));
-  return TITAN_OK;
+  titan_comm *tp = titan_mesh_comm(runtime->mesh, TITAN_MESH_TP);
+  titan_tensor_options tensor = {titan_comm_size(tp), titan_comm_rank(tp), options->loss_parallel};
+  TITAN_TRY(titan_graph_create(part_rows[part].name, out));
+  TITAN_TRY(options->model->build(&options->arguments, &options->shape, part, *out));
+  if (tensor.ranks > 1) {
+    titan_graph *logical = *out;
+    *out = NULL;
+    titan_status status = titan_tensor_parallel_apply(logical, &tensor, out);
+    titan_graph_destroy(&logical);
+    TITAN_TRY(status);
+  }
+  if (part_rows[part].differentiate == NULL)
+    return TITAN_OK;
+  TITAN_TRY(titan_graph_differentiate(*out, titan_graph_find(*out, part_rows[part].differentiate)));
+  return tensor.ranks > 1 ? titan_tensor_parallel_finish(*out, &tensor, part_rows[part].merge_phases) : TITAN_OK;
 }
 
 static void find_externals(runtime_part *part) {
@@ -33,8 +46,7 @@ static void find_externals(runtime_part *part) {
 
 titan_status titan_runtime_part_create(titan_runtime *runtime, titan_part part) {
   runtime_part *row = &runtime->parts[part];
-  TITAN_TRY(titan_graph_create(part_rows[part].name, &row->graph));
-  TITAN_TRY(build_graph(runtime, part, row->graph));
+  TITAN_TRY(make_graph(runtime, part, &row->graph));
   TITAN_TRY(titan_executable_create(runtime->device, row->graph, part_rows[part].merge_phases, &row->executable));
   row->plan = titan_executable_plan(row->executable);
   find_externals(row);

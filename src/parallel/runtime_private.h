@@ -37,7 +37,7 @@ struct titan_runtime {
 };
 
 size_t titan_runtime_scratch_bytes(const titan_runtime *runtime);
-// Bytes of x[B,L,D].
+// Bytes of x[B,L,D], or of this rank's rows of it.
 size_t titan_runtime_boundary_bytes(const titan_runtime *runtime);
 runtime_part *titan_runtime_part_of(titan_runtime *runtime, int unit);
 

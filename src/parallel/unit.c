@@ -23,6 +23,35 @@ bool titan_unit_slice_of(const titan_unit *unit, int index, titan_unit_slice *ou
   return true;
 }
 
+static int64_t lesser(int64_t a, int64_t b) {
+  return a < b ? a : b;
+}
+
+void titan_unit_slice_runs(const titan_unit_slice *slice, void (*visit)(void *context, const titan_unit_run *run),
+                           void *context) {
+  const titan_plan_parameter *p = slice->parameter;
+  // A vector is one row.
+  bool vector = p->type.rank == 1;
+  int64_t columns = titan_tensor_columns(&p->type), whole_rows = vector ? 1 : p->place.whole[0];
+  int64_t whole_columns = p->place.whole[p->type.rank - 1], first_column = p->place.first[p->type.rank - 1];
+  int64_t first_row = vector ? 0 : p->place.first[0];
+  bool dense = columns == whole_columns; // rows lie one after another in the whole too
+  for (int64_t done = 0; done < slice->count;) {
+    int64_t element = slice->first_in_parameter + done, row = element / columns, column = element % columns;
+    int64_t left = slice->count - done;
+    int64_t count = dense ? left : lesser(columns - column, left);
+    int64_t valid = dense ? lesser((whole_rows - first_row) * columns - element, count)
+                          : lesser(whole_columns - first_column - column, count);
+    if (!dense && first_row + row >= whole_rows)
+      valid = 0;
+    titan_unit_run run = {(first_row + row) * whole_columns + first_column + column, slice->first_in_shard + done,
+                          valid};
+    if (valid > 0)
+      visit(context, &run);
+    done += count;
+  }
+}
+
 void titan_unit_clear_gaps(const titan_unit *unit, float *flat) {
   int64_t end = 0;
   for (int i = 0; i <= unit->plan->parameter_count; i++) {

@@ -30,6 +30,25 @@ static titan_status add_message(titan_text *problems, titan_status status) {
   return status == TITAN_OK ? TITAN_OK : titan_text_printf(problems, "%s\n", titan_error_message());
 }
 
+// What each rank of a tp group takes an equal part of.
+static titan_status check_tensor(const titan_config *config, const titan_model_arguments *arguments,
+                                 titan_text *problems) {
+  int64_t tp = config->training.tensor_parallel_degree;
+  const struct {
+    const char *what;
+    int64_t size;
+  } cuts[] = {{"heads", arguments->heads},
+              {"kv heads", arguments->kv_heads},
+              {"training.seq_len", config->training.seq_len},
+              {"feed-forward hidden size", titan_model_ffn_hidden(arguments)}};
+  for (size_t i = 0; i < sizeof cuts / sizeof *cuts && tp > 1; i++)
+    if (cuts[i].size % tp != 0)
+      TITAN_TRY(titan_text_printf(problems, "training.tensor_parallel_degree = %lld (%s) does not divide %s %lld\n",
+                                  (long long)tp, titan_config_origin(config, "training.tensor_parallel_degree"),
+                                  cuts[i].what, (long long)cuts[i].size));
+  return TITAN_OK;
+}
+
 static titan_status check_model(const titan_config *config, titan_text *problems) {
   const titan_model_definition *model = titan_model_find(config->model.name);
   titan_model_arguments arguments;
@@ -38,7 +57,8 @@ static titan_status check_model(const titan_config *config, titan_text *problems
   if (!model->flavor(config->model.flavor, &arguments))
     return titan_text_printf(problems, "model.flavor = %s (%s): %s has the flavors %s\n", config->model.flavor,
                              titan_config_origin(config, "model.flavor"), config->model.name, model->flavor_names);
-  return model->check(&arguments, problems);
+  TITAN_TRY(model->check(&arguments, problems));
+  return check_tensor(config, &arguments, problems);
 }
 
 // So many tokens a rank are more than any node has memory for, and few enough that no size in bytes overflows.
@@ -84,6 +104,7 @@ titan_status titan_setup_runtime_options(const titan_config *config, int64_t voc
                 .dtype =
                     strcmp(config->training.mixed_precision_param, "float32") == 0 ? TITAN_FLOAT32 : TITAN_BFLOAT16},
       .intra_node = intra_node_of(config->comm.intra_node),
+      .loss_parallel = config->training.enable_loss_parallel,
   };
   if (!out->model->flavor(config->model.flavor, &out->arguments))
     return titan_error(TITAN_ERROR_INTERNAL, "flavor %s passed the checks", config->model.flavor);

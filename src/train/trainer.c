@@ -154,7 +154,10 @@ static titan_status reduce_numbers(titan_trainer *trainer, double loss_share, tr
   titan_comm *group = titan_mesh_comm(trainer->env.mesh, TITAN_MESH_DP_CP);
   int replicas = titan_comm_size(titan_mesh_comm(trainer->env.mesh, TITAN_MESH_DP_REPLICATE));
   TITAN_TRY(titan_comm_all_reduce(group, mine, all, 2, TITAN_FLOAT64, TITAN_SUM, NULL));
-  step->loss = all[0];
+  step->loss = all[0]; // alike on all ranks of a tp group
+  double square = all[1];
+  TITAN_TRY(titan_comm_all_reduce(titan_mesh_comm(trainer->env.mesh, TITAN_MESH_TP), &square, &all[1], 1, TITAN_FLOAT64,
+                                  TITAN_SUM, NULL));
   step->grad_norm = sqrt(all[1] / replicas); // every replica counted the whole gradient
   return TITAN_OK;
 }

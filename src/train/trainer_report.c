@@ -147,32 +147,49 @@ titan_status titan_trainer_dump_graphs(titan_trainer *trainer) {
   return titan_comm_agree(world(trainer), trainer->rank == 0 ? dump_graphs(trainer) : TITAN_OK);
 }
 
+typedef struct checksum {
+  const float *shard;
+  uint64_t sum;
+} checksum;
+
 // A hash of each element's index and bits, summed: any partition of the elements gives the same sum.
-static uint64_t slice_checksum(const titan_unit *unit, const titan_unit_slice *slice) {
-  uint64_t sum = 0;
-  for (int64_t i = 0; i < slice->count; i++) {
+static void checksum_run(void *context, const titan_unit_run *run) {
+  checksum *c = context;
+  for (int64_t i = 0; i < run->count; i++) {
     uint32_t bits;
-    memcpy(&bits, &unit->master[slice->first_in_shard + i], sizeof bits);
-    uint64_t z = ((uint64_t)(slice->first_in_parameter + i) << 32 | bits) * 0x9e3779b97f4a7c15u;
+    memcpy(&bits, &c->shard[run->first_in_shard + i], sizeof bits);
+    uint64_t z = ((uint64_t)(run->first_in_whole + i) << 32 | bits) * 0x9e3779b97f4a7c15u;
     z = (z ^ (z >> 29)) * 0xbf58476d1ce4e5b9u;
-    sum += z ^ (z >> 32);
+    c->sum += z ^ (z >> 32);
   }
-  return sum;
+}
+
+// Of what this rank holds of parameter `p`; what a tp group holds alike counts on its first rank.
+static uint64_t parameter_checksum(const titan_trainer *trainer, const titan_unit *unit, int p) {
+  titan_unit_slice slice;
+  checksum c = {.shard = unit->master};
+  bool counts = unit->plan->parameters[p].sharded ||
+                titan_comm_rank(titan_mesh_comm(trainer->env.mesh, TITAN_MESH_TP)) == 0;
+  if (counts && titan_unit_slice_of(unit, p, &slice))
+    titan_unit_slice_runs(&slice, checksum_run, &c);
+  return c.sum;
 }
 
 titan_status titan_trainer_dump_weights(titan_trainer *trainer) {
   FILE *file = NULL;
   titan_comm *group = titan_mesh_comm(trainer->env.mesh, TITAN_MESH_DP_SHARD_CP);
+  titan_comm *tp = titan_mesh_comm(trainer->env.mesh, TITAN_MESH_TP);
   TITAN_TRY(titan_comm_agree(world(trainer), trainer->rank == 0 ? open_file(trainer, "weights.txt", &file) : TITAN_OK));
   titan_status status = TITAN_OK;
   for (int i = 0; i < titan_runtime_unit_count(trainer->runtime) && status == TITAN_OK; i++) {
     const titan_unit *unit = titan_runtime_unit(trainer->runtime, i);
     for (int p = 0; p < unit->plan->parameter_count && status == TITAN_OK; p++) {
-      titan_unit_slice slice;
       // Sums of 32-bit halves fit int64 exactly for any number of ranks; wrap-around is the hash's own arithmetic.
-      uint64_t mine = titan_unit_slice_of(unit, p, &slice) ? slice_checksum(unit, &slice) : 0;
-      int64_t halves[2] = {(int64_t)(mine & 0xffffffffu), (int64_t)(mine >> 32)}, all[2];
-      status = titan_comm_all_reduce(group, halves, all, 2, TITAN_INT64, TITAN_SUM, NULL);
+      uint64_t mine = parameter_checksum(trainer, unit, p);
+      int64_t halves[2] = {(int64_t)(mine & 0xffffffffu), (int64_t)(mine >> 32)}, part[2], all[2];
+      status = titan_comm_all_reduce(group, halves, part, 2, TITAN_INT64, TITAN_SUM, NULL);
+      if (status == TITAN_OK)
+        status = titan_comm_all_reduce(tp, part, all, 2, TITAN_INT64, TITAN_SUM, NULL);
       if (file != NULL && status == TITAN_OK)
         fprintf(file, "%s%s %016" PRIx64 "\n", unit->prefix, unit->plan->parameters[p].name,
                 (uint64_t)all[0] + ((uint64_t)all[1] << 32));

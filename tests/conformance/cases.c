@@ -72,7 +72,7 @@ static void embeddings(visitor *v, titan_dtype dtype) {
                               .input_count = 2,
                               .inputs = {tokens, tensor(dtype, 2, vocabulary, width, 0, 0)}});
     visit(v, &(titan_op_call){.kind = TITAN_OP_embedding_backward,
-                              .attributes = {.embedding_backward = {vocabulary}},
+                              .attributes = {.embedding = {vocabulary}},
                               .input_count = 2,
                               .inputs = {tokens, tensor(dtype, 3, batch, length, width, 0)}});
   }

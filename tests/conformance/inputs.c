@@ -86,7 +86,7 @@ static int64_t integer_limit(const titan_op_call *call) {
   case TITAN_OP_embedding:
     return call->inputs[1].dims[0];
   case TITAN_OP_embedding_backward:
-    return call->attributes.embedding_backward.vocabulary;
+    return call->attributes.embedding.vocabulary;
   default:
     return call->inputs[0].dims[1];
   }

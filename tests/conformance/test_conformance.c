@@ -125,7 +125,7 @@ static void tokens_and_labels_outside_the_vocabulary_are_data_errors(void **stat
   double workspace[16];
   for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
     for (int wrong = -1; wrong <= 4; wrong += 5) {
-      titan_op_call call = {.kind = kinds[k], .input_count = 2, .attributes.embedding_backward.vocabulary = 4};
+      titan_op_call call = {.kind = kinds[k], .input_count = 2, .attributes.embedding.vocabulary = 4};
       int32_t indices[] = {0, wrong, 3};
       bool labels = kinds[k] == TITAN_OP_cross_entropy;
       call.inputs[labels] = (titan_tensor_type){TITAN_INT32, labels ? 1 : 2, {labels ? 3 : 1, 3}};

@@ -1,5 +1,6 @@
 #include "device/cpu/block.h"
 #include "device/cpu/kernel.h"
+#include "device/cpu/logits.h"
 
 #include <math.h>
 
@@ -27,14 +28,15 @@ static titan_status run(titan_device *device, const titan_op_call *call, void *s
   const int32_t *labels = inputs[1];
   float *loss = outputs[0], *lse = outputs[1];
   double *losses = workspace;
-  int64_t rows = titan_tensor_rows(&call->inputs[0]), vocabulary = titan_tensor_columns(&call->inputs[0]);
+  int64_t rows = titan_tensor_rows(&call->inputs[0]), width = titan_tensor_columns(&call->inputs[0]);
+  int64_t vocabulary = titan_logits_columns(call);
   for (int64_t r = 0; r < rows; r++)
     if (labels[r] < 0 || labels[r] >= vocabulary)
       return titan_error(TITAN_ERROR_DATA, "cross_entropy: label %d at row %lld, expected 0 to %lld", labels[r],
                          (long long)r, (long long)vocabulary - 1);
 #pragma omp parallel for schedule(static) num_threads(device->threads) if (rows * vocabulary > 16 * TITAN_BLOCK)
   for (int64_t r = 0; r < rows; r++) {
-    const float *row = logits + r * vocabulary;
+    const float *row = logits + r * width;
     lse[r] = log_sum_exp(vocabulary, row);
     losses[r] = (double)lse[r] - (double)row[labels[r]];
   }

@@ -1,5 +1,6 @@
 #include "device/cpu/block.h"
 #include "device/cpu/kernel.h"
+#include "device/cpu/logits.h"
 
 static titan_status run(titan_device *device, const titan_op_call *call, void *state, const void *const *inputs,
                         void *const *outputs, void *workspace) {
@@ -8,6 +9,7 @@ static titan_status run(titan_device *device, const titan_op_call *call, void *s
   const int32_t *labels = inputs[2];
   titan_dtype dtype = call->outputs[0].dtype;
   int64_t rows = titan_tensor_rows(&call->inputs[0]), vocabulary = titan_tensor_columns(&call->inputs[0]);
+  int64_t columns = titan_logits_columns(call);
   float scale = (float)((double)dloss[0] * call->attributes.cross_entropy.scale);
 #pragma omp parallel for schedule(static) num_threads(device->threads) if (rows * vocabulary > 16 * TITAN_BLOCK)
   for (int64_t r = 0; r < rows; r++) {
@@ -20,8 +22,11 @@ static titan_status run(titan_device *device, const titan_op_call *call, void *s
 #pragma omp simd
       for (int64_t i = 0; i < count; i++)
         d[i] = scale * titan_exp(x[i] - shift);
-      if (labels[r] >= first && labels[r] < first + count)
-        d[labels[r] - first] -= scale;
+      for (int64_t i = columns > first ? columns - first : 0; i < count; i++)
+        d[i] = 0;
+      int64_t label = labels[r] - call->attributes.cross_entropy.first - first;
+      if (label >= 0 && label < count)
+        d[label] -= scale;
       titan_block_store(outputs[0], dtype, offset, count, buffer);
     }
   }

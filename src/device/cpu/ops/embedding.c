@@ -10,13 +10,20 @@ static titan_status run(titan_device *device, const titan_op_call *call, void *s
   char *x = outputs[0];
   int64_t rows = titan_tensor_elements(&call->inputs[0]), vocabulary = call->inputs[1].dims[0];
   size_t row_bytes = (size_t)call->inputs[1].dims[1] * titan_dtype_bytes(call->inputs[1].dtype);
-  for (int64_t r = 0; r < rows; r++)
+  int64_t begin = call->attributes.embedding.first;
+  bool shard = call->attributes.embedding.shard;
+  for (int64_t r = 0; r < rows && !shard; r++)
     if (tokens[r] < 0 || tokens[r] >= vocabulary)
       return titan_error(TITAN_ERROR_DATA, "embedding: token %d at row %lld, expected 0 to %lld", tokens[r],
                          (long long)r, (long long)vocabulary - 1);
 #pragma omp parallel for schedule(static) num_threads(device->threads) if (rows * (int64_t)row_bytes > 65536)
-  for (int64_t r = 0; r < rows; r++)
-    memcpy(x + (size_t)r * row_bytes, table + (size_t)tokens[r] * row_bytes, row_bytes);
+  for (int64_t r = 0; r < rows; r++) {
+    int64_t row = tokens[r] - begin;
+    if (row >= 0 && row < vocabulary)
+      memcpy(x + (size_t)r * row_bytes, table + (size_t)row * row_bytes, row_bytes);
+    else
+      memset(x + (size_t)r * row_bytes, 0, row_bytes);
+  }
   return TITAN_OK;
 }
 

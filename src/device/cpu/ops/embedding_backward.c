@@ -14,8 +14,11 @@ static void scatter_columns(const titan_op_call *call, const int32_t *tokens, co
   for (int64_t v = 0; v < call->outputs[0].dims[0]; v++)
     memset(table + v * width + first, 0, (size_t)count * sizeof *table);
   for (int64_t r = 0; r < rows; r++) {
+    int64_t row = tokens[r] - call->attributes.embedding.first;
+    if (row < 0 || row >= call->outputs[0].dims[0])
+      continue;
     const float *from = titan_block_load(dy, dtype, r * width + first, count, buffer);
-    float *to = table + tokens[r] * width + first;
+    float *to = table + row * width + first;
 #pragma omp simd
     for (int64_t i = 0; i < count; i++)
       to[i] += from[i];
@@ -29,7 +32,7 @@ static titan_status run(titan_device *device, const titan_op_call *call, void *s
   const int32_t *tokens = inputs[0];
   int64_t rows = titan_tensor_elements(&call->inputs[0]), width = titan_tensor_columns(&call->inputs[1]);
   int64_t vocabulary = call->outputs[0].dims[0];
-  for (int64_t r = 0; r < rows; r++)
+  for (int64_t r = 0; r < rows && !call->attributes.embedding.shard; r++)
     if (tokens[r] < 0 || tokens[r] >= vocabulary)
       return titan_error(TITAN_ERROR_DATA, "embedding_backward: token %d at row %lld, expected 0 to %lld", tokens[r],
                          (long long)r, (long long)vocabulary - 1);

@@ -1,0 +1,20 @@
+#include "device/cpu/kernel.h"
+
+#include <math.h>
+
+static titan_status run(titan_device *device, const titan_op_call *call, void *state, const void *const *inputs,
+                        void *const *outputs, void *workspace) {
+  (void)device, (void)state, (void)workspace;
+  const float *largest = inputs[2], *sums = inputs[3];
+  float *loss = outputs[0], *lse = outputs[1];
+  int64_t rows = call->inputs[0].dims[0];
+  double total = 0;
+  for (int64_t r = 0; r < rows; r++) {
+    lse[r] = largest[r] + logf(sums[r]);
+    total += (double)lse[r] - (double)sums[rows + r];
+  }
+  *loss = (float)(total * call->attributes.cross_entropy.scale);
+  return TITAN_OK;
+}
+
+const titan_kernel TITAN_CPU_KERNEL(vocabulary_loss) = {.run = run};
