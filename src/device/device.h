@@ -6,10 +6,10 @@
 #define TITAN_DEVICE_DEVICE_H
 
 #include "base/memory.h"
-#include "comm/comm.h"
 #include "graph/op.h"
 
 typedef struct titan_device titan_device;
+typedef struct titan_comm titan_comm; // comm/comm.h
 
 // One operation's kernel. `state` is what prepare made (oneDNN primitives, say); a plan prepares each call once and
 // runs it many times. Nothing in run allocates.

@@ -1,3 +1,4 @@
+#include "comm/comm.h"
 #include "device/cpu/kernel.h"
 
 static titan_status run(titan_device *device, const titan_op_call *call, void *state, const void *const *inputs,

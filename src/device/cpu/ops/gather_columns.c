@@ -1,3 +1,4 @@
+#include "comm/comm.h"
 #include "device/cpu/kernel.h"
 
 #include <string.h>
