@@ -165,7 +165,7 @@ static void report_streams(titan_dtype dtype) {
   report_stream(with(TITAN_OP_layer_norm_backward, norm, TYPES(x, x, row, row, w)));
   report_stream(with(TITAN_OP_rope, none, TYPES(q, angles)));
   report_stream(with(TITAN_OP_embedding, none, TYPES(tokens, tensor(dtype, 2, VOCABULARY, DIM, 0, 0))));
-  titan_op_attributes embedding = {.embedding_backward = {VOCABULARY}};
+  titan_op_attributes embedding = {.embedding = {.vocabulary = VOCABULARY}};
   report_stream(with(TITAN_OP_embedding_backward, embedding, TYPES(tokens, x)));
 }
 

@@ -87,6 +87,11 @@ bool titan_type_is_compute(const titan_tensor_type *type) {
   return type->dtype == TITAN_FLOAT32 || type->dtype == TITAN_BFLOAT16;
 }
 
+bool titan_columns_fit(const titan_op_call *call) {
+  int64_t columns = call->attributes.cross_entropy.columns;
+  return columns >= 0 && columns <= titan_tensor_columns(&call->inputs[0]);
+}
+
 double titan_op_operand_bytes(const titan_op_call *call) {
   double bytes = 0;
   for (int i = 0; i < call->input_count; i++)

@@ -34,10 +34,10 @@ typedef struct titan_instruction {
 
 typedef struct titan_plan_parameter {
   char name[TITAN_NAME_BYTES];
-  titan_tensor_type type; // as computed with
+  titan_tensor_type type;  // as computed with
   titan_block_place place; // in the tensor that the model names
   bool sharded;            // over a dimension that shards the graph: other ranks there hold other blocks
-  int64_t first;          // element in the flat buffer
+  int64_t first;           // element in the flat buffer
   int64_t elements;
 } titan_plan_parameter;
 

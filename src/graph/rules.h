@@ -26,6 +26,8 @@ bool titan_types_equal(const titan_tensor_type *a, const titan_tensor_type *b);
 bool titan_type_is_compute(const titan_tensor_type *type); // float32 or bfloat16
 // float32, with so many elements in any dimensions: what a forward kept for its backward.
 bool titan_type_is_statistics(const titan_tensor_type *type, int64_t elements);
+// Whether the logits (input 0) have the columns that attributes.cross_entropy counts.
+bool titan_columns_fit(const titan_op_call *call);
 // Bytes of all operands, each touched once.
 double titan_op_operand_bytes(const titan_op_call *call);
 // Cost of an elementwise operation with so many floating-point operations for each element of its first output.

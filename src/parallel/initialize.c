@@ -31,7 +31,8 @@ typedef struct fill_context {
 
 static void fill_run(void *context, const titan_unit_run *run) {
   fill_context *fill = context;
-  fill_range(fill->runtime, &fill->init, fill->stream, run->first_in_whole, run->count, fill->out + run->first_in_shard);
+  fill_range(fill->runtime, &fill->init, fill->stream, run->first_in_whole, run->count,
+             fill->out + run->first_in_shard);
 }
 
 static void fill_slice(titan_runtime *runtime, const titan_unit *unit, const titan_unit_slice *slice, int64_t layer,

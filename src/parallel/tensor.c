@@ -41,8 +41,7 @@ static void set_image(pass *p, titan_value logical, titan_value value, layout wh
 }
 
 static titan_status collective(pass *p, titan_op_kind kind, bool maximum, titan_value in, titan_value *out) {
-  titan_op_attributes attributes = {
-      .collective = {TITAN_PLACEMENT_TP, p->options.ranks, p->options.rank, maximum}};
+  titan_op_attributes attributes = {.collective = {TITAN_PLACEMENT_TP, p->options.ranks, p->options.rank, maximum}};
   return titan_graph_apply(p->to, kind, &attributes, 1, &in, out);
 }
 
@@ -86,8 +85,7 @@ static titan_status parameter(pass *p, titan_value logical, int cut, titan_value
 static titan_status apply_same(pass *p, const titan_node *node, const titan_value *inputs) {
   titan_value outputs[TITAN_MAX_OUTPUTS];
   image first = p->images[node->inputs[0]];
-  TITAN_TRY(
-      titan_graph_apply(p->to, node->call.kind, &node->call.attributes, node->call.input_count, inputs, outputs));
+  TITAN_TRY(titan_graph_apply(p->to, node->call.kind, &node->call.attributes, node->call.input_count, inputs, outputs));
   for (int i = 0; i < node->call.output_count; i++) {
     layout where = i == 0 || first.layout != LAYOUT_COLUMNS ? first.layout : LAYOUT_WHOLE;
     set_image(p, node->outputs[i], outputs[i], where, i == 0 ? first.dim : 0);
@@ -254,10 +252,10 @@ static titan_status source(pass *p, const titan_node *node) {
 }
 
 static const rule rules[TITAN_OP_COUNT] = {
-    [TITAN_OP_embedding] = embedding,  [TITAN_OP_matmul] = matmul,       [TITAN_OP_rms_norm] = norm,
-    [TITAN_OP_layer_norm] = norm,      [TITAN_OP_rope] = heads,          [TITAN_OP_attention] = heads,
-    [TITAN_OP_silu] = elementwise,     [TITAN_OP_mul] = elementwise,     [TITAN_OP_add] = elementwise,
-    [TITAN_OP_reshape] = reshape,      [TITAN_OP_slice] = slice,         [TITAN_OP_cross_entropy] = cross_entropy,
+    [TITAN_OP_embedding] = embedding, [TITAN_OP_matmul] = matmul,   [TITAN_OP_rms_norm] = norm,
+    [TITAN_OP_layer_norm] = norm,     [TITAN_OP_rope] = heads,      [TITAN_OP_attention] = heads,
+    [TITAN_OP_silu] = elementwise,    [TITAN_OP_mul] = elementwise, [TITAN_OP_add] = elementwise,
+    [TITAN_OP_reshape] = reshape,     [TITAN_OP_slice] = slice,     [TITAN_OP_cross_entropy] = cross_entropy,
     [TITAN_OP_rope_table] = source,
 };
 

@@ -1,11 +1,11 @@
-// Tensor parallelism with sequence parallelism, as a pass: takes a part's graph in logical shapes and gives the graph that
-// one rank of the tp group runs. Shoeybi et al., "Megatron-LM" (2019); Korthikanti et al., "Reducing activation
+// Tensor parallelism with sequence parallelism, as a pass: takes a part's graph in logical shapes and gives the graph
+// that one rank of the tp group runs. Shoeybi et al., "Megatron-LM" (2019); Korthikanti et al., "Reducing activation
 // recomputation in large transformer models" (2022).
 //
 // The pass knows operations, not models. A value is whole, a shard of its rows (all leading dimensions together, what
 // comes between blocks), or a shard of its columns (heads, hidden units, vocabulary):
-//   matmul of rows         the rows are gathered once for all products that read them, the weight is cut by its outputs -> columns
-//   matmul of columns      the weight is cut by its inputs, partial sums are reduce-scattered -> rows
+//   matmul of rows         the rows are gathered once for all products that read them, the weight is cut by its outputs
+//   -> columns matmul of columns      the weight is cut by its inputs, partial sums are reduce-scattered -> rows
 //   embedding              the table is cut by its rows, partial sums are reduce-scattered -> rows
 //   norms, sums            as they are, on what they get
 //   rope, attention        on columns: each rank its heads
@@ -23,14 +23,14 @@ typedef struct titan_tensor_options {
 
 enum { TITAN_PLACEMENT_TP = 1 }; // index of a value's placement
 
-// `logical`: forward only. *out: a new graph with the same names of inputs, parameters and results. TITAN_ERROR_INTERNAL for an
-// operation in a layout that no rule covers, and for sizes that the ranks do not divide.
+// `logical`: forward only. *out: a new graph with the same names of inputs, parameters and results.
+// TITAN_ERROR_INTERNAL for an operation in a layout that no rule covers, and for sizes that the ranks do not divide.
 titan_status titan_tensor_parallel_apply(const titan_graph *logical, const titan_tensor_options *options,
                                          titan_graph **out);
 
-// To be called after differentiation: gradients of parameters that every rank holds whole are summed over the ranks, and
-// gathered rows that the backward wants are gathered again there, so that only the shard is kept (not where `merged`: the
-// plan of both phases in one keeps them for a moment only).
+// To be called after differentiation: gradients of parameters that every rank holds whole are summed over the ranks,
+// and gathered rows that the backward wants are gathered again there, so that only the shard is kept (not where
+// `merged`: the plan of both phases in one keeps them for a moment only).
 titan_status titan_tensor_parallel_finish(titan_graph *graph, const titan_tensor_options *options, bool merged);
 
 #endif

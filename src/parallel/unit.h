@@ -36,13 +36,14 @@ typedef struct titan_unit_slice {
 // The part of parameter `index` of the unit that this rank holds; false when it holds none.
 bool titan_unit_slice_of(const titan_unit *unit, int index, titan_unit_slice *out);
 
-// A run of consecutive elements of a slice that are consecutive in the whole parameter too (of which this rank may hold a block).
+// A run of consecutive elements of a slice that are consecutive in the whole parameter too (of which this rank may hold
+// a block).
 typedef struct titan_unit_run {
   int64_t first_in_whole, first_in_shard, count;
 } titan_unit_run;
 
-// Calls `visit` for each run of the slice, in order; elements beyond the whole (padding) are in none. Parameters of one or two
-// dimensions.
+// Calls `visit` for each run of the slice, in order; elements beyond the whole (padding) are in none. Parameters of one
+// or two dimensions.
 void titan_unit_slice_runs(const titan_unit_slice *slice, void (*visit)(void *context, const titan_unit_run *run),
                            void *context);
 

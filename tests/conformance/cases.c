@@ -78,6 +78,25 @@ static void embeddings(visitor *v, titan_dtype dtype) {
   }
 }
 
+// A shard of the vocabulary: tokens on either side of it name no row.
+static void embedding_shards(visitor *v, titan_dtype dtype) {
+  static const int64_t sizes[][5] = {{1, 1, 1, 1, 0}, {3, 17, 3, 17, 5}, {2, 129, 17, 257, 17}, {1, 33, 257, 65, 257}};
+  for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+    int64_t batch = sizes[s][0], length = sizes[s][1], rows = sizes[s][2], width = sizes[s][3];
+    titan_tensor_type tokens = tensor(TITAN_INT32, 2, batch, length, 0, 0);
+    titan_op_attributes attributes = {.embedding = {.first = sizes[s][4], .shard = true}};
+    visit(v, &(titan_op_call){.kind = TITAN_OP_embedding,
+                              .attributes = attributes,
+                              .input_count = 2,
+                              .inputs = {tokens, tensor(dtype, 2, rows, width, 0, 0)}});
+    attributes.embedding.vocabulary = rows;
+    visit(v, &(titan_op_call){.kind = TITAN_OP_embedding_backward,
+                              .attributes = attributes,
+                              .input_count = 2,
+                              .inputs = {tokens, tensor(dtype, 3, batch, length, width, 0)}});
+  }
+}
+
 static void ropes(visitor *v, titan_dtype dtype) {
   static const int64_t sizes[][4] = {{1, 1, 1, 2}, {2, 3, 5, 6}, {2, 17, 3, 16}, {1, 33, 4, 256}, {3, 65, 7, 64}};
   for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
@@ -100,25 +119,63 @@ static void rope_tables(visitor *v) {
                 .attributes = {.rope = {.theta = 500000, .length = 257, .head_size = head, .first_position = first}}});
 }
 
-static void cross_entropies(visitor *v) {
-  static const int64_t sizes[][2] = {{1, 1}, {3, 3}, {17, 17}, {257, 255}, {17, 257}, {33, 2256}};
-  for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
-    int64_t rows = sizes[s][0];
-    titan_tensor_type logits = tensor(TITAN_FLOAT32, 2, rows, sizes[s][1], 0, 0);
-    titan_tensor_type lse = tensor(TITAN_FLOAT32, 1, rows, 0, 0, 0), labels = tensor(TITAN_INT32, 1, rows, 0, 0, 0);
-    titan_tensor_type one = tensor(TITAN_FLOAT32, 1, 1, 0, 0, 0);
-    titan_op_attributes attributes = {.cross_entropy = {1.0 / (double)rows, TITAN_FLOAT32}};
+// first > 0: labels in other columns too, which the forward does not allow.
+static void cross_entropy(visitor *v, int64_t rows, int64_t width, int64_t first, int64_t columns) {
+  titan_tensor_type logits = tensor(TITAN_FLOAT32, 2, rows, width, 0, 0);
+  titan_tensor_type lse = tensor(TITAN_FLOAT32, 1, rows, 0, 0, 0), labels = tensor(TITAN_INT32, 1, rows, 0, 0, 0);
+  titan_tensor_type one = tensor(TITAN_FLOAT32, 1, 1, 0, 0, 0);
+  titan_op_attributes attributes = {.cross_entropy = {1.0 / (double)rows, TITAN_FLOAT32, first, columns}};
+  if (first == 0)
     visit(v,
           &(titan_op_call){
               .kind = TITAN_OP_cross_entropy, .attributes = attributes, .input_count = 2, .inputs = {logits, labels}});
-    for (int t = 0; t < 2; t++) {
-      attributes.cross_entropy.output = compute_types[t];
-      visit(v, &(titan_op_call){.kind = TITAN_OP_cross_entropy_backward,
-                                .attributes = attributes,
-                                .input_count = 4,
-                                .inputs = {logits, lse, labels, one}});
-    }
+  for (int t = 0; t < 2; t++) {
+    attributes.cross_entropy.output = compute_types[t];
+    visit(v, &(titan_op_call){.kind = TITAN_OP_cross_entropy_backward,
+                              .attributes = attributes,
+                              .input_count = 4,
+                              .inputs = {logits, lse, labels, one}});
   }
+}
+
+static void vocabularies(visitor *v, int64_t rows, int64_t width, int64_t first, int64_t columns) {
+  titan_tensor_type logits = tensor(TITAN_FLOAT32, 2, rows, width, 0, 0);
+  titan_tensor_type largest = tensor(TITAN_FLOAT32, 1, rows, 0, 0, 0), labels = tensor(TITAN_INT32, 1, rows, 0, 0, 0);
+  titan_tensor_type sums = tensor(TITAN_FLOAT32, 2, 2, rows, 0, 0);
+  titan_op_attributes attributes = {.cross_entropy = {1.0 / (double)rows, TITAN_FLOAT32, first, columns}};
+  static const titan_op_kind kinds[] = {TITAN_OP_vocabulary_max, TITAN_OP_vocabulary_sums, TITAN_OP_vocabulary_loss};
+  static const int inputs[] = {1, 3, 4};
+  for (int k = 0; k < 3; k++)
+    visit(v, &(titan_op_call){.kind = kinds[k],
+                              .attributes = attributes,
+                              .input_count = inputs[k],
+                              .inputs = {logits, labels, largest, sums}});
+}
+
+static void cross_entropies(visitor *v) {
+  static const int64_t sizes[][2] = {{1, 1}, {3, 3}, {17, 17}, {257, 255}, {17, 257}, {33, 2256}};
+  for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+    int64_t rows = sizes[s][0], width = sizes[s][1];
+    cross_entropy(v, rows, width, 0, 0);
+    vocabularies(v, rows, width, 0, 0);
+  }
+  // padded on the right, the first column standing for a later label
+  static const int64_t shards[][4] = {{1, 2, 0, 1},      {17, 17, 17, 0},        {17, 17, 5, 16},
+                                      {33, 257, 0, 256}, {33, 1100, 1100, 1023}, {9, 1100, 2200, 1025}};
+  for (size_t s = 0; s < sizeof shards / sizeof *shards; s++) {
+    cross_entropy(v, shards[s][0], shards[s][1], shards[s][2], shards[s][3]);
+    vocabularies(v, shards[s][0], shards[s][1], shards[s][2], shards[s][3]);
+  }
+}
+
+static void columns(visitor *v, titan_dtype dtype) {
+  static const int64_t sizes[][3] = {{1, 1, 1}, {3, 5, 2}, {17, 33, 3}, {257, 17, 4}};
+  for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
+    for (int rank = 0; rank < sizes[s][2]; rank++)
+      visit(v, &(titan_op_call){.kind = TITAN_OP_take_columns,
+                                .attributes = {.collective = {.ranks = (int)sizes[s][2], .rank = rank}},
+                                .input_count = 1,
+                                .inputs = {tensor(dtype, 2, sizes[s][0], sizes[s][1] * sizes[s][2], 0, 0)}});
 }
 
 static void matmul(visitor *v, const int64_t size[3], titan_dtype input, titan_dtype output, int variant) {
@@ -151,6 +208,8 @@ int for_each_case(case_visitor visit_case, void *context, int *count) {
     elementwise(&v, compute_types[t]);
     all_norms(&v, compute_types[t]);
     embeddings(&v, compute_types[t]);
+    embedding_shards(&v, compute_types[t]);
+    columns(&v, compute_types[t]);
     ropes(&v, compute_types[t]);
   }
   rope_tables(&v);

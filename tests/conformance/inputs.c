@@ -80,16 +80,26 @@ void free_operands(operand *operands, int count) {
   }
 }
 
-// Integers below this for tokens and labels.
+// Integers below this for tokens and labels: of a shard also some on either side of it.
 static int64_t integer_limit(const titan_op_call *call) {
   switch (call->kind) {
   case TITAN_OP_embedding:
-    return call->inputs[1].dims[0];
+    return call->attributes.embedding.shard ? call->attributes.embedding.first + call->inputs[1].dims[0] + 3
+                                            : call->inputs[1].dims[0];
   case TITAN_OP_embedding_backward:
-    return call->attributes.embedding.vocabulary;
+    return call->attributes.embedding.vocabulary +
+           (call->attributes.embedding.shard ? call->attributes.embedding.first + 3 : 0);
   default:
-    return call->inputs[0].dims[1];
+    if (call->attributes.cross_entropy.first > 0)
+      return call->attributes.cross_entropy.first + call->inputs[0].dims[1] + 3;
+    return call->attributes.cross_entropy.columns > 0 ? call->attributes.cross_entropy.columns
+                                                      : call->inputs[0].dims[1];
   }
+}
+
+static bool reads_logits(titan_op_kind kind) {
+  return kind == TITAN_OP_cross_entropy || kind == TITAN_OP_cross_entropy_backward || kind == TITAN_OP_vocabulary_max ||
+         kind == TITAN_OP_vocabulary_sums;
 }
 
 static void fill(const titan_op_call *call, int input, uint64_t seed, double *values) {
@@ -97,7 +107,7 @@ static void fill(const titan_op_call *call, int input, uint64_t seed, double *va
   titan_dtype dtype = call->inputs[input].dtype;
   titan_random_stream stream = titan_random_stream_create(seed + (uint64_t)input, titan_op_name(call->kind));
   titan_random_uniform(stream, 0, (uint64_t)count, values);
-  bool logits = input == 0 && (call->kind == TITAN_OP_cross_entropy || call->kind == TITAN_OP_cross_entropy_backward);
+  bool logits = input == 0 && reads_logits(call->kind);
   // logits spread over 60 with a shift per seed, so that exp() without its maximum taken off would overflow
   double width = logits ? 60 : 6, shift = logits ? (double)(seed % 3) * 100 - 100 : 0;
   for (int64_t i = 0; i < count; i++)
@@ -105,11 +115,26 @@ static void fill(const titan_op_call *call, int input, uint64_t seed, double *va
                                      : round_to(dtype, (values[i] - 0.5) * width + shift);
 }
 
+// What the other ranks add: maxima at least as large as the logits here, sums of exponentials of 1 and more.
+static void reduce_over_ranks(const titan_op_call *call, operand *in) {
+  int64_t rows = call->inputs[0].dims[0], width = titan_tensor_columns(&call->inputs[0]);
+  for (int64_t r = 0; r < rows && call->kind == TITAN_OP_vocabulary_sums; r++) {
+    double *largest = &in[2].values[r];
+    *largest = in[0].values[r * width] + fabs(*largest);
+    for (int64_t i = 0; i < width; i++)
+      *largest = fmax(*largest, in[0].values[r * width + i]);
+    *largest = round_to(TITAN_FLOAT32, *largest);
+  }
+  for (int64_t r = 0; r < rows && call->kind == TITAN_OP_vocabulary_loss; r++)
+    in[3].values[r] = round_to(TITAN_FLOAT32, 1 + 100 * fabs(in[3].values[r]));
+}
+
 void make_inputs(const titan_op_call *call, uint64_t seed, operand *in) {
   for (int i = 0; i < call->input_count; i++) {
     in[i] = (operand){doubles(titan_tensor_elements(&call->inputs[i])), NULL};
     fill(call, i, seed, in[i].values);
   }
+  reduce_over_ranks(call, in);
   const gradient_tie *tie = gradient_tie_of(call->kind);
   if (tie == NULL || tie->forward == TITAN_OP_embedding)
     return;

@@ -12,16 +12,21 @@ static void put(operand *out, int64_t i, double value, double terms) {
   out->terms[i] = terms;
 }
 
+// Tokens outside of a shard's table name no row.
 static void embedding(const titan_op_call *call, const operand *in, operand *out) {
-  int64_t width = call->inputs[1].dims[1];
-  for (int64_t i = 0; i < titan_tensor_elements(&call->outputs[0]); i++)
-    put(&out[0], i, in[1].values[(int64_t)in[0].values[i / width] * width + i % width], 0);
+  int64_t width = call->inputs[1].dims[1], rows = call->inputs[1].dims[0];
+  for (int64_t i = 0; i < titan_tensor_elements(&call->outputs[0]); i++) {
+    int64_t row = (int64_t)in[0].values[i / width] - call->attributes.embedding.first;
+    put(&out[0], i, row >= 0 && row < rows ? in[1].values[row * width + i % width] : 0, 0);
+  }
 }
 
 static void embedding_backward(const titan_op_call *call, const operand *in, operand *out) {
-  int64_t width = call->inputs[1].dims[2];
+  int64_t width = call->inputs[1].dims[2], rows = call->attributes.embedding.vocabulary;
   for (int64_t i = 0; i < titan_tensor_elements(&call->inputs[1]); i++) {
-    int64_t to = (int64_t)in[0].values[i / width] * width + i % width;
+    int64_t row = (int64_t)in[0].values[i / width] - call->attributes.embedding.first, to = row * width + i % width;
+    if (row < 0 || row >= rows)
+      continue;
     out[0].values[to] += in[1].values[i];
     out[0].terms[to] += fabs(in[1].values[i]);
   }
@@ -180,17 +185,30 @@ static void add(const titan_op_call *call, const operand *in, operand *out) {
     put(&out[0], i, in[0].values[i] + in[1].values[i], fabs(in[0].values[i]) + fabs(in[1].values[i]));
 }
 
+// Columns that count; the label's among them, or -1.
+static int64_t columns_of(const titan_op_call *call) {
+  int64_t columns = call->attributes.cross_entropy.columns;
+  return columns > 0 ? columns : call->inputs[0].dims[1];
+}
+
+static int64_t label_column(const titan_op_call *call, double label) {
+  int64_t column = (int64_t)label - call->attributes.cross_entropy.first;
+  return column >= 0 && column < columns_of(call) ? column : -1;
+}
+
+// The logit of a label that other columns stand for counts as 0.
 static void cross_entropy(const titan_op_call *call, const operand *in, operand *out) {
-  int64_t rows = call->inputs[0].dims[0], vocabulary = call->inputs[0].dims[1];
+  int64_t rows = call->inputs[0].dims[0], columns = columns_of(call);
   double scale = call->attributes.cross_entropy.scale;
   for (int64_t r = 0; r < rows; r++) {
-    const double *x = in[0].values + r * vocabulary;
+    const double *x = in[0].values + r * call->inputs[0].dims[1];
     double largest = x[0], sum = 0;
-    for (int64_t i = 1; i < vocabulary; i++)
+    int64_t label = label_column(call, in[1].values[r]);
+    for (int64_t i = 1; i < columns; i++)
       largest = fmax(largest, x[i]);
-    for (int64_t i = 0; i < vocabulary; i++)
+    for (int64_t i = 0; i < columns; i++)
       sum += exp(x[i] - largest);
-    double lse = largest + log(sum), target = x[(int64_t)in[1].values[r]];
+    double lse = largest + log(sum), target = label >= 0 ? x[label] : 0;
     put(&out[1], r, lse, fabs(largest) + log(sum) + 1);
     out[0].values[0] += scale * (lse - target);
     out[0].terms[0] += scale * (fabs(largest) + log(sum) + 1);
@@ -198,14 +216,58 @@ static void cross_entropy(const titan_op_call *call, const operand *in, operand 
 }
 
 static void cross_entropy_backward(const titan_op_call *call, const operand *in, operand *out) {
-  int64_t rows = call->inputs[0].dims[0], vocabulary = call->inputs[0].dims[1];
+  int64_t rows = call->inputs[0].dims[0], width = call->inputs[0].dims[1], columns = columns_of(call);
   double factor = in[3].values[0] * call->attributes.cross_entropy.scale;
-  for (int64_t i = 0; i < rows * vocabulary; i++) {
-    int64_t r = i / vocabulary;
-    double p = exp(in[0].values[i] - in[1].values[r]), hit = i % vocabulary == (int64_t)in[2].values[r];
+  for (int64_t i = 0; i < rows * width; i++) {
+    int64_t r = i / width;
+    double p = exp(in[0].values[i] - in[1].values[r]), hit = i % width == label_column(call, in[2].values[r]);
+    if (i % width >= columns)
+      p = 0; // padding
     // an error of one unit in x - lse changes p by as much relatively, hence the factor
     double distance = fabs(in[0].values[i]) + fabs(in[1].values[r]) + 1;
     put(&out[0], i, factor * (p - hit), fabs(factor) * (p * distance + hit));
+  }
+}
+
+static void take_columns(const titan_op_call *call, const operand *in, operand *out) {
+  int64_t width = titan_tensor_columns(&call->outputs[0]), whole = titan_tensor_columns(&call->inputs[0]);
+  for (int64_t i = 0; i < titan_tensor_elements(&call->outputs[0]); i++)
+    put(&out[0], i, in[0].values[i / width * whole + call->attributes.collective.rank * width + i % width], 0);
+}
+
+static void vocabulary_max(const titan_op_call *call, const operand *in, operand *out) {
+  for (int64_t r = 0; r < call->inputs[0].dims[0]; r++) {
+    const double *x = in[0].values + r * call->inputs[0].dims[1];
+    double largest = x[0];
+    for (int64_t i = 1; i < columns_of(call); i++)
+      largest = fmax(largest, x[i]);
+    put(&out[0], r, largest, 0);
+  }
+}
+
+static void vocabulary_sums(const titan_op_call *call, const operand *in, operand *out) {
+  int64_t rows = call->inputs[0].dims[0];
+  for (int64_t r = 0; r < rows; r++) {
+    const double *x = in[0].values + r * call->inputs[0].dims[1];
+    int64_t label = label_column(call, in[1].values[r]);
+    for (int64_t i = 0; i < columns_of(call); i++) {
+      double p = exp(x[i] - in[2].values[r]);
+      out[0].values[r] += p;
+      out[0].terms[r] += p * (fabs(x[i] - in[2].values[r]) + 1); // as in cross_entropy_backward
+    }
+    put(&out[0], rows + r, label >= 0 ? x[label] : 0, 0);
+  }
+}
+
+static void vocabulary_loss(const titan_op_call *call, const operand *in, operand *out) {
+  int64_t rows = call->inputs[0].dims[0];
+  double scale = call->attributes.cross_entropy.scale;
+  for (int64_t r = 0; r < rows; r++) {
+    double largest = in[2].values[r], logarithm = log(in[3].values[r]), target = in[3].values[rows + r];
+    double terms = fabs(largest) + fabs(logarithm) + 1;
+    put(&out[1], r, largest + logarithm, terms);
+    out[0].values[0] += scale * (largest + logarithm - target);
+    out[0].terms[0] += scale * (terms + fabs(target));
   }
 }
 
@@ -226,6 +288,10 @@ reference_function reference_of(titan_op_kind kind) {
       [TITAN_OP_add] = add,
       [TITAN_OP_cross_entropy] = cross_entropy,
       [TITAN_OP_cross_entropy_backward] = cross_entropy_backward,
+      [TITAN_OP_take_columns] = take_columns,
+      [TITAN_OP_vocabulary_max] = vocabulary_max,
+      [TITAN_OP_vocabulary_sums] = vocabulary_sums,
+      [TITAN_OP_vocabulary_loss] = vocabulary_loss,
   };
   return functions[kind];
 }

@@ -6,8 +6,8 @@ static bool logits_fit(const titan_tensor_type *logits, const titan_tensor_type 
 }
 
 titan_status titan_op_shape_cross_entropy(titan_op_call *call) {
-  if (!logits_fit(&call->inputs[0], &call->inputs[1]))
-    return titan_op_mismatch(call, "logits[R,V] float32, labels[R] int32");
+  if (!logits_fit(&call->inputs[0], &call->inputs[1]) || !titan_columns_fit(call))
+    return titan_op_mismatch(call, "logits[R,V] float32, labels[R] int32, at most V columns that count");
   call->outputs[0] = (titan_tensor_type){TITAN_FLOAT32, 1, {1}};
   call->outputs[1] = (titan_tensor_type){TITAN_FLOAT32, 1, {call->inputs[0].dims[0]}};
   return TITAN_OK;
@@ -28,8 +28,9 @@ titan_status titan_op_shape_cross_entropy_backward(titan_op_call *call) {
   call->outputs[0].dtype = call->attributes.cross_entropy.output;
   if (!logits_fit(&call->inputs[0], &call->inputs[2]) || !titan_type_is_compute(&call->outputs[0]) ||
       !titan_type_is_statistics(&call->inputs[1], call->inputs[0].dims[0]) ||
-      !titan_type_is_statistics(&call->inputs[3], 1))
-    return titan_op_mismatch(call, "logits[R,V], lse[R], labels[R], dloss[1] and a compute type as output");
+      !titan_type_is_statistics(&call->inputs[3], 1) || !titan_columns_fit(call))
+    return titan_op_mismatch(call, "logits[R,V], lse[R], labels[R], dloss[1], a compute type as output, and at most V "
+                                   "columns that count");
   if (call->outputs[0].dtype == TITAN_FLOAT32)
     call->reusable_inputs = 1;
   return TITAN_OK;

@@ -1,13 +1,21 @@
 // Cross-entropy over a vocabulary that is cut over ranks: a maximum, sums, and the loss from their reductions.
 #include "graph/rules.h"
 
-static bool is_rows(const titan_tensor_type *type, titan_dtype dtype, int64_t elements) {
-  return type->dtype == dtype && titan_tensor_elements(type) == elements;
+static bool logits_fit(const titan_op_call *call) {
+  const titan_tensor_type *logits = &call->inputs[0];
+  return logits->dtype == TITAN_FLOAT32 && logits->rank == 2 && titan_columns_fit(call);
+}
+
+static bool labels_and_max_fit(const titan_op_call *call) {
+  const titan_tensor_type *labels = &call->inputs[1];
+  int64_t rows = call->inputs[0].dims[0];
+  return labels->dtype == TITAN_INT32 && labels->rank == 1 && labels->dims[0] == rows &&
+         titan_type_is_statistics(&call->inputs[2], rows);
 }
 
 titan_status titan_op_shape_vocabulary_max(titan_op_call *call) {
-  if (call->inputs[0].dtype != TITAN_FLOAT32 || call->inputs[0].rank != 2)
-    return titan_op_mismatch(call, "logits[R,C] float32");
+  if (!logits_fit(call))
+    return titan_op_mismatch(call, "logits[R,C] float32, at most C columns that count");
   call->outputs[0] = (titan_tensor_type){TITAN_FLOAT32, 1, {call->inputs[0].dims[0]}};
   return TITAN_OK;
 }
@@ -17,11 +25,9 @@ titan_op_cost titan_op_cost_vocabulary_max(const titan_op_call *call) {
 }
 
 titan_status titan_op_shape_vocabulary_sums(titan_op_call *call) {
-  int64_t rows = call->inputs[0].dims[0];
-  if (call->inputs[0].dtype != TITAN_FLOAT32 || call->inputs[0].rank != 2 ||
-      !is_rows(&call->inputs[1], TITAN_INT32, rows) || !is_rows(&call->inputs[2], TITAN_FLOAT32, rows))
-    return titan_op_mismatch(call, "logits[R,C], labels[R], max[R]");
-  call->outputs[0] = (titan_tensor_type){TITAN_FLOAT32, 2, {2, rows}};
+  if (!logits_fit(call) || !labels_and_max_fit(call))
+    return titan_op_mismatch(call, "logits[R,C], labels[R], max[R], at most C columns that count");
+  call->outputs[0] = (titan_tensor_type){TITAN_FLOAT32, 2, {2, call->inputs[0].dims[0]}};
   return TITAN_OK;
 }
 
@@ -31,10 +37,8 @@ titan_op_cost titan_op_cost_vocabulary_sums(const titan_op_call *call) {
 
 titan_status titan_op_shape_vocabulary_loss(titan_op_call *call) {
   int64_t rows = call->inputs[0].dims[0];
-  if (call->inputs[0].dtype != TITAN_FLOAT32 || call->inputs[0].rank != 2 ||
-      !is_rows(&call->inputs[1], TITAN_INT32, rows) || !is_rows(&call->inputs[2], TITAN_FLOAT32, rows) ||
-      !is_rows(&call->inputs[3], TITAN_FLOAT32, 2 * rows))
-    return titan_op_mismatch(call, "logits[R,C], labels[R], max[R], sums[2,R]");
+  if (!logits_fit(call) || !labels_and_max_fit(call) || !titan_type_is_statistics(&call->inputs[3], 2 * rows))
+    return titan_op_mismatch(call, "logits[R,C], labels[R], max[R], sums[2,R], at most C columns that count");
   call->outputs[0] = (titan_tensor_type){TITAN_FLOAT32, 1, {1}};
   call->outputs[1] = (titan_tensor_type){TITAN_FLOAT32, 1, {rows}};
   return TITAN_OK;

@@ -25,7 +25,7 @@ static titan_status run(titan_device *device, const titan_op_call *call, void *s
       for (int64_t i = columns > first ? columns - first : 0; i < count; i++)
         d[i] = 0;
       int64_t label = labels[r] - call->attributes.cross_entropy.first - first;
-      if (label >= 0 && label < count)
+      if (label >= 0 && label < count && first + label < columns)
         d[label] -= scale;
       titan_block_store(outputs[0], dtype, offset, count, buffer);
     }
