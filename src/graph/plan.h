@@ -78,6 +78,15 @@ typedef struct titan_plan_options {
 titan_status titan_plan_create(const titan_graph *graph, const titan_plan_options *options, titan_plan **out);
 void titan_plan_destroy(titan_plan **plan);
 
+// Payload bytes that one rank moves in one run of a phase over the groups of a placement dimension (TITAN_PLACEMENT_TP,
+// say), by kind and counted as titan_comm_traffic counts them: (n-1) b for an all_gather (of columns too) that sends b
+// bytes, or a reduce_scatter that receives b, in a group of n ranks; b for an all_reduce of b bytes; nothing in a
+// group of one rank. operations: calls.
+typedef struct titan_plan_traffic {
+  uint64_t all_gather, reduce_scatter, all_reduce, operations;
+} titan_plan_traffic;
+titan_plan_traffic titan_plan_traffic_of(const titan_plan *plan, titan_phase phase, int dimension);
+
 // Index of an external value by name, for base TITAN_BASE_EXTERNAL + index; -1 when there is none.
 int titan_plan_external_find(const titan_plan *plan, const char *name);
 

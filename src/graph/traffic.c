@@ -1,0 +1,33 @@
+// What a plan's collectives move.
+#include "graph/plan.h"
+
+static void add(const titan_op_call *call, titan_plan_traffic *traffic) {
+  uint64_t others = (uint64_t)call->attributes.collective.ranks - 1;
+  switch (call->kind) {
+  case TITAN_OP_all_gather:
+  case TITAN_OP_gather_columns:
+    traffic->all_gather += others * titan_tensor_bytes(&call->inputs[0]);
+    break;
+  case TITAN_OP_reduce_scatter:
+    traffic->reduce_scatter += others * titan_tensor_bytes(&call->outputs[0]);
+    break;
+  default:
+    traffic->all_reduce += others > 0 ? titan_tensor_bytes(&call->inputs[0]) : 0;
+  }
+  traffic->operations++;
+}
+
+static bool is_collective(titan_op_kind kind) {
+  return kind == TITAN_OP_all_gather || kind == TITAN_OP_gather_columns || kind == TITAN_OP_reduce_scatter ||
+         kind == TITAN_OP_all_reduce;
+}
+
+titan_plan_traffic titan_plan_traffic_of(const titan_plan *plan, titan_phase phase, int dimension) {
+  titan_plan_traffic traffic = {0};
+  for (int i = 0; i < plan->phases[phase].count; i++) {
+    const titan_op_call *call = &plan->phases[phase].instructions[i].node->call;
+    if (is_collective(call->kind) && call->attributes.collective.dimension == dimension)
+      add(call, &traffic);
+  }
+  return traffic;
+}

@@ -1,0 +1,127 @@
+// Property: small Llamas cut over a tp group have the loss and, by name, the gradients of PyTorch in float64. Oracle:
+// the committed numbers of tests/golden/llama. Their batch has an odd number of rows; as many copies of it as there are
+// ranks have the same mean loss and gradients, and rows that the ranks divide. Tolerance as in test_golden_llama.c.
+#include "pair.h"
+
+#include "golden.h"
+
+static const double tolerance = 1e-5;
+static const char *folder;
+
+static int64_t integer(const titan_golden *golden, const char *key) {
+  int64_t value = 0;
+  expect_on_all(titan_golden_integer(golden, key, &value) == TITAN_OK);
+  return value;
+}
+
+static double real(const titan_golden *golden, const char *key) {
+  double value = 0;
+  expect_on_all(titan_golden_real(golden, key, &value) == TITAN_OK);
+  return value;
+}
+
+static titan_norm_type norm_type(const titan_golden *golden) {
+  static const char *const names[] = {"rmsnorm", "fused_rmsnorm", "layernorm", "np_layernorm"};
+  const char *name = "";
+  int type = 0;
+  expect_on_all(titan_golden_text(golden, "norm_type", &name) == TITAN_OK);
+  while (type < 3 && strcmp(names[type], name) != 0)
+    type++;
+  return (titan_norm_type)type;
+}
+
+static titan_runtime_options options_of(const titan_golden *golden, const char *name, int copies) {
+  char model[7] = "";
+  memcpy(model, name, 6); // llama2 or llama3
+  int64_t batch = copies * integer(golden, "batch");
+  return (titan_runtime_options){
+      .model = titan_model_find(model),
+      .arguments = {.dim = integer(golden, "dim"),
+                    .layers = integer(golden, "layers"),
+                    .heads = integer(golden, "heads"),
+                    .kv_heads = integer(golden, "kv_heads"),
+                    .multiple_of = integer(golden, "multiple_of"),
+                    .ffn_dim_multiplier = real(golden, "ffn_dim_multiplier"),
+                    .norm_epsilon = real(golden, "norm_eps"),
+                    .rope_theta = real(golden, "rope_theta"),
+                    .vocabulary = integer(golden, "vocab"),
+                    .norm_type = norm_type(golden)},
+      .shape = {.batch = batch,
+                .length = integer(golden, "seq_len"),
+                .global_tokens = batch * integer(golden, "seq_len"),
+                .dtype = TITAN_FLOAT32},
+      .loss_parallel = true,
+  };
+}
+
+static void set_batch(titan_runtime *runtime, const titan_golden_tensor *tokens) {
+  const int32_t *ids = tokens->data;
+  const titan_model_shape *shape = &titan_runtime_options_of(runtime)->shape;
+  for (int64_t b = 0; b < shape->batch; b++)
+    for (int64_t l = 0; l < shape->length; l++) {
+      const int32_t *row = ids + b % tokens->dims[1] * (shape->length + 1);
+      titan_runtime_tokens(runtime)[b * shape->length + l] = row[l];
+      titan_runtime_labels(runtime)[b * shape->length + l] = row[l + 1];
+    }
+}
+
+static void check_gradients(const titan_golden *golden, const runtime_pair *pair) {
+  for (int u = 0; u < titan_runtime_unit_count(pair->many); u++) {
+    const titan_unit *unit = titan_runtime_unit(pair->many, u);
+    for (int p = 0; p < unit->plan->parameter_count; p++) {
+      const titan_golden_tensor *tensor = NULL;
+      char name[256];
+      float *expected = NULL;
+      snprintf(name, sizeof name, "gradient/%s%s", unit->prefix, unit->plan->parameters[p].name);
+      expect_on_all(titan_golden_find(golden, name, &tensor) == TITAN_OK);
+      size_t count = (size_t)tensor->count;
+      expect_on_all(titan_memory_allocate(TITAN_MEMORY_GENERAL, count * sizeof *expected, &expected) == TITAN_OK);
+      for (size_t i = 0; i < count; i++)
+        expected[i] = (float)titan_golden_value(tensor, (int64_t)i);
+      bool good = pair_parameter_agrees(pair, unit, p, unit->gradient, expected, tensor->count, tolerance);
+      titan_memory_free(expected);
+      expect_on_all(good);
+    }
+  }
+}
+
+static void the_cut_model_has_the_loss_and_gradients_of_pytorch(void **state) {
+  const char *name = *state;
+  titan_golden *golden = NULL;
+  const titan_golden_tensor *tokens = NULL;
+  char path[1024];
+  int tp = test_size();
+  snprintf(path, sizeof path, "%s/%s", folder, name);
+  expect_on_all(titan_golden_open(path, &golden) == TITAN_OK);
+  expect_on_all(titan_golden_find(golden, "tokens", &tokens) == TITAN_OK);
+  titan_runtime_options options = options_of(golden, name, tp);
+  if (options.arguments.kv_heads % tp == 0 && options.arguments.heads % tp == 0) {
+    runtime_pair pair;
+    float loss = 0;
+    double expected = 0;
+    pair_create(&options, (titan_mesh_degrees){1, 1, 1, 1, tp}, &pair);
+    pair_allocate(&pair, (uint64_t)integer(golden, "seed"));
+    set_batch(pair.many, tokens);
+    expect_on_all(titan_runtime_step(pair.many, &loss) == TITAN_OK);
+    expect_on_all(titan_golden_scalar(golden, "loss", &expected) == TITAN_OK);
+    expect_on_all(fabs(loss - expected) <= tolerance * fabs(expected));
+    check_gradients(golden, &pair);
+    pair_destroy(&pair);
+  } else if (test_rank() == 0) {
+    printf("%s: its heads cannot be cut over %d ranks\n", name, tp);
+  }
+  titan_golden_close(&golden);
+}
+
+int main(int argc, char **argv) {
+  static char names[][32] = {"llama3_rmsnorm", "llama3_gqa", "llama2_fused_rmsnorm", "llama3_layernorm",
+                             "llama2_np_layernorm"};
+  struct CMUnitTest tests[sizeof names / sizeof *names];
+  if (argc < 2)
+    return 2;
+  folder = argv[1];
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    tests[i] = (struct CMUnitTest){names[i], the_cut_model_has_the_loss_and_gradients_of_pytorch, NULL, NULL, names[i]};
+  begin_mpi_tests(&argc, &argv);
+  return end_mpi_tests(cmocka_run_group_tests_name("tensor_golden", tests, NULL, NULL));
+}
