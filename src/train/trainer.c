@@ -1,3 +1,4 @@
+#include "train/replicas.h"
 #include "train/trainer_private.h"
 
 #include "base/clock.h"
@@ -178,6 +179,8 @@ static titan_status train_step(titan_trainer *trainer, trainer_step *step) {
   TITAN_TRY(reduce_numbers(trainer, loss, step));
   TITAN_TRY(check_numbers(trainer, step));
   TITAN_TRY(titan_optimizer_step(runtime, &trainer->optimizer, step->step, step->grad_norm));
+  if (config->debug.check_replicas)
+    TITAN_TRY(titan_replicas_check(runtime, step->step));
   const titan_model_shape *shape = &titan_runtime_options_of(runtime)->shape;
   trainer->step = step->step;
   trainer->tokens += shape->global_tokens;

@@ -1,4 +1,5 @@
 // What a run writes: the log's lines, metrics.h5, and the files of the debug options.
+#include "train/replicas.h"
 #include "train/trainer_private.h"
 
 #include "base/clock.h"
@@ -147,32 +148,11 @@ titan_status titan_trainer_dump_graphs(titan_trainer *trainer) {
   return titan_comm_agree(world(trainer), trainer->rank == 0 ? dump_graphs(trainer) : TITAN_OK);
 }
 
-typedef struct checksum {
-  const float *shard;
-  uint64_t sum;
-} checksum;
-
-// A hash of each element's index and bits, summed: any partition of the elements gives the same sum.
-static void checksum_run(void *context, const titan_unit_run *run) {
-  checksum *c = context;
-  for (int64_t i = 0; i < run->count; i++) {
-    uint32_t bits;
-    memcpy(&bits, &c->shard[run->first_in_shard + i], sizeof bits);
-    uint64_t z = ((uint64_t)(run->first_in_whole + i) << 32 | bits) * 0x9e3779b97f4a7c15u;
-    z = (z ^ (z >> 29)) * 0xbf58476d1ce4e5b9u;
-    c->sum += z ^ (z >> 32);
-  }
-}
-
-// Of what this rank holds of parameter `p`; what a tp group holds alike counts on its first rank.
+// What a tp group holds alike counts on its first rank.
 static uint64_t parameter_checksum(const titan_trainer *trainer, const titan_unit *unit, int p) {
-  titan_unit_slice slice;
-  checksum c = {.shard = unit->master};
-  bool counts = unit->plan->parameters[p].sharded ||
-                titan_comm_rank(titan_mesh_comm(trainer->env.mesh, TITAN_MESH_TP)) == 0;
-  if (counts && titan_unit_slice_of(unit, p, &slice))
-    titan_unit_slice_runs(&slice, checksum_run, &c);
-  return c.sum;
+  bool counts =
+      unit->plan->parameters[p].sharded || titan_comm_rank(titan_mesh_comm(trainer->env.mesh, TITAN_MESH_TP)) == 0;
+  return counts ? titan_replicas_checksum(unit, p) : 0;
 }
 
 titan_status titan_trainer_dump_weights(titan_trainer *trainer) {

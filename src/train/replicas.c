@@ -1,0 +1,82 @@
+#include "train/replicas.h"
+
+#include <string.h>
+
+typedef struct checksum {
+  const float *shard;
+  uint64_t sum;
+} checksum;
+
+static void add_run(void *context, const titan_unit_run *run) {
+  checksum *c = context;
+  for (int64_t i = 0; i < run->count; i++) {
+    uint32_t bits;
+    memcpy(&bits, &c->shard[run->first_in_shard + i], sizeof bits);
+    uint64_t z = ((uint64_t)(run->first_in_whole + i) << 32 | bits) * 0x9e3779b97f4a7c15u;
+    z = (z ^ (z >> 29)) * 0xbf58476d1ce4e5b9u;
+    c->sum += z ^ (z >> 32);
+  }
+}
+
+uint64_t titan_replicas_checksum(const titan_unit *unit, int index) {
+  titan_unit_slice slice;
+  checksum c = {.shard = unit->master};
+  if (titan_unit_slice_of(unit, index, &slice))
+    titan_unit_slice_runs(&slice, add_run, &c);
+  return c.sum;
+}
+
+static int parameter_count(titan_runtime *runtime) {
+  int count = 0;
+  for (int u = 0; u < titan_runtime_unit_count(runtime); u++)
+    count += titan_runtime_unit(runtime, u)->plan->parameter_count;
+  return count;
+}
+
+// One checksum a parameter; 0 where `whole_only` and the tp group cuts it.
+static void fill(titan_runtime *runtime, bool whole_only, int64_t *sums) {
+  for (int u = 0; u < titan_runtime_unit_count(runtime); u++) {
+    const titan_unit *unit = titan_runtime_unit(runtime, u);
+    for (int p = 0; p < unit->plan->parameter_count; p++)
+      *sums++ = whole_only && unit->plan->parameters[p].sharded ? 0 : (int64_t)titan_replicas_checksum(unit, p);
+  }
+}
+
+static titan_status differs(titan_runtime *runtime, int index, titan_comm *group, int64_t step) {
+  int u = 0;
+  for (; index >= titan_runtime_unit(runtime, u)->plan->parameter_count; u++)
+    index -= titan_runtime_unit(runtime, u)->plan->parameter_count;
+  const titan_unit *unit = titan_runtime_unit(runtime, u);
+  return titan_error(TITAN_ERROR_NUMBERS,
+                     "step %lld: the ranks of group %s hold different values of %s%s, which should be the same bits",
+                     (long long)step, titan_comm_name(group), unit->prefix, unit->plan->parameters[index].name);
+}
+
+// sums: [3,count]. Collective over the group; a difference is reported on all of its ranks.
+static titan_status check_group(titan_runtime *runtime, titan_mesh_group which, int64_t step, int count,
+                                int64_t *sums) {
+  titan_comm *group = titan_mesh_comm(titan_runtime_mesh(runtime), which);
+  int64_t *least = sums + count, *most = least + count;
+  if (titan_comm_size(group) == 1)
+    return TITAN_OK;
+  fill(runtime, which == TITAN_MESH_TP, sums);
+  TITAN_TRY(titan_comm_all_reduce(group, sums, least, (size_t)count, TITAN_INT64, TITAN_MIN, NULL));
+  TITAN_TRY(titan_comm_all_reduce(group, sums, most, (size_t)count, TITAN_INT64, TITAN_MAX, NULL));
+  for (int i = 0; i < count; i++)
+    if (least[i] != most[i])
+      return differs(runtime, i, group, step);
+  return TITAN_OK;
+}
+
+titan_status titan_replicas_check(titan_runtime *runtime, int64_t step) {
+  titan_comm *world = titan_mesh_comm(titan_runtime_mesh(runtime), TITAN_MESH_WORLD);
+  int count = parameter_count(runtime);
+  int64_t *sums = NULL;
+  titan_status status = titan_memory_allocate(TITAN_MEMORY_GENERAL, 3 * (size_t)count * sizeof *sums, &sums);
+  TITAN_TRY(titan_comm_agree(world, status)); // no rank enters a group's comparison alone
+  status = titan_comm_agree(world, check_group(runtime, TITAN_MESH_TP, step, count, sums));
+  if (status == TITAN_OK)
+    status = titan_comm_agree(world, check_group(runtime, TITAN_MESH_DP_REPLICATE, step, count, sums));
+  titan_memory_free(sums);
+  return status;
+}
