@@ -63,7 +63,19 @@ static titan_status check_mesh(const titan_config *config, int64_t world_size, t
                             replicate, shard, context, tensor, pipeline, world_size);
 }
 
+// For a message that asks the user to set this option.
+static const char *note_unless_available(const char *name) {
+  bool negated;
+  const titan_option *option = &titan_options[titan_option_find(name, &negated)];
+  return option->availability.kind == TITAN_AVAILABLE ? "" : ", which is not available in this build yet either";
+}
+
 static titan_status check_together(const titan_config *config, titan_problems *problems) {
+  if (config->experimental.enable_async_tensor_parallel && !config->training.compile)
+    TITAN_TRY(titan_problems_add(
+        problems, "experimental.enable_async_tensor_parallel = true (%s) needs training.compile = true%s",
+        titan_config_origin(config, "experimental.enable_async_tensor_parallel"),
+        note_unless_available("training.compile")));
   if (strcmp(config->training.dataset, "c4") == 0 && config->training.dataset_path == NULL)
     TITAN_TRY(titan_problems_add(
         problems, "training.dataset = c4: this corpus is not installed with the program; give the file or "

@@ -34,7 +34,10 @@ static titan_status suggest(const titan_runtime *runtime, titan_mesh *mesh, tita
   }
   if (low > 0)
     return titan_text_printf(text, "training.batch_size = %lld would fit", (long long)low);
+  int64_t tp = titan_comm_size(titan_mesh_comm(mesh, TITAN_MESH_TP));
   for (int64_t length = shape->length / 2; length >= 16; length /= 2) {
+    if (length % tp != 0)
+      continue;
     TITAN_TRY(bytes_with(runtime, mesh, device, 1, length, &bytes));
     if (bytes <= limit)
       return titan_text_printf(text, "training.batch_size = 1 with training.seq_len = %lld would fit",

@@ -224,6 +224,23 @@ tokenizer() {
   refused 3 'cut.model:' --model.tokenizer_path cut.model
 }
 
+# Sizes that the ranks of a tp group do not divide, each alone and all in one message.
+tensor() {
+  local tp=training.tensor_parallel_degree
+  refused 2 "$tp = 3 (command line) does not divide heads 16" --$tp 3
+  refused 2 "$tp = 16 (command line) does not divide kv heads 8" --$tp 16 --model.flavor 8B
+  refused 2 "$tp = 2 (command line) does not divide training.seq_len 65" --$tp 2 --training.seq_len 65
+  refused 2 "$tp = 5 (command line) does not divide feed-forward hidden size 13824" --$tp 5 --model.name llama2 \
+    --model.flavor 13B --training.seq_len 60
+  refused 2 "does not divide heads 32|does not divide kv heads 8|does not divide training.seq_len 65|does not divide feed-forward hidden size 14336" \
+    --$tp 24 --model.flavor 8B --training.seq_len 65
+  refused 2 "$tp = 32 (command line) does not divide heads 16" --$tp 32
+  refused 2 "dp_shard(1) * cp(1) * tp(16) * pp(1) != WORLD_SIZE($ranks)" --$tp 16
+  refused 2 "$tp|at least 1|\"0\"" --$tp 0
+  refused 2 'experimental.enable_async_tensor_parallel = true (command line) needs training.compile = true, which is not available in this build yet either|experimental.enable_async_tensor_parallel = true: not available in this build yet' \
+    --experimental.enable_async_tensor_parallel
+}
+
 memory() {
   refused 2 'this node is too small|GiB, and|GiB are available|training.batch_size =|would fit' \
     --training.batch_size 100000 --training.seq_len 2048

@@ -73,4 +73,5 @@ kill_one() {
 kill_one first_of_shared 0 --comm.intra_node shared
 kill_one third_of_shared 2 --comm.intra_node shared
 kill_one second_of_mpi 1 --comm.intra_node mpi
+kill_one third_of_tensor 2 --training.tensor_parallel_degree 4
 finish
