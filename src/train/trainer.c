@@ -149,16 +149,17 @@ static titan_status check_numbers(titan_trainer *trainer, const trainer_step *st
   return titan_comm_agree(world(trainer), status);
 }
 
-// Mean loss over all tokens and the global gradient norm, with one reduction.
+// Mean loss over all tokens and the global gradient norm: over the ranks with other samples, then over a tp group. A
+// loss that is finite on some ranks of a tp group only is NaN on all, so that all end alike.
 static titan_status reduce_numbers(titan_trainer *trainer, double loss_share, trainer_step *step) {
-  double mine[2] = {loss_share, titan_optimizer_sum_of_squares(trainer->runtime)}, all[2];
-  titan_comm *group = titan_mesh_comm(trainer->env.mesh, TITAN_MESH_DP_CP);
-  int replicas = titan_comm_size(titan_mesh_comm(trainer->env.mesh, TITAN_MESH_DP_REPLICATE));
-  TITAN_TRY(titan_comm_all_reduce(group, mine, all, 2, TITAN_FLOAT64, TITAN_SUM, NULL));
-  step->loss = all[0]; // alike on all ranks of a tp group
-  double square = all[1];
-  TITAN_TRY(titan_comm_all_reduce(titan_mesh_comm(trainer->env.mesh, TITAN_MESH_TP), &square, &all[1], 1, TITAN_FLOAT64,
-                                  TITAN_SUM, NULL));
+  const titan_mesh *mesh = trainer->env.mesh;
+  double mine[2] = {loss_share, titan_optimizer_sum_of_squares(trainer->runtime)}, dp[2], all[2];
+  int replicas = titan_comm_size(titan_mesh_comm(mesh, TITAN_MESH_DP_REPLICATE));
+  TITAN_TRY(
+      titan_comm_all_reduce(titan_mesh_comm(mesh, TITAN_MESH_DP_CP), mine, dp, 2, TITAN_FLOAT64, TITAN_SUM, NULL));
+  double part[2] = {isfinite(dp[0]) ? 0 : 1, dp[1]};
+  TITAN_TRY(titan_comm_all_reduce(titan_mesh_comm(mesh, TITAN_MESH_TP), part, all, 2, TITAN_FLOAT64, TITAN_SUM, NULL));
+  step->loss = all[0] > 0 ? NAN : dp[0];     // alike on all ranks of a tp group
   step->grad_norm = sqrt(all[1] / replicas); // every replica counted the whole gradient
   return TITAN_OK;
 }

@@ -237,6 +237,10 @@ tensor() {
   refused 2 "$tp = 32 (command line) does not divide heads 16" --$tp 32
   refused 2 "dp_shard(1) * cp(1) * tp(16) * pp(1) != WORLD_SIZE($ranks)" --$tp 16
   refused 2 "$tp|at least 1|\"0\"" --$tp 0
+  if [ "$ranks" -gt 1 ]; then # NaN on one rank of a tp group ends them all before the step is told
+    refused 6 "step 3|rank $((ranks - 1))|nan" --$tp 2 --debug.inject_nan_step 3 --training.batch_size 1
+    [ "$(wc -l <out/steps.txt)" = 2 ] || fail "$(wc -l <out/steps.txt) steps in steps.txt, expected the two before the NaN"
+  fi
   refused 2 'experimental.enable_async_tensor_parallel = true (command line) needs training.compile = true, which is not available in this build yet either|experimental.enable_async_tensor_parallel = true: not available in this build yet' \
     --experimental.enable_async_tensor_parallel
 }
