@@ -96,6 +96,24 @@ static void a_smaller_length_is_suggested_where_one_sequence_is_too_much(void **
   expect_on_all(check_with(1, 2 * length, node, topology) == TITAN_ERROR_USAGE);
 }
 
+// The half of the length is no multiple of the ranks: it could not be cut, whether or not it fits.
+static void a_suggested_length_can_be_cut_over_a_tp_group(void **state) {
+  (void)state;
+  int tp = test_size();
+  if (tp != 2 && tp != 4)
+    return;
+  titan_mesh *saved = mesh;
+  expect_on_all(titan_mesh_create(MPI_COMM_WORLD, (titan_mesh_degrees){1, 1, 1, 1, tp}, &mesh) == TITAN_OK);
+  titan_topology topology = node_of(0.8 * need_of(1, 4096 + tp));
+  long long length = 0;
+  expect_on_all(check_with(1, 4096 + tp, node, topology) == TITAN_ERROR_USAGE);
+  const char *text = strstr(titan_error_message(), "training.seq_len = ");
+  expect_on_all(text != NULL && sscanf(text, "training.seq_len = %lld would fit", &length) == 1);
+  expect_on_all(length >= 16 && length % tp == 0 && check_with(1, length, node, topology) == TITAN_OK);
+  titan_mesh_destroy(&mesh);
+  mesh = saved;
+}
+
 static void a_node_too_small_for_the_model_itself_is_told_so(void **state) {
   (void)state;
   expect_on_all(check_with(4, 256, node, node_of(1 << 20)) == TITAN_ERROR_USAGE);
@@ -170,6 +188,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(a_node_that_is_large_enough_is_fine),
       cmocka_unit_test(a_smaller_batch_is_suggested_and_is_the_largest_that_fits),
       cmocka_unit_test(a_smaller_length_is_suggested_where_one_sequence_is_too_much),
+      cmocka_unit_test(a_suggested_length_can_be_cut_over_a_tp_group),
       cmocka_unit_test(a_node_too_small_for_the_model_itself_is_told_so),
       cmocka_unit_test(a_limit_on_each_process_counts_too),
       cmocka_unit_test(one_small_node_ends_the_run_on_all),
