@@ -1,7 +1,5 @@
 #include "parallel/gather.h"
 
-typedef enum gather_way { WAY_LOCAL, WAY_SHARED, WAY_MPI } gather_way;
-
 enum { BUFFERS = 2, NO_UNIT = -1 };
 
 typedef struct gather_buffer {
@@ -11,7 +9,7 @@ typedef struct gather_buffer {
 } gather_buffer;
 
 struct titan_gather {
-  gather_way way;
+  titan_way way;
   titan_comm *comm;
   titan_device *device;
   titan_dtype dtype;
@@ -23,21 +21,12 @@ struct titan_gather {
   int latest; // buffer that was begun or waited for last
 };
 
-static gather_way choose(const titan_comm *comm, titan_intra_node intra_node) {
-  if (titan_comm_size(comm) == 1)
-    return WAY_LOCAL;
-  return intra_node == TITAN_INTRA_NODE_MPI || !titan_comm_is_one_node(comm) ? WAY_MPI : WAY_SHARED;
-}
-
 static size_t shard_bytes(const titan_unit *unit, titan_dtype dtype) {
   return (size_t)unit->shard_elements * titan_dtype_bytes(dtype);
 }
 
 static size_t buffer_bytes(int unit_count, const titan_unit *units, titan_dtype dtype) {
-  int64_t most = 0;
-  for (int i = 0; i < unit_count; i++)
-    most = units[i].flat_elements > most ? units[i].flat_elements : most;
-  return (size_t)most * titan_dtype_bytes(dtype);
+  return (size_t)titan_units_longest(unit_count, units) * titan_dtype_bytes(dtype);
 }
 
 titan_gather_bytes titan_gather_bytes_of(const titan_comm *comm, titan_dtype dtype, titan_intra_node intra_node,
@@ -45,7 +34,7 @@ titan_gather_bytes titan_gather_bytes_of(const titan_comm *comm, titan_dtype dty
   titan_gather_bytes bytes = {0};
   for (int i = 0; i < unit_count; i++)
     bytes.shards += shard_bytes(&units[i], dtype);
-  if (choose(comm, intra_node) == WAY_MPI)
+  if (titan_way_choose(comm, intra_node) == TITAN_WAY_MPI)
     bytes.gathered = BUFFERS * buffer_bytes(unit_count, units, dtype);
   return bytes;
 }
@@ -55,7 +44,7 @@ static titan_status create_shards(titan_gather *gather) {
   for (int i = 0; i < gather->unit_count; i++) {
     titan_unit *unit = &gather->units[i];
     size_t bytes = shard_bytes(unit, gather->dtype);
-    if (gather->way == WAY_SHARED) {
+    if (gather->way == TITAN_WAY_SHARED) {
       TITAN_TRY(titan_shared_create(gather->comm, bytes, tag, &gather->shared[i]));
       unit->compute = titan_shared_part(gather->shared[i], titan_comm_rank(gather->comm));
     } else {
@@ -73,7 +62,7 @@ static titan_status create_buffers(titan_gather *gather) {
   size_t bytes = buffer_bytes(gather->unit_count, gather->units, gather->dtype);
   for (int i = 0; i < BUFFERS; i++) {
     gather->buffers[i].unit = NO_UNIT;
-    if (gather->way == WAY_MPI)
+    if (gather->way == TITAN_WAY_MPI)
       TITAN_TRY(gather->device->allocate(gather->device, TITAN_MEMORY_PARAMETERS, bytes, &gather->buffers[i].data));
   }
   return TITAN_OK;
@@ -89,7 +78,7 @@ titan_status titan_gather_create(titan_comm *comm, titan_device *device, titan_d
                        titan_comm_size(comm));
   titan_gather *gather;
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, 1, sizeof *gather, &gather));
-  *gather = (titan_gather){.way = choose(comm, intra_node),
+  *gather = (titan_gather){.way = titan_way_choose(comm, intra_node),
                            .comm = comm,
                            .device = device,
                            .dtype = dtype,
@@ -137,7 +126,7 @@ static gather_buffer *buffer_of(titan_gather *gather, int unit) {
 }
 
 titan_status titan_gather_begin(titan_gather *gather, int unit) {
-  if (gather->way != WAY_MPI)
+  if (gather->way != TITAN_WAY_MPI)
     return TITAN_OK;
   gather_buffer *buffer = buffer_of(gather, unit);
   if (buffer != NULL) {
@@ -154,11 +143,11 @@ titan_status titan_gather_begin(titan_gather *gather, int unit) {
 }
 
 titan_status titan_gather_wait(titan_gather *gather, int unit, const void **parameters) {
-  if (gather->way == WAY_LOCAL) {
+  if (gather->way == TITAN_WAY_LOCAL) {
     *parameters = gather->units[unit].compute;
     return TITAN_OK;
   }
-  if (gather->way == WAY_SHARED) {
+  if (gather->way == TITAN_WAY_SHARED) {
     *parameters = titan_shared_part(gather->shared[unit], 0);
     return TITAN_OK;
   }
@@ -179,7 +168,7 @@ titan_status titan_gather_publish(titan_gather *gather) {
     gather->buffers[i].unit = NO_UNIT;
   }
   // One barrier would do for all units; the windows need their own memory barriers.
-  for (int i = 0; gather->way == WAY_SHARED && i < gather->unit_count; i++)
+  for (int i = 0; gather->way == TITAN_WAY_SHARED && i < gather->unit_count; i++)
     TITAN_TRY(titan_shared_synchronize(gather->shared[i], NULL));
   return TITAN_OK;
 }

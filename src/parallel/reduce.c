@@ -1,12 +1,10 @@
 #include "parallel/reduce.h"
 
-typedef enum reduce_way { WAY_LOCAL, WAY_SHARED, WAY_MPI } reduce_way;
-
 enum { BUFFERS = 2 };
 static const size_t bucket_bytes = (size_t)100 << 20;
 
 struct titan_reduce {
-  reduce_way way;
+  titan_way way;
   titan_comm *shard, *replicate;
   titan_device *device;
   int unit_count;
@@ -23,34 +21,18 @@ struct titan_reduce {
   int summed;    // of these, units whose all-reduce was started
 };
 
-static reduce_way choose(const titan_comm *shard, titan_intra_node intra_node) {
-  if (titan_comm_size(shard) == 1)
-    return WAY_LOCAL;
-  return intra_node == TITAN_INTRA_NODE_MPI || !titan_comm_is_one_node(shard) ? WAY_MPI : WAY_SHARED;
-}
-
 static size_t flat_bytes(int unit_count, const titan_unit *units) {
-  int64_t most = 0;
-  for (int i = 0; i < unit_count; i++)
-    most = units[i].flat_elements > most ? units[i].flat_elements : most;
-  return (size_t)most * sizeof(float);
-}
-
-static int64_t all_shards(int unit_count, const titan_unit *units) {
-  int64_t elements = 0;
-  for (int i = 0; i < unit_count; i++)
-    elements += units[i].shard_elements;
-  return elements;
+  return (size_t)titan_units_longest(unit_count, units) * sizeof(float);
 }
 
 size_t titan_reduce_bytes_of(const titan_comm *shard, int unit_count, const titan_unit *units) {
-  size_t bytes = (size_t)all_shards(unit_count, units) * sizeof(float);
+  size_t bytes = (size_t)titan_units_shard_elements(unit_count, units) * sizeof(float);
   return titan_comm_size(shard) == 1 ? bytes : bytes + BUFFERS * flat_bytes(unit_count, units);
 }
 
 static titan_status allocate(titan_reduce *reduce) {
   int count = reduce->unit_count;
-  int64_t elements = all_shards(count, reduce->units);
+  int64_t elements = titan_units_shard_elements(count, reduce->units);
   titan_device *device = reduce->device;
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, (size_t)count, sizeof(void *), &reduce->scatters));
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, (size_t)count, sizeof(void *), &reduce->sums));
@@ -63,10 +45,10 @@ static titan_status allocate(titan_reduce *reduce) {
   }
   size_t bytes = flat_bytes(count, reduce->units);
   for (int i = 0; i < BUFFERS; i++) {
-    if (reduce->way == WAY_SHARED) {
+    if (reduce->way == TITAN_WAY_SHARED) {
       TITAN_TRY(titan_shared_create(reduce->shard, bytes, TITAN_MEMORY_GRADIENTS, &reduce->shared[i]));
       reduce->buffers[i] = titan_shared_part(reduce->shared[i], titan_comm_rank(reduce->shard));
-    } else if (reduce->way == WAY_MPI) {
+    } else if (reduce->way == TITAN_WAY_MPI) {
       TITAN_TRY(device->allocate(device, TITAN_MEMORY_GRADIENTS, bytes, &reduce->buffers[i]));
     }
   }
@@ -77,7 +59,7 @@ titan_status titan_reduce_create(titan_comm *shard, titan_comm *replicate, titan
                                  titan_intra_node intra_node, int unit_count, titan_unit *units, titan_reduce **out) {
   titan_reduce *reduce;
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, 1, sizeof *reduce, &reduce));
-  *reduce = (titan_reduce){.way = choose(shard, intra_node),
+  *reduce = (titan_reduce){.way = titan_way_choose(shard, intra_node),
                            .shard = shard,
                            .replicate = replicate,
                            .device = device,
@@ -101,7 +83,7 @@ void titan_reduce_destroy(titan_reduce **reduce) {
       titan_work_wait(&r->sums[i]);
   }
   for (int i = 0; i < BUFFERS; i++) {
-    if (r->way == WAY_SHARED)
+    if (r->way == TITAN_WAY_SHARED)
       titan_shared_destroy(&r->shared[i]);
     else
       r->device->free(r->device, r->buffers[i]);
@@ -141,7 +123,7 @@ static titan_status complete_scatters(titan_reduce *reduce, int position) {
 }
 
 titan_status titan_reduce_begin(titan_reduce *reduce, int unit, float **flat) {
-  if (reduce->way == WAY_LOCAL) {
+  if (reduce->way == TITAN_WAY_LOCAL) {
     *flat = reduce->units[unit].gradient;
     return TITAN_OK;
   }
@@ -156,7 +138,7 @@ titan_status titan_reduce_end(titan_reduce *reduce, int unit) {
   if (unit != unit_at(reduce, reduce->ended))
     return titan_error(TITAN_ERROR_INTERNAL, "gradients of unit %d came out of order", unit);
   reduce->ended++;
-  if (reduce->way == WAY_LOCAL) {
+  if (reduce->way == TITAN_WAY_LOCAL) {
     titan_unit_clear_gaps(u, u->gradient);
     return complete_scatters(reduce, reduce->ended);
   }
@@ -164,7 +146,7 @@ titan_status titan_reduce_end(titan_reduce *reduce, int unit) {
   reduce->turn = (turn + 1) % BUFFERS;
   titan_unit_clear_gaps(u, reduce->buffers[turn]);
   size_t count = (size_t)u->shard_elements;
-  if (reduce->way == WAY_SHARED)
+  if (reduce->way == TITAN_WAY_SHARED)
     return titan_shared_reduce_scatter(reduce->shared[turn], 0, u->gradient, count, TITAN_FLOAT32, TITAN_SUM,
                                        &reduce->scatters[unit]);
   return titan_comm_reduce_scatter(reduce->shard, reduce->buffers[turn], u->gradient, count, TITAN_FLOAT32, TITAN_SUM,

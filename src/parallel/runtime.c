@@ -65,13 +65,6 @@ titan_status titan_runtime_plan(const titan_runtime_options *options, titan_mesh
   return status;
 }
 
-static int64_t shard_elements(const titan_runtime *runtime) {
-  int64_t elements = 0;
-  for (int unit = 0; unit < runtime->unit_count; unit++)
-    elements += runtime->units[unit].shard_elements;
-  return elements;
-}
-
 static size_t rope_table_bytes(const titan_runtime *runtime) {
   const runtime_part *setup = &runtime->parts[TITAN_PART_SETUP];
   return titan_tensor_bytes(&setup->plan->externals[setup->at.rope_table].type);
@@ -83,7 +76,8 @@ static size_t batch_bytes(const titan_runtime *runtime) {
 
 titan_runtime_memory titan_runtime_memory_of(const titan_runtime *runtime) {
   titan_runtime_memory memory = {0};
-  size_t *by_tag = memory.by_tag, shards = (size_t)shard_elements(runtime) * sizeof(float);
+  size_t *by_tag = memory.by_tag,
+         shards = (size_t)titan_units_shard_elements(runtime->unit_count, runtime->units) * sizeof(float);
   titan_dtype dtype = runtime->options.shape.dtype;
   titan_gather_bytes gather = titan_gather_bytes_of(shard_group(runtime), dtype, runtime->options.intra_node,
                                                     runtime->unit_count, runtime->units);
@@ -106,7 +100,7 @@ titan_runtime_memory titan_runtime_memory_of(const titan_runtime *runtime) {
 
 static titan_status allocate_states(titan_runtime *runtime) {
   titan_device *device = runtime->device;
-  int64_t elements = shard_elements(runtime);
+  int64_t elements = titan_units_shard_elements(runtime->unit_count, runtime->units);
   size_t bytes = (size_t)elements * sizeof(float);
   bool own_masters = runtime->options.shape.dtype != TITAN_FLOAT32;
   TITAN_TRY(device->allocate(device, TITAN_MEMORY_OPTIMIZER, bytes, &runtime->exp_avg));

@@ -2,6 +2,26 @@
 
 #include <stdio.h>
 
+titan_way titan_way_choose(const titan_comm *comm, titan_intra_node intra_node) {
+  if (titan_comm_size(comm) == 1)
+    return TITAN_WAY_LOCAL;
+  return intra_node == TITAN_INTRA_NODE_MPI || !titan_comm_is_one_node(comm) ? TITAN_WAY_MPI : TITAN_WAY_SHARED;
+}
+
+int64_t titan_units_longest(int unit_count, const titan_unit *units) {
+  int64_t most = 0;
+  for (int i = 0; i < unit_count; i++)
+    most = units[i].flat_elements > most ? units[i].flat_elements : most;
+  return most;
+}
+
+int64_t titan_units_shard_elements(int unit_count, const titan_unit *units) {
+  int64_t elements = 0;
+  for (int i = 0; i < unit_count; i++)
+    elements += units[i].shard_elements;
+  return elements;
+}
+
 void titan_unit_lay_out(titan_unit *unit, const char *prefix, const titan_plan *plan, int rank, int ranks) {
   *unit = (titan_unit){.plan = plan};
   snprintf(unit->prefix, sizeof unit->prefix, "%s", prefix);

@@ -3,6 +3,7 @@
 #ifndef TITAN_PARALLEL_UNIT_H
 #define TITAN_PARALLEL_UNIT_H
 
+#include "comm/comm.h"
 #include "graph/plan.h"
 
 enum { TITAN_PREFIX_BYTES = 32 };
@@ -13,6 +14,12 @@ typedef enum titan_intra_node {
   TITAN_INTRA_NODE_SHARED, // shared memory, or an error
   TITAN_INTRA_NODE_MPI,
 } titan_intra_node;
+
+// How the ranks over which a unit is cut exchange its parts.
+typedef enum titan_way { TITAN_WAY_LOCAL, TITAN_WAY_SHARED, TITAN_WAY_MPI } titan_way;
+
+// LOCAL for a group of one rank; SHARED within a node unless `intra_node` is MPI. The same on all ranks of the group.
+titan_way titan_way_choose(const titan_comm *comm, titan_intra_node intra_node);
 
 typedef struct titan_unit {
   char prefix[TITAN_PREFIX_BYTES];                 // of its parameters' names
@@ -26,6 +33,10 @@ typedef struct titan_unit {
 
 // Sets the sizes for rank `rank` of a group of `ranks`; the pointers become NULL.
 void titan_unit_lay_out(titan_unit *unit, const char *prefix, const titan_plan *plan, int rank, int ranks);
+
+// Elements of the longest flat vector, and of this rank's shards of all units together.
+int64_t titan_units_longest(int unit_count, const titan_unit *units);
+int64_t titan_units_shard_elements(int unit_count, const titan_unit *units);
 
 // A range of a parameter that lies in this rank's shard.
 typedef struct titan_unit_slice {

@@ -7,16 +7,12 @@
 #include <math.h>
 #include <string.h>
 
-static titan_comm *world(const titan_trainer *trainer) {
-  return titan_mesh_comm(trainer->env.mesh, TITAN_MESH_WORLD);
-}
-
 static titan_status plan_model(titan_trainer *trainer) {
   const titan_trainer_environment *env = &trainer->env;
   const titan_config *config = env->config;
   titan_runtime_options options;
   titan_mesh_degrees degrees = titan_setup_degrees(config);
-  TITAN_TRY(titan_mesh_resolve(&degrees, titan_comm_size(world(trainer))));
+  TITAN_TRY(titan_mesh_resolve(&degrees, titan_comm_size(titan_trainer_world(trainer))));
   TITAN_TRY(titan_setup_runtime_options(config, titan_tokenizer_vocabulary_size(env->tokenizer), degrees, &options));
   int64_t parameters, embedding;
   TITAN_TRY(titan_model_count_parameters(options.model, &options.arguments, &parameters, &embedding));
@@ -66,8 +62,8 @@ static titan_status find_peak(titan_trainer *trainer) {
     return TITAN_OK;
   double mine, sum;
   TITAN_TRY(titan_setup_measure_peak(env->device, titan_runtime_options_of(trainer->runtime)->shape.dtype, &mine));
-  TITAN_TRY(titan_comm_all_reduce(world(trainer), &mine, &sum, 1, TITAN_FLOAT64, TITAN_SUM, NULL));
-  trainer->peak_flops = sum / titan_comm_size(world(trainer));
+  TITAN_TRY(titan_comm_all_reduce(titan_trainer_world(trainer), &mine, &sum, 1, TITAN_FLOAT64, TITAN_SUM, NULL));
+  trainer->peak_flops = sum / titan_comm_size(titan_trainer_world(trainer));
   if (trainer->rank == 0)
     titan_log_info("Peak FLOPS used for computing MFU: %.3e (this machine's own matrix product, per rank)",
                    trainer->peak_flops);
@@ -92,11 +88,11 @@ static titan_status take_memory(titan_trainer *trainer) {
 static titan_status create(titan_trainer *trainer) {
   TITAN_TRY(titan_trainer_open_outputs(trainer));
   const titan_trainer_environment *env = &trainer->env;
-  TITAN_TRY(titan_comm_agree(world(trainer), open_corpus(env->config, &trainer->corpus)));
-  TITAN_TRY(titan_comm_agree(world(trainer), plan_model(trainer)));
+  TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer), open_corpus(env->config, &trainer->corpus)));
+  TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer), plan_model(trainer)));
   TITAN_TRY(titan_setup_check_memory(trainer->runtime, env->mesh, env->device, env->node, env->topology));
   // From here on the loader reads ahead while the model is made.
-  TITAN_TRY(titan_comm_agree(world(trainer), open_loader(trainer)));
+  TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer), open_loader(trainer)));
   TITAN_TRY(take_memory(trainer));
   return find_peak(trainer);
 }
@@ -105,7 +101,7 @@ titan_status titan_trainer_create(const titan_trainer_environment *environment, 
   titan_trainer *trainer;
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, 1, sizeof *trainer, &trainer));
   trainer->env = *environment;
-  trainer->rank = titan_comm_rank(world(trainer));
+  trainer->rank = titan_comm_rank(titan_trainer_world(trainer));
   trainer->dp = titan_comm_size(titan_mesh_comm(environment->mesh, TITAN_MESH_DP));
   trainer->optimizer = titan_setup_optimizer_options(environment->config);
   trainer->color = titan_report_wants_color(environment->config->metrics.enable_color_printing);
@@ -140,13 +136,13 @@ static titan_status check_numbers(titan_trainer *trainer, const trainer_step *st
   if (!isfinite(step->local_loss))
     status = titan_error(TITAN_ERROR_NUMBERS, "step %lld: the loss of rank %d is %g; no checkpoint has been saved",
                          (long long)step->step, trainer->rank, step->local_loss);
-  TITAN_TRY(titan_comm_agree(world(trainer), status));
+  TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer), status));
   status =
       titan_error(TITAN_ERROR_NUMBERS,
                   "step %lld: the gradient norm is %g while every rank's loss is finite (rank 0: %g); no checkpoint "
                   "has been saved",
                   (long long)step->step, step->grad_norm, step->local_loss);
-  return titan_comm_agree(world(trainer), status);
+  return titan_comm_agree(titan_trainer_world(trainer), status);
 }
 
 // Mean loss over all tokens and the global gradient norm: over the ranks with other samples, then over a tp group. A
@@ -172,9 +168,9 @@ static titan_status train_step(titan_trainer *trainer, trainer_step *step) {
   *step = (trainer_step){.step = trainer->step + 1};
   titan_status status =
       titan_loader_next(trainer->loader, titan_runtime_tokens(runtime), titan_runtime_labels(runtime));
-  TITAN_TRY(titan_comm_agree(world(trainer), status));
+  TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer), status));
   TITAN_TRY(titan_runtime_step(runtime, &loss));
-  if (step->step == config->debug.inject_nan_step && trainer->rank == titan_comm_size(world(trainer)) - 1)
+  if (step->step == config->debug.inject_nan_step && trainer->rank == titan_comm_size(titan_trainer_world(trainer)) - 1)
     loss = NAN;
   step->local_loss = (double)loss * trainer->dp;
   TITAN_TRY(reduce_numbers(trainer, loss, step));

@@ -42,6 +42,10 @@ struct titan_trainer {
   bool color;
 };
 
+static inline titan_comm *titan_trainer_world(const titan_trainer *trainer) {
+  return titan_mesh_comm(trainer->env.mesh, TITAN_MESH_WORLD);
+}
+
 // Rank 0: the dump folder and the files in it. Collective.
 titan_status titan_trainer_open_outputs(titan_trainer *trainer);
 // Adds a step to the window, and at log steps writes the line and the row. Collective.

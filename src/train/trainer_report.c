@@ -13,10 +13,6 @@
 
 static const double gib = 1024.0 * 1024 * 1024;
 
-static titan_comm *world(const titan_trainer *trainer) {
-  return titan_mesh_comm(trainer->env.mesh, TITAN_MESH_WORLD);
-}
-
 static titan_status open_file(const titan_trainer *trainer, const char *name, FILE **out) {
   titan_text path = {0};
   TITAN_TRY(titan_text_printf(&path, "%s/%s", trainer->env.config->job.dump_folder, name));
@@ -53,7 +49,7 @@ static titan_status open_outputs(titan_trainer *trainer) {
 }
 
 titan_status titan_trainer_open_outputs(titan_trainer *trainer) {
-  return titan_comm_agree(world(trainer), trainer->rank == 0 ? open_outputs(trainer) : TITAN_OK);
+  return titan_comm_agree(titan_trainer_world(trainer), trainer->rank == 0 ? open_outputs(trainer) : TITAN_OK);
 }
 
 static titan_status write_row(titan_trainer *trainer, const trainer_step *step, const double *means, double loss_max) {
@@ -113,7 +109,7 @@ titan_status titan_trainer_report(titan_trainer *trainer, const trainer_step *st
   TITAN_TRY(titan_comm_all_reduce(group, &window->loss_max, &loss_max, 1, TITAN_FLOAT64, TITAN_MAX, NULL));
   titan_status status = trainer->rank == 0 ? write_row(trainer, step, means, loss_max) : TITAN_OK;
   *window = (trainer_window){.start = titan_clock_seconds()};
-  return titan_comm_agree(world(trainer), status);
+  return titan_comm_agree(titan_trainer_world(trainer), status);
 }
 
 void titan_trainer_report_end(const titan_trainer *trainer, double seconds) {
@@ -145,7 +141,7 @@ static titan_status dump_graphs(const titan_trainer *trainer) {
 }
 
 titan_status titan_trainer_dump_graphs(titan_trainer *trainer) {
-  return titan_comm_agree(world(trainer), trainer->rank == 0 ? dump_graphs(trainer) : TITAN_OK);
+  return titan_comm_agree(titan_trainer_world(trainer), trainer->rank == 0 ? dump_graphs(trainer) : TITAN_OK);
 }
 
 // What a tp group holds alike counts on its first rank.
@@ -159,7 +155,8 @@ titan_status titan_trainer_dump_weights(titan_trainer *trainer) {
   FILE *file = NULL;
   titan_comm *group = titan_mesh_comm(trainer->env.mesh, TITAN_MESH_DP_SHARD_CP);
   titan_comm *tp = titan_mesh_comm(trainer->env.mesh, TITAN_MESH_TP);
-  TITAN_TRY(titan_comm_agree(world(trainer), trainer->rank == 0 ? open_file(trainer, "weights.txt", &file) : TITAN_OK));
+  TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer),
+                             trainer->rank == 0 ? open_file(trainer, "weights.txt", &file) : TITAN_OK));
   titan_status status = TITAN_OK;
   for (int i = 0; i < titan_runtime_unit_count(trainer->runtime) && status == TITAN_OK; i++) {
     const titan_unit *unit = titan_runtime_unit(trainer->runtime, i);
@@ -177,5 +174,5 @@ titan_status titan_trainer_dump_weights(titan_trainer *trainer) {
   }
   if (file != NULL && fclose(file) != 0 && status == TITAN_OK)
     status = titan_error(TITAN_ERROR_OUTPUT, "cannot write weights.txt: %s", strerror(errno));
-  return titan_comm_agree(world(trainer), status);
+  return titan_comm_agree(titan_trainer_world(trainer), status);
 }
