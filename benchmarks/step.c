@@ -124,7 +124,7 @@ static void run(const arguments *a, titan_comm *node, titan_mesh *mesh, int rank
   end(titan_runtime_allocate(runtime));
   end(titan_runtime_initialize(runtime, 0));
   double ready = titan_clock_seconds() - start;
-  titan_optimizer_options optimizer = {true, 8e-4, 0.9, 0.95, 1e-8, 0.1, 1.0, 2, 1000};
+  titan_optimizer_options optimizer = {true, 8e-4, 0.9, 0.95, 1e-8, 0.1, 1.0, 2, 1000, 0, 0};
   titan_op_timing rows[TITAN_OP_COUNT];
   float loss;
   double best = 1e300, total = 0;

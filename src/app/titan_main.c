@@ -4,6 +4,7 @@
 #include "comm/bootstrap.h"
 #include "data/assets.h"
 #include "device/device.h"
+#include "train/estimate.h"
 #include "train/setup.h"
 #include "train/trainer.h"
 
@@ -137,6 +138,14 @@ static titan_status create_mesh(application *app) {
   return TITAN_OK;
 }
 
+// No mesh, no model, no corpus; a tokenizer only where the vocabulary is not given.
+static titan_status estimate(application *app) {
+  if (app->config->memory_estimation.vocabulary > 0)
+    return titan_estimate_run(app->config, &app->topology, app->world, 0);
+  TITAN_TRY(create_tokenizer(app));
+  return titan_estimate_run(app->config, &app->topology, app->world, titan_tokenizer_vocabulary_size(app->tokenizer));
+}
+
 static titan_status run(application *app, int argc, char **argv) {
   TITAN_TRY(titan_comm_create_mpi(MPI_COMM_WORLD, "world", &app->world));
   TITAN_TRY(titan_comm_create_node(MPI_COMM_WORLD, "node", &app->node));
@@ -152,6 +161,8 @@ static titan_status run(application *app, int argc, char **argv) {
       TITAN_TRY(titan_config_print(app->config, stderr));
   }
   TITAN_TRY(create_device(app));
+  if (titan_estimate_is_fake(app->config))
+    return estimate(app);
   TITAN_TRY(create_mesh(app));
   TITAN_TRY(create_tokenizer(app));
   titan_trainer_environment environment = {.config = app->config,
@@ -160,8 +171,15 @@ static titan_status run(application *app, int argc, char **argv) {
                                            .mesh = app->mesh,
                                            .device = app->device,
                                            .tokenizer = app->tokenizer};
+  bool comparing = titan_estimate_is_real(app->config);
+  uint64_t resident = titan_topology_resident();
+  if (comparing)
+    TITAN_TRY(titan_config_set(app->config, "training.steps", "2"));
   TITAN_TRY(titan_trainer_create(&environment, &app->trainer));
-  return titan_trainer_run(app->trainer);
+  TITAN_TRY(titan_trainer_run(app->trainer));
+  return comparing ? titan_estimate_compare(app->config, &app->topology, app->world, app->node,
+                                            titan_tokenizer_vocabulary_size(app->tokenizer), resident)
+                   : TITAN_OK;
 }
 
 static void destroy(application *app) {
@@ -177,7 +195,9 @@ static void destroy(application *app) {
 // Failures that all ranks agreed on are said once; in others a rank speaks for itself and ends the run for all.
 static int end_badly(application *app, titan_status status) {
   bool agreed = titan_error_was_agreed();
-  if (app->mpi.rank == 0 || !agreed)
+  if (status == TITAN_PREEMPTED && app->mpi.rank == 0)
+    titan_log_warning("Ending early, to be continued: %s", titan_error_message());
+  else if (app->mpi.rank == 0 || !agreed)
     titan_log_error("%s", titan_error_message());
   if (getenv("TITAN_TRACE") != NULL)
     titan_log_error("%s at %s", titan_status_text(status), titan_error_trace());

@@ -23,7 +23,8 @@ enum { TITAN_MEMORY_ALIGNMENT = 64 };
   X(OPTIMIZER, "optimizer states")                                                                                     \
   X(ACTIVATIONS, "saved activations")                                                                                  \
   X(SCRATCH, "scratch")                                                                                                \
-  X(BATCH, "batch")
+  X(BATCH, "batch")                                                                                                    \
+  X(CHECKPOINT, "checkpoint staging")
 
 typedef enum titan_memory_tag {
 #define TITAN_MEMORY_TAG_ENUM(name, text) TITAN_MEMORY_##name,

@@ -69,6 +69,14 @@ typedef struct titan_comm_backend {
   titan_work_start *send;
   titan_work_start *recv;
   titan_work_start *barrier;
+  // optional, together (chunks.h): work->cursor counts chunks that are there, in ring order, or that were given
+  titan_work_start *gather_chunks;
+  titan_work_start *reduce_chunks;
+  titan_status (*give_chunk)(titan_work *work, int rank);
+  // Optional, both or neither. Bytes that an operation of this kind takes from the group while in flight, all told.
+  size_t (*buffer_bytes)(const titan_comm *comm, titan_operation_kind kind, size_t count, titan_dtype dtype);
+  // Makes the group keep exactly so many buffers of so many bytes each. Nothing is in flight.
+  titan_status (*reserve)(titan_comm *comm, int buffers, size_t bytes);
   // optional: frees comm->state
   void (*destroy)(titan_comm *comm);
 } titan_comm_backend;
@@ -78,11 +86,13 @@ struct titan_comm {
   char *name;
   int rank, size;
   bool one_node;
-  MPI_Comm mpi; // owned; what a backend of another kind uses to set itself up
+  MPI_Comm mpi; // owned, MPI_COMM_NULL for a stand-in; what a backend of another kind uses to set itself up
   void *state;  // the backend's
   uint64_t sequence;
   int in_flight;
   titan_comm_traffic traffic;
+  double exposed_seconds;
+  struct titan_staging *staging; // NULL: all goes through the backend
   titan_work *idle_works;
 };
 
@@ -96,5 +106,8 @@ const char *titan_operation_name(titan_operation_kind kind);
 
 // The works in flight of this process, oldest first.
 void titan_work_list_append(titan_work *work);
+
+// Orders this process's reads and writes of shared parts against the others'.
+titan_status titan_shared_fence(const titan_shared *shared);
 
 #endif

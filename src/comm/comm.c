@@ -1,5 +1,7 @@
+#include "base/clock.h"
 #include "comm/backend.h"
 #include "comm/mpi_error.h"
+#include "comm/staging.h"
 
 #include <assert.h>
 #include <fcntl.h>
@@ -61,6 +63,7 @@ titan_status titan_comm_create(const titan_comm_backend *backend, MPI_Comm mpi, 
   comm->one_node = true;
   if (comm->size > 1)
     TITAN_TRY_CLEANUP(find_whether_one_node(comm));
+  TITAN_TRY_CLEANUP(titan_comm_reserve(comm, titan_comm_reservation_least(comm)));
   *out = comm;
   return TITAN_OK;
 cleanup:
@@ -84,7 +87,8 @@ void titan_comm_destroy(titan_comm **handle) {
     comm->idle_works = work->next;
     titan_memory_free(work);
   }
-  MPI_Comm_free(&comm->mpi);
+  if (comm->mpi != MPI_COMM_NULL)
+    MPI_Comm_free(&comm->mpi);
   titan_memory_free(comm->name);
   titan_memory_free(comm);
 }
@@ -111,6 +115,10 @@ MPI_Comm titan_comm_mpi(const titan_comm *comm) {
 
 titan_comm_traffic titan_comm_traffic_of(const titan_comm *comm) {
   return comm->traffic;
+}
+
+double titan_comm_exposed_seconds(const titan_comm *comm) {
+  return comm->exposed_seconds;
 }
 
 // --- the way into every operation ---
@@ -217,7 +225,9 @@ titan_status titan_comm_begin(titan_comm *comm, const titan_operation *operation
   work->operation = *operation;
   if (!point_to_point)
     work->operation.sequence = comm->sequence++;
+  double begun = titan_clock_seconds();
   titan_status status = start(work);
+  comm->exposed_seconds += titan_clock_seconds() - begun;
   if (status != TITAN_OK) {
     if (work->release != NULL)
       work->release(work);
@@ -239,7 +249,8 @@ titan_status titan_comm_all_gather(titan_comm *comm, const void *send, void *rec
                                    titan_work **work) {
   titan_operation operation = {
       .kind = TITAN_OPERATION_ALL_GATHER, .send = send, .recv = recv, .count = count, .dtype = dtype};
-  return titan_comm_begin(comm, &operation, comm->backend->all_gather, work);
+  bool staged = work == NULL && titan_staging_takes(comm, count * titan_dtype_bytes(dtype));
+  return titan_comm_begin(comm, &operation, staged ? titan_staging_all_gather_start : comm->backend->all_gather, work);
 }
 
 titan_status titan_comm_reduce_scatter(titan_comm *comm, const void *send, void *recv, size_t count, titan_dtype dtype,
@@ -250,7 +261,9 @@ titan_status titan_comm_reduce_scatter(titan_comm *comm, const void *send, void 
                                .count = count,
                                .dtype = dtype,
                                .reduction = reduction};
-  return titan_comm_begin(comm, &operation, comm->backend->reduce_scatter, work);
+  bool staged = work == NULL && titan_staging_takes(comm, count * titan_dtype_bytes(dtype) * (size_t)comm->size);
+  return titan_comm_begin(comm, &operation, staged ? titan_staging_reduce_scatter_start : comm->backend->reduce_scatter,
+                          work);
 }
 
 titan_status titan_comm_all_reduce(titan_comm *comm, const void *send, void *recv, size_t count, titan_dtype dtype,
@@ -261,7 +274,9 @@ titan_status titan_comm_all_reduce(titan_comm *comm, const void *send, void *rec
                                .count = count,
                                .dtype = dtype,
                                .reduction = reduction};
-  return titan_comm_begin(comm, &operation, comm->backend->all_reduce, work);
+  size_t bytes = count * titan_dtype_bytes(dtype);
+  bool staged = work == NULL && titan_comm_stages_all_reduce(bytes) && titan_staging_takes(comm, bytes);
+  return titan_comm_begin(comm, &operation, staged ? titan_staging_all_reduce_start : comm->backend->all_reduce, work);
 }
 
 titan_status titan_comm_broadcast(titan_comm *comm, void *buffer, size_t count, titan_dtype dtype, int root,

@@ -82,6 +82,41 @@ typedef struct titan_comm_traffic {
 } titan_comm_traffic;
 titan_comm_traffic titan_comm_traffic_of(const titan_comm *comm);
 
+// Seconds that this process has spent so far inside calls that begin an operation of the group or wait for one, its own
+// copying and summing included: transfer that nothing hides.
+double titan_comm_exposed_seconds(const titan_comm *comm);
+
+// --- memory of the group itself ---
+
+// Handles and working memory that a group keeps between operations. Operations that together need no more than this
+// allocate nothing. In a group of one rank nothing is ever taken.
+typedef struct titan_comm_reservation {
+  int works;           // operations in flight at once
+  int buffers;         // of these, all_reduce and reduce_scatter
+  size_t buffer_bytes; // the most that one of those takes: titan_comm_all_reduce_bytes, .._reduce_scatter_bytes
+} titan_comm_reservation;
+
+// Bytes of working memory of an all_reduce, or of a reduce_scatter that receives `count` elements, while it is in
+// flight.
+size_t titan_comm_all_reduce_bytes(const titan_comm *comm, size_t count, titan_dtype dtype);
+size_t titan_comm_reduce_scatter_bytes(const titan_comm *comm, size_t count, titan_dtype dtype);
+
+// What every group has from its creation on: enough for one operation of a few numbers at a time.
+titan_comm_reservation titan_comm_reservation_least(const titan_comm *comm);
+// The larger of each member.
+titan_comm_reservation titan_comm_reservation_join(titan_comm_reservation a, titan_comm_reservation b);
+// Not collective; nothing of the group is in flight. From now on the group holds this much (never less than the least),
+// all under the tag COMMUNICATION: as many bytes as titan_comm_reservation_bytes gives.
+titan_status titan_comm_reserve(titan_comm *comm, titan_comm_reservation reservation);
+size_t titan_comm_reservation_bytes(const titan_comm *comm, titan_comm_reservation reservation);
+// Bytes of a new group, under the tag COMMUNICATION.
+size_t titan_comm_bytes(const titan_comm *comm);
+
+// Not collective, no communication: a group that stands for one which is not there, to plan for it. It has a rank, a
+// size and a place; its reservations are those of an MPI group; its operations are errors (TITAN_ERROR_INTERNAL)
+// unless it has one rank.
+titan_status titan_comm_create_fake(const char *name, int rank, int size, bool one_node, titan_comm **out);
+
 // --- memory shared by the ranks of one node ---
 
 // Collective; needs titan_comm_is_one_node. One contiguous block of size*bytes_per_rank bytes mapped by every rank;
@@ -89,6 +124,8 @@ titan_comm_traffic titan_comm_traffic_of(const titan_comm *comm);
 // rank accounts bytes_per_rank under `tag`. Filled with zeros. comm outlives it. TITAN_ERROR_MEMORY, on every rank,
 // where the system has too little shared memory (a container's /dev/shm may be small): the caller can do without.
 titan_status titan_shared_create(titan_comm *comm, size_t bytes_per_rank, titan_memory_tag tag, titan_shared **out);
+// Bytes under the tag COMMUNICATION that come with it.
+size_t titan_shared_handle_bytes(const titan_comm *comm);
 // Collective.
 void titan_shared_destroy(titan_shared **shared);
 void *titan_shared_part(const titan_shared *shared, int rank);
@@ -99,5 +136,21 @@ titan_status titan_shared_reduce_scatter(titan_shared *shared, size_t offset, vo
                                          titan_dtype dtype, titan_reduction reduction, titan_work **work);
 // Collective. Makes what each rank wrote to its part visible to all (memory barriers and a barrier of the group).
 titan_status titan_shared_synchronize(titan_shared *shared, titan_work **work);
+
+// --- blocking collectives of a group inside one node, through shared memory ---
+
+// Collective; needs titan_comm_is_one_node. From now on blocking all_gather, reduce_scatter and small all_reduce of the
+// group go through memory that its ranks share, as far as a rank passes at most `bytes` bytes as `send`; all else goes
+// through messages as before, and so does everything when ranks are alone. Results and traffic are the same, to the bit
+// and the byte. Takes titan_comm_stage_bytes on each rank, under TITAN_MEMORY_COMMUNICATION. TITAN_ERROR_MEMORY, on
+// every rank, where the system has too little shared memory. A group that has such memory already keeps what it has. To
+// be undone by titan_comm_unstage (collective), before the group is destroyed.
+titan_status titan_comm_stage(titan_comm *comm, size_t bytes);
+void titan_comm_unstage(titan_comm *comm);
+bool titan_comm_is_staged(const titan_comm *comm);
+// 0 in a group of one rank.
+size_t titan_comm_stage_bytes(const titan_comm *comm, size_t bytes);
+// Whether a staged group passes all_reduces of so many bytes through shared memory.
+bool titan_comm_stages_all_reduce(size_t bytes);
 
 #endif

@@ -116,12 +116,23 @@ void titan_mpi_scratch_give_back(titan_comm *comm, titan_mpi_scratch *scratch) {
   comm->state = scratch;
 }
 
-static void mpi_destroy(titan_comm *comm) {
+static void drop_scratches(titan_comm *comm) {
   while (comm->state != NULL) {
     titan_mpi_scratch *scratch = comm->state;
     comm->state = scratch->next;
     titan_memory_free(scratch);
   }
+}
+
+static titan_status mpi_reserve(titan_comm *comm, int buffers, size_t bytes) {
+  drop_scratches(comm);
+  for (int i = 0; i < buffers; i++) {
+    titan_mpi_scratch *scratch;
+    TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_COMMUNICATION, bytes, &scratch));
+    scratch->bytes = bytes - sizeof *scratch;
+    titan_mpi_scratch_give_back(comm, scratch);
+  }
+  return TITAN_OK;
 }
 
 // --- groups ---
@@ -136,7 +147,12 @@ static const titan_comm_backend mpi_backend = {
     .send = send_start,
     .recv = recv_start,
     .barrier = barrier_start,
-    .destroy = mpi_destroy,
+    .gather_chunks = titan_mpi_gather_chunks_start,
+    .reduce_chunks = titan_mpi_reduce_chunks_start,
+    .give_chunk = titan_mpi_give_chunk,
+    .buffer_bytes = titan_mpi_buffer_bytes,
+    .reserve = mpi_reserve,
+    .destroy = drop_scratches,
 };
 
 titan_status titan_comm_create_mpi(MPI_Comm parent, const char *name, titan_comm **out) {

@@ -5,10 +5,19 @@
 #include "comm/backend.h"
 
 // Tags below this are the callers'; those from it to 32767, which every MPI library has, belong to reductions.
-enum { TITAN_MPI_USER_TAGS = 16384 };
+enum { TITAN_MPI_USER_TAGS = 16384, TITAN_MPI_LANES = 2 };
+
+// The tag of an operation's messages; an operation has as many as lanes.
+static inline int titan_mpi_internal_tag(const titan_work *work, int lane) {
+  int turn = (int)(work->operation.sequence % (TITAN_MPI_USER_TAGS / TITAN_MPI_LANES));
+  return TITAN_MPI_USER_TAGS + turn * TITAN_MPI_LANES + lane;
+}
 
 titan_status titan_mpi_reduce_scatter_start(titan_work *work);
 titan_status titan_mpi_all_reduce_start(titan_work *work);
+titan_status titan_mpi_gather_chunks_start(titan_work *work);
+titan_status titan_mpi_reduce_chunks_start(titan_work *work);
+titan_status titan_mpi_give_chunk(titan_work *work, int rank);
 
 // Working memory of reductions, kept by the group from one to the next.
 typedef struct titan_mpi_scratch titan_mpi_scratch;
@@ -19,5 +28,8 @@ struct titan_mpi_scratch {
 };
 titan_status titan_mpi_scratch_take(titan_comm *comm, size_t bytes, titan_mpi_scratch **out);
 void titan_mpi_scratch_give_back(titan_comm *comm, titan_mpi_scratch *scratch);
+
+// With the header; 0 for kinds that take none.
+size_t titan_mpi_buffer_bytes(const titan_comm *comm, titan_operation_kind kind, size_t count, titan_dtype dtype);
 
 #endif

@@ -6,7 +6,7 @@
 #include "comm/mpi_error.h"
 #include "comm/reduce.h"
 
-enum { LANES = 2 };
+enum { LANES = TITAN_MPI_LANES };
 // Bytes that a lane receives at a time from all ranks together, and at least from each.
 enum { LANE_BYTES = 4 << 20, PIECE_BYTES = 16 << 10 };
 // all_reduce: up to this many bytes over all ranks, rank 0 reduces and answers.
@@ -31,10 +31,6 @@ typedef struct reduction_state {
   const void **sources; // size
 } reduction_state;
 
-static int internal_tag(const titan_work *work, int lane) {
-  return TITAN_MPI_USER_TAGS + (int)(work->operation.sequence % (TITAN_MPI_USER_TAGS / LANES)) * LANES + lane;
-}
-
 // Where rank p's piece of a lane's block lies in the send buffer, in elements.
 typedef struct span {
   size_t first, count;
@@ -54,7 +50,7 @@ static titan_status post_exchange(titan_work *work, reduction_state *state, int 
   const titan_comm *comm = work->comm;
   reduction_lane *lane = &state->lanes[index];
   size_t bytes = titan_dtype_bytes(operation->dtype), own = piece_of(work, lane, comm->rank).count;
-  int tag = internal_tag(work, index);
+  int tag = titan_mpi_internal_tag(work, index);
   lane->phase = PHASE_EXCHANGE;
   lane->request_count = 0;
   for (int step = 1; step < comm->size && own > 0; step++) {
@@ -91,7 +87,7 @@ static titan_status post_gather(titan_work *work, reduction_state *state, int in
   reduction_lane *lane = &state->lanes[index];
   size_t bytes = titan_dtype_bytes(operation->dtype);
   span own = piece_of(work, lane, comm->rank);
-  int tag = internal_tag(work, index);
+  int tag = titan_mpi_internal_tag(work, index);
   lane->phase = PHASE_GATHER;
   lane->request_count = 0;
   for (int step = 1; step < comm->size; step++) {
@@ -155,27 +151,56 @@ static size_t aligned(size_t bytes) {
   return (bytes + TITAN_MEMORY_ALIGNMENT - 1) / TITAN_MEMORY_ALIGNMENT * TITAN_MEMORY_ALIGNMENT;
 }
 
-// One allocation: the state, the sources, and each lane's requests and received pieces. `pieces` is the most elements
-// that one rank's share of the whole operation has.
-static titan_status create_state(titan_work *work, size_t pieces, reduction_state **out) {
-  size_t size = (size_t)work->comm->size, bytes = titan_dtype_bytes(work->operation.dtype);
+// What one reduction works in: the state, the sources, and each lane's requests and received pieces.
+typedef struct layout {
+  size_t piece; // elements
+  size_t state_bytes, sources_bytes, requests_bytes, received_bytes, total;
+} layout;
+
+// `pieces` is the most elements that one rank's share of the whole operation has.
+static layout lay_out(int ranks, titan_dtype dtype, size_t pieces) {
+  size_t size = (size_t)ranks, bytes = titan_dtype_bytes(dtype);
   size_t piece_bytes = LANE_BYTES / size > PIECE_BYTES ? LANE_BYTES / size : PIECE_BYTES;
-  size_t piece = piece_bytes / bytes < pieces ? piece_bytes / bytes : pieces;
-  size_t state_bytes = aligned(sizeof(reduction_state)), sources_bytes = aligned(size * sizeof(void *));
-  size_t requests_bytes = aligned(2 * size * sizeof(MPI_Request)), received_bytes = aligned(size * piece * bytes);
+  layout l = {.piece = piece_bytes / bytes < pieces ? piece_bytes / bytes : pieces,
+              .state_bytes = aligned(sizeof(reduction_state)),
+              .sources_bytes = aligned(size * sizeof(void *)),
+              .requests_bytes = aligned(2 * size * sizeof(MPI_Request))};
+  l.received_bytes = aligned(size * l.piece * bytes);
+  l.total = l.state_bytes + l.sources_bytes + LANES * (l.requests_bytes + l.received_bytes);
+  return l;
+}
+
+static bool is_small(size_t count, titan_dtype dtype, size_t size) {
+  return count * titan_dtype_bytes(dtype) <= SMALL_BYTES / size;
+}
+
+static size_t pieces_of(titan_operation_kind kind, size_t count, titan_dtype dtype, size_t size) {
+  return kind == TITAN_OPERATION_REDUCE_SCATTER || is_small(count, dtype, size) ? count : (count + size - 1) / size;
+}
+
+size_t titan_mpi_buffer_bytes(const titan_comm *comm, titan_operation_kind kind, size_t count, titan_dtype dtype) {
+  if (comm->size == 1 || (kind != TITAN_OPERATION_ALL_REDUCE && kind != TITAN_OPERATION_REDUCE_SCATTER))
+    return 0;
+  size_t pieces = pieces_of(kind, count, dtype, (size_t)comm->size);
+  return sizeof(titan_mpi_scratch) + lay_out(comm->size, dtype, pieces).total;
+}
+
+static titan_status create_state(titan_work *work, reduction_state **out) {
+  const titan_operation *operation = &work->operation;
+  size_t pieces = pieces_of(operation->kind, operation->count, operation->dtype, (size_t)work->comm->size);
+  layout l = lay_out(work->comm->size, operation->dtype, pieces);
   titan_mpi_scratch *scratch = NULL;
-  TITAN_TRY(titan_mpi_scratch_take(work->comm, state_bytes + sources_bytes + LANES * (requests_bytes + received_bytes),
-                                   &scratch));
+  TITAN_TRY(titan_mpi_scratch_take(work->comm, l.total, &scratch));
   unsigned char *memory = scratch->memory;
   reduction_state *state = (reduction_state *)(void *)memory;
-  *state = (reduction_state){.scratch = scratch, .piece = piece};
-  memory += state_bytes;
+  *state = (reduction_state){.scratch = scratch, .piece = l.piece};
+  memory += l.state_bytes;
   state->sources = (const void **)(void *)memory;
-  memory += sources_bytes;
+  memory += l.sources_bytes;
   for (int index = 0; index < LANES; index++) {
     state->lanes[index].requests = (MPI_Request *)(void *)memory;
-    state->lanes[index].received = (char *)memory + requests_bytes;
-    memory += requests_bytes + received_bytes;
+    state->lanes[index].received = (char *)memory + l.requests_bytes;
+    memory += l.requests_bytes + l.received_bytes;
   }
   *out = state;
   return TITAN_OK;
@@ -192,7 +217,7 @@ static titan_status begin_lanes(titan_work *work, reduction_state *state) {
 
 titan_status titan_mpi_reduce_scatter_start(titan_work *work) {
   reduction_state *state = NULL;
-  TITAN_TRY(create_state(work, work->operation.count, &state));
+  TITAN_TRY(create_state(work, &state));
   state->block = state->piece;
   return begin_lanes(work, state);
 }
@@ -211,7 +236,7 @@ static titan_status small_send_result(titan_work *work, reduction_state *state) 
                          operation->count));
   lane->request_count = 0;
   for (int p = 1; p < comm->size; p++)
-    TITAN_TRY_MPI(MPI_Isend(operation->recv, (int)bytes, MPI_BYTE, p, internal_tag(work, 0), comm->mpi,
+    TITAN_TRY_MPI(MPI_Isend(operation->recv, (int)bytes, MPI_BYTE, p, titan_mpi_internal_tag(work, 0), comm->mpi,
                             &lane->requests[lane->request_count++]));
   return TITAN_OK;
 }
@@ -237,9 +262,9 @@ static titan_status small_start(titan_work *work) {
   const titan_operation *operation = &work->operation;
   const titan_comm *comm = work->comm;
   size_t bytes = operation->count * titan_dtype_bytes(operation->dtype);
-  int tag = internal_tag(work, 0);
+  int tag = titan_mpi_internal_tag(work, 0);
   reduction_state *state = NULL;
-  TITAN_TRY(create_state(work, operation->count, &state));
+  TITAN_TRY(create_state(work, &state));
   work->state.pointer = state;
   work->advance = small_advance;
   work->release = blocks_release;
@@ -261,11 +286,11 @@ static titan_status small_start(titan_work *work) {
 }
 
 titan_status titan_mpi_all_reduce_start(titan_work *work) {
-  size_t size = (size_t)work->comm->size, count = work->operation.count;
-  if (count * titan_dtype_bytes(work->operation.dtype) <= SMALL_BYTES / size)
+  size_t size = (size_t)work->comm->size;
+  if (is_small(work->operation.count, work->operation.dtype, size))
     return small_start(work);
   reduction_state *state = NULL;
-  TITAN_TRY(create_state(work, (count + size - 1) / size, &state));
+  TITAN_TRY(create_state(work, &state));
   state->block = state->piece * size;
   return begin_lanes(work, state);
 }

@@ -91,3 +91,10 @@ void titan_topology_memory(uint64_t *node_bytes, uint64_t *rank_bytes) {
     *rank_bytes = limit.rlim_cur > used ? limit.rlim_cur - used : 0;
   }
 }
+
+uint64_t titan_topology_resident(void) {
+  uint64_t kib = read_number("/proc/self/smaps_rollup", "Pss:", 0);
+  if (kib == 0)
+    kib = read_number("/proc/self/status", "VmRSS:", 0);
+  return kib * 1024;
+}

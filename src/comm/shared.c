@@ -128,6 +128,10 @@ cleanup:
   return status;
 }
 
+size_t titan_shared_handle_bytes(const titan_comm *comm) {
+  return sizeof(titan_shared) + (size_t)comm->size * sizeof(void *);
+}
+
 void titan_shared_destroy(titan_shared **handle) {
   titan_shared *shared = *handle;
   if (shared == NULL)
@@ -146,6 +150,12 @@ void titan_shared_destroy(titan_shared **handle) {
 
 void *titan_shared_part(const titan_shared *shared, int rank) {
   return shared->parts + (size_t)rank * shared->bytes_per_rank;
+}
+
+titan_status titan_shared_fence(const titan_shared *shared) {
+  if (shared->window != MPI_WIN_NULL)
+    TITAN_TRY_MPI(MPI_Win_sync(shared->window));
+  return TITAN_OK;
 }
 
 // --- operations ---

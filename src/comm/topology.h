@@ -33,4 +33,8 @@ titan_status titan_topology_query(titan_comm *node, titan_topology *out);
 // Not collective. The two byte counts of titan_topology alone; UINT64_MAX where there is no limit.
 void titan_topology_memory(uint64_t *node_bytes, uint64_t *rank_bytes);
 
+// Not collective. Bytes of this process that are in memory; pages shared with others count in equal parts where the
+// system tells that (PSS), and in full else.
+uint64_t titan_topology_resident(void);
+
 #endif

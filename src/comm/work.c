@@ -1,3 +1,4 @@
+#include "base/clock.h"
 #include "comm/backend.h"
 
 #include <sched.h>
@@ -65,10 +66,14 @@ titan_status titan_work_wait(titan_work **handle) {
   if (work == NULL)
     return TITAN_OK;
   *handle = NULL;
-  while (!work->done) {
-    titan_comm_progress();
-    if (!work->done)
-      sched_yield(); // ranks may outnumber cores
+  if (!work->done) {
+    double begun = titan_clock_seconds();
+    while (!work->done) {
+      titan_comm_progress();
+      if (!work->done)
+        sched_yield(); // ranks may outnumber cores
+    }
+    work->comm->exposed_seconds += titan_clock_seconds() - begun;
   }
   titan_status status = work->status;
   if (status != TITAN_OK)

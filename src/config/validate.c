@@ -17,6 +17,17 @@ static titan_status append_place(const titan_config *config, const titan_option 
   return origin == NULL ? TITAN_OK : titan_text_printf(text, " (%s)", origin);
 }
 
+// An estimate reads no corpus and runs nothing.
+static bool is_estimate(const titan_config *config) {
+  return config->memory_estimation.enabled && !config->memory_estimation.disable_fake_mode;
+}
+
+// An option that changes little of the memory: an estimate for a configuration that asks for it is made without it as
+// long as this build does not have it, and says so.
+static bool estimate_goes_without(const titan_config *config, const titan_option *option) {
+  return is_estimate(config) && option == &titan_options[TITAN_OPTION_float8_enable_float8_linear];
+}
+
 // A problem of one option: its constraint, or that it asks for something this build does not have.
 static titan_status check_option(const titan_config *config, const titan_option *option, titan_problems *problems) {
   titan_text text = {0};
@@ -26,7 +37,8 @@ static titan_status check_option(const titan_config *config, const titan_option 
   if (!titan_option_holds(config, option)) {
     TITAN_TRY_CLEANUP(titan_text_printf(&text, ": expected "));
     TITAN_TRY_CLEANUP(titan_option_expected(option, &text));
-  } else if (kind == TITAN_LATER && titan_option_is_asked_for(config, option)) {
+  } else if (kind == TITAN_LATER && titan_option_is_asked_for(config, option) &&
+             !estimate_goes_without(config, option)) {
     TITAN_TRY_CLEANUP(titan_text_printf(&text, ": not available in this build yet"));
   } else if (kind == TITAN_REFUSED && titan_option_is_asked_for(config, option)) {
     TITAN_TRY_CLEANUP(titan_text_printf(&text, ": %s", option->availability.note));
@@ -76,7 +88,7 @@ static titan_status check_together(const titan_config *config, titan_problems *p
         problems, "experimental.enable_async_tensor_parallel = true (%s) needs training.compile = true%s",
         titan_config_origin(config, "experimental.enable_async_tensor_parallel"),
         note_unless_available("training.compile")));
-  if (strcmp(config->training.dataset, "c4") == 0 && config->training.dataset_path == NULL)
+  if (strcmp(config->training.dataset, "c4") == 0 && config->training.dataset_path == NULL && !is_estimate(config))
     TITAN_TRY(titan_problems_add(
         problems, "training.dataset = c4: this corpus is not installed with the program; give the file or "
                   "folder that has it as training.dataset_path, or use c4_test or c4_mini"));
@@ -98,9 +110,14 @@ cleanup:
 
 static titan_status warn_option(const titan_config *config, const titan_option *option, titan_text *text) {
   titan_availability_kind kind = option->availability.kind;
-  if ((kind != TITAN_LATER_WARNED && kind != TITAN_NO_EFFECT) || !titan_option_is_asked_for(config, option))
+  bool without = kind == TITAN_LATER && estimate_goes_without(config, option);
+  if ((kind != TITAN_LATER_WARNED && kind != TITAN_NO_EFFECT && !without) || !titan_option_is_asked_for(config, option))
     return TITAN_OK;
   TITAN_TRY(append_setting(config, option, text));
+  if (without) {
+    TITAN_TRY(titan_text_printf(text, ": not available in this build yet; the estimate is made without it"));
+    return append_place(config, option, text);
+  }
   TITAN_TRY(titan_text_printf(text, ": %s; %s",
                               kind == TITAN_NO_EFFECT ? "this option has no effect" : "not available in this build yet",
                               option->availability.note));

@@ -57,9 +57,22 @@ static bool parse_number(const char *text, double *value) {
   return *end == '\0' && end != text && isfinite(*value);
 }
 
-static bool word_or_count_holds(const char *word, const char *text) {
+// One of "a|b|c=<what>", where the last stands for "c=" and a number above 0, or an integer of at least 1.
+static bool word_or_count_holds(const char *words, const char *text) {
   int64_t count;
-  return strcmp(text, word) == 0 || (isdigit((unsigned char)*text) && parse_integer(text, &count) && count >= 1);
+  double number;
+  char found[64];
+  const char *equals = strchr(text, '=');
+  if (equals != NULL) {
+    const char *assignment = strstr(words, "=<");
+    while (assignment != NULL && assignment > words && assignment[-1] != '|')
+      assignment--;
+    size_t length = (size_t)(equals - text) + 1;
+    return assignment != NULL && strncmp(assignment, text, length) == 0 && parse_number(equals + 1, &number) &&
+           number > 0;
+  }
+  return find_choice(words, text, false, found, sizeof found) ||
+         (isdigit((unsigned char)*text) && parse_integer(text, &count) && count >= 1);
 }
 
 // Integers of a run fit 32 bits (but for a seed, which has no upper limit below 64 bits).
@@ -134,7 +147,8 @@ titan_status titan_option_expected(const titan_option *option, titan_text *text)
       TITAN_TRY(titan_text_printf(text, "one of "));
     return append_choices(constraint->words, text);
   case TITAN_CONSTRAINT_WORD_OR_COUNT:
-    return titan_text_printf(text, "%s or an integer of at least 1", constraint->words);
+    TITAN_TRY(append_choices(constraint->words, text));
+    return titan_text_printf(text, " or an integer of at least 1");
   case TITAN_CONSTRAINT_NOT_EMPTY:
     return titan_text_printf(text, "a string that is not empty");
   case TITAN_CONSTRAINT_AT_LEAST:

@@ -129,6 +129,12 @@ static titan_status allocate_slots(titan_loader *loader) {
   return TITAN_OK;
 }
 
+size_t titan_loader_bytes(int64_t lane_count, int64_t seq_len) {
+  size_t lanes = (size_t)lane_count, window = ((size_t)seq_len + 1) * sizeof(int32_t);
+  size_t ready = DEFAULT_PREFETCH * (lanes * (window + sizeof(titan_loader_cursor)) + sizeof(slot));
+  return sizeof(titan_loader) + ready + lanes * (sizeof(titan_loader_cursor) + 2 * window);
+}
+
 titan_status titan_loader_create(const titan_loader_options *options, titan_loader **out) {
   titan_loader *loader;
   titan_status status;

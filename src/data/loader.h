@@ -43,6 +43,10 @@ typedef struct titan_loader titan_loader;
 // titan_loader_next.
 titan_status titan_loader_create(const titan_loader_options *options, titan_loader **out);
 
+// Bytes that a loader of so many lanes takes: exactly for the batches that it keeps ready; queues, which depend on the
+// documents, as if each lane held two windows.
+size_t titan_loader_bytes(int64_t lane_count, int64_t seq_len);
+
 // Ends the thread, at whatever it is. NULL handle is fine; the handle becomes NULL.
 void titan_loader_destroy(titan_loader **loader);
 

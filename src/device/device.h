@@ -54,6 +54,7 @@ struct titan_device {
   const char *name;        // "cpu", "cuda", "meta"
   const char *description; // "AMD EPYC, avx512_bf16, 2 threads": for the log
   int threads;             // of this rank, where that has a meaning
+  size_t alignment;        // of the blocks in a plan's arenas, bytes; 0: TITAN_PLAN_ALIGNMENT
   titan_status (*allocate)(titan_device *device, titan_memory_tag tag, size_t bytes, void *out);
   void (*free)(titan_device *device, void *pointer);
   const titan_kernel *(*kernel)(titan_device *device, titan_op_kind kind); // NULL for views

@@ -8,6 +8,7 @@ struct titan_executable {
   titan_device *device;
   titan_plan *plan;
   void **states[TITAN_PHASES]; // by instruction
+  bool prepared;
 };
 
 static bool timing_on;
@@ -19,9 +20,9 @@ static size_t workspace_of(void *context, const titan_op_call *call) {
   return kernel->workspace != NULL ? kernel->workspace(device, call) : 0;
 }
 
-static titan_status prepare(titan_executable *executable) {
+titan_status titan_executable_prepare(titan_executable *executable) {
   titan_device *device = executable->device;
-  for (int phase = 0; phase < TITAN_PHASES; phase++) {
+  for (int phase = 0; phase < TITAN_PHASES && !executable->prepared; phase++) {
     const titan_plan_phase *list = &executable->plan->phases[phase];
     TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, (size_t)list->count + 1, sizeof(void *),
                                            &executable->states[phase]));
@@ -32,6 +33,7 @@ static titan_status prepare(titan_executable *executable) {
         TITAN_TRY(kernel->prepare(device, call, &executable->states[phase][i]));
     }
   }
+  executable->prepared = true;
   return TITAN_OK;
 }
 
@@ -40,10 +42,9 @@ titan_status titan_executable_create(titan_device *device, const titan_graph *gr
   titan_executable *executable;
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, 1, sizeof *executable, &executable));
   executable->device = device;
-  titan_plan_options options = {.merge_phases = merge_phases, .workspace = workspace_of, .context = device};
+  titan_plan_options options = {
+      .merge_phases = merge_phases, .alignment = device->alignment, .workspace = workspace_of, .context = device};
   titan_status status = titan_plan_create(graph, &options, &executable->plan);
-  if (status == TITAN_OK)
-    status = prepare(executable);
   if (status != TITAN_OK)
     titan_executable_destroy(&executable);
   *out = executable;
@@ -105,6 +106,9 @@ titan_status titan_executable_run(titan_executable *executable, titan_phase phas
                                   void (*progress)(void)) {
   titan_device *device = executable->device;
   const titan_plan_phase *list = &executable->plan->phases[phase];
+  if (!executable->prepared)
+    return titan_error(TITAN_ERROR_INTERNAL, "graph %s runs before its kernels are prepared",
+                       titan_graph_name(executable->plan->graph));
   for (int i = 0; i < list->count; i++) {
     const titan_instruction *instruction = &list->instructions[i];
     const titan_op_call *call = &instruction->node->call;

@@ -1,4 +1,5 @@
-// An executable: a plan bound to a device, its kernels prepared. Running it allocates nothing and prepares nothing.
+// An executable: a plan bound to a device, and its kernels once they are prepared. Running it allocates nothing and
+// prepares nothing.
 #ifndef TITAN_DEVICE_EXECUTOR_H
 #define TITAN_DEVICE_EXECUTOR_H
 
@@ -15,9 +16,12 @@ typedef struct titan_bindings {
   void *const *externals; // by external index of the plan
 } titan_bindings;
 
-// Plans `graph` for the device and prepares its kernels. Graph and device are borrowed and must outlive the executable.
+// Plans `graph` for the device; nothing is prepared, so that a plan costs little. Graph and device are borrowed and
+// must outlive the executable.
 titan_status titan_executable_create(titan_device *device, const titan_graph *graph, bool merge_phases,
                                      titan_executable **out);
+// Prepares the kernels, once, before the first run. TITAN_ERROR_DEVICE when the device cannot do a call.
+titan_status titan_executable_prepare(titan_executable *executable);
 void titan_executable_destroy(titan_executable **executable);
 
 const titan_plan *titan_executable_plan(const titan_executable *executable);

@@ -64,10 +64,7 @@ static titan_status accumulate(backward_state *state, titan_value of, titan_valu
   bool older = graph->values[sum].producer < producer;
   if (node != NULL && older && node->call.kind == TITAN_OP_matmul && node->call.input_count == 2 &&
       is_free(state, gradient)) {
-    node->inputs[2] = sum;
-    node->call.inputs[2] = graph->values[sum].type;
-    node->call.input_count = 3;
-    TITAN_TRY(titan_op_infer(&node->call));
+    TITAN_TRY(titan_graph_node_add_input(graph, producer, sum));
     state->gradients[of] = gradient;
     return TITAN_OK;
   }

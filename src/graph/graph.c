@@ -155,12 +155,110 @@ titan_status titan_graph_matmul(titan_graph *graph, titan_value a, bool transpos
   return titan_graph_apply(graph, TITAN_OP_matmul, &attributes, 2, (titan_value[]){a, b}, out);
 }
 
+titan_status titan_graph_node_add_input(titan_graph *graph, int node, titan_value value) {
+  titan_node *n = graph->nodes[node];
+  if (n->call.input_count == TITAN_MAX_INPUTS)
+    return titan_error(TITAN_ERROR_INTERNAL, "%s: more than %d inputs", titan_op_name(n->call.kind), TITAN_MAX_INPUTS);
+  n->inputs[n->call.input_count] = value;
+  n->call.inputs[n->call.input_count++] = graph->values[value].type;
+  return titan_op_infer(&n->call);
+}
+
+void titan_graph_replace_uses(titan_graph *graph, titan_value old, titan_value value) {
+  for (int n = 0; n < graph->node_count; n++)
+    for (int i = 0; i < graph->nodes[n]->call.input_count; i++)
+      if (graph->nodes[n]->inputs[i] == old)
+        graph->nodes[n]->inputs[i] = value;
+  for (int i = 0; i < graph->output_count; i++)
+    if (graph->outputs[i].value == old)
+      graph->outputs[i].value = value;
+}
+
+void titan_graph_mark_recomputed(titan_graph *graph, titan_value value) {
+  graph->nodes[graph->values[value].producer]->recomputed = true;
+}
+
+bool titan_graph_computes_same(const titan_op_call *a, const titan_op_call *b) {
+  return a->kind == b->kind && a->input_count == b->input_count &&
+         memcmp(&a->attributes, &b->attributes, sizeof a->attributes) == 0;
+}
+
+titan_status titan_graph_recompute(titan_graph *graph, int node, const titan_value *inputs, titan_value *outputs) {
+  const titan_op_call *call = &graph->nodes[node]->call;
+  TITAN_TRY(titan_graph_apply(graph, call->kind, &call->attributes, call->input_count, inputs, outputs));
+  titan_graph_mark_recomputed(graph, outputs[0]);
+  for (int i = 0; i < call->output_count; i++) {
+    const titan_value_info *old = &graph->values[graph->nodes[node]->outputs[i]];
+    for (int d = 0; d < TITAN_PLACEMENT_DIMENSIONS; d++)
+      graph->values[outputs[i]].placement[d] = old->placement[d];
+  }
+  return TITAN_OK;
+}
+
 void titan_graph_set_phase(titan_graph *graph, titan_phase phase) {
   graph->phase = phase;
 }
 
 void titan_graph_node_set_input(titan_graph *graph, int node, int input, titan_value value) {
   graph->nodes[node]->inputs[input] = value;
+}
+
+titan_status titan_graph_node_replace(titan_graph *graph, int index, titan_op_kind kind,
+                                      const titan_op_attributes *attributes, int input_count, const titan_value *inputs,
+                                      const titan_value *outputs) {
+  titan_op_call call = {.kind = kind, .attributes = *attributes, .input_count = input_count};
+  if (input_count > TITAN_MAX_INPUTS)
+    return titan_error(TITAN_ERROR_INTERNAL, "%s: more than %d inputs", titan_op_name(kind), TITAN_MAX_INPUTS);
+  for (int i = 0; i < input_count; i++)
+    call.inputs[i] = graph->values[inputs[i]].type;
+  TITAN_TRY(titan_op_infer(&call));
+  for (int i = 0; i < call.output_count; i++) {
+    const titan_tensor_type *type = &graph->values[outputs[i]].type;
+    if (type->dtype != call.outputs[i].dtype || titan_tensor_elements(type) != titan_tensor_elements(&call.outputs[i]))
+      return titan_error(TITAN_ERROR_INTERNAL, "graph %s: %s gives other elements than %s has", graph->name,
+                         titan_op_name(kind), graph->values[outputs[i]].name);
+  }
+  titan_node *node = graph->nodes[index];
+  node->call = call;
+  memcpy(node->inputs, inputs, (size_t)input_count * sizeof *inputs);
+  memcpy(node->outputs, outputs, (size_t)call.output_count * sizeof *outputs);
+  for (int i = 0; i < call.output_count; i++)
+    graph->values[outputs[i]].producer = index;
+  return TITAN_OK;
+}
+
+// Nodes on which a value depends.
+static void mark_used(const titan_graph *graph, titan_value value, bool *used) {
+  int index = graph->values[value].producer;
+  if (index < 0 || used[index])
+    return;
+  used[index] = true;
+  for (int i = 0; i < graph->nodes[index]->call.input_count; i++)
+    mark_used(graph, graph->nodes[index]->inputs[i], used);
+}
+
+titan_status titan_graph_remove_unused(titan_graph *graph) {
+  bool *used = NULL;
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, (size_t)graph->node_count + 1, sizeof *used, &used));
+  for (int i = 0; i < graph->output_count; i++)
+    mark_used(graph, graph->outputs[i].value, used);
+  int kept = 0;
+  for (int n = 0; n < graph->node_count; n++) {
+    titan_node *node = graph->nodes[n];
+    if (!used[n]) {
+      for (int i = 0; i < node->call.output_count; i++)
+        if (graph->values[node->outputs[i]].producer == n)
+          graph->values[node->outputs[i]].producer = -1; // nothing reads it
+      titan_memory_free(node);
+      continue;
+    }
+    for (int i = 0; i < node->call.output_count; i++)
+      graph->values[node->outputs[i]].producer = kept;
+    graph->nodes[kept++] = node;
+  }
+  graph->node_count = kept;
+  titan_memory_free(used);
+  return TITAN_OK;
 }
 
 void titan_graph_output_set_value(titan_graph *graph, int index, titan_value value) {
@@ -192,6 +290,14 @@ int titan_graph_value_count(const titan_graph *graph) {
 }
 const titan_value_info *titan_graph_value(const titan_graph *graph, titan_value value) {
   return &graph->values[value];
+}
+titan_dtype titan_graph_gradient_dtype(const titan_graph *graph, titan_value value) {
+  const titan_value_info *info = &graph->values[value];
+  const titan_node *node = info->producer < 0 ? NULL : graph->nodes[info->producer];
+  bool of_parameters = info->role == TITAN_ROLE_PARAMETER;
+  if (node != NULL && node->call.kind == TITAN_OP_concat)
+    of_parameters = graph->values[node->inputs[0]].role == TITAN_ROLE_PARAMETER;
+  return of_parameters ? TITAN_FLOAT32 : info->type.dtype;
 }
 bool titan_graph_wants_gradient(const titan_graph *graph, titan_value value) {
   return graph->values[value].differentiable;

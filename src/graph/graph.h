@@ -43,6 +43,7 @@ typedef enum titan_phase { TITAN_FORWARD, TITAN_BACKWARD, TITAN_PHASES } titan_p
 typedef struct titan_node {
   titan_op_call call;
   titan_phase phase;
+  bool recomputed; // computes once more, in the backward, what the forward has computed
   titan_value inputs[TITAN_MAX_INPUTS];
   titan_value outputs[TITAN_MAX_OUTPUTS];
 } titan_node;
@@ -101,6 +102,8 @@ titan_status titan_graph_differentiate(titan_graph *graph, titan_value seed_of);
 const char *titan_graph_name(const titan_graph *graph);
 int titan_graph_value_count(const titan_graph *graph);
 const titan_value_info *titan_graph_value(const titan_graph *graph, titan_value value);
+// The type of a value's gradient: float32 for parameters and what is put together of parameters, else the value's own.
+titan_dtype titan_graph_gradient_dtype(const titan_graph *graph, titan_value value);
 bool titan_graph_wants_gradient(const titan_graph *graph, titan_value value);
 int titan_graph_node_count(const titan_graph *graph);
 const titan_node *titan_graph_node(const titan_graph *graph, int node);
@@ -113,9 +116,32 @@ titan_value titan_graph_find(const titan_graph *graph, const char *name);
 // for an input of a node, or for an output.
 void titan_graph_set_phase(titan_graph *graph, titan_phase phase);
 void titan_graph_node_set_input(titan_graph *graph, int node, int input, titan_value value);
+// Puts another operation in the place of a node. `outputs`: values that there are, of the same elements as the
+// operation gives (in whatever dimensions), which it makes from now on, whoever made them before; a node that is left
+// without use is not run.
+titan_status titan_graph_node_replace(titan_graph *graph, int node, titan_op_kind kind,
+                                      const titan_op_attributes *attributes, int input_count, const titan_value *inputs,
+                                      const titan_value *outputs);
+// Takes out the nodes on which no output depends.
+titan_status titan_graph_remove_unused(titan_graph *graph);
 void titan_graph_output_set_value(titan_graph *graph, int index, titan_value value);
+// One more input for a node; TITAN_ERROR_INTERNAL when its operation does not take it.
+titan_status titan_graph_node_add_input(titan_graph *graph, int node, titan_value value);
+// Every node's input and every output that is `old` becomes `value`, of the same type.
+void titan_graph_replace_uses(titan_graph *graph, titan_value old, titan_value value);
+// Marks the node that computes the value as a recomputation.
+void titan_graph_mark_recomputed(titan_graph *graph, titan_value value);
+// Whether two calls compute the same from the same inputs: kind, attributes, number of inputs.
+bool titan_graph_computes_same(const titan_op_call *a, const titan_op_call *b);
+// Appends the same operation once more, in the phase set, on other inputs of the same types, as a recomputation.
+titan_status titan_graph_recompute(titan_graph *graph, int node, const titan_value *inputs, titan_value *outputs);
 
 // Adds a text form of the graph: a line per input, parameter, node and output, with types and placements.
 titan_status titan_graph_print(const titan_graph *graph, titan_text *text);
+// Adds the graph in the language of Graphviz: boxes are operations with their outputs' types and placements, blue in
+// the forward and orange in the backward; the rest are inputs, parameters and outputs.
+titan_status titan_graph_print_dot(const titan_graph *graph, titan_text *text);
+// Adds a value's type and placements: "bfloat16[2,3,4] tp:shard(0)".
+titan_status titan_graph_print_type(const titan_value_info *info, titan_text *text);
 
 #endif

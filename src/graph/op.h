@@ -14,16 +14,24 @@
 //                                                                  c has the output's type, and may be the output's memory
 // rms_norm                x[R,D], w[D]                             y[R,D], rstd[R] f32
 //                           n = x * rstd; y = cast(n)*w rounded twice (fused 0, as the reference's rmsnorm), or n*w rounded once (fused 1)
-// rms_norm_backward       dy[R,D], x[R,D], w[D], rstd[R]           dx[R,D], dw[D] f32
+// rms_norm_backward       dy[R,D], x[R,D], w[D], rstd[R], [c[R,D]] dx[R,D], dw[D] f32; c is added to dx before it is rounded: the gradient that reaches
+//                                                                  x on another way. dx may be the memory of dy, x or c
+// add_rms_norm            x[R,D], r[R,D], w[D]                     y[R,D], rstd[R] f32, h[R,D]: h = x + r rounded, y and rstd those of rms_norm of h,
+//                                                                  bit by bit as add and rms_norm. y may be the memory of x or r
 // layer_norm              x[R,D], [w[D]]                           y[R,D], mean[R] f32, rstd[R] f32   (no w: no parameters)
 // layer_norm_backward     dy, x, mean, rstd, [w]                   dx[R,D], [dw[D] f32]
 // rope_table              -                                        table[L,H/2,2] f32: cos, sin of position * theta^(-2i/H), computed in f64
 // rope                    x[B,L,N,H], table[L,H/2,2] f32           y[B,L,N,H]: pairs (2i, 2i+1) rotated; `inverse` rotates back
+// split_heads             qkv[..,(N+2K)H], table[L,H/2,2] f32      q[B,L,N,H], k[B,L,K,H], v[B,L,K,H]: a row of qkv is the heads of q, of k, of v
+//                                                                  of one position, rows in the order B, L; q and k are rotated as by rope
+// join_heads              dq, dk, dv, table                        dqkv, of the type `qkv`: dq and dk rotated back (the gradient of split_heads)
 // attention               q[B,L,N,H], k[B,L,K,H], v[B,L,K,H]       o[B,L,N,H], lse[B,N,L] f32; causal, scale 1/sqrt(H); query head n
 //                                                                  reads kv head n / (N/K). lse = natural log of the sum of exp(scaled scores)
 // attention_backward      q, k, v, o, lse, do[B,L,N,H]             dq, dk, dv
 // silu                    x                                        y = x * sigmoid(x)
 // silu_backward           dy, x                                    dx
+// swiglu                  gate_up[..,2F]: a row is gate[F], up[F]          hidden[..,F] = gate * sigmoid(gate) * up, rounded once
+// swiglu_backward         dy[..,F], gate_up[..,2F]                 dgate_up[..,2F]; may be the memory of gate_up
 // mul, add                a, b (same shape and type)               a*b, a+b
 // cross_entropy           logits[R,V] f32, labels[R] i32           loss[1] f32 = scale * sum over rows of (lse - logits[label]); lse[R] f32.
 //                                                                  the sum over rows is taken in float64
@@ -39,7 +47,12 @@
 // vocabulary_max          logits[R,C] f32                          max[R] f32 over the columns that count
 // vocabulary_sums         logits[R,C], labels[R], max[R]           sums[2,R] f32: sum of exp(logit - max); logit of the label, 0 where it is not here
 // vocabulary_loss         logits[R,C], labels[R], max[R], sums[2,R]  loss[1], lse[R] as cross_entropy's, from max and sums over all ranks
-// concat                  x0[R0,..], x1[R1,..], ..                 stacked along the first dimension (view: the planner puts the inputs there)
+// gather_matmul           x[R,K], others                           products of y = all_gather(x)[ranks*R,K] with each of the others; see
+//                                                                  titan_gather_product. The transfer hides behind the products
+// matmul_scatter          a, b, [c]                                y[R,..] = reduce_scatter(op(a) op(b) [+ c]), flattened to rows; a not transposed.
+//                                                                  Products in chunks, each on its way while the next is computed
+// concat                  x0[R0,..], x1[R1,..], ..                 stacked along the first dimension (view: the planner puts the inputs there,
+//                                                                  or they are parameters that lie one after another)
 // clang-format on
 #ifndef TITAN_GRAPH_OP_H
 #define TITAN_GRAPH_OP_H
@@ -82,7 +95,15 @@ static inline int64_t titan_tensor_rows(const titan_tensor_type *type) {
   return titan_tensor_elements(type) / titan_tensor_columns(type);
 }
 
-// Only the member of the call's kind is meaningful; the rest is zero.
+// One product of gather_matmul: a matmul of which y is one operand, and the input is the other. Either y's rows become
+// the output's (y is a, not transposed), or they are summed over (y is a transposed, or b not transposed).
+typedef struct titan_gather_product {
+  bool gathered_is_b, transpose_a, transpose_b;
+  titan_dtype output;
+} titan_gather_product;
+
+// Only the member of the call's kind is meaningful (of matmul_scatter: matmul and collective; of gather_matmul:
+// collective and products); the rest is zero.
 typedef struct titan_op_attributes {
   struct {
     bool transpose_a, transpose_b;
@@ -91,12 +112,16 @@ typedef struct titan_op_attributes {
   struct {
     float epsilon;
     bool fused;
-  } norm; // rms_norm, layer_norm and their backwards
+  } norm; // rms_norm, add_rms_norm, layer_norm and their backwards
   struct {
     double theta;
     int64_t length, head_size, first_position;
     bool inverse;
   } rope; // rope_table: theta, length, head_size, first_position; rope: inverse
+  struct {
+    int64_t batch, length, heads, kv_heads, head_size;
+    titan_tensor_type qkv; // join_heads: of its output
+  } heads;                 // split_heads, join_heads
   struct {
     double scale;
     titan_dtype output; // of dlogits
@@ -114,6 +139,7 @@ typedef struct titan_op_attributes {
     int rank;      // take_columns: this rank's place in the group
     bool maximum;  // all_reduce: the largest, not the sum
   } collective;
+  titan_gather_product products[TITAN_MAX_OUTPUTS];
   struct {
     titan_tensor_type type;
   } reshape;
@@ -136,6 +162,13 @@ typedef struct titan_op_call {
 typedef struct titan_op_cost {
   double flops, bytes;
 } titan_op_cost;
+
+// Of a gather_matmul: whether the product's output has y's rows, and the matmul of `rows` of them, which are a part of
+// one rank's; `adds`: its third input is the sum so far (only where rows are summed over).
+bool titan_gather_product_keeps_rows(const titan_gather_product *product);
+titan_op_call titan_gather_matmul_part(const titan_op_call *call, int product, int64_t rows, bool adds);
+// Of a matmul_scatter: the matmul of `rows` rows.
+titan_op_call titan_matmul_scatter_part(const titan_op_call *call, int64_t rows);
 
 const char *titan_op_name(titan_op_kind kind);
 

@@ -13,7 +13,8 @@ typedef struct place {
   titan_value parent; // TITAN_NO_VALUE: a root
   size_t offset;      // in the parent
   bool used;
-  bool fixed; // home is decided from outside: parameters, gradients, external values
+  bool fixed;     // home is decided from outside: parameters, gradients, external values
+  size_t covered; // bytes of its parts that are outputs
   titan_operand home;
   int first[TITAN_PHASES],
       last[TITAN_PHASES]; // of roots: positions at which it is alive; first > last: not in the phase
@@ -63,6 +64,10 @@ static titan_status link_views(planner *p) {
         continue;
       }
       size_t offset = 0;
+      if (titan_graph_value(p->graph, node->inputs[0])->role == TITAN_ROLE_PARAMETER) {
+        p->places[out].parent = node->inputs[0]; // check_parameters_put_together
+        continue;
+      }
       for (int k = 0; k < node->call.input_count; k++) {
         titan_value root = root_of(p, node->inputs[k], NULL);
         if (titan_graph_value(p->graph, root)->role != TITAN_ROLE_INTERMEDIATE || root == out ||
@@ -74,6 +79,23 @@ static titan_status link_views(planner *p) {
         offset += bytes_of(p, node->inputs[k]);
       }
     }
+  return TITAN_OK;
+}
+
+// A gradient that is a part of another value: the whole lies where this part then lies as it must.
+static titan_status fix_part(planner *p, titan_value value, titan_operand home) {
+  size_t offset;
+  titan_value root = root_of(p, value, &offset);
+  place *whole = &p->places[root];
+  bool fits = home.base == TITAN_BASE_GRADIENTS && home.offset >= offset;
+  if (fits && !whole->fixed) {
+    whole->fixed = true;
+    whole->home = (titan_operand){home.base, home.offset - offset};
+  }
+  if (!fits || whole->home.base != home.base || whole->home.offset + offset != home.offset)
+    return titan_error(TITAN_ERROR_INTERNAL, "graph %s: output %s is part of a value that lies elsewhere",
+                       titan_graph_name(p->graph), titan_graph_value(p->graph, value)->name);
+  whole->covered += bytes_of(p, value);
   return TITAN_OK;
 }
 
@@ -128,6 +150,26 @@ static titan_status fix_inputs_and_parameters(planner *p) {
   return TITAN_OK;
 }
 
+// Parameters that a concat puts together must lie so already.
+static titan_status check_parameters_put_together(planner *p) {
+  for (int phase = 0; phase < TITAN_PHASES; phase++)
+    for (int i = 0; i < p->schedule.counts[phase]; i++) {
+      const titan_node *node = scheduled(p, phase, i);
+      if (node->call.kind != TITAN_OP_concat ||
+          titan_graph_value(p->graph, node->inputs[0])->role != TITAN_ROLE_PARAMETER)
+        continue;
+      size_t end = p->places[node->inputs[0]].home.offset;
+      for (int k = 0; k < node->call.input_count; k++) {
+        if (titan_graph_value(p->graph, node->inputs[k])->role != TITAN_ROLE_PARAMETER ||
+            p->places[node->inputs[k]].home.offset != end)
+          return titan_error(TITAN_ERROR_INTERNAL, "graph %s: %s does not lie where a concat needs it",
+                             titan_graph_name(p->graph), titan_graph_value(p->graph, node->inputs[k])->name);
+        end += bytes_of(p, node->inputs[k]);
+      }
+    }
+  return TITAN_OK;
+}
+
 static const titan_plan_parameter *parameter_of(const planner *p, titan_value value) {
   const char *name = titan_graph_value(p->graph, value)->name;
   for (int i = 0; i < p->plan->parameter_count; i++)
@@ -144,8 +186,14 @@ static titan_status fix_outputs(planner *p) {
       home = (titan_operand){TITAN_BASE_GRADIENTS, (size_t)parameter_of(p, output->of)->first * sizeof(float)};
     else
       add_external(p->plan, output->name, &titan_graph_value(p->graph, output->value)->type, true);
-    TITAN_TRY(fix(p, output->value, home));
+    bool is_part = output->kind == TITAN_OUTPUT_PARAMETER_GRADIENT &&
+                   bytes_of(p, root_of(p, output->value, NULL)) != bytes_of(p, output->value);
+    TITAN_TRY(is_part ? fix_part(p, output->value, home) : fix(p, output->value, home));
   }
+  for (titan_value v = 0; v < titan_graph_value_count(p->graph); v++)
+    if (p->places[v].covered > 0 && p->places[v].covered != bytes_of(p, v))
+      return titan_error(TITAN_ERROR_INTERNAL, "graph %s: the outputs in %s are not all of it",
+                         titan_graph_name(p->graph), titan_graph_value(p->graph, v)->name);
   return TITAN_OK;
 }
 
@@ -225,18 +273,50 @@ static void reuse_inputs(planner *p) {
 
 // --- offsets ---
 
-static size_t aligned(size_t bytes) {
-  return (bytes + TITAN_PLAN_ALIGNMENT - 1) / TITAN_PLAN_ALIGNMENT * TITAN_PLAN_ALIGNMENT;
+static size_t alignment_of(const planner *p) {
+  return p->options->alignment > 0 ? p->options->alignment : TITAN_PLAN_ALIGNMENT;
 }
 
-static void place_saved(planner *p) {
-  for (int v = 0; v < titan_graph_value_count(p->graph); v++) {
+static titan_status place_saved(planner *p) {
+  int values = titan_graph_value_count(p->graph);
+  size_t alignment = alignment_of(p);
+  TITAN_TRY(
+      titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, (size_t)values + 1, sizeof *p->plan->saved, &p->plan->saved));
+  for (int v = 0; v < values; v++) {
     place *root = &p->places[v];
     if (root->parent != TITAN_NO_VALUE || !root->used || !is_saved(root))
       continue;
     root->home = (titan_operand){TITAN_BASE_SAVED, p->plan->saved_bytes};
-    p->plan->saved_bytes += aligned(bytes_of(p, v));
+    size_t bytes = (bytes_of(p, v) + alignment - 1) / alignment * alignment;
+    p->plan->saved[p->plan->saved_count++] =
+        (titan_plan_block){.value = v, .bytes = bytes, .offset = p->plan->saved_bytes};
+    p->plan->saved_bytes += bytes;
   }
+  return TITAN_OK;
+}
+
+// Keeps the packed blocks for reports; lives in positions of the schedule become lives in instructions. Views are in
+// the schedule and run nothing, so a block that only views touch is in no list.
+static titan_status keep_blocks(const planner *p, int phase, const titan_block *blocks, place *const *owners,
+                                int count) {
+  titan_plan_phase *out = &p->plan->phases[phase];
+  int *begun = NULL, positions = p->schedule.counts[phase]; // by position: instructions before it
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, (size_t)positions + 1, sizeof *begun, &begun));
+  for (int i = 0; i < positions; i++)
+    begun[i + 1] = begun[i] + !titan_op_is_view(scheduled(p, phase, i)->call.kind);
+  titan_status status =
+      titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, (size_t)count + 1, sizeof *out->blocks, &out->blocks);
+  for (int i = 0; status == TITAN_OK && i < count; i++) {
+    titan_plan_block block = {.value = owners[i] != NULL ? (titan_value)(owners[i] - p->places) : TITAN_NO_VALUE,
+                              .bytes = blocks[i].bytes,
+                              .offset = blocks[i].offset,
+                              .first = begun[blocks[i].first],
+                              .last = begun[blocks[i].last + 1] - 1};
+    if (block.bytes > 0 && block.first <= block.last)
+      out->blocks[out->block_count++] = block;
+  }
+  titan_memory_free(begun);
+  return status;
 }
 
 // One block per scratch value and one per workspace, packed; the offsets go to the places and the instructions.
@@ -260,8 +340,9 @@ static titan_status place_scratch(planner *p, int phase) {
   for (int i = 0; i < out->count; i++)
     blocks[count++] = (titan_block){out->instructions[i].workspace_bytes, 0, out->instructions[i].workspace.base,
                                     out->instructions[i].workspace.base};
-  TITAN_TRY_CLEANUP(
-      titan_blocks_pack(blocks, count, p->schedule.counts[phase], &out->scratch_bytes, &out->scratch_bound));
+  TITAN_TRY_CLEANUP(titan_blocks_pack(blocks, count, p->schedule.counts[phase], alignment_of(p), &out->scratch_bytes,
+                                      &out->scratch_bound));
+  TITAN_TRY_CLEANUP(keep_blocks(p, phase, blocks, owners, count));
   for (int i = 0; i < value_blocks; i++)
     owners[i]->home = (titan_operand){TITAN_BASE_SCRATCH, blocks[i].offset};
   for (int i = 0; i < out->count; i++)
@@ -291,6 +372,8 @@ static titan_status make_instructions(planner *p, int phase) {
     titan_op_cost cost = titan_op_cost_of(&node->call);
     out->cost.flops += cost.flops;
     out->cost.bytes += cost.bytes;
+    out->recomputed.flops += node->recomputed ? cost.flops : 0;
+    out->recomputed.bytes += node->recomputed ? cost.bytes : 0;
   }
   return TITAN_OK;
 }
@@ -321,10 +404,11 @@ static titan_status make(planner *p) {
     p->places[v].parent = TITAN_NO_VALUE;
   TITAN_TRY(link_views(p));
   TITAN_TRY(fix_inputs_and_parameters(p));
+  TITAN_TRY(check_parameters_put_together(p));
   TITAN_TRY(fix_outputs(p));
   find_lives(p);
   reuse_inputs(p);
-  place_saved(p);
+  TITAN_TRY(place_saved(p));
   for (int phase = 0; phase < TITAN_PHASES; phase++) {
     TITAN_TRY(make_instructions(p, phase));
     TITAN_TRY(place_scratch(p, phase));
@@ -351,8 +435,11 @@ titan_status titan_plan_create(const titan_graph *graph, const titan_plan_option
 void titan_plan_destroy(titan_plan **plan) {
   if (*plan == NULL)
     return;
-  for (int phase = 0; phase < TITAN_PHASES; phase++)
+  for (int phase = 0; phase < TITAN_PHASES; phase++) {
     titan_memory_free((*plan)->phases[phase].instructions);
+    titan_memory_free((*plan)->phases[phase].blocks);
+  }
+  titan_memory_free((*plan)->saved);
   titan_memory_free((*plan)->parameters);
   titan_memory_free((*plan)->externals);
   titan_memory_free(*plan);

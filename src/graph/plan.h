@@ -47,18 +47,31 @@ typedef struct titan_plan_external {
   bool written; // by the plan
 } titan_plan_external;
 
+// Memory in the scratch or saved arena: of a value, with the values that are parts of it or written over it, or an
+// instruction's workspace.
+typedef struct titan_plan_block {
+  titan_value value; // TITAN_NO_VALUE: a workspace
+  size_t bytes, offset;
+  int first, last; // instructions of the phase between which a scratch block is alive, both included
+} titan_plan_block;
+
 typedef struct titan_plan_phase {
   titan_instruction *instructions;
   int count;
+  titan_plan_block *blocks; // of scratch
+  int block_count;
   size_t scratch_bytes;
   size_t scratch_bound; // the largest set of scratch values alive at once: no packing can be smaller
-  titan_op_cost cost;
+  titan_op_cost cost;       // of all instructions
+  titan_op_cost recomputed; // of those that compute something again
 } titan_plan_phase;
 
 typedef struct titan_plan {
   const titan_graph *graph; // borrowed: it must outlive the plan
   titan_plan_phase phases[TITAN_PHASES];
   size_t saved_bytes;
+  titan_plan_block *saved; // lives are not set
+  int saved_count;
   titan_plan_parameter *parameters;
   int parameter_count;
   int64_t flat_elements; // of the flat buffer, with the gaps that alignment leaves
@@ -70,6 +83,8 @@ typedef struct titan_plan_options {
   // Put forward and backward into one phase (TITAN_FORWARD), each backward node as early as possible after what it
   // needs: the head's chunks of logits then live one at a time.
   bool merge_phases;
+  // Of blocks in the scratch and saved arenas, bytes; 0: TITAN_PLAN_ALIGNMENT.
+  size_t alignment;
   // Bytes of workspace a call needs on the device; NULL: none.
   size_t (*workspace)(void *context, const titan_op_call *call);
   void *context;
@@ -86,6 +101,8 @@ typedef struct titan_plan_traffic {
   uint64_t all_gather, reduce_scatter, all_reduce, operations;
 } titan_plan_traffic;
 titan_plan_traffic titan_plan_traffic_of(const titan_plan *plan, titan_phase phase, int dimension);
+// The most bytes that one rank gives to one of these operations, in either phase.
+size_t titan_plan_largest_transfer(const titan_plan *plan, int dimension);
 
 // Index of an external value by name, for base TITAN_BASE_EXTERNAL + index; -1 when there is none.
 int titan_plan_external_find(const titan_plan *plan, const char *name);

@@ -19,8 +19,9 @@ typedef struct titan_block {
   int first, last;
 } titan_block;
 
-// Sets the offsets so that blocks alive at the same time do not overlap: largest block first, each at the lowest gap
-// that fits. *total: bytes of the arena; *bound: the largest sum of blocks alive at once.
-titan_status titan_blocks_pack(titan_block *blocks, int count, int positions, size_t *total, size_t *bound);
+// Sets the offsets so that blocks alive at the same time do not overlap, and rounds their sizes up to the alignment.
+// *total: bytes of the arena; *bound: the largest sum of blocks alive at once, which no packing can undercut.
+titan_status titan_blocks_pack(titan_block *blocks, int count, int positions, size_t alignment, size_t *total,
+                               size_t *bound);
 
 #endif

@@ -1,6 +1,6 @@
 #include "graph/graph.h"
 
-static titan_status print_type(titan_text *text, const titan_value_info *info) {
+titan_status titan_graph_print_type(const titan_value_info *info, titan_text *text) {
   TITAN_TRY(titan_text_printf(text, "%s[", titan_dtype_name(info->type.dtype)));
   for (int i = 0; i < info->type.rank; i++)
     TITAN_TRY(titan_text_printf(text, "%s%lld", i ? "," : "", (long long)info->type.dims[i]));
@@ -21,7 +21,7 @@ static titan_status print_node(const titan_graph *graph, const titan_node *node,
   for (int i = 0; i < node->call.output_count; i++) {
     const titan_value_info *info = titan_graph_value(graph, node->outputs[i]);
     TITAN_TRY(titan_text_printf(text, "%s%s: ", i ? ", " : "", info->name));
-    TITAN_TRY(print_type(text, info));
+    TITAN_TRY(titan_graph_print_type(info, text));
   }
   TITAN_TRY(titan_text_printf(text, " = %s(", titan_op_name(node->call.kind)));
   for (int i = 0; i < node->call.input_count; i++)
@@ -39,7 +39,7 @@ titan_status titan_graph_print(const titan_graph *graph, titan_text *text) {
     if (info->role == TITAN_ROLE_INTERMEDIATE)
       continue;
     TITAN_TRY(titan_text_printf(text, "  %s %s: ", info->role == TITAN_ROLE_INPUT ? "input" : "parameter", info->name));
-    TITAN_TRY(print_type(text, info));
+    TITAN_TRY(titan_graph_print_type(info, text));
     TITAN_TRY(titan_text_printf(text, "\n"));
   }
   for (int i = 0; i < titan_graph_node_count(graph); i++)

@@ -6,9 +6,11 @@ static void add(const titan_op_call *call, titan_plan_traffic *traffic) {
   switch (call->kind) {
   case TITAN_OP_all_gather:
   case TITAN_OP_gather_columns:
+  case TITAN_OP_gather_matmul:
     traffic->all_gather += others * titan_tensor_bytes(&call->inputs[0]);
     break;
   case TITAN_OP_reduce_scatter:
+  case TITAN_OP_matmul_scatter:
     traffic->reduce_scatter += others * titan_tensor_bytes(&call->outputs[0]);
     break;
   default:
@@ -19,7 +21,7 @@ static void add(const titan_op_call *call, titan_plan_traffic *traffic) {
 
 static bool is_collective(titan_op_kind kind) {
   return kind == TITAN_OP_all_gather || kind == TITAN_OP_gather_columns || kind == TITAN_OP_reduce_scatter ||
-         kind == TITAN_OP_all_reduce;
+         kind == TITAN_OP_all_reduce || kind == TITAN_OP_gather_matmul || kind == TITAN_OP_matmul_scatter;
 }
 
 titan_plan_traffic titan_plan_traffic_of(const titan_plan *plan, titan_phase phase, int dimension) {
@@ -30,4 +32,18 @@ titan_plan_traffic titan_plan_traffic_of(const titan_plan *plan, titan_phase pha
       add(call, &traffic);
   }
   return traffic;
+}
+
+size_t titan_plan_largest_transfer(const titan_plan *plan, int dimension) {
+  size_t most = 0;
+  for (int phase = 0; phase < TITAN_PHASES; phase++)
+    for (int i = 0; i < plan->phases[phase].count; i++) {
+      const titan_op_call *call = &plan->phases[phase].instructions[i].node->call;
+      size_t bytes = titan_tensor_bytes(&call->inputs[0]);
+      if (call->kind == TITAN_OP_matmul_scatter)
+        bytes = titan_tensor_bytes(&call->outputs[0]) * (size_t)call->attributes.collective.ranks;
+      if (is_collective(call->kind) && call->attributes.collective.dimension == dimension && bytes > most)
+        most = bytes;
+    }
+  return most;
 }

@@ -87,6 +87,13 @@ static titan_status create_group(titan_mesh *mesh, MPI_Comm world, int world_ran
   return titan_comm_create_split(world, color, world_rank, group_names[group], &mesh->groups[group]);
 }
 
+static void place_rank(titan_mesh *mesh, int rank) {
+  for (int d = TITAN_MESH_DIMENSIONS - 1; d >= 0; d--) { // the last dimension's ranks are neighbours
+    mesh->coordinates[d] = rank % mesh->degrees[d];
+    rank /= mesh->degrees[d];
+  }
+}
+
 titan_status titan_mesh_create(MPI_Comm world, titan_mesh_degrees degrees, titan_mesh **out) {
   *out = NULL;
   int size = 0, rank = 0;
@@ -97,11 +104,7 @@ titan_status titan_mesh_create(MPI_Comm world, titan_mesh_degrees degrees, titan
   titan_status status = TITAN_OK;
   TITAN_TRY_CLEANUP(titan_memory_allocate_zeroed(TITAN_MEMORY_COMMUNICATION, 1, sizeof *mesh, &mesh));
   degrees_as_array(degrees, mesh->degrees);
-  int rest = rank;
-  for (int d = TITAN_MESH_DIMENSIONS - 1; d >= 0; d--) { // the last dimension's ranks are neighbours
-    mesh->coordinates[d] = rest % mesh->degrees[d];
-    rest /= mesh->degrees[d];
-  }
+  place_rank(mesh, rank);
   for (int group = 0; group < TITAN_MESH_GROUPS; group++)
     TITAN_TRY_CLEANUP(create_group(mesh, world, rank, (titan_mesh_group)group));
   *out = mesh;
@@ -109,6 +112,54 @@ titan_status titan_mesh_create(MPI_Comm world, titan_mesh_degrees degrees, titan
 cleanup:
   titan_mesh_destroy(&mesh);
   return status;
+}
+
+// This rank's place in a group, the group's size, and its first and last ranks in the world. (Ranks of a group lie in
+// the order of the world, and nodes too: the group is on one node when its first and last rank are.)
+static titan_status create_fake_group(titan_mesh *mesh, titan_mesh_group group, int ranks_per_node) {
+  int rank = 0, size = 1, first = 0, last = 0;
+  for (int d = 0; d < TITAN_MESH_DIMENSIONS; d++) {
+    int degree = mesh->degrees[d], place = mesh->coordinates[d];
+    bool spanned = group_spans[group] & SPAN(d);
+    first = first * degree + (spanned ? 0 : place);
+    last = last * degree + (spanned ? degree - 1 : place);
+    if (spanned) {
+      rank = rank * degree + place;
+      size *= degree;
+    }
+  }
+  return titan_comm_create_fake(group_names[group], rank, size, first / ranks_per_node == last / ranks_per_node,
+                                &mesh->groups[group]);
+}
+
+titan_status titan_mesh_create_fake(titan_mesh_degrees degrees, int rank, int ranks_per_node, titan_mesh **out) {
+  *out = NULL;
+  titan_mesh *mesh = NULL;
+  titan_status status = TITAN_OK;
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_COMMUNICATION, 1, sizeof *mesh, &mesh));
+  degrees_as_array(degrees, mesh->degrees);
+  place_rank(mesh, rank);
+  for (int group = 0; group < TITAN_MESH_GROUPS; group++)
+    TITAN_TRY_CLEANUP(create_fake_group(mesh, (titan_mesh_group)group, ranks_per_node));
+  *out = mesh;
+  return TITAN_OK;
+cleanup:
+  titan_mesh_destroy(&mesh);
+  return status;
+}
+
+unsigned titan_mesh_one_node_bits(const titan_mesh *mesh) {
+  unsigned bits = 0;
+  for (int group = 0; group < TITAN_MESH_GROUPS; group++)
+    bits |= titan_comm_is_one_node(mesh->groups[group]) ? 1u << group : 0;
+  return bits;
+}
+
+size_t titan_mesh_bytes(const titan_mesh *mesh) {
+  size_t bytes = sizeof *mesh;
+  for (int group = 0; group < TITAN_MESH_GROUPS; group++)
+    bytes += titan_comm_bytes(mesh->groups[group]);
+  return bytes;
 }
 
 void titan_mesh_destroy(titan_mesh **handle) {

@@ -1,9 +1,9 @@
 #include "observe/metrics.h"
 
 #include "base/memory.h"
-#include "observe/folder.h"
-#include "observe/hdf5.h"
-#include "observe/space.h"
+#include "storage/folder.h"
+#include "storage/hdf5.h"
+#include "storage/space.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -129,63 +129,6 @@ cleanup:
   return status;
 }
 
-titan_status titan_metrics_create(const char *path, int64_t first_step, titan_metrics **out) {
-  titan_metrics_row *kept = NULL;
-  titan_metrics *metrics = NULL;
-  uint64_t count = 0, kept_count = 0;
-  titan_status status;
-  *out = NULL;
-  titan_hdf5_quiet();
-  TITAN_TRY(titan_folder_create_for(path));
-  if (first_step > 1 && access(path, F_OK) == 0)
-    TITAN_TRY(titan_metrics_read(path, &kept, &count));
-  for (uint64_t i = 0; i < count; i++)
-    if (kept[i].step < (double)first_step)
-      kept[kept_count++] = kept[i];
-  TITAN_TRY_CLEANUP(titan_memory_allocate_zeroed(TITAN_MEMORY_OBSERVE, 1, sizeof *metrics, &metrics));
-  TITAN_TRY_CLEANUP(titan_memory_duplicate(TITAN_MEMORY_OBSERVE, path, &metrics->path));
-  TITAN_TRY_CLEANUP(create_and_rename(metrics, kept, kept_count));
-  *out = metrics;
-  metrics = NULL;
-cleanup:
-  if (metrics != NULL)
-    titan_memory_free(metrics->path);
-  titan_memory_free(metrics);
-  titan_memory_free(kept);
-  return status;
-}
-
-titan_status titan_metrics_append(titan_metrics *metrics, const titan_metrics_row *row) {
-  static const char what[] = "cannot write to the metrics file";
-  struct stat now;
-  if (stat(metrics->path, &now) != 0)
-    return titan_error(TITAN_ERROR_OUTPUT, "%s %s: %s", what, metrics->path, strerror(errno));
-  if (now.st_ino != metrics->identity.st_ino || now.st_dev != metrics->identity.st_dev)
-    return titan_error(TITAN_ERROR_OUTPUT,
-                       "%s %s: another file has taken its place; does another run have the same job.dump_folder?", what,
-                       metrics->path);
-  TITAN_TRY(titan_space_check_growth(metrics->path, GROWTH_BYTES));
-  hid_t access = titan_hdf5_file_access();
-  hid_t file = access < 0 ? -1 : H5Fopen(metrics->path, H5F_ACC_RDWR | H5F_ACC_SWMR_WRITE, access);
-  if (access >= 0)
-    H5Pclose(access);
-  if (file < 0)
-    return titan_hdf5_error(TITAN_ERROR_OUTPUT, what, metrics->path);
-  herr_t result = extend_datasets(file, row, metrics->rows, 1);
-  if (H5Fclose(file) < 0 || result < 0)
-    return titan_hdf5_error(TITAN_ERROR_OUTPUT, what, metrics->path);
-  metrics->rows++;
-  return TITAN_OK;
-}
-
-void titan_metrics_destroy(titan_metrics **metrics) {
-  if (*metrics == NULL)
-    return;
-  titan_memory_free((*metrics)->path);
-  titan_memory_free(*metrics);
-  *metrics = NULL;
-}
-
 // Number of elements of a one-dimensional dataset; negative on failure.
 static hssize_t dataset_length(hid_t dataset) {
   hid_t space = H5Dget_space(dataset);
@@ -233,7 +176,7 @@ static titan_status read_rows(hid_t file, const char *path, titan_metrics_row **
   return TITAN_OK;
 }
 
-titan_status titan_metrics_read(const char *path, titan_metrics_row **rows, uint64_t *count) {
+static titan_status read_file(const char *path, titan_metrics_row **rows, uint64_t *count) {
   *rows = NULL;
   *count = 0;
   titan_hdf5_quiet();
@@ -248,5 +191,83 @@ titan_status titan_metrics_read(const char *path, titan_metrics_row **rows, uint
     return titan_hdf5_error(TITAN_ERROR_OUTPUT, "cannot read the metrics file", path);
   titan_status status = read_rows(file, path, rows, count);
   H5Fclose(file);
+  return status;
+}
+
+static titan_status create(const char *path, int64_t first_step, titan_metrics **out) {
+  titan_metrics_row *kept = NULL;
+  titan_metrics *metrics = NULL;
+  uint64_t count = 0, kept_count = 0;
+  titan_status status;
+  *out = NULL;
+  titan_hdf5_quiet();
+  TITAN_TRY(titan_folder_create_for(path));
+  if (first_step > 1 && access(path, F_OK) == 0)
+    TITAN_TRY(read_file(path, &kept, &count));
+  for (uint64_t i = 0; i < count; i++)
+    if (kept[i].step < (double)first_step)
+      kept[kept_count++] = kept[i];
+  TITAN_TRY_CLEANUP(titan_memory_allocate_zeroed(TITAN_MEMORY_OBSERVE, 1, sizeof *metrics, &metrics));
+  TITAN_TRY_CLEANUP(titan_memory_duplicate(TITAN_MEMORY_OBSERVE, path, &metrics->path));
+  TITAN_TRY_CLEANUP(create_and_rename(metrics, kept, kept_count));
+  *out = metrics;
+  metrics = NULL;
+cleanup:
+  if (metrics != NULL)
+    titan_memory_free(metrics->path);
+  titan_memory_free(metrics);
+  titan_memory_free(kept);
+  return status;
+}
+
+titan_status titan_metrics_create(const char *path, int64_t first_step, titan_metrics **out) {
+  titan_hdf5_lock();
+  titan_status status = create(path, first_step, out);
+  titan_hdf5_unlock();
+  return status;
+}
+
+static titan_status append(titan_metrics *metrics, const titan_metrics_row *row) {
+  static const char what[] = "cannot write to the metrics file";
+  struct stat now;
+  if (stat(metrics->path, &now) != 0)
+    return titan_error(TITAN_ERROR_OUTPUT, "%s %s: %s", what, metrics->path, strerror(errno));
+  if (now.st_ino != metrics->identity.st_ino || now.st_dev != metrics->identity.st_dev)
+    return titan_error(TITAN_ERROR_OUTPUT,
+                       "%s %s: another file has taken its place; does another run have the same job.dump_folder?", what,
+                       metrics->path);
+  TITAN_TRY(titan_space_check_growth(metrics->path, GROWTH_BYTES));
+  hid_t access = titan_hdf5_file_access();
+  hid_t file = access < 0 ? -1 : H5Fopen(metrics->path, H5F_ACC_RDWR | H5F_ACC_SWMR_WRITE, access);
+  if (access >= 0)
+    H5Pclose(access);
+  if (file < 0)
+    return titan_hdf5_error(TITAN_ERROR_OUTPUT, what, metrics->path);
+  herr_t result = extend_datasets(file, row, metrics->rows, 1);
+  if (H5Fclose(file) < 0 || result < 0)
+    return titan_hdf5_error(TITAN_ERROR_OUTPUT, what, metrics->path);
+  metrics->rows++;
+  return TITAN_OK;
+}
+
+titan_status titan_metrics_append(titan_metrics *metrics, const titan_metrics_row *row) {
+  titan_hdf5_lock();
+  titan_status status = append(metrics, row);
+  titan_hdf5_unlock();
+  return status;
+}
+
+void titan_metrics_destroy(titan_metrics **metrics) {
+  if (*metrics == NULL)
+    return;
+  titan_memory_free((*metrics)->path);
+  titan_memory_free(*metrics);
+  *metrics = NULL;
+}
+
+titan_status titan_metrics_read(const char *path, titan_metrics_row **rows, uint64_t *count) {
+  titan_hdf5_lock();
+  titan_status status = read_file(path, rows, count);
+  titan_hdf5_unlock();
   return status;
 }

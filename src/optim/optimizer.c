@@ -20,12 +20,14 @@ double titan_optimizer_sum_of_squares(titan_runtime *runtime) {
 }
 
 double titan_optimizer_learning_rate(const titan_optimizer_options *options, int64_t step) {
-  return options->learning_rate * titan_lr_factor(step - 1, options->warmup_steps, options->total_steps);
+  return options->learning_rate * titan_lr_factor(step - 1 - options->schedule_first, options->warmup_steps,
+                                                  options->total_steps - options->schedule_first);
 }
 
 titan_status titan_optimizer_step(titan_runtime *runtime, const titan_optimizer_options *options, int64_t step,
                                   double norm) {
   titan_device *device = titan_runtime_device(runtime);
+  double updates = (double)(step - options->moments_first); // of the moments, with this one
   double clip = options->max_norm / (norm + 1e-6);
   titan_adam_step adam = {
       .learning_rate = (float)titan_optimizer_learning_rate(options, step),
@@ -33,8 +35,8 @@ titan_status titan_optimizer_step(titan_runtime *runtime, const titan_optimizer_
       .beta2 = (float)options->beta2,
       .epsilon = (float)options->epsilon,
       .weight_decay = (float)options->weight_decay,
-      .bias_correction1 = (float)(1 - pow(options->beta1, (double)step)),
-      .bias_correction2 = (float)(1 - pow(options->beta2, (double)step)),
+      .bias_correction1 = (float)(1 - pow(options->beta1, updates)),
+      .bias_correction2 = (float)(1 - pow(options->beta2, updates)),
       .decoupled = options->decoupled,
       .gradient_scale = (float)(clip < 1 ? clip : 1),
   };

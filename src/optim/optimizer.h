@@ -9,11 +9,14 @@ typedef struct titan_optimizer_options {
   double learning_rate, beta1, beta2, epsilon, weight_decay;
   double max_norm;
   int64_t warmup_steps, total_steps;
+  // Finished steps at which the schedule began, and at which the moments were zero: 0, unless a run that resumed was
+  // told to begin them anew.
+  int64_t schedule_first, moments_first;
 } titan_optimizer_options;
 
-// Not collective. Sum of squares of this rank's reduced gradient shards (over all its units, in a fixed order), with what
-// all ranks of the tp group hold alike counted on the first of them: the sum over sharding group and tp group is the
-// square of the global norm.
+// Not collective. Sum of squares of this rank's reduced gradient shards (over all its units, in a fixed order), with
+// what all ranks of the tp group hold alike counted on the first of them: the sum over sharding group and tp group is
+// the square of the global norm.
 double titan_optimizer_sum_of_squares(titan_runtime *runtime);
 
 // Learning rate of step `step`, counted from 1.

@@ -1,6 +1,6 @@
 #include "parallel/reduce.h"
 
-enum { BUFFERS = 2 };
+enum { BUFFERS = TITAN_REDUCE_SCATTERS_IN_FLIGHT };
 static const size_t bucket_bytes = (size_t)100 << 20;
 
 struct titan_reduce {
@@ -109,6 +109,8 @@ static titan_status sum_bucket(titan_reduce *reduce, bool all) {
     elements += reduce->units[unit_at(reduce, i)].shard_elements;
   if (!all && (size_t)elements * sizeof(float) < bucket_bytes)
     return TITAN_OK;
+  if (reduce->sum_count >= TITAN_REDUCE_SUMS_IN_FLIGHT)
+    TITAN_TRY(titan_work_wait(&reduce->sums[reduce->sum_count - TITAN_REDUCE_SUMS_IN_FLIGHT]));
   float *bucket = reduce->units[unit_at(reduce, reduce->summed)].gradient;
   reduce->summed = reduce->scattered;
   return titan_comm_all_reduce(reduce->replicate, bucket, bucket, (size_t)elements, TITAN_FLOAT32, TITAN_SUM,

@@ -12,6 +12,9 @@
 
 typedef struct titan_reduce titan_reduce;
 
+// At most so many are in flight at once; the next one waits for the oldest.
+enum { TITAN_REDUCE_SCATTERS_IN_FLIGHT = 2, TITAN_REDUCE_SUMS_IN_FLIGHT = 4 };
+
 // Collective over both groups. Sets units[i].gradient.
 titan_status titan_reduce_create(titan_comm *shard, titan_comm *replicate, titan_device *device,
                                  titan_intra_node intra_node, int unit_count, titan_unit *units, titan_reduce **out);

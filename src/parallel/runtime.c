@@ -13,10 +13,6 @@ static titan_comm *replicate_group(const titan_runtime *runtime) {
   return titan_mesh_comm(runtime->mesh, TITAN_MESH_DP_REPLICATE);
 }
 
-runtime_part *titan_runtime_part_of(titan_runtime *runtime, int unit) {
-  return &runtime->parts[titan_model_unit_part(&runtime->options.arguments, unit)];
-}
-
 size_t titan_runtime_boundary_bytes(const titan_runtime *runtime) {
   const runtime_part *block = &runtime->parts[TITAN_PART_BLOCK];
   return titan_tensor_bytes(&block->plan->externals[block->at.x].type);
@@ -24,30 +20,41 @@ size_t titan_runtime_boundary_bytes(const titan_runtime *runtime) {
 
 size_t titan_runtime_scratch_bytes(const titan_runtime *runtime) {
   size_t most = 0;
-  for (int part = 0; part < TITAN_PARTS; part++)
-    for (int phase = 0; phase < TITAN_PHASES && runtime->parts[part].plan != NULL; phase++)
-      if (runtime->parts[part].plan->phases[phase].scratch_bytes > most)
-        most = runtime->parts[part].plan->phases[phase].scratch_bytes;
+  for (int part = 0; part <= TITAN_PARTS; part++) {
+    const titan_plan *plan = part == TITAN_PARTS ? runtime->other_block.plan : runtime->parts[part].plan;
+    for (int phase = 0; phase < TITAN_PHASES && plan != NULL; phase++)
+      if (plan->phases[phase].scratch_bytes > most)
+        most = plan->phases[phase].scratch_bytes;
+  }
   return most;
 }
 
 static titan_status plan(titan_runtime *runtime) {
   const titan_model_arguments *arguments = &runtime->options.arguments;
-  for (titan_part part = TITAN_PART_EMBEDDING; part <= TITAN_PART_SETUP; part++)
-    TITAN_TRY(titan_runtime_part_create(runtime, part));
   runtime->unit_count = (int)titan_model_unit_count(arguments);
   size_t count = (size_t)runtime->unit_count;
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, count, sizeof(bool), &runtime->is_other));
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, count, sizeof *runtime->units, &runtime->units));
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, count, sizeof(void *), &runtime->saved));
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, count, sizeof(void *), &runtime->boundaries));
+  for (titan_part part = TITAN_PART_EMBEDDING; part <= TITAN_PART_SETUP; part++) {
+    titan_graph *graph;
+    if (part == TITAN_PART_BLOCK) // last: a budget is for what the rest leaves
+      continue;
+    TITAN_TRY(titan_runtime_graph_create(runtime, part, &graph));
+    TITAN_TRY(titan_runtime_part_create(runtime, part, graph, NULL, &runtime->parts[part]));
+  }
+  return titan_runtime_blocks_create(runtime);
+}
+
+void titan_runtime_lay_out(titan_runtime *runtime) {
   titan_comm *shard = shard_group(runtime);
   for (int unit = 0; unit < runtime->unit_count; unit++) {
     char prefix[TITAN_PREFIX_BYTES];
-    titan_model_unit_prefix(arguments, unit, prefix, sizeof prefix);
+    titan_model_unit_prefix(&runtime->options.arguments, unit, prefix, sizeof prefix);
     titan_unit_lay_out(&runtime->units[unit], prefix, titan_runtime_part_of(runtime, unit)->plan,
                        titan_comm_rank(shard), titan_comm_size(shard));
   }
-  return TITAN_OK;
 }
 
 titan_status titan_runtime_plan(const titan_runtime_options *options, titan_mesh *mesh, titan_device *device,
@@ -88,10 +95,11 @@ titan_runtime_memory titan_runtime_memory_of(const titan_runtime *runtime) {
   size_t boundary = titan_runtime_boundary_bytes(runtime);
   by_tag[TITAN_MEMORY_ACTIVATIONS] = rope_table_bytes(runtime);
   for (int unit = 0; unit < runtime->unit_count; unit++) {
-    titan_part part = titan_model_unit_part(&runtime->options.arguments, unit);
-    by_tag[TITAN_MEMORY_ACTIVATIONS] += runtime->parts[part].plan->saved_bytes + (unit > 0 ? boundary : 0);
+    by_tag[TITAN_MEMORY_ACTIVATIONS] +=
+        titan_runtime_part_of(runtime, unit)->plan->saved_bytes + (unit > 0 ? boundary : 0);
   }
   by_tag[TITAN_MEMORY_SCRATCH] = titan_runtime_scratch_bytes(runtime) + 2 * boundary;
+  by_tag[TITAN_MEMORY_COMMUNICATION] = titan_runtime_communication_bytes(runtime);
   by_tag[TITAN_MEMORY_BATCH] = 2 * batch_bytes(runtime) + 2 * sizeof(float);
   for (int tag = 0; tag < TITAN_MEMORY_TAG_COUNT; tag++)
     memory.total += by_tag[tag];
@@ -145,6 +153,12 @@ static titan_status allocate_activations(titan_runtime *runtime) {
   return TITAN_OK;
 }
 
+static titan_status prepare_kernels(titan_runtime *runtime) {
+  for (int unit = 0; unit < runtime->unit_count; unit++)
+    TITAN_TRY(titan_executable_prepare(titan_runtime_part_of(runtime, unit)->executable));
+  return titan_executable_prepare(runtime->parts[TITAN_PART_SETUP].executable);
+}
+
 // The constants that parts read: computed once.
 static titan_status run_setup(titan_runtime *runtime) {
   runtime_part *part = &runtime->parts[TITAN_PART_SETUP];
@@ -154,7 +168,7 @@ static titan_status run_setup(titan_runtime *runtime) {
 }
 
 // Collective; fails alike on all ranks, leaving neither.
-static titan_status create_data_parallel(titan_runtime *runtime) {
+static titan_status create_exchange(titan_runtime *runtime) {
   titan_comm *world = titan_mesh_comm(runtime->mesh, TITAN_MESH_WORLD);
   const titan_runtime_options *options = &runtime->options;
   titan_status status = titan_gather_create(shard_group(runtime), runtime->device, options->shape.dtype,
@@ -165,7 +179,10 @@ static titan_status create_data_parallel(titan_runtime *runtime) {
                                  runtime->unit_count, runtime->units, &runtime->reduce);
     status = titan_comm_agree(world, status);
   }
+  if (status == TITAN_OK)
+    status = titan_comm_agree(world, titan_runtime_stage(runtime));
   if (status != TITAN_OK) {
+    titan_runtime_unstage(runtime);
     titan_reduce_destroy(&runtime->reduce);
     titan_gather_destroy(&runtime->gather);
   }
@@ -178,14 +195,19 @@ titan_status titan_runtime_allocate(titan_runtime *runtime) {
   titan_status status = allocate_states(runtime);
   if (status == TITAN_OK)
     status = allocate_activations(runtime);
+  if (status == TITAN_OK)
+    status = prepare_kernels(runtime);
+  if (status == TITAN_OK)
+    status = titan_runtime_reserve(runtime);
   TITAN_TRY(titan_comm_agree(world, status));
-  status = create_data_parallel(runtime);
+  status = create_exchange(runtime);
   if (status == TITAN_ERROR_MEMORY && runtime->options.intra_node == TITAN_INTRA_NODE_AUTO) {
     // Containers often have a small /dev/shm. Every rank came to the same end.
     if (titan_comm_rank(world) == 0)
       titan_log_warning("going without shared memory inside the node: %s", titan_error_message());
     runtime->options.intra_node = TITAN_INTRA_NODE_MPI;
-    status = create_data_parallel(runtime);
+    TITAN_TRY(titan_comm_agree(world, titan_runtime_reserve(runtime)));
+    status = create_exchange(runtime);
   }
   TITAN_TRY(status);
   return run_setup(runtime);
@@ -196,6 +218,7 @@ void titan_runtime_destroy(titan_runtime **runtime) {
   if (r == NULL)
     return;
   titan_device *device = r->device;
+  titan_runtime_unstage(r);
   titan_gather_destroy(&r->gather);
   titan_reduce_destroy(&r->reduce);
   for (int i = 0; i < r->unit_count; i++) {
@@ -210,6 +233,8 @@ void titan_runtime_destroy(titan_runtime **runtime) {
     device->free(device, buffers[i]);
   for (int part = 0; part < TITAN_PARTS; part++)
     titan_runtime_part_destroy(&r->parts[part]);
+  titan_runtime_part_destroy(&r->other_block);
+  titan_memory_free(r->is_other);
   titan_memory_free(r->units);
   titan_memory_free(r->saved);
   titan_memory_free(r->boundaries);

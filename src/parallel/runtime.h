@@ -13,21 +13,44 @@
 
 typedef struct titan_runtime titan_runtime;
 
+// What becomes of the activations that the backward wants: see parallel/activation_checkpoint.h.
+typedef enum titan_activation_mode {
+  TITAN_ACTIVATIONS_KEPT,
+  TITAN_ACTIVATIONS_FULL,       // each block keeps its input only
+  TITAN_ACTIVATIONS_EVERY,      // every n-th block keeps its input only
+  TITAN_ACTIVATIONS_OPERATIONS, // attention, reduce-scattered sums and every second product are kept
+  TITAN_ACTIVATIONS_BUDGET,     // the least recomputation with which the rank's memory fits
+} titan_activation_mode;
+
+typedef struct titan_activation_options {
+  titan_activation_mode mode;
+  int64_t every; // TITAN_ACTIVATIONS_EVERY: n >= 1
+  size_t budget; // TITAN_ACTIVATIONS_BUDGET: bytes of titan_runtime_memory_of's total, the same on every rank
+} titan_activation_options;
+
 typedef struct titan_runtime_options {
   const titan_model_definition *model;
   titan_model_arguments arguments;
   titan_model_shape shape; // of this rank
   titan_intra_node intra_node;
   bool loss_parallel; // with tensor parallelism: logits stay cut over the vocabulary
+  titan_activation_options activations;
+  bool compile;      // fuse operations
+  bool async_tensor; // with tensor parallelism: transfers go on during products (parallel/async_tensor.h)
 } titan_runtime_options;
 
-// Bytes that the runtime takes on this rank, by tag (only those from TITAN_MEMORY_PARAMETERS on are set).
+// Bytes that the runtime takes on this rank, by tag: those from TITAN_MEMORY_PARAMETERS on, and COMMUNICATION beyond
+// what the mesh's groups have by themselves.
 typedef struct titan_runtime_memory {
   size_t by_tag[TITAN_MEMORY_TAG_COUNT];
   size_t total;
 } titan_runtime_memory;
 
-// Not collective. mesh and device are borrowed and must outlive the runtime.
+// What becomes of the blocks' activations, for the log: what is recomputed and what it costs.
+titan_status titan_runtime_describe_activations(const titan_runtime *runtime, titan_text *text);
+
+// Not collective. TITAN_ERROR_USAGE when a budget cannot be met, with the least that can. mesh and device are borrowed
+// and must outlive the runtime.
 titan_status titan_runtime_plan(const titan_runtime_options *options, titan_mesh *mesh, titan_device *device,
                                 titan_runtime **out);
 titan_runtime_memory titan_runtime_memory_of(const titan_runtime *runtime);
@@ -45,6 +68,9 @@ titan_status titan_runtime_publish(titan_runtime *runtime);
 int32_t *titan_runtime_tokens(titan_runtime *runtime);
 int32_t *titan_runtime_labels(titan_runtime *runtime);
 
+// Not collective. TITAN_ERROR_DATA when a token or label of the batch is outside the vocabulary. To be agreed on before
+// the step, which the ranks of a tp group could not refuse: each knows a part of the vocabulary.
+titan_status titan_runtime_check_batch(const titan_runtime *runtime);
 // Collective. Forward, backward and the reduction of gradients. *loss: the sum over this rank's tokens divided by
 // shape.global_tokens (the sum over the data-parallel ranks is the mean loss). Afterwards every unit's gradient shard
 // holds the gradient of the mean loss.

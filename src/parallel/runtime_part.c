@@ -1,3 +1,6 @@
+#include "parallel/activation_checkpoint.h"
+#include "parallel/async_tensor.h"
+#include "parallel/compile.h"
 #include "parallel/runtime_private.h"
 #include "parallel/tensor.h"
 
@@ -10,24 +13,42 @@ static const struct {
     [TITAN_PART_LOGITS] = {"logits", NULL, false},
 };
 
-// The passes over one part, in order: tensor parallelism, differentiation, and what tensor parallelism does after it.
-static titan_status make_graph(titan_runtime *runtime, titan_part part, titan_graph **out) {
+// The passes over one part, in order: tensor parallelism, fusing, differentiation, and what tensor parallelism does
+// after it.
+titan_status titan_runtime_graph_create(const titan_runtime *runtime, titan_part part, titan_graph **out) {
   const titan_runtime_options *options = &runtime->options;
   titan_comm *tp = titan_mesh_comm(runtime->mesh, TITAN_MESH_TP);
   titan_tensor_options tensor = {titan_comm_size(tp), titan_comm_rank(tp), options->loss_parallel};
-  TITAN_TRY(titan_graph_create(part_rows[part].name, out));
-  TITAN_TRY(options->model->build(&options->arguments, &options->shape, part, *out));
+  titan_graph *graph = NULL;
+  titan_status status = titan_graph_create(part_rows[part].name, &graph);
+  TITAN_TRY_CLEANUP(status);
+  TITAN_TRY_CLEANUP(options->model->build(&options->arguments, &options->shape, part, graph));
   if (tensor.ranks > 1) {
-    titan_graph *logical = *out;
-    *out = NULL;
-    titan_status status = titan_tensor_parallel_apply(logical, &tensor, out);
+    titan_graph *logical = graph;
+    graph = NULL;
+    status = titan_tensor_parallel_apply(logical, &tensor, &graph);
     titan_graph_destroy(&logical);
-    TITAN_TRY(status);
+    TITAN_TRY_CLEANUP(status);
   }
-  if (part_rows[part].differentiate == NULL)
-    return TITAN_OK;
-  TITAN_TRY(titan_graph_differentiate(*out, titan_graph_find(*out, part_rows[part].differentiate)));
-  return tensor.ranks > 1 ? titan_tensor_parallel_finish(*out, &tensor, part_rows[part].merge_phases) : TITAN_OK;
+  if (options->compile) {
+    titan_graph *plain = graph;
+    graph = NULL;
+    status = titan_compile_apply(plain, &graph, NULL);
+    titan_graph_destroy(&plain);
+    TITAN_TRY_CLEANUP(status);
+  }
+  if (part_rows[part].differentiate != NULL) {
+    TITAN_TRY_CLEANUP(titan_graph_differentiate(graph, titan_graph_find(graph, part_rows[part].differentiate)));
+    if (options->compile)
+      TITAN_TRY_CLEANUP(titan_compile_backward(graph));
+    if (tensor.ranks > 1)
+      TITAN_TRY_CLEANUP(titan_tensor_parallel_finish(graph, &tensor, part_rows[part].merge_phases));
+  }
+cleanup:
+  if (status != TITAN_OK)
+    titan_graph_destroy(&graph);
+  *out = graph;
+  return status;
 }
 
 static void find_externals(runtime_part *part) {
@@ -44,14 +65,18 @@ static void find_externals(runtime_part *part) {
   part->at.d_loss = titan_plan_external_find(plan, "d(loss)");
 }
 
-titan_status titan_runtime_part_create(titan_runtime *runtime, titan_part part) {
-  runtime_part *row = &runtime->parts[part];
-  TITAN_TRY(make_graph(runtime, part, &row->graph));
-  TITAN_TRY(titan_executable_create(runtime->device, row->graph, part_rows[part].merge_phases, &row->executable));
-  row->plan = titan_executable_plan(row->executable);
-  find_externals(row);
-  return titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, (size_t)row->plan->external_count + 1, sizeof(void *),
-                                      &row->externals);
+titan_status titan_runtime_part_create(titan_runtime *runtime, titan_part part, titan_graph *graph, const bool *keep,
+                                       runtime_part *out) {
+  out->graph = graph;
+  if (keep != NULL)
+    TITAN_TRY(titan_activation_checkpoint_apply(graph, keep));
+  if (runtime->options.async_tensor)
+    TITAN_TRY(titan_async_tensor_apply(graph));
+  TITAN_TRY(titan_executable_create(runtime->device, graph, part_rows[part].merge_phases, &out->executable));
+  out->plan = titan_executable_plan(out->executable);
+  find_externals(out);
+  return titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, (size_t)out->plan->external_count + 1, sizeof(void *),
+                                      &out->externals);
 }
 
 void titan_runtime_part_destroy(runtime_part *part) {

@@ -45,6 +45,21 @@ static titan_status run_unit(titan_runtime *runtime, int unit, titan_phase phase
   return TITAN_OK;
 }
 
+static titan_status check_ids(const char *what, const int32_t *ids, int64_t count, int64_t vocabulary) {
+  for (int64_t i = 0; i < count; i++)
+    if (ids[i] < 0 || ids[i] >= vocabulary)
+      return titan_error(TITAN_ERROR_DATA, "%s %d at row %lld of the batch, expected 0 to %lld", what, ids[i],
+                         (long long)i, (long long)vocabulary - 1);
+  return TITAN_OK;
+}
+
+titan_status titan_runtime_check_batch(const titan_runtime *runtime) {
+  const titan_model_shape *shape = &runtime->options.shape;
+  int64_t count = shape->batch * shape->length, vocabulary = runtime->options.arguments.vocabulary;
+  TITAN_TRY(check_ids("token", runtime->tokens, count, vocabulary));
+  return check_ids("label", runtime->labels, count, vocabulary);
+}
+
 titan_status titan_runtime_step(titan_runtime *runtime, float *loss) {
   int last = runtime->unit_count - 1;
   TITAN_TRY(titan_gather_begin(runtime->gather, 0));
@@ -64,8 +79,12 @@ titan_status titan_runtime_logits(titan_runtime *runtime, float *logits) {
   int last = runtime->unit_count - 1;
   void *scratch = NULL;
   const void *parameters;
-  if (part->graph == NULL)
-    TITAN_TRY(titan_runtime_part_create(runtime, TITAN_PART_LOGITS));
+  if (part->graph == NULL) {
+    titan_graph *graph;
+    TITAN_TRY(titan_runtime_graph_create(runtime, TITAN_PART_LOGITS, &graph));
+    TITAN_TRY(titan_runtime_part_create(runtime, TITAN_PART_LOGITS, graph, NULL, part));
+  }
+  TITAN_TRY(titan_executable_prepare(part->executable));
   for (int unit = 0; unit < last; unit++)
     TITAN_TRY(run_unit(runtime, unit, TITAN_FORWARD, unit + 1, false));
   TITAN_TRY(titan_gather_wait(runtime->gather, last, &parameters));

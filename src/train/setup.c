@@ -1,6 +1,12 @@
 #include "train/setup.h"
 
+#include "checkpoint/hints.h"
+#include "train/estimate.h"
+
+#include <stdlib.h>
 #include <string.h>
+
+static const double gib = 1024.0 * 1024 * 1024;
 
 titan_mesh_degrees titan_setup_degrees(const titan_config *config) {
   return (titan_mesh_degrees){
@@ -75,14 +81,58 @@ static titan_status check_tokens(const titan_config *config, titan_text *problem
                            titan_config_origin(config, "training.seq_len"), (long long)most_tokens);
 }
 
-titan_status titan_setup_check(const titan_config *config, int world_size) {
+bool titan_setup_checkpoint_part(const char *word, int length, titan_checkpoint_part *out) {
+  static const char *const words[] = {"optimizer", "data", "schedule"};
+  for (int i = 0; i < 3; i++)
+    if ((int)strlen(words[i]) == length && strncmp(words[i], word, (size_t)length) == 0) {
+      *out = (titan_checkpoint_part)i;
+      return true;
+    }
+  return false;
+}
+
+static titan_status check_excluded(const titan_config *config, titan_text *problems) {
+  const char *list = config->checkpoint.exclude_from_loading;
+  while (list != NULL && *list != '\0') {
+    int length = (int)strcspn(list, ",");
+    titan_checkpoint_part part;
+    if (!titan_setup_checkpoint_part(list, length, &part))
+      TITAN_TRY(titan_text_printf(problems,
+                                  "checkpoint.exclude_from_loading = %s (%s): \"%.*s\" is none of optimizer, data, "
+                                  "schedule\n",
+                                  config->checkpoint.exclude_from_loading,
+                                  titan_config_origin(config, "checkpoint.exclude_from_loading"), length, list));
+    list += length + (list[length] == ',');
+  }
+  return TITAN_OK;
+}
+
+static titan_status check_checkpoint(const titan_config *config, int world_size, titan_text *problems) {
+  TITAN_TRY(check_excluded(config, problems));
+  if (titan_checkpoint_hints_check(config->checkpoint.mpi_io_hints) != TITAN_OK)
+    TITAN_TRY(titan_text_printf(problems, "checkpoint.mpi_io_hints (%s): %s\n",
+                                titan_config_origin(config, "checkpoint.mpi_io_hints"), titan_error_message()));
+  if (config->checkpoint.create_seed_checkpoint && world_size != 1)
+    return titan_text_printf(problems,
+                             "checkpoint.create_seed_checkpoint = true (%s): a seed checkpoint is made by one rank, "
+                             "and this run has %d; any number of ranks can load it\n",
+                             titan_config_origin(config, "checkpoint.create_seed_checkpoint"), world_size);
+  return TITAN_OK;
+}
+
+titan_status titan_setup_check(const titan_config *config, int ranks) {
   titan_text problems = {0};
+  int world_size = titan_estimate_world_size(config, ranks);
   titan_mesh_degrees degrees = titan_setup_degrees(config);
   titan_status status = add_message(&problems, titan_config_validate(config, world_size));
   if (status == TITAN_OK)
     status = check_model(config, &problems);
   if (status == TITAN_OK)
     status = check_tokens(config, &problems);
+  if (status == TITAN_OK)
+    status = check_checkpoint(config, world_size, &problems);
+  if (status == TITAN_OK)
+    status = titan_estimate_check(config, ranks, &problems);
   if (status == TITAN_OK && problems.length == 0)
     status = add_message(&problems, titan_mesh_resolve(&degrees, world_size));
   if (status == TITAN_OK && problems.length > 0) {
@@ -93,8 +143,27 @@ titan_status titan_setup_check(const titan_config *config, int world_size) {
   return status;
 }
 
+// `auto_budget`: what auto may take, bytes.
+static titan_activation_options activations_of(const titan_config *config, size_t auto_budget) {
+  const char *mode = config->activation_checkpoint.mode, *option = config->activation_checkpoint.selective_ac_option;
+  if (strcmp(mode, "none") == 0)
+    return (titan_activation_options){.mode = TITAN_ACTIVATIONS_KEPT};
+  if (strcmp(mode, "full") == 0)
+    return (titan_activation_options){.mode = TITAN_ACTIVATIONS_FULL};
+  if (strcmp(option, "op") == 0)
+    return (titan_activation_options){.mode = TITAN_ACTIVATIONS_OPERATIONS};
+  if (strcmp(option, "auto") == 0)
+    return (titan_activation_options){.mode = TITAN_ACTIVATIONS_BUDGET, .budget = auto_budget};
+  if (strncmp(option, "budget=", 7) == 0) {
+    double bytes = atof(option + 7) * gib;
+    return (titan_activation_options){.mode = TITAN_ACTIVATIONS_BUDGET,
+                                      .budget = bytes < 9e18 ? (size_t)bytes : (size_t)9e18};
+  }
+  return (titan_activation_options){.mode = TITAN_ACTIVATIONS_EVERY, .every = atoll(option)};
+}
+
 titan_status titan_setup_runtime_options(const titan_config *config, int64_t vocabulary, titan_mesh_degrees degrees,
-                                         titan_runtime_options *out) {
+                                         size_t auto_budget, titan_runtime_options *out) {
   *out = (titan_runtime_options){
       .model = titan_model_find(config->model.name),
       .shape = {.batch = config->training.batch_size,
@@ -105,12 +174,21 @@ titan_status titan_setup_runtime_options(const titan_config *config, int64_t voc
                     strcmp(config->training.mixed_precision_param, "float32") == 0 ? TITAN_FLOAT32 : TITAN_BFLOAT16},
       .intra_node = intra_node_of(config->comm.intra_node),
       .loss_parallel = config->training.enable_loss_parallel,
+      .activations = activations_of(config, auto_budget),
+      .compile = config->training.compile,
+      .async_tensor = config->experimental.enable_async_tensor_parallel,
   };
   if (!out->model->flavor(config->model.flavor, &out->arguments))
     return titan_error(TITAN_ERROR_INTERNAL, "flavor %s passed the checks", config->model.flavor);
   out->arguments.vocabulary = vocabulary;
   out->arguments.norm_type = norm_type_of(config->model.norm_type);
   return TITAN_OK;
+}
+
+titan_save_mode titan_setup_save_mode(const titan_config *config) {
+  return strcmp(config->checkpoint.async_mode, "async") == 0                   ? TITAN_SAVE_ASYNC
+         : strcmp(config->checkpoint.async_mode, "async_with_pinned_mem") == 0 ? TITAN_SAVE_ASYNC_PINNED
+                                                                               : TITAN_SAVE_AT_ONCE;
 }
 
 titan_optimizer_options titan_setup_optimizer_options(const titan_config *config) {

@@ -2,21 +2,41 @@
 #ifndef TITAN_TRAIN_SETUP_H
 #define TITAN_TRAIN_SETUP_H
 
+#include "checkpoint/save.h"
 #include "comm/topology.h"
 #include "config/config.h"
 #include "optim/optimizer.h"
 #include "parallel/runtime.h"
 
+// What a rank takes beside the runtime: libraries, kernels, tokenizer and a loader's queues. Measured as the resident
+// size of a rank of the debug model less its plan (docs/performance.md).
+static const size_t titan_setup_process_bytes = (size_t)48 << 20;
+
 titan_mesh_degrees titan_setup_degrees(const titan_config *config);
 
 // Not collective. All checks that options and the model's sizes allow, in one message (TITAN_ERROR_USAGE), one problem
-// a line.
-titan_status titan_setup_check(const titan_config *config, int world_size);
+// a line. `ranks`: that there are; an estimate may be for more.
+titan_status titan_setup_check(const titan_config *config, int ranks);
+
+// What checkpoint.exclude_from_loading may name; by the first `length` characters of word; false when it is none of
+// them.
+typedef enum titan_checkpoint_part {
+  TITAN_EXCLUDE_OPTIMIZER,
+  TITAN_EXCLUDE_DATA,
+  TITAN_EXCLUDE_SCHEDULE
+} titan_checkpoint_part;
+bool titan_setup_checkpoint_part(const char *word, int length, titan_checkpoint_part *out);
 
 // Model, shape of this rank's part of the step, and the rest from the options. `vocabulary`: of the tokenizer. The
-// degrees are resolved.
+// degrees are resolved. auto_budget: bytes that a rank may take where activation_checkpoint.selective_ac_option is
+// auto.
 titan_status titan_setup_runtime_options(const titan_config *config, int64_t vocabulary, titan_mesh_degrees degrees,
-                                         titan_runtime_options *out);
+                                         size_t auto_budget, titan_runtime_options *out);
+// Collective over node and world. Bytes that every rank of the run can take: the least share of a node, less what a
+// process takes beside the runtime.
+titan_status titan_setup_available_bytes(titan_comm *world, titan_comm *node, const titan_topology *topology,
+                                         size_t *bytes);
+titan_save_mode titan_setup_save_mode(const titan_config *config);
 titan_optimizer_options titan_setup_optimizer_options(const titan_config *config);
 
 // Collective over node and world. Compares what all ranks of this node will take with what the node has; too much is

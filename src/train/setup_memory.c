@@ -2,10 +2,6 @@
 
 static const double gib = 1024.0 * 1024 * 1024;
 
-// What a rank takes beside the runtime: libraries, kernels, tokenizer and a loader's queues. Measured as the resident
-// size of a rank of the debug model less its plan (docs/performance.md).
-static const double process_bytes = 48.0 * 1024 * 1024;
-
 // Bytes of one rank with another batch or length, in the same mesh.
 static titan_status bytes_with(const titan_runtime *runtime, titan_mesh *mesh, titan_device *device, int64_t batch,
                                int64_t length, double *bytes) {
@@ -16,7 +12,7 @@ static titan_status bytes_with(const titan_runtime *runtime, titan_mesh *mesh, t
   options.shape.batch = batch;
   options.shape.length = length;
   TITAN_TRY(titan_runtime_plan(&options, mesh, device, &other));
-  *bytes = (double)titan_runtime_memory_of(other).total + process_bytes;
+  *bytes = (double)titan_runtime_memory_of(other).total + (double)titan_setup_process_bytes;
   titan_runtime_destroy(&other);
   return TITAN_OK;
 }
@@ -69,15 +65,32 @@ static titan_status describe(const titan_runtime *runtime, double node_need, dou
   return status;
 }
 
+// Limits of the node as a whole, and of each process.
+static titan_status find_available(titan_comm *node, const titan_topology *topology, double *available) {
+  int ranks = titan_comm_size(node);
+  double limits[2] = {(double)topology->node_bytes, (double)topology->rank_bytes * ranks}, least[2];
+  TITAN_TRY(titan_comm_all_reduce(node, limits, least, 2, TITAN_FLOAT64, TITAN_MIN, NULL));
+  *available = least[0] < least[1] ? least[0] : least[1];
+  return TITAN_OK;
+}
+
+titan_status titan_setup_available_bytes(titan_comm *world, titan_comm *node, const titan_topology *topology,
+                                         size_t *bytes) {
+  double available = 0, mine, least;
+  TITAN_TRY(find_available(node, topology, &available));
+  mine = available / titan_comm_size(node) - (double)titan_setup_process_bytes;
+  TITAN_TRY(titan_comm_all_reduce(world, &mine, &least, 1, TITAN_FLOAT64, TITAN_MIN, NULL));
+  *bytes = least > 0 ? (size_t)least : 0;
+  return TITAN_OK;
+}
+
 titan_status titan_setup_check_memory(const titan_runtime *runtime, titan_mesh *mesh, titan_device *device,
                                       titan_comm *node, const titan_topology *topology) {
   int ranks = titan_comm_size(node);
-  double need = (double)titan_runtime_memory_of(runtime).total + process_bytes, node_need;
-  // Limits of the node as a whole, and of each process.
-  double limits[2] = {(double)topology->node_bytes, (double)topology->rank_bytes * ranks}, least[2];
+  double need = (double)titan_runtime_memory_of(runtime).total + (double)titan_setup_process_bytes, node_need,
+         available = 0;
   TITAN_TRY(titan_comm_all_reduce(node, &need, &node_need, 1, TITAN_FLOAT64, TITAN_SUM, NULL));
-  TITAN_TRY(titan_comm_all_reduce(node, limits, least, 2, TITAN_FLOAT64, TITAN_MIN, NULL));
-  double available = least[0] < least[1] ? least[0] : least[1];
+  TITAN_TRY(find_available(node, topology, &available));
   titan_status status = TITAN_OK;
   if (node_need > available) {
     titan_text suggestion = {0};

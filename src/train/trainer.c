@@ -1,4 +1,6 @@
+#include "train/plan_files.h"
 #include "train/replicas.h"
+#include "train/signals.h"
 #include "train/trainer_private.h"
 
 #include "base/clock.h"
@@ -7,17 +9,20 @@
 #include <math.h>
 #include <string.h>
 
-static titan_status plan_model(titan_trainer *trainer) {
+static titan_status plan_model(titan_trainer *trainer, size_t auto_budget) {
   const titan_trainer_environment *env = &trainer->env;
   const titan_config *config = env->config;
   titan_runtime_options options;
   titan_mesh_degrees degrees = titan_setup_degrees(config);
   TITAN_TRY(titan_mesh_resolve(&degrees, titan_comm_size(titan_trainer_world(trainer))));
-  TITAN_TRY(titan_setup_runtime_options(config, titan_tokenizer_vocabulary_size(env->tokenizer), degrees, &options));
+  TITAN_TRY(titan_setup_runtime_options(config, titan_tokenizer_vocabulary_size(env->tokenizer), degrees, auto_budget,
+                                        &options));
   int64_t parameters, embedding;
   TITAN_TRY(titan_model_count_parameters(options.model, &options.arguments, &parameters, &embedding));
   trainer->flops_per_token =
       titan_model_flops_per_token(&options.arguments, parameters, embedding, options.shape.length);
+  if (trainer->rank == 0 && options.async_tensor && degrees.tp == 1)
+    titan_log_info("experimental.enable_async_tensor_parallel has nothing to do: the tensor-parallel degree is 1");
   if (trainer->rank == 0) {
     char text[TITAN_REPORT_BYTES];
     titan_report_integer(parameters, text, sizeof text);
@@ -70,6 +75,15 @@ static titan_status find_peak(titan_trainer *trainer) {
   return TITAN_OK;
 }
 
+static titan_status log_activations(const titan_trainer *trainer) {
+  titan_text text = {0};
+  titan_status status = titan_runtime_describe_activations(trainer->runtime, &text);
+  if (status == TITAN_OK)
+    titan_log_info("%s", text.data);
+  titan_text_destroy(&text);
+  return status;
+}
+
 static titan_status take_memory(titan_trainer *trainer) {
   const titan_config *config = trainer->env.config;
   TITAN_TRY(titan_runtime_allocate(trainer->runtime));
@@ -78,22 +92,33 @@ static titan_status take_memory(titan_trainer *trainer) {
     titan_log_info("Memory planned for each rank: %.2f GiB; parameters gathered through: %s",
                    (double)titan_runtime_memory_of(trainer->runtime).total / (1 << 30),
                    titan_runtime_gathering(trainer->runtime));
+  if (trainer->rank == 0)
+    TITAN_TRY(log_activations(trainer));
   if (config->debug.dump_graph)
     TITAN_TRY(titan_trainer_dump_graphs(trainer));
+  if (config->debug.dump_plan)
+    TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer),
+                               trainer->rank == 0 ? titan_plan_files_write(trainer->runtime, config->job.dump_folder)
+                                                  : TITAN_OK));
   if (config->debug.dump_initial_weights)
     TITAN_TRY(titan_trainer_dump_weights(trainer));
   return TITAN_OK;
 }
 
 static titan_status create(titan_trainer *trainer) {
-  TITAN_TRY(titan_trainer_open_outputs(trainer));
+  TITAN_TRY(titan_trainer_lock_outputs(trainer));
+  TITAN_TRY(titan_trainer_checkpoint_open(trainer));
   const titan_trainer_environment *env = &trainer->env;
   TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer), open_corpus(env->config, &trainer->corpus)));
-  TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer), plan_model(trainer)));
+  size_t auto_budget = 0;
+  TITAN_TRY(titan_setup_available_bytes(titan_trainer_world(trainer), env->node, env->topology, &auto_budget));
+  TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer), plan_model(trainer, auto_budget)));
   TITAN_TRY(titan_setup_check_memory(trainer->runtime, env->mesh, env->device, env->node, env->topology));
   // From here on the loader reads ahead while the model is made.
   TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer), open_loader(trainer)));
   TITAN_TRY(take_memory(trainer));
+  TITAN_TRY(titan_trainer_checkpoint_load(trainer));
+  TITAN_TRY(titan_trainer_open_outputs(trainer));
   return find_peak(trainer);
 }
 
@@ -105,6 +130,7 @@ titan_status titan_trainer_create(const titan_trainer_environment *environment, 
   trainer->dp = titan_comm_size(titan_mesh_comm(environment->mesh, TITAN_MESH_DP));
   trainer->optimizer = titan_setup_optimizer_options(environment->config);
   trainer->color = titan_report_wants_color(environment->config->metrics.enable_color_printing);
+  titan_signals_watch();
   titan_status status = create(trainer);
   if (status != TITAN_OK)
     titan_trainer_destroy(&trainer);
@@ -116,6 +142,8 @@ void titan_trainer_destroy(titan_trainer **trainer) {
   titan_trainer *t = *trainer;
   if (t == NULL)
     return;
+  titan_trainer_checkpoint_destroy(t); // ends a save that is under way
+  titan_trainer_history_destroy(&t->history);
   titan_loader_destroy(&t->loader);
   titan_corpus_destroy(&t->corpus);
   titan_runtime_destroy(&t->runtime);
@@ -132,31 +160,42 @@ void titan_trainer_destroy(titan_trainer **trainer) {
 static titan_status check_numbers(titan_trainer *trainer, const trainer_step *step) {
   if (isfinite(step->loss) && isfinite(step->grad_norm))
     return TITAN_OK;
+  TITAN_TRY(titan_trainer_checkpoint_settle(trainer));
   titan_status status = TITAN_OK;
   if (!isfinite(step->local_loss))
-    status = titan_error(TITAN_ERROR_NUMBERS, "step %lld: the loss of rank %d is %g; no checkpoint has been saved",
-                         (long long)step->step, trainer->rank, step->local_loss);
+    status = titan_error(TITAN_ERROR_NUMBERS, "step %lld: the loss of rank %d is %g; %s", (long long)step->step,
+                         trainer->rank, step->local_loss, titan_trainer_checkpoint_last(trainer));
   TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer), status));
-  status =
-      titan_error(TITAN_ERROR_NUMBERS,
-                  "step %lld: the gradient norm is %g while every rank's loss is finite (rank 0: %g); no checkpoint "
-                  "has been saved",
-                  (long long)step->step, step->grad_norm, step->local_loss);
+  status = titan_error(
+      TITAN_ERROR_NUMBERS, "step %lld: the gradient norm is %g while every rank's loss is finite (rank 0: %g); %s",
+      (long long)step->step, step->grad_norm, step->local_loss, titan_trainer_checkpoint_last(trainer));
   return titan_comm_agree(titan_trainer_world(trainer), status);
 }
 
-// Mean loss over all tokens and the global gradient norm: over the ranks with other samples, then over a tp group. A
-// loss that is finite on some ranks of a tp group only is NaN on all, so that all end alike.
+// What the ranks add up at a step's end. Flags are 1 on the ranks that raise them.
+enum { SUM_LOSS, SUM_SQUARES, SUM_STOP, SUM_DUE, SUM_ENDED, SUMS };
+
+// Mean loss over all tokens, the global gradient norm and the flags: over the ranks with other samples, then over a tp
+// group. A loss that is finite on some ranks of a tp group only is NaN on all, so that all end alike.
 static titan_status reduce_numbers(titan_trainer *trainer, double loss_share, trainer_step *step) {
   const titan_mesh *mesh = trainer->env.mesh;
-  double mine[2] = {loss_share, titan_optimizer_sum_of_squares(trainer->runtime)}, dp[2], all[2];
+  double mine[SUMS] = {[SUM_LOSS] = loss_share,
+                       [SUM_SQUARES] = titan_optimizer_sum_of_squares(trainer->runtime),
+                       [SUM_STOP] = titan_signals_received() != 0,
+                       [SUM_DUE] = titan_trainer_checkpoint_is_due(trainer),
+                       [SUM_ENDED] = titan_trainer_checkpoint_has_ended(trainer)};
+  double dp[SUMS], all[SUMS];
   int replicas = titan_comm_size(titan_mesh_comm(mesh, TITAN_MESH_DP_REPLICATE));
   TITAN_TRY(
-      titan_comm_all_reduce(titan_mesh_comm(mesh, TITAN_MESH_DP_CP), mine, dp, 2, TITAN_FLOAT64, TITAN_SUM, NULL));
-  double part[2] = {isfinite(dp[0]) ? 0 : 1, dp[1]};
-  TITAN_TRY(titan_comm_all_reduce(titan_mesh_comm(mesh, TITAN_MESH_TP), part, all, 2, TITAN_FLOAT64, TITAN_SUM, NULL));
-  step->loss = all[0] > 0 ? NAN : dp[0];     // alike on all ranks of a tp group
-  step->grad_norm = sqrt(all[1] / replicas); // every replica counted the whole gradient
+      titan_comm_all_reduce(titan_mesh_comm(mesh, TITAN_MESH_DP_CP), mine, dp, SUMS, TITAN_FLOAT64, TITAN_SUM, NULL));
+  double loss = dp[SUM_LOSS]; // alike on all ranks of a tp group
+  dp[SUM_LOSS] = isfinite(loss) ? 0 : 1;
+  TITAN_TRY(titan_comm_all_reduce(titan_mesh_comm(mesh, TITAN_MESH_TP), dp, all, SUMS, TITAN_FLOAT64, TITAN_SUM, NULL));
+  step->loss = all[SUM_LOSS] > 0 ? NAN : loss;
+  step->grad_norm = sqrt(all[SUM_SQUARES] / replicas); // every replica counted the whole gradient
+  step->stop = all[SUM_STOP] > 0;
+  step->save_due = all[SUM_DUE] > 0;
+  step->save_ended = all[SUM_ENDED] == titan_comm_size(titan_trainer_world(trainer));
   return TITAN_OK;
 }
 
@@ -168,6 +207,8 @@ static titan_status train_step(titan_trainer *trainer, trainer_step *step) {
   *step = (trainer_step){.step = trainer->step + 1};
   titan_status status =
       titan_loader_next(trainer->loader, titan_runtime_tokens(runtime), titan_runtime_labels(runtime));
+  if (status == TITAN_OK)
+    status = titan_runtime_check_batch(runtime);
   TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer), status));
   TITAN_TRY(titan_runtime_step(runtime, &loss));
   if (step->step == config->debug.inject_nan_step && trainer->rank == titan_comm_size(titan_trainer_world(trainer)) - 1)
@@ -185,15 +226,34 @@ static titan_status train_step(titan_trainer *trainer, trainer_step *step) {
   return TITAN_OK;
 }
 
+// The steps are done up to the one at which a signal came.
+static titan_status end_early(const titan_trainer *trainer) {
+  const char *signal = titan_signals_received() != 0 ? titan_signals_name() : "a signal";
+  titan_status status = titan_error(TITAN_PREEMPTED, "%s after step %lld: %s", signal, (long long)trainer->step,
+                                    titan_trainer_checkpoint_last(trainer));
+  titan_error_mark_agreed(); // with the step's numbers
+  return status;
+}
+
 titan_status titan_trainer_run(titan_trainer *trainer) {
+  const titan_config *config = trainer->env.config;
   double start = titan_clock_seconds();
   trainer->window.start = start;
-  if (trainer->rank == 0)
-    titan_log_info("Training starts at step 1, %.2f s after the program's start", titan_clock_since_process_start());
-  while (trainer->step < trainer->env.config->training.steps) {
+  if (config->checkpoint.create_seed_checkpoint)
+    return titan_trainer_checkpoint_seed(trainer);
+  if (trainer->rank == 0 && trainer->step < config->training.steps)
+    titan_log_info("Training starts at step %lld, %.2f s after the program's start", (long long)trainer->step + 1,
+                   titan_clock_since_process_start());
+  else if (trainer->rank == 0)
+    titan_log_info("Nothing is left to train: training.steps = %lld, and the checkpoint is of step %lld",
+                   (long long)config->training.steps, (long long)trainer->step);
+  while (trainer->step < config->training.steps) {
     trainer_step step;
     TITAN_TRY(train_step(trainer, &step));
     TITAN_TRY(titan_trainer_report(trainer, &step));
+    TITAN_TRY(titan_trainer_checkpoint_step(trainer, &step));
+    if (step.stop && trainer->step < config->training.steps)
+      return end_early(trainer);
   }
   titan_trainer_report_end(trainer, titan_clock_seconds() - start);
   return TITAN_OK;

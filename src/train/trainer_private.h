@@ -13,8 +13,8 @@
 // What has gathered since the last line of the log.
 typedef struct trainer_window {
   double loss_sum, loss_max; // of this rank's mean losses
-  int64_t steps;
-  double start; // clock
+  int64_t steps, restored;   // of them before this run resumed
+  double start;              // clock
 } trainer_window;
 
 // One step's numbers.
@@ -24,7 +24,20 @@ typedef struct trainer_step {
   double loss;       // mean over all tokens
   double grad_norm;
   double seconds;
+  // What the ranks agree on with the step's numbers.
+  bool stop;       // a signal asks for the end
+  bool save_due;   // checkpoint.interval seconds have passed
+  bool save_ended; // every rank's part of the save under way is over
 } trainer_step;
+
+// The loss as logged, on rank 0, for the checkpoints.
+typedef struct trainer_history {
+  int64_t count, capacity;
+  int64_t *steps;
+  double *mean, *max;
+} trainer_history;
+
+typedef struct trainer_checkpoint trainer_checkpoint;
 
 struct titan_trainer {
   titan_trainer_environment env;
@@ -37,8 +50,11 @@ struct titan_trainer {
   FILE *lock_file;        // rank 0: locked while the run lives
   int rank, dp;           // in the world; data-parallel ranks
   double flops_per_token, peak_flops;
-  int64_t step, tokens; // finished; tokens of all ranks
+  int64_t step, tokens;             // finished; tokens of all ranks
+  int64_t first_step, first_tokens; // finished before this run
   trainer_window window;
+  trainer_history history;
+  trainer_checkpoint *checkpoint; // NULL without checkpoint.enable_checkpoint
   bool color;
 };
 
@@ -46,13 +62,36 @@ static inline titan_comm *titan_trainer_world(const titan_trainer *trainer) {
   return titan_mesh_comm(trainer->env.mesh, TITAN_MESH_WORLD);
 }
 
-// Rank 0: the dump folder and the files in it. Collective.
+// Rank 0: takes the dump folder for this run. Collective.
+titan_status titan_trainer_lock_outputs(titan_trainer *trainer);
+// Rank 0: the files in it, which a run that resumes continues. Collective.
 titan_status titan_trainer_open_outputs(titan_trainer *trainer);
 // Adds a step to the window, and at log steps writes the line and the row. Collective.
 titan_status titan_trainer_report(titan_trainer *trainer, const trainer_step *step);
 void titan_trainer_report_end(const titan_trainer *trainer, double seconds);
+titan_status titan_trainer_history_append(trainer_history *history, int64_t step, double mean, double max);
+void titan_trainer_history_destroy(trainer_history *history);
 
-// debug.dump_graph: <dump>/graphs/<part>.txt; debug.dump_initial_weights: <dump>/weights.txt, a line "name checksum"
+// Checkpoints: all collective over the mesh. Without checkpoint.enable_checkpoint they do nothing.
+// Finds the folder of checkpoints; what cannot work is told before memory is taken.
+titan_status titan_trainer_checkpoint_open(titan_trainer *trainer);
+// Continues from a checkpoint where there is one.
+titan_status titan_trainer_checkpoint_load(titan_trainer *trainer);
+// At a step's end: takes note of saves that have ended, and saves when it is time.
+titan_status titan_trainer_checkpoint_step(titan_trainer *trainer, const trainer_step *step);
+// Waits for a save that is under way, so that what is said of the last good checkpoint holds.
+titan_status titan_trainer_checkpoint_settle(titan_trainer *trainer);
+// checkpoint.create_seed_checkpoint: step 0.
+titan_status titan_trainer_checkpoint_seed(titan_trainer *trainer);
+void titan_trainer_checkpoint_destroy(titan_trainer *trainer);
+
+// Not collective. This rank's part of what trainer_step agrees on.
+bool titan_trainer_checkpoint_is_due(const titan_trainer *trainer);
+bool titan_trainer_checkpoint_has_ended(const titan_trainer *trainer);
+// For messages: "the last good checkpoint is out/checkpoint/step-10.h5".
+const char *titan_trainer_checkpoint_last(const titan_trainer *trainer);
+
+// debug.dump_graph: <dump>/graphs/<part>.txt and .dot; debug.dump_initial_weights: <dump>/weights.txt, a line "name checksum"
 // per parameter, checksums that do not depend on the mesh. Collective.
 titan_status titan_trainer_dump_graphs(titan_trainer *trainer);
 titan_status titan_trainer_dump_weights(titan_trainer *trainer);

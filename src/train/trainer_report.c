@@ -4,7 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "observe/folder.h"
+#include "storage/folder.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -32,24 +32,77 @@ static titan_status lock_folder(titan_trainer *trainer) {
   return TITAN_OK;
 }
 
+// What is wrong with the files of the dump folder is told as a mistake in the option: nothing has been computed yet.
+static titan_status of_dump_folder(const titan_trainer *trainer, titan_status status) {
+  const titan_config *config = trainer->env.config;
+  if (status == TITAN_OK)
+    return TITAN_OK;
+  return titan_error(TITAN_ERROR_USAGE, "job.dump_folder = %s (%s): %s", config->job.dump_folder,
+                     titan_config_origin(config, "job.dump_folder"), titan_error_message());
+}
+
+titan_status titan_trainer_lock_outputs(titan_trainer *trainer) {
+  titan_status status = trainer->rank == 0 ? of_dump_folder(trainer, lock_folder(trainer)) : TITAN_OK;
+  return titan_comm_agree(titan_trainer_world(trainer), status);
+}
+
+// steps.txt with the lines of the steps before this run, which may have gone on from an earlier step than its last.
+static titan_status open_steps(titan_trainer *trainer) {
+  titan_text path = {0}, kept = {0};
+  char line[256];
+  long long step;
+  titan_status status = titan_text_printf(&path, "%s/steps.txt", trainer->env.config->job.dump_folder);
+  FILE *old = status == TITAN_OK && trainer->first_step > 0 ? fopen(path.data, "r") : NULL;
+  while (status == TITAN_OK && old != NULL && fgets(line, sizeof line, old) != NULL)
+    if (sscanf(line, "%lld", &step) == 1 && step <= trainer->first_step)
+      status = titan_text_printf(&kept, "%s", line);
+  if (old != NULL)
+    fclose(old);
+  if (status == TITAN_OK)
+    status = open_file(trainer, "steps.txt", &trainer->steps_file);
+  if (status == TITAN_OK && kept.length > 0 && fputs(kept.data, trainer->steps_file) < 0)
+    status = titan_error(TITAN_ERROR_OUTPUT, "cannot write steps.txt: %s", strerror(errno));
+  titan_text_destroy(&kept);
+  titan_text_destroy(&path);
+  return status;
+}
+
 static titan_status open_outputs(titan_trainer *trainer) {
   const titan_config *config = trainer->env.config;
   titan_text path = {0};
   TITAN_TRY(titan_text_printf(&path, "%s/metrics.h5", config->job.dump_folder));
-  titan_status status = lock_folder(trainer);
-  if (status == TITAN_OK)
-    status = titan_metrics_create(path.data, 0, &trainer->metrics);
+  int64_t first = trainer->first_step > 0 ? trainer->first_step + 1 : 0;
+  titan_status status = titan_metrics_create(path.data, first, &trainer->metrics);
   titan_text_destroy(&path);
   if (status == TITAN_OK && config->debug.record_step_numbers)
-    status = open_file(trainer, "steps.txt", &trainer->steps_file);
-  if (status != TITAN_OK) // nothing has been computed yet: it is the option that is wrong
-    return titan_error(TITAN_ERROR_USAGE, "job.dump_folder = %s (%s): %s", config->job.dump_folder,
-                       titan_config_origin(config, "job.dump_folder"), titan_error_message());
-  return TITAN_OK;
+    status = open_steps(trainer);
+  return of_dump_folder(trainer, status);
 }
 
 titan_status titan_trainer_open_outputs(titan_trainer *trainer) {
   return titan_comm_agree(titan_trainer_world(trainer), trainer->rank == 0 ? open_outputs(trainer) : TITAN_OK);
+}
+
+titan_status titan_trainer_history_append(trainer_history *history, int64_t step, double mean, double max) {
+  if (history->count == history->capacity) {
+    int64_t capacity = history->capacity > 0 ? 2 * history->capacity : 256;
+    size_t bytes = (size_t)capacity * sizeof(double);
+    TITAN_TRY(titan_memory_resize(TITAN_MEMORY_OBSERVE, bytes, &history->steps));
+    TITAN_TRY(titan_memory_resize(TITAN_MEMORY_OBSERVE, bytes, &history->mean));
+    TITAN_TRY(titan_memory_resize(TITAN_MEMORY_OBSERVE, bytes, &history->max));
+    history->capacity = capacity;
+  }
+  history->steps[history->count] = step;
+  history->mean[history->count] = mean;
+  history->max[history->count++] = max;
+  return TITAN_OK;
+}
+
+void titan_trainer_history_destroy(trainer_history *history) {
+  titan_memory_free(history->steps);
+  titan_memory_free(history->mean);
+  titan_memory_free(history->max);
+  *history = (trainer_history){0};
 }
 
 static titan_status write_row(titan_trainer *trainer, const trainer_step *step, const double *means, double loss_max) {
@@ -58,7 +111,7 @@ static titan_status write_row(titan_trainer *trainer, const trainer_step *step, 
   double seconds = titan_clock_seconds() - trainer->window.start;
   const int *degrees = env->mesh->degrees;
   double sharing = (double)degrees[TITAN_MESH_CP] * degrees[TITAN_MESH_TP] * degrees[TITAN_MESH_PP];
-  double tokens = (double)(shape->batch * shape->length * trainer->window.steps);
+  double tokens = (double)(shape->batch * shape->length * (trainer->window.steps - trainer->window.restored));
   double tps = tokens / (seconds * sharing);
   double peak = (double)titan_memory_usage_total().peak_bytes;
   double available = (double)env->topology->node_bytes / env->topology->node_size;
@@ -87,6 +140,7 @@ static titan_status write_row(titan_trainer *trainer, const trainer_step *step, 
       .mfu = report.mfu,
       .memory = report.memory_gib,
   };
+  TITAN_TRY(titan_trainer_history_append(&trainer->history, step->step, means[0], loss_max));
   return titan_metrics_append(trainer->metrics, &row);
 }
 
@@ -116,8 +170,26 @@ void titan_trainer_report_end(const titan_trainer *trainer, double seconds) {
   char line[TITAN_REPORT_BYTES];
   if (trainer->rank != 0)
     return;
-  titan_report_end_line(trainer->step, trainer->tokens, seconds, line, sizeof line);
+  titan_report_end_line(trainer->step - trainer->first_step, trainer->tokens - trainer->first_tokens, seconds, line,
+                        sizeof line);
   titan_log_info("%s", line);
+}
+
+typedef titan_status graph_printer(const titan_graph *graph, titan_text *text);
+
+static titan_status dump_graph(const titan_trainer *trainer, const titan_graph *graph, graph_printer *print,
+                               const char *extension) {
+  titan_text text = {0};
+  char name[128];
+  FILE *file = NULL;
+  snprintf(name, sizeof name, "graphs/%s.%s", titan_graph_name(graph), extension);
+  titan_status status = print(graph, &text);
+  if (status == TITAN_OK)
+    status = open_file(trainer, name, &file);
+  if (status == TITAN_OK && (fputs(text.data, file) < 0) | (fclose(file) != 0))
+    status = titan_error(TITAN_ERROR_OUTPUT, "cannot write %s: %s", name, strerror(errno));
+  titan_text_destroy(&text);
+  return status;
 }
 
 static titan_status dump_graphs(const titan_trainer *trainer) {
@@ -125,17 +197,8 @@ static titan_status dump_graphs(const titan_trainer *trainer) {
     const titan_graph *graph = titan_runtime_graph(trainer->runtime, part);
     if (graph == NULL)
       continue;
-    titan_text text = {0};
-    char name[128];
-    FILE *file = NULL;
-    snprintf(name, sizeof name, "graphs/%s.txt", titan_graph_name(graph));
-    titan_status status = titan_graph_print(graph, &text);
-    if (status == TITAN_OK)
-      status = open_file(trainer, name, &file);
-    if (status == TITAN_OK && (fputs(text.data, file) < 0) | (fclose(file) != 0))
-      status = titan_error(TITAN_ERROR_OUTPUT, "cannot write %s: %s", name, strerror(errno));
-    titan_text_destroy(&text);
-    TITAN_TRY(status);
+    TITAN_TRY(dump_graph(trainer, graph, titan_graph_print, "txt"));
+    TITAN_TRY(dump_graph(trainer, graph, titan_graph_print_dot, "dot"));
   }
   return TITAN_OK;
 }

@@ -33,6 +33,16 @@ static void elementwise(visitor *v, titan_dtype dtype) {
     }
 }
 
+static void swiglus(visitor *v, titan_dtype dtype) {
+  static const int64_t sizes[][2] = {{1, 1}, {3, 5}, {17, 8}, {2, 17}, {257, 33}, {3, 1025}, {65, 768}};
+  for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+    titan_tensor_type hidden = tensor(dtype, 2, sizes[s][0], sizes[s][1], 0, 0), gate_up = hidden;
+    gate_up.dims[1] *= 2;
+    visit(v, &(titan_op_call){.kind = TITAN_OP_swiglu, .input_count = 1, .inputs = {gate_up}});
+    visit(v, &(titan_op_call){.kind = TITAN_OP_swiglu_backward, .input_count = 2, .inputs = {hidden, gate_up}});
+  }
+}
+
 static void norms(visitor *v, titan_dtype dtype, int64_t rows, int64_t width) {
   titan_tensor_type x = tensor(dtype, 2, rows, width, 0, 0), w = tensor(dtype, 1, width, 0, 0, 0);
   titan_tensor_type statistic = tensor(TITAN_FLOAT32, 1, rows, 0, 0, 0);
@@ -43,6 +53,12 @@ static void norms(visitor *v, titan_dtype dtype, int64_t rows, int64_t width) {
                               .attributes = attributes,
                               .input_count = 4,
                               .inputs = {x, x, w, statistic}});
+    visit(v, &(titan_op_call){
+                 .kind = TITAN_OP_add_rms_norm, .attributes = attributes, .input_count = 3, .inputs = {x, x, w}});
+    visit(v, &(titan_op_call){.kind = TITAN_OP_rms_norm_backward,
+                              .attributes = attributes,
+                              .input_count = 5,
+                              .inputs = {x, x, w, statistic, x}});
   }
   for (int weighted = 0; weighted < 2; weighted++) {
     titan_op_attributes attributes = {.norm = {1e-5f, false}};
@@ -108,6 +124,24 @@ static void ropes(visitor *v, titan_dtype dtype) {
                                 .inputs = {tensor(dtype, 4, d[0], d[1], d[2], d[3]),
                                            tensor(TITAN_FLOAT32, 3, d[1], d[3] / 2, 2, 0)}});
     }
+}
+
+static void heads(visitor *v, titan_dtype dtype) {
+  static const int64_t sizes[][5] = {{1, 1, 1, 1, 2},   {2, 3, 4, 2, 6},    {2, 17, 3, 1, 16},
+                                     {1, 33, 4, 4, 64}, {3, 43, 6, 2, 128}, {1, 3, 2, 1, 258}};
+  for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+    int64_t b = sizes[s][0], l = sizes[s][1], n = sizes[s][2], k = sizes[s][3], h = sizes[s][4];
+    titan_tensor_type table = tensor(TITAN_FLOAT32, 3, l, h / 2, 2, 0), kv = tensor(dtype, 4, b, l, k, h);
+    titan_tensor_type qkv =
+        s % 2 ? tensor(dtype, 3, b, l, (n + 2 * k) * h, 0) : tensor(dtype, 2, b * l, (n + 2 * k) * h, 0, 0);
+    titan_op_attributes attributes = {.heads = {b, l, n, k, h, qkv}};
+    visit(v, &(titan_op_call){
+                 .kind = TITAN_OP_split_heads, .attributes = attributes, .input_count = 2, .inputs = {qkv, table}});
+    visit(v, &(titan_op_call){.kind = TITAN_OP_join_heads,
+                              .attributes = attributes,
+                              .input_count = 4,
+                              .inputs = {tensor(dtype, 4, b, l, n, h), kv, kv, table}});
+  }
 }
 
 static void rope_tables(visitor *v) {
@@ -206,11 +240,13 @@ int for_each_case(case_visitor visit_case, void *context, int *count) {
   visitor v = {visit_case, context, count, 0};
   for (int t = 0; t < 2; t++) {
     elementwise(&v, compute_types[t]);
+    swiglus(&v, compute_types[t]);
     all_norms(&v, compute_types[t]);
     embeddings(&v, compute_types[t]);
     embedding_shards(&v, compute_types[t]);
     columns(&v, compute_types[t]);
     ropes(&v, compute_types[t]);
+    heads(&v, compute_types[t]);
   }
   rope_tables(&v);
   cross_entropies(&v);

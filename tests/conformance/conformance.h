@@ -18,16 +18,22 @@ typedef void (*reference_function)(const titan_op_call *call, const operand *in,
 reference_function reference_of(titan_op_kind kind);
 
 // How a backward operation is tied to its forward: backward input i is forward input forward_input[i] - 1 or forward
-// output forward_output[i] - 1 (0: neither); backward input `dy` is the gradient of forward output 0; backward output j
-// is the gradient of forward input gradient_of[j].
+// output forward_output[i] - 1 (0: neither); backward input dy[k] - 1 is the gradient of forward output k (0: output k
+// has none); backward output j is the gradient of forward input gradient_of[j]. Forward inputs that the backward does
+// not read are zero.
 typedef struct gradient_tie {
   titan_op_kind backward, forward;
-  int forward_input[5], forward_output[5], dy, gradient_of[2];
+  int inputs; // that the backward has; 0: any number
+  int forward_input[5], forward_output[5], dy[TITAN_MAX_OUTPUTS], gradient_of[2];
 } gradient_tie;
-const gradient_tie *gradient_tie_of(titan_op_kind backward); // NULL when it is no backward operation
+const gradient_tie *gradient_tie_of(const titan_op_call *backward); // NULL when it is no backward operation
 
 // The forward call of a backward call.
 void forward_call_of(const gradient_tie *tie, const titan_op_call *backward, titan_op_call *forward);
+
+// The forward's inputs from the backward's; `zeros` is their storage where the backward has none, and to be freed.
+void forward_inputs_of(const gradient_tie *tie, const titan_op_call *forward, const operand *backward_in,
+                       operand *forward_in, operand *zeros);
 
 // Random inputs for a call, rounded to their types; inputs that are outputs of the forward are computed by it.
 void make_inputs(const titan_op_call *call, uint64_t seed, operand *in);
@@ -43,6 +49,8 @@ typedef int (*case_visitor)(titan_op_call *call, void *context);
 int for_each_case(case_visitor visit, void *context, int *count);
 
 int check_vector_functions(titan_device *device);
+// Fused operations against their parts, bit by bit.
+int check_fused_operations(titan_device *device);
 
 static inline double round_to(titan_dtype dtype, double value) {
   if (dtype == TITAN_BFLOAT16)

@@ -10,36 +10,55 @@ static const gradient_tie ties[] = {
     {.backward = TITAN_OP_embedding_backward,
      .forward = TITAN_OP_embedding,
      .forward_input = {1},
-     .dy = 1,
+     .dy = {2},
      .gradient_of = {1}},
     {.backward = TITAN_OP_rms_norm_backward,
      .forward = TITAN_OP_rms_norm,
+     .inputs = 4,
      .forward_input = {0, 1, 2, 0},
      .forward_output = {0, 0, 0, 2},
-     .dy = 0,
+     .dy = {1},
      .gradient_of = {0, 1}},
+    // the fifth input is the gradient of the sum, here of x and zeros
+    {.backward = TITAN_OP_rms_norm_backward,
+     .forward = TITAN_OP_add_rms_norm,
+     .inputs = 5,
+     .forward_input = {0, 1, 3, 0, 0},
+     .forward_output = {0, 0, 0, 2, 0},
+     .dy = {1, 0, 5},
+     .gradient_of = {0, 2}},
     {.backward = TITAN_OP_layer_norm_backward,
      .forward = TITAN_OP_layer_norm,
      .forward_input = {0, 1, 0, 0, 2},
      .forward_output = {0, 0, 2, 3, 0},
-     .dy = 0,
+     .dy = {1},
      .gradient_of = {0, 1}},
     {.backward = TITAN_OP_silu_backward,
      .forward = TITAN_OP_silu,
      .forward_input = {0, 1},
-     .dy = 0,
+     .dy = {1},
+     .gradient_of = {0}},
+    {.backward = TITAN_OP_swiglu_backward,
+     .forward = TITAN_OP_swiglu,
+     .forward_input = {0, 1},
+     .dy = {1},
+     .gradient_of = {0}},
+    {.backward = TITAN_OP_join_heads,
+     .forward = TITAN_OP_split_heads,
+     .forward_input = {0, 0, 0, 2},
+     .dy = {1, 2, 3},
      .gradient_of = {0}},
     {.backward = TITAN_OP_cross_entropy_backward,
      .forward = TITAN_OP_cross_entropy,
      .forward_input = {1, 0, 2, 0},
      .forward_output = {0, 2, 0, 0},
-     .dy = 3,
+     .dy = {4},
      .gradient_of = {0}},
 };
 
-const gradient_tie *gradient_tie_of(titan_op_kind backward) {
+const gradient_tie *gradient_tie_of(const titan_op_call *backward) {
   for (size_t i = 0; i < sizeof ties / sizeof *ties; i++)
-    if (ties[i].backward == backward)
+    if (ties[i].backward == backward->kind && (ties[i].inputs == 0 || ties[i].inputs == backward->input_count))
       return &ties[i];
   return NULL;
 }
@@ -53,6 +72,14 @@ void forward_call_of(const gradient_tie *tie, const titan_op_call *backward, tit
     }
   if (tie->forward == TITAN_OP_embedding) { // the table's values are no input of its gradient
     forward->inputs[1] = backward->outputs[0];
+    forward->input_count = 2;
+  }
+  if (tie->forward == TITAN_OP_add_rms_norm) {
+    forward->inputs[1] = backward->inputs[1];
+    forward->input_count = 3;
+  }
+  if (tie->forward == TITAN_OP_split_heads) { // linear
+    forward->inputs[0] = backward->outputs[0];
     forward->input_count = 2;
   }
   if (titan_op_infer(forward) != TITAN_OK)
@@ -129,21 +156,41 @@ static void reduce_over_ranks(const titan_op_call *call, operand *in) {
     in[3].values[r] = round_to(TITAN_FLOAT32, 1 + 100 * fabs(in[3].values[r]));
 }
 
+void forward_inputs_of(const gradient_tie *tie, const titan_op_call *forward, const operand *backward_in,
+                       operand *forward_in, operand *zeros) {
+  int64_t largest = 0;
+  for (int i = 0; i < forward->input_count; i++)
+    largest =
+        titan_tensor_elements(&forward->inputs[i]) > largest ? titan_tensor_elements(&forward->inputs[i]) : largest;
+  *zeros = (operand){doubles(largest), NULL};
+  for (int i = 0; i < forward->input_count; i++) {
+    forward_in[i] = *zeros;
+    for (size_t k = 0; k < sizeof tie->forward_input / sizeof *tie->forward_input; k++)
+      if (tie->forward_input[k] == i + 1)
+        forward_in[i] = backward_in[k];
+  }
+}
+
+static bool reads_forward_outputs(const gradient_tie *tie) {
+  bool any = false;
+  for (size_t i = 0; i < sizeof tie->forward_output / sizeof *tie->forward_output; i++)
+    any |= tie->forward_output[i] > 0;
+  return any;
+}
+
 void make_inputs(const titan_op_call *call, uint64_t seed, operand *in) {
   for (int i = 0; i < call->input_count; i++) {
     in[i] = (operand){doubles(titan_tensor_elements(&call->inputs[i])), NULL};
     fill(call, i, seed, in[i].values);
   }
   reduce_over_ranks(call, in);
-  const gradient_tie *tie = gradient_tie_of(call->kind);
-  if (tie == NULL || tie->forward == TITAN_OP_embedding)
+  const gradient_tie *tie = gradient_tie_of(call);
+  if (tie == NULL || !reads_forward_outputs(tie))
     return;
   titan_op_call forward;
   forward_call_of(tie, call, &forward);
-  operand forward_in[5], out[TITAN_MAX_OUTPUTS];
-  for (int i = 0; i < call->input_count; i++)
-    if (tie->forward_input[i] > 0)
-      forward_in[tie->forward_input[i] - 1] = in[i];
+  operand forward_in[5], zeros, out[TITAN_MAX_OUTPUTS];
+  forward_inputs_of(tie, &forward, in, forward_in, &zeros);
   make_outputs(&forward, out);
   reference_of(forward.kind)(&forward, forward_in, out);
   for (int i = 0; i < call->input_count; i++)
@@ -153,4 +200,5 @@ void make_inputs(const titan_op_call *call, uint64_t seed, operand *in) {
         in[i].values[k] = round_to(call->inputs[i].dtype, out[tie->forward_output[i] - 1].values[k]);
     }
   free_operands(out, forward.output_count);
+  free_operands(&zeros, 1);
 }

@@ -68,6 +68,20 @@ static void rms_norm(const titan_op_call *call, const operand *in, operand *out)
   }
 }
 
+// float32's rounding of the sum is left to the tolerance, so that finite differences can be taken.
+static void add_rms_norm(const titan_op_call *call, const operand *in, operand *out) {
+  bool rounds = call->inputs[0].dtype == TITAN_BFLOAT16;
+  for (int64_t i = 0; i < titan_tensor_elements(&call->inputs[0]); i++) {
+    double sum = in[0].values[i] + in[1].values[i];
+    put(&out[2], i, rounds ? round_to(TITAN_BFLOAT16, sum) : sum, fabs(in[0].values[i]) + fabs(in[1].values[i]));
+  }
+  rms_norm(call, (const operand[]){{out[2].values, NULL}, in[2]}, out);
+  for (int64_t i = 0; i < titan_tensor_elements(&call->inputs[0]) && !rounds; i++) { // terms that may cancel
+    int64_t width = titan_tensor_columns(&call->inputs[0]);
+    out[0].terms[i] += out[2].terms[i] * out[1].values[i / width] * fabs(in[2].values[i % width]);
+  }
+}
+
 static void rms_norm_backward(const titan_op_call *call, const operand *in, operand *out) {
   const titan_tensor_type *type = &call->inputs[1];
   int64_t width = titan_tensor_columns(type);
@@ -81,7 +95,8 @@ static void rms_norm_backward(const titan_op_call *call, const operand *in, oper
     }
     for (int64_t i = 0; i < width; i++) {
       double dy = in[0].values[r * width + i], n = in[1].values[r * width + i] * rstd, g = dy * in[2].values[i];
-      put(&out[0], r * width + i, rstd * (g - n * mean), rstd * (fabs(g) + fabs(n) * mean_terms));
+      double c = call->input_count == 5 ? in[4].values[r * width + i] : 0;
+      put(&out[0], r * width + i, c + rstd * (g - n * mean), fabs(c) + rstd * (fabs(g) + fabs(n) * mean_terms));
       double dw = dy * (round_twice ? round_to(type->dtype, n) : n);
       out[1].values[i] += dw;
       out[1].terms[i] += fabs(dw);
@@ -161,6 +176,46 @@ static void rope(const titan_op_call *call, const operand *in, operand *out) {
   }
 }
 
+// Where element i of a part (0 q, 1 k, 2 v) lies in qkv.
+static int64_t place_in_qkv(const titan_op_call *call, int part, int64_t i) {
+  int64_t heads = call->attributes.heads.heads, kv_heads = call->attributes.heads.kv_heads;
+  int64_t size = call->attributes.heads.head_size, first = part == 0 ? 0 : heads + (part - 1) * kv_heads;
+  int64_t width = (part == 0 ? heads : kv_heads) * size;
+  return i / width * (heads + 2 * kv_heads) * size + first * size + i % width;
+}
+
+// Element i of a part rotated by sign * the angle of its position; `even` points to its pair.
+static void rotate_element(const titan_op_call *call, const double *table, int part, int64_t i, double sign,
+                           const double *even, double *value, double *terms) {
+  int64_t size = call->attributes.heads.head_size, heads = call->attributes.heads.heads;
+  int64_t width = (part == 0 ? heads : call->attributes.heads.kv_heads) * size;
+  int64_t angle = i / width % call->attributes.heads.length * size + i % size / 2 * 2;
+  double cosine = table[angle], sine = sign * table[angle + 1];
+  *value = i % 2 == 0 ? even[0] * cosine - even[1] * sine : even[0] * sine + even[1] * cosine;
+  *terms = fabs(even[0]) + fabs(even[1]);
+}
+
+static void split_heads(const titan_op_call *call, const operand *in, operand *out) {
+  for (int part = 0; part < 3; part++)
+    for (int64_t i = 0; i < titan_tensor_elements(&call->outputs[part]); i++) {
+      const double *x = in[0].values + place_in_qkv(call, part, i);
+      double value = *x, terms = 0;
+      if (part < 2)
+        rotate_element(call, in[1].values, part, i, 1, x - i % 2, &value, &terms);
+      put(&out[part], i, value, terms);
+    }
+}
+
+static void join_heads(const titan_op_call *call, const operand *in, operand *out) {
+  for (int part = 0; part < 3; part++)
+    for (int64_t i = 0; i < titan_tensor_elements(&call->inputs[part]); i++) {
+      double value = in[part].values[i], terms = 0;
+      if (part < 2)
+        rotate_element(call, in[3].values, part, i, -1, in[part].values + i - i % 2, &value, &terms);
+      put(&out[0], place_in_qkv(call, part, i), value, terms);
+    }
+}
+
 static void silu(const titan_op_call *call, const operand *in, operand *out) {
   for (int64_t i = 0; i < titan_tensor_elements(&call->outputs[0]); i++) {
     double x = in[0].values[i];
@@ -172,6 +227,25 @@ static void silu_backward(const titan_op_call *call, const operand *in, operand 
   for (int64_t i = 0; i < titan_tensor_elements(&call->outputs[0]); i++) {
     double x = in[1].values[i], s = 1 / (1 + exp(-x));
     put(&out[0], i, in[0].values[i] * s * (1 + x * (1 - s)), fabs(in[0].values[i]) * s * (1 + fabs(x)));
+  }
+}
+
+static void swiglu(const titan_op_call *call, const operand *in, operand *out) {
+  int64_t width = titan_tensor_columns(&call->outputs[0]);
+  for (int64_t i = 0; i < titan_tensor_elements(&call->outputs[0]); i++) {
+    const double *row = in[0].values + i / width * 2 * width;
+    double gate = row[i % width], y = gate / (1 + exp(-gate)) * row[width + i % width];
+    put(&out[0], i, y, fabs(y));
+  }
+}
+
+static void swiglu_backward(const titan_op_call *call, const operand *in, operand *out) {
+  int64_t width = titan_tensor_columns(&call->inputs[0]);
+  for (int64_t i = 0; i < titan_tensor_elements(&call->inputs[0]); i++) {
+    int64_t at = i / width * 2 * width + i % width;
+    double dy = in[0].values[i], gate = in[1].values[at], up = in[1].values[at + width], s = 1 / (1 + exp(-gate));
+    put(&out[0], at, dy * up * s * (1 + gate * (1 - s)), fabs(dy * up) * s * (1 + fabs(gate)));
+    put(&out[0], at + width, dy * gate * s, fabs(dy * gate) * s);
   }
 }
 
@@ -278,12 +352,17 @@ reference_function reference_of(titan_op_kind kind) {
       [TITAN_OP_matmul] = matmul,
       [TITAN_OP_rms_norm] = rms_norm,
       [TITAN_OP_rms_norm_backward] = rms_norm_backward,
+      [TITAN_OP_add_rms_norm] = add_rms_norm,
       [TITAN_OP_layer_norm] = layer_norm,
       [TITAN_OP_layer_norm_backward] = layer_norm_backward,
       [TITAN_OP_rope_table] = rope_table,
       [TITAN_OP_rope] = rope,
+      [TITAN_OP_split_heads] = split_heads,
+      [TITAN_OP_join_heads] = join_heads,
       [TITAN_OP_silu] = silu,
       [TITAN_OP_silu_backward] = silu_backward,
+      [TITAN_OP_swiglu] = swiglu,
+      [TITAN_OP_swiglu_backward] = swiglu_backward,
       [TITAN_OP_mul] = mul,
       [TITAN_OP_add] = add,
       [TITAN_OP_cross_entropy] = cross_entropy,

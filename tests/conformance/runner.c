@@ -73,7 +73,7 @@ static int report(const titan_op_call *call, const char *what, int reused, int o
 // fused), float32 error can push n over a rounding boundary: a whole unit more. Rounding to nearest is checked by
 // count: nearly all elements must equal the reference rounded; truncation would spoil half of them.
 static double tolerance(const titan_op_call *call, titan_dtype dtype, double value, double terms) {
-  bool twice = call->kind == TITAN_OP_rms_norm && !call->attributes.norm.fused;
+  bool twice = (call->kind == TITAN_OP_rms_norm || call->kind == TITAN_OP_add_rms_norm) && !call->attributes.norm.fused;
   double narrow = dtype == TITAN_BFLOAT16 ? fabs(value) * (twice ? 0x1.82p-7 : 0x1.02p-8) : 0;
   return 32 * 0x1p-24 * terms + narrow + 1e-37;
 }

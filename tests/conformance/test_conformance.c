@@ -33,29 +33,32 @@ static void every_case_matches_its_float64_reference(void **state) {
   assert_int_equal(failures, 0);
 }
 
-// sum of dy * forward(inputs) in float64.
-static double forward_sum(const titan_op_call *forward, const operand *in, const double *dy) {
+// Sum over the outputs that have a gradient of dy * output, in float64. backward_in: the backward's inputs, the dy
+// among them.
+static double forward_sum(const gradient_tie *tie, const titan_op_call *forward, const operand *in,
+                          const operand *backward_in) {
   operand out[TITAN_MAX_OUTPUTS];
   make_outputs(forward, out);
   reference_of(forward->kind)(forward, in, out);
   double sum = 0;
-  for (int64_t i = 0; i < titan_tensor_elements(&forward->outputs[0]); i++)
-    sum += dy[i] * out[0].values[i];
+  for (int k = 0; k < forward->output_count; k++)
+    for (int64_t i = 0; tie->dy[k] > 0 && i < titan_tensor_elements(&forward->outputs[k]); i++)
+      sum += backward_in[tie->dy[k] - 1].values[i] * out[k].values[i];
   free_operands(out, forward->output_count);
   return sum;
 }
 
 // Tolerance: central differences with step h have error h^2 f'''/6 and rounding 1e-16 / h; h = 1e-4 leaves 1e-7, and
 // the statistics given to the backward are rounded to float32, which is worth 1e-6.
-static int compare_with_differences(const titan_op_call *forward, operand *in, const double *dy, int input,
-                                    const operand *gradient) {
+static int compare_with_differences(const gradient_tie *tie, const titan_op_call *forward, operand *in,
+                                    const operand *backward_in, int input, const operand *gradient) {
   const double h = 1e-4;
   for (int64_t i = 0; i < titan_tensor_elements(&forward->inputs[input]); i++) {
     double *x = &in[input].values[i], saved = *x;
     *x = saved + h;
-    double above = forward_sum(forward, in, dy);
+    double above = forward_sum(tie, forward, in, backward_in);
     *x = saved - h;
-    double slope = (above - forward_sum(forward, in, dy)) / (2 * h);
+    double slope = (above - forward_sum(tie, forward, in, backward_in)) / (2 * h);
     *x = saved;
     if (!(fabs(slope - gradient->values[i]) <= 3e-6 * (gradient->terms[i] + 1))) {
       fprintf(stderr, "FAILED gradient reference of %s, input %d element %lld: %.9g, finite difference %.9g\n",
@@ -68,27 +71,23 @@ static int compare_with_differences(const titan_op_call *forward, operand *in, c
 
 static int check_gradient(titan_op_call *call, void *context) {
   int *checked = context;
-  const gradient_tie *tie = gradient_tie_of(call->kind);
+  const gradient_tie *tie = gradient_tie_of(call);
   call->attributes.norm.fused |= call->kind == TITAN_OP_rms_norm_backward; // rounding has no derivative
-  if (tie == NULL || titan_op_infer(call) != TITAN_OK || call->inputs[tie->dy].dtype != TITAN_FLOAT32 ||
+  if (tie == NULL || titan_op_infer(call) != TITAN_OK || call->inputs[tie->dy[0] - 1].dtype != TITAN_FLOAT32 ||
       titan_tensor_elements(&call->outputs[0]) > 300)
     return 0;
   titan_op_call forward;
   forward_call_of(tie, call, &forward);
-  operand in[TITAN_MAX_INPUTS], gradients[TITAN_MAX_OUTPUTS], forward_in[5];
+  operand in[TITAN_MAX_INPUTS], gradients[TITAN_MAX_OUTPUTS], forward_in[5], zeros;
   make_inputs(call, 1, in);
   make_outputs(call, gradients);
   reference_of(call->kind)(call, in, gradients);
-  operand zeros = {calloc((size_t)titan_tensor_elements(&call->outputs[0]), sizeof(double)), NULL};
-  forward_in[1] = zeros; // embedding: the table, which the gradient does not read
-  for (int i = 0; i < call->input_count; i++)
-    if (tie->forward_input[i] > 0)
-      forward_in[tie->forward_input[i] - 1] = in[i];
+  forward_inputs_of(tie, &forward, in, forward_in, &zeros);
   int failures = 0;
   for (int k = 0; k < call->output_count; k++)
-    failures += compare_with_differences(&forward, forward_in, in[tie->dy].values, tie->gradient_of[k], &gradients[k]);
+    failures += compare_with_differences(tie, &forward, forward_in, in, tie->gradient_of[k], &gradients[k]);
   ++*checked;
-  free(zeros.values);
+  free_operands(&zeros, 1);
   free_operands(in, call->input_count);
   free_operands(gradients, call->output_count);
   return failures;
@@ -105,6 +104,12 @@ static void vector_functions_match_float64(void **state) {
   (void)state;
   for (int i = 0; i < 2; i++)
     assert_int_equal(check_vector_functions(devices[i]), 0);
+}
+
+static void fused_operations_give_bitwise_what_their_parts_give(void **state) {
+  (void)state;
+  for (int i = 0; i < 2; i++)
+    assert_int_equal(check_fused_operations(devices[i]), 0);
 }
 
 // The norm of a gradient and the weights after a step must not depend on how many threads a rank has.
@@ -195,6 +200,7 @@ int main(void) {
       cmocka_unit_test(gradient_references_match_finite_differences),
       cmocka_unit_test(every_case_matches_its_float64_reference),
       cmocka_unit_test(vector_functions_match_float64),
+      cmocka_unit_test(fused_operations_give_bitwise_what_their_parts_give),
       cmocka_unit_test(sums_do_not_depend_on_the_number_of_threads),
       cmocka_unit_test(tokens_and_labels_outside_the_vocabulary_are_data_errors),
       cmocka_unit_test(an_unknown_instruction_set_is_a_usage_error),

@@ -88,7 +88,7 @@ options() {
   refused 2 'training.steps|at least 1|"0"' --training.steps 0
   refused 2 'training.max_norm' --training.max_norm 0
   refused 2 'metrics.enable_wandb|TensorBoard|metrics.h5' --metrics.enable_wandb
-  refused 2 'checkpoint.enable_checkpoint|not available in this build yet' --checkpoint.enable_checkpoint
+  refused 2 'checkpoint.interval|at least 1|"0"' --checkpoint.interval 0
   refused 2 'training.dataset|c4|training.dataset_path' --training.dataset c4
   # Two problems are told in one message.
   refused 2 'training.steps|"0"|training.batch_size|"-1"' --training.steps 0 --training.batch_size -1
@@ -241,11 +241,64 @@ tensor() {
     refused 6 "step 3|rank $((ranks - 1))|nan" --$tp 2 --debug.inject_nan_step 3 --training.batch_size 1
     [ "$(wc -l <out/steps.txt)" = 2 ] || fail "$(wc -l <out/steps.txt) steps in steps.txt, expected the two before the NaN"
   fi
-  refused 2 'experimental.enable_async_tensor_parallel = true (command line) needs training.compile = true, which is not available in this build yet either|experimental.enable_async_tensor_parallel = true: not available in this build yet' \
+  refused 2 'experimental.enable_async_tensor_parallel = true (command line) needs training.compile = true' \
     --experimental.enable_async_tensor_parallel
 }
 
+# What is asked of checkpoints, and the folder they are in. Nothing that is there is overwritten.
+checkpoint() {
+  local on="--checkpoint.enable_checkpoint --training.batch_size $((4 / ranks))" made=out/checkpoint/step-2.h5 sum
+  refused 2 'checkpoint.export_dtype|int8|float16' --checkpoint.export_dtype int8
+  refused 2 'checkpoint.interval_type|hours|seconds' --checkpoint.interval_type hours
+  refused 2 'checkpoint.async_mode|maybe' --checkpoint.async_mode maybe
+  refused 2 'checkpoint.load_step|"-2"' --checkpoint.load_step -2
+  refused 2 'checkpoint.max_failures|"-1"' --checkpoint.max_failures -1
+  refused 2 'checkpoint.exclude_from_loading|"weights"|optimizer, data, schedule' --checkpoint.exclude_from_loading data,weights
+  refused 2 'checkpoint.mpi_io_hints|"striping"|name=value' --checkpoint.mpi_io_hints striping
+  [ "$ranks" = 1 ] || refused 2 'create_seed_checkpoint|one rank' --checkpoint.create_seed_checkpoint
+  # The folder.
+  mkdir -p in_the_way
+  echo text >in_the_way/checkpoint
+  refused 2 'checkpoint.folder|in_the_way/checkpoint|in the way' $on --job.dump_folder in_the_way
+  refused 2 'checkpoint.folder|command line|/proc' $on --checkpoint.folder ../../../../../../../../../../proc/nothing
+  if [ "$(id -u)" != 0 ]; then
+    mkdir -p closed/checkpoint
+    chmod 555 closed/checkpoint
+    refused 2 'checkpoint.folder|closed/checkpoint|Permission denied' $on --job.dump_folder closed
+  fi
+  refused 4 'checkpoint.load_step = 3|holds no checkpoint of that step|none' $on --checkpoint.load_step 3
+  # A good file, and runs that it does not fit.
+  launch "$ranks" "$TITAN" --job.config_file "$small" $on --training.steps 2 2>made.log || fail "no checkpoint: $(tail -n 3 made.log)"
+  sum=$(cksum <$made)
+  refused 4 'checkpoint.load_step = 3|holds no checkpoint of that step|it has: 2' $on --checkpoint.load_step 3
+  refused 4 'seq_len = 64|this run has 32|exclude_from_loading = data' $on --training.seq_len 32
+  refused 4 "a global batch of 4|this run has $((8 * ranks))|exclude_from_loading = data" --checkpoint.enable_checkpoint --training.batch_size 8
+  documents 60 >other.jsonl
+  refused 4 'another corpus|other.jsonl|exclude_from_loading = data' $on --training.dataset_path other.jsonl
+  refused 4 'does not fit this model|too much: /model/layers.0.attention_norm.weight [256]' $on --model.norm_type np_layernorm
+  # The newest is of another program, or of a later version.
+  head -c 100000 /dev/zero >out/checkpoint/step-5.h5
+  refused 4 'step-5.h5 is no checkpoint of this program' $on --checkpoint.load_step 5
+  rm out/checkpoint/step-5.h5
+  [ "$(cksum <$made)" = "$sum" ] || fail "$made has changed"
+  [ "$(ls out/checkpoint)" = step-2.h5 ] || fail "something was written: $(ls out/checkpoint)"
+}
+
 memory() {
+  local option=activation_checkpoint.selective_ac_option
+  refused 2 "activation_checkpoint.mode|none, full, selective|\"some\"" --activation_checkpoint.mode some
+  refused 2 "$option|op, auto, budget=<GiB> or an integer of at least 1|\"0\"" --$option 0
+  refused 2 "$option|op, auto, budget=<GiB>|\"budget=\"" --$option budget=
+  refused 2 "$option|op, auto, budget=<GiB>|\"budget=-1\"" --$option budget=-1
+  refused 2 "$option|op, auto, budget=<GiB>|\"ops\"" --$option ops
+  # What cannot be met says what can, and that is then met.
+  refused 2 "$option: a budget of 0.001 GiB cannot be met: a rank needs at least" \
+    --activation_checkpoint.mode selective --$option budget=0.001
+  local least
+  least=$(sed -n 's/.*a rank needs at least \([0-9.]*\) GiB.*/\1/p' message)
+  launch "$ranks" "$TITAN" --job.config_file "$small" --activation_checkpoint.mode selective \
+    --$option "budget=${least:-0}" --training.steps 1 2>least.log ||
+    fail "the least budget of ${least:-no} GiB does not run: $(tail -n 3 least.log)"
   refused 2 'this node is too small|GiB, and|GiB are available|training.batch_size =|would fit' \
     --training.batch_size 100000 --training.seq_len 2048
   refused 2 'this node is too small|GiB, and|GiB are available|no batch fits' --model.flavor 405B
@@ -258,6 +311,31 @@ memory() {
   bash -c 'ulimit -v 2000000; exec "$0" "$@"' "$TITAN" --job.config_file "$small" --training.seq_len 2048 \
     --training.batch_size "${batch:-0}" --training.steps 1 2>suggested.log ||
     fail "the suggested batch of ${batch:-no} sequences does not run: $(tail -n 3 suggested.log)"
+}
+
+# memory_estimation's own options. The mesh that is asked about counts, not the ranks that run.
+estimate() {
+  local -a e=(--memory_estimation.enabled)
+  refused 2 'memory_estimation.device = h300|a100-40g|h200-141g' "${e[@]}" --memory_estimation.device h300
+  refused 2 'memory_estimation.device' "${e[@]}" --memory_estimation.device ''
+  refused 2 'memory_estimation.world_size|at least 0|"-1"' "${e[@]}" --memory_estimation.world_size -1
+  refused 2 'memory_estimation.world_size|8x' "${e[@]}" --memory_estimation.world_size 8x
+  refused 2 'memory_estimation.world_size = 2000000|at most' "${e[@]}" --memory_estimation.world_size 2000000
+  refused 2 'memory_estimation.ranks_per_node|at least 0|"-8"' "${e[@]}" --memory_estimation.ranks_per_node -8
+  refused 2 'memory_estimation.vocabulary|at least 0|"-2"' "${e[@]}" --memory_estimation.vocabulary -2
+  refused 2 'Invalid parallel dims|tp(8)|!= WORLD_SIZE(12)' "${e[@]}" --memory_estimation.world_size 12 \
+    --training.tensor_parallel_degree 8
+  refused 2 'Invalid parallel dims|dp_shard(3)|!= WORLD_SIZE(512)' "${e[@]}" --memory_estimation.world_size 512 \
+    --training.data_parallel_shard_degree 3
+  refused 2 'training.tensor_parallel_degree = 32|does not divide heads 16' "${e[@]}" --memory_estimation.world_size 64 \
+    --training.tensor_parallel_degree 32
+  refused 2 "memory_estimation.world_size = 3|disable_fake_mode|$ranks" "${e[@]}" --memory_estimation.disable_fake_mode \
+    --memory_estimation.world_size 3
+  refused 2 'memory_estimation.device = h100-80g|disable_fake_mode' "${e[@]}" --memory_estimation.disable_fake_mode \
+    --memory_estimation.device h100-80g
+  refused 2 'model.tokenizer_path|nowhere.model' "${e[@]}" --model.tokenizer_path nowhere.model
+  echo text >file
+  refused 2 'job.dump_folder = file/under' "${e[@]}" --job.dump_folder file/under
 }
 
 cases=0

@@ -73,5 +73,9 @@ kill_one() {
 kill_one first_of_shared 0 --comm.intra_node shared
 kill_one third_of_shared 2 --comm.intra_node shared
 kill_one second_of_mpi 1 --comm.intra_node mpi
-kill_one third_of_tensor 2 --training.tensor_parallel_degree 4
+kill_one third_of_tensor 2 --training.tensor_parallel_degree 4 --comm.intra_node shared
+kill_one first_of_tensor 0 --training.tensor_parallel_degree 4 --comm.intra_node mpi
+async=(--training.tensor_parallel_degree 4 --training.compile --experimental.enable_async_tensor_parallel)
+kill_one second_of_async 1 "${async[@]}" --comm.intra_node shared
+kill_one last_of_async 3 "${async[@]}" --comm.intra_node mpi
 finish

@@ -2,7 +2,7 @@
 # Every mesh with tensor parallelism is one rank: the same seed and global batch give one rank's loss and gradient norm at each of
 # ten steps, and bitwise the same initial weights. Oracle and tolerances: as in mesh.sh (observed in float32: 3e-7).
 #
-# usage: tensor.sh PROGRAM COMPARE WORK float32|bfloat16|sixty_four_ranks
+# usage: tensor.sh PROGRAM COMPARE WORK float32|bfloat16|sixty_four_ranks [async]
 TITAN=$1 COMPARE=$2 WORK=$3
 part=$4
 . "$(dirname "$0")/common.sh"
@@ -32,6 +32,21 @@ meshes() {
   check one_of_six 6 1 3 2
 }
 
+# Transfers that go on during products, through shared memory and messages.
+async_meshes() {
+  local async=(--training.compile --experimental.enable_async_tensor_parallel) way=shared mesh
+  train one 1 --training.batch_size 8 --training.mixed_precision_param "$part"
+  for mesh in "1 1 2" "1 1 4" "1 1 8" "1 2 2" "2 1 2" "2 2 2"; do
+    check one 8 $mesh "${async[@]}" --comm.intra_node $way
+    way=$([ $way = shared ] && echo mpi || echo shared)
+  done
+  check one 8 1 1 2 "${async[@]}" --training.enable_loss_parallel false
+  train one_of_six 1 --training.batch_size 6 --training.mixed_precision_param "$part"
+  check one_of_six 6 1 3 2 "${async[@]}"
+  train nothing_to_do 1 --training.batch_size 8 --training.mixed_precision_param "$part" "${async[@]}"
+  grep -q 'enable_async_tensor_parallel has nothing to do' nothing_to_do.log || fail "no word on async with one rank"
+}
+
 # debug_64.toml on a mesh of 4 x 4 x 4 equals one rank with its global batch of 16.
 sixty_four_ranks() {
   run_timeout=900
@@ -48,8 +63,8 @@ sixty_four_ranks() {
 }
 
 case $part in
-float32) tolerance=1e-5 && meshes ;;
-bfloat16) tolerance=1e-2 && meshes ;;
+float32) tolerance=1e-5 && ${5:+async_}meshes ;;
+bfloat16) tolerance=1e-2 && ${5:+async_}meshes ;;
 sixty_four_ranks) sixty_four_ranks ;;
 *) exit 2 ;;
 esac

@@ -41,11 +41,6 @@ titan_op_cost titan_op_cost_matmul(const titan_op_call *call) {
                          titan_op_operand_bytes(call)};
 }
 
-static titan_dtype gradient_type(const titan_graph *graph, titan_value value) {
-  const titan_value_info *info = titan_graph_value(graph, value);
-  return info->role == TITAN_ROLE_PARAMETER ? TITAN_FLOAT32 : info->type.dtype;
-}
-
 // A gradient as the product gives it, in the dimensions of its value, which the product may have seen flattened.
 static titan_status shape_like(titan_graph *graph, titan_value value, titan_value *gradient) {
   titan_tensor_type type = titan_graph_value(graph, value)->type;
@@ -64,13 +59,13 @@ titan_status titan_op_gradient_matmul(titan_graph *graph, const titan_node *node
     TITAN_TRY(shape_like(graph, node->inputs[2], &dx[2]));
   }
   if (titan_graph_wants_gradient(graph, a)) {
-    titan_dtype dtype = gradient_type(graph, a);
+    titan_dtype dtype = titan_graph_gradient_dtype(graph, a);
     TITAN_TRY(ta ? titan_graph_matmul(graph, b, tb, d, true, dtype, &dx[0])
                  : titan_graph_matmul(graph, d, false, b, !tb, dtype, &dx[0]));
     TITAN_TRY(shape_like(graph, a, &dx[0]));
   }
   if (titan_graph_wants_gradient(graph, b)) {
-    titan_dtype dtype = gradient_type(graph, b);
+    titan_dtype dtype = titan_graph_gradient_dtype(graph, b);
     TITAN_TRY(tb ? titan_graph_matmul(graph, d, true, a, ta, dtype, &dx[1])
                  : titan_graph_matmul(graph, a, !ta, d, false, dtype, &dx[1]));
     TITAN_TRY(shape_like(graph, b, &dx[1]));

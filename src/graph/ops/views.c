@@ -62,3 +62,15 @@ titan_op_cost titan_op_cost_concat(const titan_op_call *call) {
   (void)call;
   return nothing();
 }
+
+titan_status titan_op_gradient_concat(titan_graph *graph, const titan_node *node, const titan_value *dy,
+                                      titan_value *dx) {
+  int64_t begin = 0;
+  for (int i = 0; i < node->call.input_count; i++) {
+    int64_t count = node->call.inputs[i].dims[0];
+    if (titan_graph_wants_gradient(graph, node->inputs[i]))
+      TITAN_TRY(titan_graph_slice(graph, dy[0], begin, count, &dx[i]));
+    begin += count;
+  }
+  return TITAN_OK;
+}

@@ -85,9 +85,31 @@ static void check_group(const titan_mesh *mesh, titan_mesh_group group, const ch
   expect_on_all(sum == expected);
 }
 
+// The stand-in for this rank's mesh has its groups, as long as all ranks lie on one node, and takes as many bytes less
+// what real groups reserve.
+static void check_fake(titan_mesh_degrees degrees, const titan_mesh *mesh) {
+  titan_mesh *fake = NULL;
+  expect_on_all(titan_mesh_create_fake(degrees, test_rank(), test_size(), &fake) == TITAN_OK);
+  bool alike = memcmp(fake->coordinates, mesh->coordinates, sizeof mesh->coordinates) == 0 &&
+               titan_mesh_one_node_bits(fake) == titan_mesh_one_node_bits(mesh) &&
+               titan_mesh_bytes(fake) == titan_mesh_bytes(mesh);
+  for (int group = 0; group < TITAN_MESH_GROUPS; group++) {
+    const titan_comm *a = fake->groups[group], *b = mesh->groups[group];
+    alike &= titan_comm_rank(a) == titan_comm_rank(b) && titan_comm_size(a) == titan_comm_size(b) &&
+             strcmp(titan_comm_name(a), titan_comm_name(b)) == 0;
+  }
+  expect_on_all(alike);
+  if (test_size() > 1)
+    expect_on_all(titan_comm_barrier(titan_mesh_comm(fake, TITAN_MESH_WORLD), NULL) == TITAN_ERROR_INTERNAL);
+  titan_mesh_destroy(&fake);
+}
+
 static void check_mesh(titan_mesh_degrees degrees) {
   titan_mesh *mesh = NULL;
+  size_t before = titan_memory_usage_of(TITAN_MEMORY_COMMUNICATION).live_bytes;
   expect_on_all(titan_mesh_create(MPI_COMM_WORLD, degrees, &mesh) == TITAN_OK);
+  expect_on_all(titan_memory_usage_of(TITAN_MEMORY_COMMUNICATION).live_bytes - before == titan_mesh_bytes(mesh));
+  check_fake(degrees, mesh);
   int expected[5];
   count_coordinates(mesh->degrees, test_rank(), expected);
   expect_on_all(memcmp(expected, mesh->coordinates, sizeof expected) == 0);
@@ -116,6 +138,25 @@ static void groups_hold_the_ranks_that_differ_in_their_dimensions(void **state) 
           if (tp * cp * shard * replicate * pp == size)
             check_mesh((titan_mesh_degrees){pp, replicate, shard, cp, tp});
         }
+}
+
+// Four ranks a node, so that tp groups of four lie on a node, and the pairs over them do not.
+static void a_mesh_that_is_not_there_knows_which_groups_lie_on_one_node(void **state) {
+  (void)state;
+  for (int rank = 0; rank < 24; rank++) {
+    titan_mesh *mesh = NULL;
+    assert_int_equal(titan_mesh_create_fake((titan_mesh_degrees){1, 3, 2, 1, 4}, rank, 4, &mesh), TITAN_OK);
+    assert_true(titan_comm_is_one_node(titan_mesh_comm(mesh, TITAN_MESH_TP)));
+    assert_false(titan_comm_is_one_node(titan_mesh_comm(mesh, TITAN_MESH_DP_SHARD)));
+    assert_false(titan_comm_is_one_node(titan_mesh_comm(mesh, TITAN_MESH_DP_REPLICATE)));
+    assert_int_equal(titan_comm_rank(titan_mesh_comm(mesh, TITAN_MESH_DP)), rank / 4);
+    titan_mesh_destroy(&mesh);
+    // six a node: of the pairs 0-4, 1-5, 2-6, .. some lie on a node
+    assert_int_equal(titan_mesh_create_fake((titan_mesh_degrees){1, 3, 2, 1, 4}, rank, 6, &mesh), TITAN_OK);
+    int low = rank / 8 * 8 + rank % 4;
+    assert_int_equal(titan_comm_is_one_node(titan_mesh_comm(mesh, TITAN_MESH_DP_SHARD)), low / 6 == (low + 4) / 6);
+    titan_mesh_destroy(&mesh);
+  }
 }
 
 static void the_description_leaves_out_dimensions_of_one(void **state) {
@@ -147,6 +188,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(degrees_that_do_not_multiply_are_refused),
       cmocka_unit_test(degrees_below_one_are_named),
       cmocka_unit_test(groups_hold_the_ranks_that_differ_in_their_dimensions),
+      cmocka_unit_test(a_mesh_that_is_not_there_knows_which_groups_lie_on_one_node),
       cmocka_unit_test(the_description_leaves_out_dimensions_of_one),
       cmocka_unit_test(a_mesh_of_the_wrong_size_is_refused_by_all),
   };

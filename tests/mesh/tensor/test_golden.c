@@ -1,9 +1,11 @@
-// Property: small Llamas cut over a tp group have the loss and, by name, the gradients of PyTorch in float64. Oracle:
-// the committed numbers of tests/golden/llama. Their batch has an odd number of rows; as many copies of it as there are
+// Property: small Llamas cut over a tp group have the loss and, by name, the gradients of PyTorch in float64, and the
+// losses and gradient norms of its ten steps of training, whether or not transfers go on during products. Oracle: the
+// committed numbers of tests/golden/llama. Their batch has an odd number of rows; as many copies of it as there are
 // ranks have the same mean loss and gradients, and rows that the ranks divide. Tolerance as in test_golden_llama.c.
 #include "pair.h"
 
 #include "golden.h"
+#include "optim/optimizer.h"
 
 static const double tolerance = 1e-5;
 static const char *folder;
@@ -54,12 +56,12 @@ static titan_runtime_options options_of(const titan_golden *golden, const char *
   };
 }
 
-static void set_batch(titan_runtime *runtime, const titan_golden_tensor *tokens) {
+static void set_batch(titan_runtime *runtime, const titan_golden_tensor *tokens, int64_t step) {
   const int32_t *ids = tokens->data;
   const titan_model_shape *shape = &titan_runtime_options_of(runtime)->shape;
   for (int64_t b = 0; b < shape->batch; b++)
     for (int64_t l = 0; l < shape->length; l++) {
-      const int32_t *row = ids + b % tokens->dims[1] * (shape->length + 1);
+      const int32_t *row = ids + (step * tokens->dims[1] + b % tokens->dims[1]) * (shape->length + 1);
       titan_runtime_tokens(runtime)[b * shape->length + l] = row[l];
       titan_runtime_labels(runtime)[b * shape->length + l] = row[l + 1];
     }
@@ -85,7 +87,56 @@ static void check_gradients(const titan_golden *golden, const runtime_pair *pair
   }
 }
 
-static void the_cut_model_has_the_loss_and_gradients_of_pytorch(void **state) {
+static bool near(const char *what, int64_t step, double value, double expected) {
+  bool good = fabs(value - expected) <= tolerance * fabs(expected);
+  if (!good)
+    fprintf(stderr, "%s of step %lld: %.9g, expected %.9g\n", what, (long long)step, value, expected);
+  return good;
+}
+
+static void check_training(const titan_golden *golden, titan_runtime *runtime, const titan_golden_tensor *tokens) {
+  titan_comm *tp = titan_mesh_comm(titan_runtime_mesh(runtime), TITAN_MESH_TP);
+  titan_optimizer_options optimizer = {.decoupled = true,
+                                       .learning_rate = real(golden, "lr"),
+                                       .beta1 = 0.9,
+                                       .beta2 = 0.95,
+                                       .epsilon = 1e-8,
+                                       .weight_decay = 0.1,
+                                       .max_norm = real(golden, "max_norm"),
+                                       .warmup_steps = integer(golden, "warmup_steps"),
+                                       .total_steps = integer(golden, "steps")};
+  const titan_golden_tensor *losses = NULL, *norms = NULL;
+  expect_on_all(titan_golden_find(golden, "training/loss", &losses) == TITAN_OK);
+  expect_on_all(titan_golden_find(golden, "training/gradient_norm", &norms) == TITAN_OK);
+  for (int64_t step = 1; step <= optimizer.total_steps; step++) {
+    float loss = 0;
+    set_batch(runtime, tokens, step - 1);
+    expect_on_all(titan_runtime_step(runtime, &loss) == TITAN_OK);
+    double mine = titan_optimizer_sum_of_squares(runtime), square = 0;
+    expect_on_all(titan_comm_all_reduce(tp, &mine, &square, 1, TITAN_FLOAT64, TITAN_SUM, NULL) == TITAN_OK);
+    expect_on_all(near("loss", step, loss, titan_golden_value(losses, step - 1)));
+    expect_on_all(near("gradient norm", step, sqrt(square), titan_golden_value(norms, step - 1)));
+    expect_on_all(titan_optimizer_step(runtime, &optimizer, step, sqrt(square)) == TITAN_OK);
+  }
+}
+
+static void check_model(const titan_golden *golden, const titan_runtime_options *options,
+                        const titan_golden_tensor *tokens) {
+  runtime_pair pair;
+  float loss = 0;
+  double expected = 0;
+  pair_create(options, (titan_mesh_degrees){1, 1, 1, 1, test_size()}, &pair);
+  pair_allocate(&pair, (uint64_t)integer(golden, "seed"));
+  set_batch(pair.many, tokens, 0);
+  expect_on_all(titan_runtime_step(pair.many, &loss) == TITAN_OK);
+  expect_on_all(titan_golden_scalar(golden, "loss", &expected) == TITAN_OK);
+  expect_on_all(fabs(loss - expected) <= tolerance * fabs(expected));
+  check_gradients(golden, &pair);
+  check_training(golden, pair.many, tokens);
+  pair_destroy(&pair);
+}
+
+static void the_cut_model_has_the_loss_gradients_and_training_of_pytorch(void **state) {
   const char *name = *state;
   titan_golden *golden = NULL;
   const titan_golden_tensor *tokens = NULL;
@@ -96,17 +147,10 @@ static void the_cut_model_has_the_loss_and_gradients_of_pytorch(void **state) {
   expect_on_all(titan_golden_find(golden, "tokens", &tokens) == TITAN_OK);
   titan_runtime_options options = options_of(golden, name, tp);
   if (options.arguments.kv_heads % tp == 0 && options.arguments.heads % tp == 0) {
-    runtime_pair pair;
-    float loss = 0;
-    double expected = 0;
-    pair_create(&options, (titan_mesh_degrees){1, 1, 1, 1, tp}, &pair);
-    pair_allocate(&pair, (uint64_t)integer(golden, "seed"));
-    set_batch(pair.many, tokens);
-    expect_on_all(titan_runtime_step(pair.many, &loss) == TITAN_OK);
-    expect_on_all(titan_golden_scalar(golden, "loss", &expected) == TITAN_OK);
-    expect_on_all(fabs(loss - expected) <= tolerance * fabs(expected));
-    check_gradients(golden, &pair);
-    pair_destroy(&pair);
+    for (int async = 0; async < 2; async++) {
+      options.async_tensor = options.compile = async;
+      check_model(golden, &options, tokens);
+    }
   } else if (test_rank() == 0) {
     printf("%s: its heads cannot be cut over %d ranks\n", name, tp);
   }
@@ -121,7 +165,8 @@ int main(int argc, char **argv) {
     return 2;
   folder = argv[1];
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-    tests[i] = (struct CMUnitTest){names[i], the_cut_model_has_the_loss_and_gradients_of_pytorch, NULL, NULL, names[i]};
+    tests[i] = (struct CMUnitTest){names[i], the_cut_model_has_the_loss_gradients_and_training_of_pytorch, NULL, NULL,
+                                   names[i]};
   begin_mpi_tests(&argc, &argv);
   return end_mpi_tests(cmocka_run_group_tests_name("tensor_golden", tests, NULL, NULL));
 }

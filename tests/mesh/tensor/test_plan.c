@@ -22,6 +22,7 @@ static titan_runtime_options options_of(titan_norm_type norm_type, titan_dtype d
                     .norm_type = norm_type},
       .shape = {.batch = BATCH, .length = LENGTH, .global_tokens = BATCH * LENGTH, .dtype = dtype},
       .loss_parallel = loss_parallel,
+      .intra_node = loss_parallel ? TITAN_INTRA_NODE_SHARED : TITAN_INTRA_NODE_MPI,
   };
 }
 
@@ -40,13 +41,14 @@ static bool run_step(titan_runtime *runtime) {
   return titan_runtime_step(runtime, &loss) == TITAN_OK && loss > 0;
 }
 
-static void check_memory(titan_norm_type norm_type, titan_dtype dtype, bool loss_parallel) {
+static void check_memory(titan_norm_type norm_type, titan_dtype dtype, bool loss_parallel, bool async) {
   titan_mesh *mesh = NULL;
   titan_device *device = NULL;
   size_t before[TITAN_MEMORY_TAG_COUNT];
   expect_on_all(titan_mesh_create(MPI_COMM_WORLD, (titan_mesh_degrees){1, 1, 1, 1, test_size()}, &mesh) == TITAN_OK);
   expect_on_all(titan_device_create_cpu(1, &device) == TITAN_OK);
   titan_runtime_options options = options_of(norm_type, dtype, loss_parallel);
+  options.async_tensor = options.compile = async;
   for (int tag = 0; tag < TITAN_MEMORY_TAG_COUNT; tag++)
     before[tag] = titan_memory_usage_of((titan_memory_tag)tag).live_bytes;
   titan_runtime *runtime = plan_on(mesh, device, &options);
@@ -55,8 +57,9 @@ static void check_memory(titan_norm_type norm_type, titan_dtype dtype, bool loss
   expect_on_all(run_step(runtime));
   titan_runtime_memory memory = titan_runtime_memory_of(runtime);
   bool good = true;
-  for (int tag = TITAN_MEMORY_PARAMETERS; tag < TITAN_MEMORY_TAG_COUNT; tag++)
-    good &= titan_memory_usage_of((titan_memory_tag)tag).live_bytes - before[tag] == memory.by_tag[tag];
+  for (int tag = 0; tag < TITAN_MEMORY_TAG_COUNT; tag++)
+    if (tag >= TITAN_MEMORY_PARAMETERS || tag == TITAN_MEMORY_COMMUNICATION)
+      good &= titan_memory_usage_of((titan_memory_tag)tag).live_bytes - before[tag] == memory.by_tag[tag];
   expect_on_all(good && memory.by_tag[TITAN_MEMORY_ACTIVATIONS] > 0);
   titan_runtime_destroy(&runtime);
   titan_device_destroy(&device);
@@ -66,7 +69,8 @@ static void check_memory(titan_norm_type norm_type, titan_dtype dtype, bool loss
 static void memory_is_what_the_plan_says(void **state) {
   (void)state;
   for (int norm = TITAN_NORM_RMSNORM; norm <= TITAN_NORM_NP_LAYERNORM; norm++)
-    check_memory((titan_norm_type)norm, norm % 2 ? TITAN_BFLOAT16 : TITAN_FLOAT32, norm > 1);
+    for (int async = 0; async < 2; async++)
+      check_memory((titan_norm_type)norm, norm % 2 ? TITAN_BFLOAT16 : TITAN_FLOAT32, norm > 1, async);
 }
 
 // What a block keeps from its forward to its backward.
@@ -135,12 +139,13 @@ static bool same(const char *what, titan_plan_traffic a, titan_plan_traffic b) {
   return good;
 }
 
-static void check_traffic(titan_norm_type norm_type, titan_dtype dtype, bool loss_parallel) {
+static void check_traffic(titan_norm_type norm_type, titan_dtype dtype, bool loss_parallel, bool async) {
   titan_mesh *mesh = NULL;
   titan_device *device = NULL;
   expect_on_all(titan_mesh_create(MPI_COMM_WORLD, (titan_mesh_degrees){1, 1, 1, 1, test_size()}, &mesh) == TITAN_OK);
   expect_on_all(titan_device_create_cpu(1, &device) == TITAN_OK);
   titan_runtime_options options = options_of(norm_type, dtype, loss_parallel);
+  options.async_tensor = options.compile = async;
   titan_runtime *runtime = plan_on(mesh, device, &options);
   titan_plan_traffic planned = {0};
   for (int unit = 0; unit < titan_runtime_unit_count(runtime); unit++)
@@ -167,14 +172,42 @@ static void check_traffic(titan_norm_type norm_type, titan_dtype dtype, bool los
 static void traffic_is_the_plans_and_the_formulas_to_the_byte(void **state) {
   (void)state;
   for (int norm = TITAN_NORM_RMSNORM; norm <= TITAN_NORM_NP_LAYERNORM; norm++)
-    for (int loss_parallel = 0; loss_parallel < 2; loss_parallel++)
-      check_traffic((titan_norm_type)norm, norm % 2 ? TITAN_BFLOAT16 : TITAN_FLOAT32, loss_parallel);
+    for (int way = 0; way < 4; way++)
+      check_traffic((titan_norm_type)norm, norm % 2 ? TITAN_BFLOAT16 : TITAN_FLOAT32, way % 2, way > 1);
+}
+
+// Instructions of a block's plan by kind.
+static int count_of(titan_runtime *runtime, titan_op_kind kind) {
+  const titan_plan *plan = titan_runtime_unit(runtime, 1)->plan;
+  int count = 0;
+  for (int phase = 0; phase < TITAN_PHASES; phase++)
+    for (int i = 0; i < plan->phases[phase].count; i++)
+      count += plan->phases[phase].instructions[i].node->call.kind == kind;
+  return count;
+}
+
+// Forward: before q, k, v and before w1, w3; backward: gradients before wo and w2, and both inputs again. As many sums.
+static void a_block_has_no_transfer_left_that_no_product_hides(void **state) {
+  (void)state;
+  for (int compile = 0; compile < 2; compile++) {
+    runtime_pair pair;
+    titan_runtime_options options = options_of(TITAN_NORM_RMSNORM, TITAN_FLOAT32, true);
+    options.async_tensor = true;
+    options.compile = compile;
+    pair_create(&options, (titan_mesh_degrees){1, 1, 1, 1, test_size()}, &pair);
+    expect_on_all(count_of(pair.many, TITAN_OP_gather_matmul) == 6 &&
+                  count_of(pair.many, TITAN_OP_matmul_scatter) == 4);
+    expect_on_all(count_of(pair.many, TITAN_OP_all_gather) == 0 && count_of(pair.many, TITAN_OP_reduce_scatter) == 0);
+    expect_on_all(count_of(pair.alone, TITAN_OP_gather_matmul) == 0); // one rank has nothing to transfer
+    pair_destroy(&pair);
+  }
 }
 
 int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(memory_is_what_the_plan_says),
       cmocka_unit_test(what_a_block_keeps_falls_with_the_ranks),
+      cmocka_unit_test(a_block_has_no_transfer_left_that_no_product_hides),
       cmocka_unit_test(traffic_is_the_plans_and_the_formulas_to_the_byte),
   };
   begin_mpi_tests(&argc, &argv);

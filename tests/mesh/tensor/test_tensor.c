@@ -27,6 +27,7 @@ static titan_runtime_options options_of(int tp, titan_norm_type norm_type, titan
                     .norm_type = norm_type},
       .shape = {.batch = BATCH, .length = LENGTH, .global_tokens = BATCH * LENGTH, .dtype = dtype},
       .loss_parallel = loss_parallel,
+      .intra_node = loss_parallel ? TITAN_INTRA_NODE_SHARED : TITAN_INTRA_NODE_MPI,
   };
 }
 
@@ -84,9 +85,11 @@ static bool replicas_are_equal(const runtime_pair *pair) {
   return good;
 }
 
-static void check(titan_mesh_degrees degrees, titan_norm_type norm_type, titan_dtype dtype, bool loss_parallel) {
+static void check(titan_mesh_degrees degrees, titan_norm_type norm_type, titan_dtype dtype, bool loss_parallel,
+                  bool async) {
   runtime_pair pair;
   titan_runtime_options options = options_of(degrees.tp, norm_type, dtype, loss_parallel);
+  options.async_tensor = options.compile = async;
   titan_optimizer_options optimizer = {.decoupled = true,
                                        .learning_rate = 1e-3,
                                        .beta1 = 0.9,
@@ -119,13 +122,13 @@ static void each_norm_trains_cut_over_all_ranks_as_on_one(void **state) {
   (void)state;
   for (int norm = TITAN_NORM_RMSNORM; norm <= TITAN_NORM_NP_LAYERNORM; norm++)
     for (int loss_parallel = 0; loss_parallel < 2; loss_parallel++)
-      check((titan_mesh_degrees){1, 1, 1, 1, test_size()}, (titan_norm_type)norm, TITAN_FLOAT32, loss_parallel);
+      check((titan_mesh_degrees){1, 1, 1, 1, test_size()}, (titan_norm_type)norm, TITAN_FLOAT32, loss_parallel, false);
 }
 
 static void bfloat16_trains_cut_over_all_ranks_as_on_one(void **state) {
   (void)state;
   for (int loss_parallel = 0; loss_parallel < 2; loss_parallel++)
-    check((titan_mesh_degrees){1, 1, 1, 1, test_size()}, TITAN_NORM_RMSNORM, TITAN_BFLOAT16, loss_parallel);
+    check((titan_mesh_degrees){1, 1, 1, 1, test_size()}, TITAN_NORM_RMSNORM, TITAN_BFLOAT16, loss_parallel, false);
 }
 
 // Degrees in the order pp, dp_replicate, dp_shard, cp, tp.
@@ -134,11 +137,45 @@ static void meshes_with_data_parallelism_train_as_one_rank(void **state) {
   int half = test_size() / 2;
   if (half < 2)
     return;
-  check((titan_mesh_degrees){1, 1, half, 1, 2}, TITAN_NORM_RMSNORM, TITAN_FLOAT32, true);
-  check((titan_mesh_degrees){1, half, 1, 1, 2}, TITAN_NORM_LAYERNORM, TITAN_FLOAT32, true);
-  check((titan_mesh_degrees){1, 1, 2, 1, half}, TITAN_NORM_FUSED_RMSNORM, TITAN_FLOAT32, false);
+  check((titan_mesh_degrees){1, 1, half, 1, 2}, TITAN_NORM_RMSNORM, TITAN_FLOAT32, true, false);
+  check((titan_mesh_degrees){1, half, 1, 1, 2}, TITAN_NORM_LAYERNORM, TITAN_FLOAT32, true, false);
+  check((titan_mesh_degrees){1, 1, 2, 1, half}, TITAN_NORM_FUSED_RMSNORM, TITAN_FLOAT32, false, false);
   if (half == 4)
-    check((titan_mesh_degrees){1, 2, 2, 1, 2}, TITAN_NORM_RMSNORM, TITAN_FLOAT32, true);
+    check((titan_mesh_degrees){1, 2, 2, 1, 2}, TITAN_NORM_RMSNORM, TITAN_FLOAT32, true, false);
+}
+
+// The products are cut in chunks, and sums over rows are taken in another order; all else is the same.
+static void transfers_during_products_train_as_on_one(void **state) {
+  (void)state;
+  titan_mesh_degrees all = {1, 1, 1, 1, test_size()};
+  for (int norm = TITAN_NORM_RMSNORM; norm <= TITAN_NORM_NP_LAYERNORM; norm++)
+    check(all, (titan_norm_type)norm, TITAN_FLOAT32, norm > 1, true);
+  for (int loss_parallel = 0; loss_parallel < 2; loss_parallel++) // shared memory, and messages
+    check(all, TITAN_NORM_RMSNORM, TITAN_BFLOAT16, loss_parallel, true);
+  int half = test_size() / 2;
+  if (half < 2)
+    return;
+  check((titan_mesh_degrees){1, 1, half, 1, 2}, TITAN_NORM_RMSNORM, TITAN_FLOAT32, true, true);
+  check((titan_mesh_degrees){1, half, 1, 1, 2}, TITAN_NORM_LAYERNORM, TITAN_FLOAT32, false, true);
+  if (half == 4)
+    check((titan_mesh_degrees){1, 2, 2, 1, 2}, TITAN_NORM_RMSNORM, TITAN_FLOAT32, true, true);
+}
+
+static void tokens_and_labels_outside_the_vocabulary_are_refused_on_all_ranks(void **state) {
+  (void)state;
+  runtime_pair pair;
+  titan_runtime_options options = options_of(test_size(), TITAN_NORM_RMSNORM, TITAN_FLOAT32, true);
+  pair_create(&options, (titan_mesh_degrees){1, 1, 1, 1, test_size()}, &pair);
+  pair_allocate(&pair, 42);
+  set_batch(pair.many, 1);
+  expect_on_all(titan_runtime_check_batch(pair.many) == TITAN_OK);
+  titan_runtime_tokens(pair.many)[7] = VOCABULARY; // the padding of the last rank's rows begins here
+  expect_on_all(titan_runtime_check_batch(pair.many) == TITAN_ERROR_DATA);
+  expect_on_all(strstr(titan_error_message(), "token 199 at row 7 of the batch, expected 0 to 198") != NULL);
+  set_batch(pair.many, 1);
+  titan_runtime_labels(pair.many)[BATCH * LENGTH - 1] = -1;
+  expect_on_all(titan_runtime_check_batch(pair.many) == TITAN_ERROR_DATA);
+  pair_destroy(&pair);
 }
 
 int main(int argc, char **argv) {
@@ -146,6 +183,8 @@ int main(int argc, char **argv) {
       cmocka_unit_test(each_norm_trains_cut_over_all_ranks_as_on_one),
       cmocka_unit_test(bfloat16_trains_cut_over_all_ranks_as_on_one),
       cmocka_unit_test(meshes_with_data_parallelism_train_as_one_rank),
+      cmocka_unit_test(transfers_during_products_train_as_on_one),
+      cmocka_unit_test(tokens_and_labels_outside_the_vocabulary_are_refused_on_all_ranks),
   };
   begin_mpi_tests(&argc, &argv);
   return end_mpi_tests(cmocka_run_group_tests(tests, NULL, NULL));

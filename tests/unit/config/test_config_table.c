@@ -258,8 +258,7 @@ static void asynchronous_tensor_parallelism_needs_compile(void **state) {
   assert_non_null(strstr(titan_error_message(), "needs training.compile = true"));
   titan_config_destroy(&config);
   config = CREATE("--experimental.enable_async_tensor_parallel", "--training.compile");
-  (void)titan_config_validate(config, 1);
-  assert_null(strstr(titan_error_message(), "needs training.compile"));
+  assert_int_equal(titan_config_validate(config, 1), TITAN_OK);
   titan_config_destroy(&config);
 }
 

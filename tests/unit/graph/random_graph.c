@@ -101,6 +101,12 @@ static void add_unary(builder *b) {
   put(b, y);
 }
 
+static void add_swiglu(builder *b) {
+  titan_value y;
+  TRY(titan_graph_unary(b->graph, TITAN_OP_swiglu, project(b, take(b), false, 2 * any_width(b)), &y));
+  put(b, y);
+}
+
 static void add_binary(builder *b) {
   titan_value x = take(b), y;
   titan_value other = take_shaped(b, type_of(b, x)->dims[0], type_of(b, x)->dims[1]);
@@ -151,6 +157,18 @@ static void add_norm(builder *b) {
   put(b, outputs[0]);
 }
 
+// The norm of a sum, and the sum itself.
+static void add_residual_norm(builder *b) {
+  titan_value x = take(b), outputs[TITAN_MAX_OUTPUTS];
+  titan_value r = take_shaped(b, type_of(b, x)->dims[0], type_of(b, x)->dims[1]);
+  titan_value inputs[] = {x, r == TITAN_NO_VALUE ? x : r, vector_parameter(b, type_of(b, x)->dims[1])};
+  titan_op_attributes attributes = {.norm = {1e-2f, b->options->fused_norms || random_below(b->random, 2)}};
+  TRY(titan_graph_apply(b->graph, TITAN_OP_add_rms_norm, &attributes, 3, inputs, outputs));
+  put(b, outputs[0]);
+  if (random_below(b->random, 3) > 0)
+    put(b, outputs[2]);
+}
+
 static titan_value heads_of(builder *b, titan_value x, int64_t heads, int64_t head_size) {
   titan_value y;
   TRY(titan_graph_reshape(b->graph, x, 4, (int64_t[]){1, type_of(b, x)->dims[0], heads, head_size}, &y));
@@ -178,6 +196,20 @@ static void add_attention(builder *b) {
     k = rotate(b, k);
   }
   TRY(titan_graph_apply(b->graph, TITAN_OP_attention, NULL, 3, (titan_value[]){q, k, v}, o));
+  TRY(titan_graph_reshape(b->graph, o[0], 2, (int64_t[]){rows, 32}, &y));
+  put(b, y);
+}
+
+// As add_attention, from one product for q, k and v.
+static void add_fused_attention(builder *b) {
+  titan_value x = take(b), o[TITAN_MAX_OUTPUTS], parts[TITAN_MAX_OUTPUTS], table, y;
+  int64_t rows = type_of(b, x)->dims[0], kv_heads = 1 + random_below(b->random, 2);
+  titan_op_attributes angles = {.rope = {.theta = 100, .length = rows, .head_size = 16}};
+  TRY(titan_graph_apply(b->graph, TITAN_OP_rope_table, &angles, 0, NULL, &table));
+  titan_op_attributes heads = {.heads = {1, rows, 2, kv_heads, 16}};
+  titan_value inputs[] = {project(b, x, false, (2 + 2 * kv_heads) * 16), table};
+  TRY(titan_graph_apply(b->graph, TITAN_OP_split_heads, &heads, 2, inputs, parts));
+  TRY(titan_graph_apply(b->graph, TITAN_OP_attention, NULL, 3, parts, o));
   TRY(titan_graph_reshape(b->graph, o[0], 2, (int64_t[]){rows, 32}, &y));
   put(b, y);
 }
@@ -269,9 +301,20 @@ static void add_results(builder *b) {
 }
 
 titan_graph *random_graph_create(random_source *random, const random_graph_options *options) {
-  static void (*const steps[])(builder *) = {
-      add_unary,   add_binary,    add_binary,     add_projection,          add_product, add_norm, add_slices,
-      add_reshape, add_attention, add_projection, add_accumulating_product};
+  static void (*const steps[])(builder *) = {add_unary,
+                                             add_binary,
+                                             add_binary,
+                                             add_projection,
+                                             add_product,
+                                             add_norm,
+                                             add_slices,
+                                             add_reshape,
+                                             add_attention,
+                                             add_projection,
+                                             add_accumulating_product,
+                                             add_swiglu,
+                                             add_fused_attention,
+                                             add_residual_norm};
   builder b = {.random = random, .options = options};
   TRY(titan_graph_create("random", &b.graph));
   begin(&b);

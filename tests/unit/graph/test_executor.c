@@ -91,8 +91,10 @@ static titan_graph *some_graph(random_source *random) {
 static titan_graph *planned_graph(random_source *random, titan_device *device, titan_executable **executable) {
   for (int tries = 0; tries < 50; tries++) {
     titan_graph *graph = some_graph(random);
-    if (titan_executable_create(device, graph, false, executable) == TITAN_OK)
+    if (titan_executable_create(device, graph, false, executable) == TITAN_OK) {
+      TRY(titan_executable_prepare(*executable));
       return graph;
+    }
     titan_graph_destroy(&graph);
   }
   fail_msg("no graph could be planned: %s", titan_error_message());
@@ -129,7 +131,7 @@ static void each_instruction_is_prepared_once_and_released_once(void **state) {
   titan_graph_destroy(&graph);
 }
 
-static void a_kernel_that_cannot_be_prepared_fails_the_creation_and_leaves_nothing(void **state) {
+static void a_kernel_that_cannot_be_prepared_fails_the_preparation_and_leaves_nothing(void **state) {
   (void)state;
   random_source random = {1};
   titan_device device = counting_device();
@@ -139,8 +141,10 @@ static void a_kernel_that_cannot_be_prepared_fails_the_creation_and_leaves_nothi
   int all = counts.released;
   for (int at = 1; at <= all; at += 7) {
     counts = (struct counts){.fail_prepare_at = at};
-    assert_int_equal(titan_executable_create(&device, graph, false, &executable), TITAN_ERROR_DEVICE);
-    assert_null(executable);
+    TRY(titan_executable_create(&device, graph, false, &executable));
+    assert_int_equal(counts.prepared, 0);
+    assert_int_equal(titan_executable_prepare(executable), TITAN_ERROR_DEVICE);
+    titan_executable_destroy(&executable);
     assert_int_equal(counts.released, at - 1);
     assert_int_equal(counts.live, 0);
   }
@@ -159,6 +163,9 @@ static void a_failing_kernel_ends_the_run(void **state) {
   TRY(titan_graph_output_add(graph, "y", x));
   titan_executable *executable;
   TRY(titan_executable_create(&device, graph, false, &executable));
+  titan_bindings none = {0};
+  assert_int_equal(titan_executable_run(executable, TITAN_FORWARD, &none, NULL), TITAN_ERROR_INTERNAL);
+  TRY(titan_executable_prepare(executable));
   float in[8] = {1, 2, 3, 4, 5, 6, 7, 8}, out[8];
   void *scratch;
   TRY(titan_memory_allocate(TITAN_MEMORY_GENERAL,
@@ -211,6 +218,7 @@ static void timing_counts_calls_and_work_while_it_is_on(void **state) {
   TRY(titan_graph_output_add(graph, "y", y));
   titan_executable *executable;
   TRY(titan_executable_create(cpu, graph, false, &executable));
+  TRY(titan_executable_prepare(executable));
   float in[64] = {0}, out[64], scratch[64];
   titan_bindings bindings = {.scratch = scratch, .externals = (void *[]){in, out}};
   TRY(titan_executable_run(executable, TITAN_FORWARD, &bindings, NULL));
@@ -272,7 +280,7 @@ static void outputs_are_those_of_the_mathematics(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(each_instruction_is_prepared_once_and_released_once),
-      cmocka_unit_test(a_kernel_that_cannot_be_prepared_fails_the_creation_and_leaves_nothing),
+      cmocka_unit_test(a_kernel_that_cannot_be_prepared_fails_the_preparation_and_leaves_nothing),
       cmocka_unit_test(a_failing_kernel_ends_the_run),
       cmocka_unit_test(nothing_is_allocated_while_running),
       cmocka_unit_test(timing_counts_calls_and_work_while_it_is_on),

@@ -36,6 +36,41 @@ static void the_text_of_a_graph_shows_every_value_with_its_type(void **state) {
   titan_graph_destroy(&graph);
 }
 
+static void the_drawing_of_a_graph_has_every_value_and_operation(void **state) {
+  (void)state;
+  titan_graph *graph;
+  titan_value x, w, y;
+  titan_text text = {0};
+  TRY(titan_graph_create("small", &graph));
+  TRY(titan_graph_input(graph, "x", matrix(3, 4), false, &x));
+  TRY(titan_graph_parameter(graph, "w", matrix(5, 4), &w));
+  titan_graph_place_value(graph, w, 1, (titan_placement){TITAN_SHARD, 0});
+  TRY(titan_graph_matmul(graph, x, false, w, true, TITAN_FLOAT32, &y));
+  titan_graph_name_value(graph, y, "a \"name\"");
+  TRY(titan_graph_output_add(graph, "y", y));
+  TRY(titan_graph_differentiate(graph, y));
+  TRY(titan_graph_print_dot(graph, &text));
+  assert_string_equal(text.data,
+                      "digraph \"small\" {\n"
+                      "  node [style=filled, fontname=\"monospace\", fontsize=10];\n"
+                      "  v0 [shape=ellipse, fillcolor=\"#f7f7f7\", label=\"x\\nfloat32[3,4]\"];\n"
+                      "  v1 [shape=cylinder, fillcolor=\"#ece2f0\", label=\"w\\nfloat32[5,4] tp:shard(0)\"];\n"
+                      "  v3 [shape=ellipse, fillcolor=\"#f7f7f7\", label=\"d(y)\\nfloat32[3,5]\"];\n"
+                      "  n0 [shape=box, fillcolor=\"#c6dbef\", label=\"matmul\\na \\\"name\\\"\\nfloat32[3,5]\"];\n"
+                      "  n1 [shape=box, fillcolor=\"#fdd0a2\", label=\"matmul\\n%4\\nfloat32[5,4]\"];\n"
+                      "  v0 -> n0 [tooltip=\"x\\nfloat32[3,4]\"];\n"
+                      "  v1 -> n0 [tooltip=\"w\\nfloat32[5,4] tp:shard(0)\"];\n"
+                      "  v3 -> n1 [tooltip=\"d(y)\\nfloat32[3,5]\"];\n"
+                      "  v0 -> n1 [tooltip=\"x\\nfloat32[3,4]\"];\n"
+                      "  o0 [shape=ellipse, fillcolor=\"#c7e9c0\", label=\"y\"];\n"
+                      "  n0 -> o0;\n"
+                      "  o1 [shape=ellipse, fillcolor=\"#c7e9c0\", label=\"d(w)\"];\n"
+                      "  n1 -> o1;\n"
+                      "}\n");
+  titan_text_destroy(&text);
+  titan_graph_destroy(&graph);
+}
+
 static void values_are_found_by_name_and_results_first(void **state) {
   (void)state;
   titan_graph *graph;
@@ -131,6 +166,7 @@ static void graphs_grow_to_any_size(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(the_text_of_a_graph_shows_every_value_with_its_type),
+      cmocka_unit_test(the_drawing_of_a_graph_has_every_value_and_operation),
       cmocka_unit_test(values_are_found_by_name_and_results_first),
       cmocka_unit_test(what_depends_on_a_parameter_wants_a_gradient),
       cmocka_unit_test(a_refused_operation_is_not_part_of_the_graph),

@@ -26,6 +26,7 @@ static bool check_graph(random_source *random, const titan_graph *graph) {
                   strstr(titan_error_message(), "part of another value") != NULL);
       planned = false;
     } else {
+      TRY(titan_executable_prepare(executable));
       check_plan(executable, &expected, 2);
     }
     titan_executable_destroy(&executable);

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "base/memory.h"
-#include "observe/folder.h"
+#include "storage/folder.h"
 #include "observe/metrics.h"
 
 #include <hdf5.h>

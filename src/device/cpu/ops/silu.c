@@ -1,21 +1,32 @@
-#include "device/cpu/block.h"
 #include "device/cpu/kernel.h"
+#include "device/cpu/pair.h"
+#include "device/cpu/sigmoid.h"
+
+enum { CHUNK = 4096 }; // elements that a thread takes at a time
+
+VECTOR_INLINE void chunk_of(titan_dtype dtype, int64_t i, int64_t end, const void *x, void *y) {
+  for (; i + PAIR_WIDTH <= end; i += PAIR_WIDTH) {
+    const vpair both = pair_load_as(x, dtype, i);
+    pair_store_as(y, dtype, i, (vpair){vector_silu(both.a), vector_silu(both.b)});
+  }
+  for (; i < end; i += VECTOR_WIDTH) {
+    int64_t rest = end - i < VECTOR_WIDTH ? end - i : VECTOR_WIDTH;
+    vector_store_as_partial(y, dtype, i, vector_silu(vector_load_as_partial(x, dtype, i, rest)), rest);
+  }
+}
 
 static titan_status run(titan_device *device, const titan_op_call *call, void *state, const void *const *inputs,
                         void *const *outputs, void *workspace) {
   (void)state, (void)workspace;
   int64_t n = titan_tensor_elements(&call->outputs[0]);
-  titan_dtype dtype = call->outputs[0].dtype;
-#pragma omp parallel for schedule(static) num_threads(device->threads) if (n > 16 * TITAN_BLOCK)
-  for (int64_t begin = 0; begin < n; begin += TITAN_BLOCK) {
-    titan_block buffer_x, buffer_y;
-    int64_t length = titan_block_length(begin, n);
-    const float *x = titan_block_load(inputs[0], dtype, begin, length, buffer_x);
-    float *y = titan_block_target(outputs[0], dtype, begin, buffer_y);
-#pragma omp simd
-    for (int64_t i = 0; i < length; i++)
-      y[i] = x[i] / (1.0f + titan_exp(-x[i]));
-    titan_block_store(outputs[0], dtype, begin, length, buffer_y);
+  bool narrow = call->outputs[0].dtype == TITAN_BFLOAT16;
+#pragma omp parallel for schedule(static) num_threads(device->threads) if (n > 16384)
+  for (int64_t begin = 0; begin < n; begin += CHUNK) {
+    int64_t end = begin + CHUNK < n ? begin + CHUNK : n;
+    if (narrow)
+      chunk_of(TITAN_BFLOAT16, begin, end, inputs[0], outputs[0]);
+    else
+      chunk_of(TITAN_FLOAT32, begin, end, inputs[0], outputs[0]);
   }
   return TITAN_OK;
 }

@@ -1,6 +1,6 @@
 // Output folders.
-#ifndef TITAN_OBSERVE_FOLDER_H
-#define TITAN_OBSERVE_FOLDER_H
+#ifndef TITAN_STORAGE_FOLDER_H
+#define TITAN_STORAGE_FOLDER_H
 
 #include "base/status.h"
 

@@ -1,5 +1,6 @@
-#include "observe/hdf5.h"
+#include "storage/hdf5.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -23,6 +24,16 @@ static herr_t keep_reason(hid_t stack, void *unused) {
 
 void titan_hdf5_quiet(void) {
   H5Eset_auto2(H5E_DEFAULT, keep_reason, NULL);
+}
+
+static pthread_mutex_t mutex = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+
+void titan_hdf5_lock(void) {
+  pthread_mutex_lock(&mutex);
+}
+
+void titan_hdf5_unlock(void) {
+  pthread_mutex_unlock(&mutex);
 }
 
 titan_status titan_hdf5_error_at(titan_status status, const char *file, int line, const char *what, const char *path) {

@@ -1,9 +1,11 @@
-#include "observe/space.h"
+#include "storage/space.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 enum { BLOCK_BYTES = 65536 };
@@ -56,4 +58,41 @@ titan_status titan_space_check_growth(const char *path, uint64_t bytes) {
   if (reason == 0)
     return TITAN_OK;
   return titan_error(TITAN_ERROR_OUTPUT, "cannot write to the file %s: %s", path, strerror(reason));
+}
+
+titan_status titan_space_check_free(const char *path, const char *label, uint64_t bytes) {
+  struct rlimit limit;
+  struct statvfs information;
+  if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && bytes > limit.rlim_cur)
+    return titan_error(TITAN_ERROR_OUTPUT,
+                       "cannot write %s: it needs %llu bytes, and this process may write files of %llu at most (ulimit "
+                       "-f)",
+                       label, (unsigned long long)bytes, (unsigned long long)limit.rlim_cur);
+  const char *slash = strrchr(path, '/');
+  char folder[4096] = ".";
+  if (slash != NULL && (size_t)(slash - path) + 1 < sizeof folder) {
+    memcpy(folder, path, (size_t)(slash - path) + 1);
+    folder[slash - path + 1] = '\0';
+  }
+  if (statvfs(folder, &information) != 0)
+    return titan_error(TITAN_ERROR_OUTPUT, "cannot write %s: %s", label, strerror(errno));
+  uint64_t free_bytes = (uint64_t)information.f_bavail * information.f_frsize;
+  if (bytes > free_bytes)
+    return titan_error(TITAN_ERROR_OUTPUT, "cannot write %s: it needs %.2f GiB, and the file system has %.2f GiB left",
+                       label, (double)bytes / (1 << 30), (double)free_bytes / (1 << 30));
+  return TITAN_OK;
+}
+
+titan_status titan_space_reserve(const char *path, const char *label, uint64_t bytes) {
+  int descriptor = open(path, O_RDWR | O_CLOEXEC);
+  int reason = descriptor < 0 ? errno : 0;
+  if (reason == 0 && fallocate(descriptor, FALLOC_FL_KEEP_SIZE, 0, (off_t)bytes) != 0 &&
+      (errno == ENOSPC || errno == EDQUOT || errno == EIO || errno == EFBIG))
+    reason = errno; // others: not offered by this file system
+  if (descriptor >= 0)
+    close(descriptor);
+  if (reason == 0)
+    return TITAN_OK;
+  return titan_error(TITAN_ERROR_OUTPUT, "cannot write %s, which needs %.2f GiB: %s", label, (double)bytes / (1 << 30),
+                     strerror(reason));
 }

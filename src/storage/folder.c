@@ -1,4 +1,4 @@
-#include "observe/folder.h"
+#include "storage/folder.h"
 
 #include "base/memory.h"
 
@@ -21,7 +21,7 @@ static titan_status folder_create_one(const char *path) {
 
 titan_status titan_folder_create(const char *path) {
   char *prefix = NULL;
-  TITAN_TRY(titan_memory_duplicate(TITAN_MEMORY_OBSERVE, path, &prefix));
+  TITAN_TRY(titan_memory_duplicate(TITAN_MEMORY_GENERAL, path, &prefix));
   titan_status status = TITAN_OK;
   for (char *slash = prefix; status == TITAN_OK && (slash = strchr(slash, '/')) != NULL; slash++) {
     *slash = '\0';
@@ -41,7 +41,7 @@ titan_status titan_folder_create_for(const char *path) {
   if (slash == NULL)
     return TITAN_OK;
   char *folder = NULL;
-  TITAN_TRY(titan_memory_duplicate(TITAN_MEMORY_OBSERVE, path, &folder));
+  TITAN_TRY(titan_memory_duplicate(TITAN_MEMORY_GENERAL, path, &folder));
   folder[slash - path + 1] = '\0';
   titan_status status = titan_folder_create(folder);
   titan_memory_free(folder);

@@ -1,8 +1,8 @@
 // Room on the file system, asked for before HDF5 writes. When writing fails inside HDF5 (1.10.8), its file cannot be
 // closed and the process crashes when it ends; so a full disk, a quota or a file system gone read-only is found out
 // here.
-#ifndef TITAN_OBSERVE_SPACE_H
-#define TITAN_OBSERVE_SPACE_H
+#ifndef TITAN_STORAGE_SPACE_H
+#define TITAN_STORAGE_SPACE_H
 
 #include "base/status.h"
 
@@ -15,5 +15,13 @@ titan_status titan_space_check_new(const char *path, const char *label, uint64_t
 // Makes sure that the existing file can be written and grow by `bytes` bytes; leaves its contents as they are.
 // TITAN_ERROR_OUTPUT with the path and the system's reason.
 titan_status titan_space_check_growth(const char *path, uint64_t bytes);
+
+// Makes sure that a file of `bytes` bytes may be written at `path`: the process's limit on the size of a file, and the
+// free space of the file system that the folder lies on, of which nothing is taken. TITAN_ERROR_OUTPUT with `label`.
+titan_status titan_space_check_free(const char *path, const char *label, uint64_t bytes);
+
+// Takes the room that the existing file `path` needs to hold `bytes` bytes, where the file system offers that; its
+// length and contents stay. TITAN_ERROR_OUTPUT with `label` and the system's reason.
+titan_status titan_space_reserve(const char *path, const char *label, uint64_t bytes);
 
 #endif

@@ -1,0 +1,218 @@
+// titan-checkpoint: lists, shows, verifies and compares checkpoints, and takes weights to and from safetensors.
+#include "checkpoint/tool.h"
+#include "comm/bootstrap.h"
+#include "storage/hdf5.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char usage[] =
+    "usage: titan-checkpoint list FOLDER\n"
+    "       titan-checkpoint show FILE\n"
+    "       titan-checkpoint verify FILE...\n"
+    "       titan-checkpoint compare A B [--tolerance T] [--weights]\n"
+    "       titan-checkpoint export FILE OUT [--dtype float32|bfloat16|float16] [--hf [--max_shard_size 5GB]]\n"
+    "       titan-checkpoint import IN OUT.h5 [--model NAME] [--flavor NAME]\n"
+    "\n"
+    "list     prints the checkpoints step-N.h5 in a folder, and which of them cannot be used.\n"
+    "show     prints a checkpoint's step, mesh, model, state, tensors and configuration.\n"
+    "verify   reads files whole and compares every checksum.\n"
+    "compare  tells where two checkpoints differ; they are equal when no element of a tensor differs by more than T "
+    "times\n"
+    "         the tensor's largest value (T is 0 unless given), and step, tokens and places in the data are the same.\n"
+    "         --weights looks at the model's tensors only.\n"
+    "export   verifies the model's weights and writes them as safetensors, in the file's type or in that of --dtype. "
+    "OUT is a\n"
+    "         file with the names of the checkpoint. With --hf, names and rotary order are those of Hugging Face's "
+    "Llama,\n"
+    "         and OUT is a folder (model.safetensors or, above --max_shard_size, several files and an index; "
+    "config.json), or\n"
+    "         one file where it ends in .safetensors.\n"
+    "import   makes a checkpoint of step 0 of safetensors in either naming: one file, or a folder with one file or an "
+    "index.\n"
+    "         A run finds it as step-0.h5 in its folder of checkpoints; its optimizer starts fresh. The model is\n"
+    "         recognised by config.json and the tensors' shapes; --model (llama2, llama3) and --flavor decide in "
+    "doubt.\n"
+    "\n"
+    "Existing files are never overwritten. Under mpirun the ranks share the work. Other options: --help, --version.\n"
+    "Exit codes: 0 done (compare: equal), 2 usage, 4 a checkpoint that is damaged, differs, cannot be read or "
+    "written,\n"
+    "5 communication or memory.\n";
+
+typedef struct command {
+  const char *name, *paths;
+  int least, most; // number of paths
+  const char *options;
+  titan_status (*run)(const titan_tool *tool, const titan_tool_arguments *arguments);
+} command;
+
+static const command commands[] = {
+    {"list", "FOLDER", 1, 1, "", titan_tool_list},
+    {"show", "FILE", 1, 1, "", titan_tool_show},
+    {"verify", "FILE...", 1, 1 << 20, "", titan_tool_verify},
+    {"compare", "A B", 2, 2, " --tolerance --weights ", titan_tool_compare},
+    {"export", "FILE OUT", 2, 2, " --dtype --hf --max_shard_size ", titan_tool_export},
+    {"import", "IN OUT.h5", 2, 2, " --model --flavor ", titan_tool_import},
+};
+
+// --- arguments ---
+
+static titan_status parse_tolerance(const char *value, double *out) {
+  char *end;
+  *out = strtod(value, &end);
+  if (end == value || *end != '\0' || !(*out >= 0) || isinf(*out))
+    return titan_error(TITAN_ERROR_USAGE, "--tolerance: '%s' is no number of 0 or more", value);
+  return TITAN_OK;
+}
+
+static titan_status parse_size(const char *value, uint64_t *out) {
+  static const struct {
+    const char *name;
+    double bytes;
+  } units[] = {{"", 1}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}};
+  char *end;
+  double size = strtod(value, &end);
+  for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+    if (end != value && strcmp(end, units[i].name) == 0 && size * units[i].bytes >= 1 && size * units[i].bytes < 1e18) {
+      *out = (uint64_t)(size * units[i].bytes);
+      return TITAN_OK;
+    }
+  return titan_error(TITAN_ERROR_USAGE, "--max_shard_size: '%s' is no size like 500MB or 5GB", value);
+}
+
+static titan_status set_value(const char *name, const char *value, titan_tool_arguments *out) {
+  if (strcmp(name, "--tolerance") == 0)
+    return parse_tolerance(value, &out->tolerance);
+  if (strcmp(name, "--max_shard_size") == 0)
+    return parse_size(value, &out->shard_bytes);
+  if (strcmp(name, "--model") == 0)
+    out->model = value;
+  if (strcmp(name, "--flavor") == 0)
+    out->flavor = value;
+  if (strcmp(name, "--dtype") == 0 && !(out->has_number = titan_number_find(value, &out->number)))
+    return titan_error(TITAN_ERROR_USAGE, "--dtype: '%s' is none of float32, bfloat16, float16", value);
+  return TITAN_OK;
+}
+
+// One option, "--name value" or "--name=value"; *i is the place of the last argument that it takes.
+static titan_status parse_option(const command *wanted, int count, char **values, int *i, titan_tool_arguments *out) {
+  char name[32], padded[40];
+  const char *text = values[*i], *equals = strchr(text, '=');
+  snprintf(name, sizeof name, "%.*s", (int)(equals != NULL ? equals - text : 31), text);
+  snprintf(padded, sizeof padded, " %s ", name);
+  if (strchr(name, ' ') != NULL || strstr(wanted->options, padded) == NULL)
+    return titan_error(TITAN_ERROR_USAGE, "%s knows no option '%s'; see titan-checkpoint --help", wanted->name, text);
+  bool is_flag = strcmp(name, "--hf") == 0 || strcmp(name, "--weights") == 0;
+  if (is_flag && equals != NULL)
+    return titan_error(TITAN_ERROR_USAGE, "%s takes no value", name);
+  out->hugging_face |= strcmp(name, "--hf") == 0;
+  out->weights |= strcmp(name, "--weights") == 0;
+  if (is_flag)
+    return TITAN_OK;
+  if (equals == NULL && *i + 1 == count)
+    return titan_error(TITAN_ERROR_USAGE, "%s needs a value", name);
+  return set_value(name, equals != NULL ? equals + 1 : values[++*i], out);
+}
+
+// paths: [count], filled.
+static titan_status parse_arguments(int count, char **values, const char **paths, const command **wanted,
+                                    titan_tool_arguments *out) {
+  const char *name = count > 1 ? values[1] : NULL;
+  *wanted = NULL;
+  for (size_t i = 0; name != NULL && i < sizeof commands / sizeof *commands; i++)
+    if (strcmp(commands[i].name, name) == 0)
+      *wanted = &commands[i];
+  if (*wanted == NULL)
+    return titan_error(TITAN_ERROR_USAGE, "%s%s%s; expected list, show, verify, compare, export or import (see --help)",
+                       name != NULL ? "unknown command '" : "a command is needed", name != NULL ? name : "",
+                       name != NULL ? "'" : "");
+  out->paths = paths;
+  bool only_paths = false;
+  for (int i = 2; i < count; i++) {
+    if (!only_paths && strcmp(values[i], "--") == 0)
+      only_paths = true;
+    else if (!only_paths && values[i][0] == '-' && values[i][1] != '\0')
+      TITAN_TRY(parse_option(*wanted, count, values, &i, out));
+    else
+      paths[out->path_count++] = values[i];
+  }
+  if (out->path_count < (*wanted)->least || out->path_count > (*wanted)->most)
+    return titan_error(TITAN_ERROR_USAGE, "%s needs %s, and %d path%s given; see titan-checkpoint --help", name,
+                       (*wanted)->paths, out->path_count, out->path_count == 1 ? " is" : "s are");
+  if (out->shard_bytes > 0 && !out->hugging_face)
+    return titan_error(TITAN_ERROR_USAGE, "--max_shard_size needs --hf");
+  if (out->shard_bytes == 0)
+    out->shard_bytes = 5000000000u;
+  return TITAN_OK;
+}
+
+// --- the program ---
+
+static titan_status run(titan_tool *tool, int count, char **values) {
+  const char **paths = NULL;
+  const command *wanted = NULL;
+  titan_tool_arguments arguments = {0};
+  TITAN_TRY(titan_comm_create_mpi(MPI_COMM_WORLD, "world", &tool->world));
+  titan_status status = titan_memory_allocate(TITAN_MEMORY_GENERAL, (size_t)(count + 1) * sizeof *paths, &paths);
+  if (status == TITAN_OK)
+    status = parse_arguments(count, values, paths, &wanted, &arguments);
+  status = titan_comm_agree(tool->world, status);
+  if (status == TITAN_OK)
+    status = wanted->run(tool, &arguments);
+  if (status == TITAN_OK && tool->rank == 0 && fflush(stdout) != 0)
+    status = titan_error(TITAN_ERROR_OUTPUT, "cannot write to standard output: %s", strerror(errno));
+  status = titan_comm_agree(tool->world, status);
+  titan_memory_free(paths);
+  return status;
+}
+
+// Failures that all ranks agreed on are said once; in others a rank speaks for itself and ends the run for all.
+static int end_badly(int rank, titan_status status) {
+  bool agreed = titan_error_was_agreed();
+  fflush(stdout);
+  if (rank == 0 || !agreed)
+    fprintf(stderr, "titan-checkpoint: %s\n", titan_error_message());
+  if (getenv("TITAN_TRACE") != NULL)
+    fprintf(stderr, "%s at %s\n", titan_status_text(status), titan_error_trace());
+  if (!agreed)
+    MPI_Abort(MPI_COMM_WORLD, titan_status_exit_code(status));
+  return titan_status_exit_code(status);
+}
+
+static bool asks_for(int count, char **values, const char *name, const char *letter) {
+  for (int i = 1; i < count && strcmp(values[i], "--") != 0; i++)
+    if (strcmp(values[i], name) == 0 || strcmp(values[i], letter) == 0)
+      return true;
+  return false;
+}
+
+int main(int count, char **values) {
+  titan_tool tool = {.program = "titan-checkpoint " TITAN_VERSION};
+  titan_mpi mpi;
+  titan_status status = titan_mpi_initialize(&count, &values, &mpi);
+  if (status != TITAN_OK) {
+    fprintf(stderr, "titan-checkpoint: %s\n", titan_error_message());
+    return titan_status_exit_code(status);
+  }
+  int code = 0;
+  tool.rank = mpi.rank;
+  tool.size = mpi.size;
+  titan_hdf5_quiet();
+  if (asks_for(count, values, "--help", "-h")) {
+    if (mpi.rank == 0)
+      fputs(usage, stdout);
+  } else if (asks_for(count, values, "--version", "--version")) {
+    if (mpi.rank == 0)
+      puts(tool.program);
+  } else {
+    status = run(&tool, count, values);
+    code = status == TITAN_OK ? 0 : end_badly(mpi.rank, status);
+  }
+  titan_comm_destroy(&tool.world);
+  uint64_t left = titan_memory_report_leaks();
+  titan_mpi_finalize();
+  return code != 0 ? code : left > 0 ? 70 : 0;
+}

@@ -1,0 +1,113 @@
+// One checkpoint file: what it holds, and reading it. Serial; any process may read any file. Writing is in writer.h.
+//
+// The file is HDF5. /model/NAME, /optimizer/exp_avg/NAME and /optimizer/exp_avg_sq/NAME are contiguous datasets of the
+// parameters' global shapes; the rest is described in docs/checkpoints.md. Tensor data was written in slabs, rectangles
+// with a checksum each, which tile the tensors.
+#ifndef TITAN_CHECKPOINT_FILE_H
+#define TITAN_CHECKPOINT_FILE_H
+
+#include "checkpoint/format.h"
+#include "checkpoint/number.h"
+#include "model/model.h"
+
+#include <stdbool.h>
+
+enum { TITAN_CHECKPOINT_NAME_BYTES = 96 };
+
+typedef enum titan_checkpoint_group {
+  TITAN_CHECKPOINT_MODEL,
+  TITAN_CHECKPOINT_EXP_AVG,
+  TITAN_CHECKPOINT_EXP_AVG_SQ,
+  TITAN_CHECKPOINT_GROUPS
+} titan_checkpoint_group;
+
+// "/model", "/optimizer/exp_avg", "/optimizer/exp_avg_sq".
+const char *titan_checkpoint_group_path(titan_checkpoint_group group);
+
+typedef struct titan_checkpoint_tensor {
+  char name[TITAN_CHECKPOINT_NAME_BYTES]; // of the parameter: "layers.0.attention.wq.weight"
+  titan_checkpoint_group group;
+  titan_number number; // element type in the file
+  int rank;            // 1 or 2
+  int64_t dims[2];
+  uint64_t offset; // of its data in the file; set by reading and by the writer
+} titan_checkpoint_tensor;
+
+// As a matrix; a vector is one row.
+static inline int64_t titan_checkpoint_rows(const titan_checkpoint_tensor *tensor) {
+  return tensor->rank == 2 ? tensor->dims[0] : 1;
+}
+static inline int64_t titan_checkpoint_columns(const titan_checkpoint_tensor *tensor) {
+  return tensor->dims[tensor->rank - 1];
+}
+uint64_t titan_checkpoint_tensor_bytes(const titan_checkpoint_tensor *tensor);
+
+// A rectangle of a tensor that was written at once; a row of the dataset /checksums.
+typedef struct titan_checkpoint_slab {
+  int64_t tensor; // index in the order of the tensors' data in the file (that of titan_checkpoint_file.tensors)
+  int64_t row, rows, column, columns;
+  uint64_t checksum; // xxHash64 of its bytes, row after row, as they lie in the file
+} titan_checkpoint_slab;
+
+// What a checkpoint holds beside tensors. Texts may be NULL. Nothing here is owned, except by a titan_checkpoint_file.
+typedef struct titan_checkpoint_contents {
+  int64_t step;
+  const char *program, *mesh, *configuration, *written; // version; "tp 2"; as TOML; date and time
+  const char *model_name, *model_flavor;
+  titan_model_arguments model;
+  uint64_t tokenizer; // fingerprint; 0: not known
+  // Training state, which files of weights only do not have.
+  bool has_state;
+  int64_t tokens;
+  int64_t schedule_first, optimizer_first; // finished steps at which the schedule and the moments began: 0 mostly
+  double learning_rate;                    // of the last step
+  int64_t window_steps;                    // steps since the last logged one: their mean losses summed, their largest
+  double window_sum, window_max;
+  int64_t log_count; // the loss as logged, [log_count] each
+  const int64_t *log_steps;
+  const double *log_mean, *log_max;
+  // Where the lanes of the data go on.
+  bool has_data;
+  int64_t lane_count, seq_len;
+  uint64_t corpus;        // fingerprint
+  const int64_t *cursors; // [lane_count,4]: document, token, file, document at which the file begins
+} titan_checkpoint_contents;
+
+typedef struct titan_checkpoint_file {
+  char *path;
+  int descriptor;
+  titan_checkpoint_block block;
+  titan_checkpoint_contents contents; // owned
+  char *texts[6];                     // the memory of contents' texts
+  void *arrays[4];                    // and of its arrays
+  int tensor_count;
+  titan_checkpoint_tensor *tensors;
+  int64_t slab_count;
+  titan_checkpoint_slab *slabs; // sorted by tensor
+} titan_checkpoint_file;
+
+// Opens a file of which every byte that is not tensor data has been checked, and whose slabs tile its tensors.
+// TITAN_ERROR_CHECKPOINT with the path; *fault (may be NULL) tells what kind of failure it is.
+titan_status titan_checkpoint_file_open(const char *path, titan_checkpoint_file **out, titan_checkpoint_fault *fault);
+// NULL handle is fine; the handle becomes NULL.
+void titan_checkpoint_file_close(titan_checkpoint_file **file);
+
+// Index of a tensor, -1 when there is none.
+int titan_checkpoint_file_find(const titan_checkpoint_file *file, titan_checkpoint_group group, const char *name);
+// Whether any tensor is in the group.
+bool titan_checkpoint_file_has(const titan_checkpoint_file *file, titan_checkpoint_group group);
+
+// Reads a rectangle of a tensor into out[rows,columns], elements as in the file. Nothing is verified.
+titan_status titan_checkpoint_file_read(const titan_checkpoint_file *file, int tensor, int64_t row, int64_t rows,
+                                        int64_t column, int64_t columns, void *out);
+
+// Reads a slab in pieces and compares its checksum; a difference is TITAN_ERROR_CHECKPOINT with the tensor and the
+// rows. `use` (may be NULL) gets each piece: `count` elements of `row`, from `column` on, as they lie in the file.
+typedef void titan_checkpoint_use(void *context, int64_t row, int64_t column, int64_t count, const void *elements);
+titan_status titan_checkpoint_file_read_slab(const titan_checkpoint_file *file, int64_t slab, titan_checkpoint_use *use,
+                                             void *context);
+
+// Verifies all slabs.
+titan_status titan_checkpoint_file_verify(const titan_checkpoint_file *file);
+
+#endif

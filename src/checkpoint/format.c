@@ -1,0 +1,208 @@
+#include "checkpoint/format.h"
+
+#include "base/memory.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+// Numbers lie in the file as little-endian 64-bit integers, one after another behind the magic.
+static const char magic[24] = "titan-hpc checkpoint\n";
+enum { FIELDS = 7, HASH_AT = TITAN_CHECKPOINT_BLOCK_BYTES - 8, BUFFER_BYTES = 1 << 18 };
+
+static void put(unsigned char *at, uint64_t value) {
+  for (int i = 0; i < 8; i++)
+    at[i] = (unsigned char)(value >> 8 * i);
+}
+
+static uint64_t get(const unsigned char *at) {
+  uint64_t value = 0;
+  for (int i = 0; i < 8; i++)
+    value |= (uint64_t)at[i] << 8 * i;
+  return value;
+}
+
+static void encode(const titan_checkpoint_block *block, unsigned char *bytes) {
+  const uint64_t fields[FIELDS] = {block->version,      (uint64_t)block->step, block->file_bytes,
+                                   block->region_count, block->regions_offset, block->regions_hash,
+                                   block->metadata_hash};
+  memset(bytes, 0, TITAN_CHECKPOINT_BLOCK_BYTES);
+  memcpy(bytes, magic, sizeof magic);
+  for (int i = 0; i < FIELDS; i++)
+    put(bytes + sizeof magic + 8 * i, fields[i]);
+  put(bytes + HASH_AT, XXH64(bytes, HASH_AT, 0));
+}
+
+static void decode(const unsigned char *bytes, titan_checkpoint_block *block) {
+  uint64_t fields[FIELDS];
+  for (int i = 0; i < FIELDS; i++)
+    fields[i] = get(bytes + sizeof magic + 8 * i);
+  *block =
+      (titan_checkpoint_block){fields[0], (int64_t)fields[1], fields[2], fields[3], fields[4], fields[5], fields[6]};
+}
+
+static titan_status damaged(titan_checkpoint_fault *fault, titan_status status) {
+  *fault = TITAN_CHECKPOINT_DAMAGED;
+  return status;
+}
+
+titan_status titan_checkpoint_read_bytes(int descriptor, const char *path, uint64_t offset, void *out, size_t bytes,
+                                         titan_checkpoint_fault *fault) {
+  for (size_t done = 0; done < bytes;) {
+    ssize_t count = pread(descriptor, (char *)out + done, bytes - done, (off_t)(offset + done));
+    if (count < 0 && errno == EINTR)
+      continue;
+    if (count < 0)
+      return damaged(fault, titan_error(TITAN_ERROR_CHECKPOINT, "%s cannot be read at byte %llu: %s", path,
+                                        (unsigned long long)(offset + done), strerror(errno)));
+    if (count == 0)
+      return damaged(fault, titan_error(TITAN_ERROR_CHECKPOINT, "%s is cut off at byte %llu", path,
+                                        (unsigned long long)(offset + done)));
+    done += (size_t)count;
+  }
+  return TITAN_OK;
+}
+
+static titan_status hash_range(int descriptor, const char *path, uint64_t begin, uint64_t end, XXH64_state_t *state,
+                               unsigned char *buffer, titan_checkpoint_fault *fault) {
+  while (begin < end) {
+    size_t count = end - begin < BUFFER_BYTES ? (size_t)(end - begin) : BUFFER_BYTES;
+    TITAN_TRY(titan_checkpoint_read_bytes(descriptor, path, begin, buffer, count, fault));
+    XXH64_update(state, buffer, count);
+    begin += count;
+  }
+  return TITAN_OK;
+}
+
+// Of all that lies between the regions. They must be sorted, apart, and inside of the file.
+static titan_status hash_metadata(int descriptor, const char *path, const titan_checkpoint_block *block,
+                                  const titan_checkpoint_region *regions, uint64_t *hash,
+                                  titan_checkpoint_fault *fault) {
+  unsigned char *buffer = NULL;
+  XXH64_state_t *state = XXH64_createState();
+  uint64_t at = TITAN_CHECKPOINT_BLOCK_BYTES;
+  titan_status status = TITAN_OK;
+  *fault = TITAN_CHECKPOINT_SYSTEM;
+  if (state == NULL)
+    return titan_error(TITAN_ERROR_MEMORY, "no memory for a hash");
+  TITAN_TRY_CLEANUP(titan_memory_allocate(TITAN_MEMORY_GENERAL, BUFFER_BYTES, &buffer));
+  XXH64_reset(state, 0);
+  for (uint64_t i = 0; i < block->region_count; i++) {
+    if (regions[i].offset < at || regions[i].offset > block->file_bytes ||
+        regions[i].bytes > block->file_bytes - regions[i].offset) {
+      status = damaged(fault, titan_error(TITAN_ERROR_CHECKPOINT, "%s is damaged: its table of regions", path));
+      goto cleanup;
+    }
+    TITAN_TRY_CLEANUP(hash_range(descriptor, path, at, regions[i].offset, state, buffer, fault));
+    at = regions[i].offset + regions[i].bytes;
+  }
+  TITAN_TRY_CLEANUP(hash_range(descriptor, path, at, block->file_bytes, state, buffer, fault));
+  *hash = XXH64_digest(state);
+  *fault = TITAN_CHECKPOINT_SOUND;
+cleanup:
+  XXH64_freeState(state);
+  titan_memory_free(buffer);
+  return status;
+}
+
+// *regions: owned by the caller.
+static titan_status read_regions(int descriptor, const char *path, const titan_checkpoint_block *block,
+                                 titan_checkpoint_region **regions, titan_checkpoint_fault *fault) {
+  uint64_t bytes = block->region_count * sizeof **regions;
+  *regions = NULL;
+  if (block->region_count > block->file_bytes / sizeof **regions || block->regions_offset > block->file_bytes ||
+      bytes > block->file_bytes - block->regions_offset)
+    return damaged(fault, titan_error(TITAN_ERROR_CHECKPOINT, "%s is damaged: its table of regions", path));
+  *fault = TITAN_CHECKPOINT_SYSTEM;
+  TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GENERAL, bytes, regions));
+  titan_status status = titan_checkpoint_read_bytes(descriptor, path, block->regions_offset, *regions, bytes, fault);
+  for (uint64_t i = 0; i < block->region_count && status == TITAN_OK; i++) {
+    const unsigned char *at = (const unsigned char *)&(*regions)[i];
+    (*regions)[i] = (titan_checkpoint_region){get(at), get(at + 8)};
+  }
+  if (status == TITAN_OK) {
+    *fault = TITAN_CHECKPOINT_SOUND;
+    return TITAN_OK;
+  }
+  titan_memory_free(*regions);
+  *regions = NULL;
+  return status;
+}
+
+static uint64_t hash_of_regions(const titan_checkpoint_block *block, const titan_checkpoint_region *regions) {
+  return XXH64(regions, block->region_count * sizeof *regions, 0);
+}
+
+static titan_status write_block(int descriptor, const char *path, const titan_checkpoint_block *block) {
+  unsigned char bytes[TITAN_CHECKPOINT_BLOCK_BYTES];
+  encode(block, bytes);
+  ssize_t count = pwrite(descriptor, bytes, sizeof bytes, 0);
+  if (count != (ssize_t)sizeof bytes)
+    return titan_error(TITAN_ERROR_CHECKPOINT, "%s cannot be written: %s", path,
+                       count < 0 ? strerror(errno) : "only a part was taken");
+  return TITAN_OK;
+}
+
+titan_status titan_checkpoint_block_seal(int descriptor, const char *path, titan_checkpoint_block *block) {
+  struct stat information;
+  titan_checkpoint_fault fault;
+  titan_checkpoint_region *regions;
+  if (fstat(descriptor, &information) != 0)
+    return titan_error(TITAN_ERROR_CHECKPOINT, "%s: %s", path, strerror(errno));
+  block->version = TITAN_CHECKPOINT_VERSION;
+  block->file_bytes = (uint64_t)information.st_size;
+  TITAN_TRY(read_regions(descriptor, path, block, &regions, &fault));
+  block->regions_hash = hash_of_regions(block, regions);
+  titan_status status = hash_metadata(descriptor, path, block, regions, &block->metadata_hash, &fault);
+  titan_memory_free(regions);
+  TITAN_TRY(status);
+  return write_block(descriptor, path, block);
+}
+
+// The block alone.
+static titan_status read_block(int descriptor, const char *path, titan_checkpoint_block *block,
+                               titan_checkpoint_fault *fault) {
+  unsigned char bytes[TITAN_CHECKPOINT_BLOCK_BYTES];
+  struct stat information;
+  *fault = TITAN_CHECKPOINT_SYSTEM;
+  if (fstat(descriptor, &information) != 0)
+    return titan_error(TITAN_ERROR_CHECKPOINT, "%s: %s", path, strerror(errno));
+  TITAN_TRY(titan_checkpoint_read_bytes(descriptor, path, 0, bytes, sizeof bytes, fault));
+  *fault = TITAN_CHECKPOINT_DAMAGED;
+  if (memcmp(bytes, magic, sizeof magic) != 0)
+    return titan_error(TITAN_ERROR_CHECKPOINT, "%s is no checkpoint of this program, or its beginning is damaged",
+                       path);
+  if (get(bytes + HASH_AT) != XXH64(bytes, HASH_AT, 0))
+    return titan_error(TITAN_ERROR_CHECKPOINT, "%s is damaged: its first block", path);
+  decode(bytes, block);
+  if (block->version > TITAN_CHECKPOINT_VERSION) {
+    *fault = TITAN_CHECKPOINT_NEWER;
+    return titan_error(TITAN_ERROR_CHECKPOINT,
+                       "%s has format version %llu; this program knows versions up to %d: a newer one wrote it", path,
+                       (unsigned long long)block->version, TITAN_CHECKPOINT_VERSION);
+  }
+  if (block->file_bytes != (uint64_t)information.st_size)
+    return titan_error(TITAN_ERROR_CHECKPOINT, "%s is damaged: it has %llu bytes, and was written with %llu", path,
+                       (unsigned long long)information.st_size, (unsigned long long)block->file_bytes);
+  return TITAN_OK;
+}
+
+titan_status titan_checkpoint_block_check(int descriptor, const char *path, titan_checkpoint_block *block,
+                                          titan_checkpoint_fault *fault) {
+  titan_checkpoint_region *regions;
+  uint64_t hash;
+  TITAN_TRY(read_block(descriptor, path, block, fault));
+  TITAN_TRY(read_regions(descriptor, path, block, &regions, fault));
+  titan_status status = TITAN_OK;
+  if (hash_of_regions(block, regions) != block->regions_hash)
+    status = damaged(fault, titan_error(TITAN_ERROR_CHECKPOINT, "%s is damaged: its table of regions", path));
+  if (status == TITAN_OK)
+    status = hash_metadata(descriptor, path, block, regions, &hash, fault);
+  if (status == TITAN_OK && hash != block->metadata_hash)
+    status = damaged(
+        fault, titan_error(TITAN_ERROR_CHECKPOINT, "%s is damaged: its metadata differs from what was written", path));
+  titan_memory_free(regions);
+  return status;
+}

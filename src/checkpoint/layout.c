@@ -1,0 +1,162 @@
+#include "checkpoint/layout.h"
+
+#include "base/memory.h"
+
+#include <stdio.h>
+#include <string.h>
+
+// A slice of at least so many elements is split among the ranks that hold it alike; a smaller one is written by one.
+enum { SPLIT_FROM = 1 << 18 };
+
+float *titan_checkpoint_shard(const titan_unit *unit, titan_checkpoint_group group) {
+  return group == TITAN_CHECKPOINT_MODEL     ? unit->master
+         : group == TITAN_CHECKPOINT_EXP_AVG ? unit->exp_avg
+                                             : unit->exp_avg_sq;
+}
+
+// --- rectangles ---
+
+typedef struct layout_builder {
+  titan_checkpoint_layout *layout; // rectangles may be NULL: then they are only counted
+  int unit;
+  const titan_unit_slice *slice;
+} layout_builder;
+
+static int64_t lesser(int64_t a, int64_t b) {
+  return a < b ? a : b;
+}
+
+// Rows begin .. end of the block that the slice is of, columns from..to of each, without what is padding.
+static void add(layout_builder *builder, int64_t row, int64_t rows, int64_t column, int64_t columns) {
+  const titan_plan_parameter *p = builder->slice->parameter;
+  bool vector = p->type.rank == 1;
+  int last = p->type.rank - 1;
+  int64_t pitch = titan_tensor_columns(&p->type);
+  int64_t whole_rows = vector ? 1 : p->place.whole[0], first_row = vector ? 0 : p->place.first[0];
+  int64_t valid_rows = lesser(rows, whole_rows - first_row - row);
+  int64_t valid_columns = lesser(columns, p->place.whole[last] - p->place.first[last] - column);
+  titan_checkpoint_layout *layout = builder->layout;
+  if (valid_rows <= 0 || valid_columns <= 0)
+    return;
+  if (layout->rectangles != NULL)
+    layout->rectangles[layout->rectangle_count] = (titan_checkpoint_rectangle){
+        .unit = builder->unit,
+        .parameter = layout->parameter_count,
+        .row = first_row + row,
+        .rows = valid_rows,
+        .column = p->place.first[last] + column,
+        .columns = valid_columns,
+        .first_in_shard = builder->slice->first_in_shard + row * pitch + column - builder->slice->first_in_parameter,
+        .stride = pitch,
+    };
+  layout->rectangle_count++;
+  layout->elements += valid_rows * valid_columns;
+}
+
+// A flat range of a matrix: the rest of its first row, whole rows, the beginning of its last.
+static void add_slice(layout_builder *builder) {
+  const titan_unit_slice *slice = builder->slice;
+  int64_t columns = titan_tensor_columns(&slice->parameter->type);
+  int64_t at = slice->first_in_parameter, end = at + slice->count;
+  if (at % columns != 0) {
+    int64_t count = lesser(columns - at % columns, end - at);
+    add(builder, at / columns, 1, at % columns, count);
+    at += count;
+  }
+  int64_t whole = (end - at) / columns;
+  if (whole > 0)
+    add(builder, at / columns, whole, 0, columns);
+  at += whole * columns;
+  if (at < end)
+    add(builder, at / columns, 1, 0, end - at);
+}
+
+// --- dealing ---
+
+// The ranks that hold a parameter's values as this one does, and which of them this is.
+static void replicas_of(titan_runtime *runtime, const titan_plan_parameter *parameter, int64_t *count, int64_t *index) {
+  const titan_mesh *mesh = titan_runtime_mesh(runtime);
+  titan_comm *replicate = titan_mesh_comm(mesh, TITAN_MESH_DP_REPLICATE), *tp = titan_mesh_comm(mesh, TITAN_MESH_TP);
+  *count = titan_comm_size(replicate);
+  *index = titan_comm_rank(replicate);
+  if (parameter->sharded)
+    return;
+  *index = *index * titan_comm_size(tp) + titan_comm_rank(tp);
+  *count *= titan_comm_size(tp);
+}
+
+// Where piece `index` of `count` of the slice begins: at a row of the parameter, as far as that goes.
+static int64_t piece_begin(const titan_unit_slice *slice, int64_t index, int64_t count) {
+  int64_t columns = titan_tensor_columns(&slice->parameter->type), begin = slice->count / count * index;
+  if (index == 0 || index == count || columns > slice->count / count)
+    return index == count ? slice->count : begin;
+  return begin - (slice->first_in_parameter + begin) % columns;
+}
+
+// What of the slice this rank writes; false for nothing.
+static bool deal(titan_runtime *runtime, int64_t parameter, titan_unit_slice *slice) {
+  int64_t count, index;
+  replicas_of(runtime, slice->parameter, &count, &index);
+  if (slice->count < SPLIT_FROM || slice->count < 2 * count)
+    return parameter % count == index;
+  int64_t begin = piece_begin(slice, index, count), end = piece_begin(slice, index + 1, count);
+  slice->first_in_parameter += begin;
+  slice->first_in_shard += begin;
+  slice->count = end - begin;
+  return end > begin;
+}
+
+// --- the layout ---
+
+static void describe(const titan_unit *unit, const titan_plan_parameter *parameter, titan_checkpoint_tensor *out) {
+  *out = (titan_checkpoint_tensor){
+      .group = TITAN_CHECKPOINT_MODEL, .number = TITAN_NUMBER_FLOAT32, .rank = parameter->type.rank};
+  snprintf(out->name, sizeof out->name, "%s%s", unit->prefix, parameter->name);
+  for (int d = 0; d < parameter->type.rank; d++)
+    out->dims[d] = parameter->place.whole[d];
+}
+
+// Counts, or fills what has been allocated.
+static void walk(titan_runtime *runtime, bool shared, titan_checkpoint_layout *layout) {
+  layout->parameter_count = 0;
+  layout->rectangle_count = layout->elements = 0;
+  for (int u = 0; u < titan_runtime_unit_count(runtime); u++) {
+    const titan_unit *unit = titan_runtime_unit(runtime, u);
+    for (int p = 0; p < unit->plan->parameter_count; p++) {
+      titan_unit_slice slice;
+      layout_builder builder = {layout, u, &slice};
+      if (layout->parameters != NULL)
+        describe(unit, &unit->plan->parameters[p], &layout->parameters[layout->parameter_count]);
+      if (titan_unit_slice_of(unit, p, &slice) && (!shared || deal(runtime, layout->parameter_count, &slice)))
+        add_slice(&builder);
+      layout->parameter_count++;
+    }
+  }
+}
+
+titan_status titan_checkpoint_layout_create(titan_runtime *runtime, bool shared, titan_checkpoint_layout **out) {
+  titan_checkpoint_layout *layout = NULL;
+  titan_status status = titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, 1, sizeof *layout, &layout);
+  *out = NULL;
+  TITAN_TRY(status);
+  walk(runtime, shared, layout);
+  TITAN_TRY_CLEANUP(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, (size_t)layout->parameter_count,
+                                                 sizeof *layout->parameters, &layout->parameters));
+  TITAN_TRY_CLEANUP(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, (size_t)layout->rectangle_count,
+                                                 sizeof *layout->rectangles, &layout->rectangles));
+  walk(runtime, shared, layout);
+  *out = layout;
+  return TITAN_OK;
+cleanup:
+  titan_checkpoint_layout_destroy(&layout);
+  return status;
+}
+
+void titan_checkpoint_layout_destroy(titan_checkpoint_layout **layout) {
+  if (*layout == NULL)
+    return;
+  titan_memory_free((*layout)->parameters);
+  titan_memory_free((*layout)->rectangles);
+  titan_memory_free(*layout);
+  *layout = NULL;
+}

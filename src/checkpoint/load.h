@@ -1,0 +1,21 @@
+// Loading a checkpoint into a runtime, whatever mesh wrote it.
+#ifndef TITAN_CHECKPOINT_LOAD_H
+#define TITAN_CHECKPOINT_LOAD_H
+
+#include "checkpoint/file.h"
+#include "parallel/runtime.h"
+
+typedef struct titan_checkpoint_load_options {
+  titan_runtime *runtime;
+  bool optimizer; // load the moments too, where the file has them
+} titan_checkpoint_load_options;
+
+// Collective over the mesh. Opens `path` on rank 0, shares what it holds beside tensors (contents without texts and
+// without the logged losses on the other ranks), and loads masters and moments; moments that are not loaded are zero.
+// Every slab of the file is verified by one rank at least. TITAN_ERROR_CHECKPOINT on all ranks: the file cannot be used
+// (*fault alike on all ranks), or its tensors are not those of the model (one message lists what is missing, too much,
+// or of another shape; *fault is SOUND). The runtime's masters and moments are undefined then.
+titan_status titan_checkpoint_load(const titan_checkpoint_load_options *options, const char *path,
+                                   titan_checkpoint_file **out, titan_checkpoint_fault *fault);
+
+#endif

@@ -1,0 +1,28 @@
+// Element types of weights in files, and their conversion.
+#ifndef TITAN_CHECKPOINT_NUMBER_H
+#define TITAN_CHECKPOINT_NUMBER_H
+
+#include "base/dtype.h"
+
+#include <stdbool.h>
+
+typedef enum titan_number { TITAN_NUMBER_FLOAT32, TITAN_NUMBER_BFLOAT16, TITAN_NUMBER_FLOAT16 } titan_number;
+
+static inline size_t titan_number_bytes(titan_number number) {
+  return number == TITAN_NUMBER_FLOAT32 ? 4 : 2;
+}
+
+// "float32", "bfloat16", "float16".
+const char *titan_number_name(titan_number number);
+// By its name; false when there is none of it.
+bool titan_number_find(const char *name, titan_number *out);
+
+// IEEE 754 half precision. To half: nearest, ties to even; too large becomes infinite; NaN stays NaN.
+float titan_half_to_float(uint16_t half);
+uint16_t titan_half_from_float(float value);
+
+// out[count] = in[count].
+void titan_number_to_float(titan_number number, int64_t count, const void *in, float *out);
+void titan_number_from_float(titan_number number, int64_t count, const float *in, void *out);
+
+#endif

@@ -1,0 +1,282 @@
+#include "checkpoint/save.h"
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "checkpoint/layout.h"
+#include "checkpoint/writer.h"
+#include "comm/bootstrap.h"
+#include "comm/mpi_error.h"
+
+#include <omp.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+struct titan_saver {
+  titan_runtime *runtime;
+  titan_save_mode mode;
+  const char *hints;
+  MPI_Comm comm; // of the saves alone
+  titan_checkpoint_layout *layout;
+  titan_checkpoint_tensor *tensors; // [GROUPS][parameters]
+  float *copy;                      // [GROUPS][layout->elements], rectangle after rectangle
+  // The save under way.
+  titan_save_request request;
+  bool busy, threaded, joinable;
+  pthread_t thread;
+  atomic_bool done;
+  titan_status status;
+  char message[4096]; // of a failure
+  double start, copied;
+  titan_save_result result;
+};
+
+static size_t copy_bytes(const titan_checkpoint_layout *layout) {
+  return TITAN_CHECKPOINT_GROUPS * (size_t)layout->elements * sizeof(float);
+}
+
+size_t titan_checkpoint_staging_bytes(titan_runtime *runtime, titan_save_mode mode) {
+  titan_checkpoint_layout *layout;
+  size_t bytes = TITAN_CHECKPOINT_STAGING_BYTES;
+  if (mode == TITAN_SAVE_AT_ONCE || titan_checkpoint_layout_create(runtime, true, &layout) != TITAN_OK)
+    return bytes;
+  // The last save of weights alone is converted in the working memory while the kept copy is still there.
+  bytes = copy_bytes(layout) + (mode == TITAN_SAVE_ASYNC_PINNED ? bytes : 0);
+  titan_checkpoint_layout_destroy(&layout);
+  return bytes > TITAN_CHECKPOINT_STAGING_BYTES ? bytes : TITAN_CHECKPOINT_STAGING_BYTES;
+}
+
+// --- creation ---
+
+static titan_status check_threads(titan_save_mode mode) {
+  int level = MPI_THREAD_SINGLE;
+  MPI_Query_thread(&level);
+  if (mode == TITAN_SAVE_AT_ONCE || level >= MPI_THREAD_MULTIPLE)
+    return TITAN_OK;
+  return titan_error(TITAN_ERROR_USAGE,
+                     "checkpoint.async_mode needs an MPI library with the thread level \"multiple\"; this one grants "
+                     "\"%s\": set checkpoint.async_mode = disabled",
+                     titan_mpi_thread_level_name(level));
+}
+
+static titan_status allocate(titan_saver *saver) {
+  TITAN_TRY(check_threads(saver->mode));
+  TITAN_TRY(titan_checkpoint_layout_create(saver->runtime, true, &saver->layout));
+  size_t count = (size_t)saver->layout->parameter_count;
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, TITAN_CHECKPOINT_GROUPS * count, sizeof *saver->tensors,
+                                         &saver->tensors));
+  for (size_t i = 0; i < TITAN_CHECKPOINT_GROUPS * count; i++) {
+    saver->tensors[i] = saver->layout->parameters[i % count];
+    saver->tensors[i].group = (titan_checkpoint_group)(i / count);
+  }
+  if (saver->mode != TITAN_SAVE_ASYNC_PINNED)
+    return TITAN_OK;
+  // Written once now, so that no save waits for the system to give the pages.
+  TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_CHECKPOINT, copy_bytes(saver->layout), &saver->copy));
+  memset(saver->copy, 0, copy_bytes(saver->layout));
+  return TITAN_OK;
+}
+
+titan_status titan_saver_create(const titan_saver_options *options, titan_saver **out) {
+  titan_comm *world = titan_mesh_comm(titan_runtime_mesh(options->runtime), TITAN_MESH_WORLD);
+  titan_saver *saver = NULL;
+  *out = NULL;
+  titan_status status = titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, 1, sizeof *saver, &saver);
+  TITAN_TRY(titan_comm_agree(world, status));
+  saver->runtime = options->runtime;
+  saver->mode = options->mode;
+  saver->hints = options->hints;
+  saver->comm = MPI_COMM_NULL;
+  status = TITAN_MPI(MPI_Comm_dup(titan_comm_mpi(world), &saver->comm));
+  if (status == TITAN_OK)
+    status = TITAN_MPI(MPI_Comm_set_errhandler(saver->comm, MPI_ERRORS_RETURN));
+  if (status == TITAN_OK)
+    status = allocate(saver);
+  status = titan_comm_agree(world, status);
+  if (status != TITAN_OK)
+    titan_saver_destroy(&saver);
+  *out = saver;
+  return status;
+}
+
+void titan_saver_destroy(titan_saver **saver) {
+  titan_saver *s = *saver;
+  titan_save_result unused;
+  if (s == NULL)
+    return;
+  if (s->busy)
+    titan_saver_finish(s, &unused);
+  if (s->comm != MPI_COMM_NULL)
+    MPI_Comm_free(&s->comm);
+  titan_checkpoint_layout_destroy(&s->layout);
+  titan_memory_free(s->tensors);
+  titan_memory_free(s->copy);
+  titan_memory_free(s);
+  *saver = NULL;
+}
+
+// --- writing ---
+
+static int groups_of(const titan_save_request *request) {
+  return request->model_only ? 1 : TITAN_CHECKPOINT_GROUPS;
+}
+
+// The rectangles of a group, from the shards or, where `copy` is there, from it.
+static titan_status write_group(titan_saver *saver, titan_checkpoint_writer *writer, titan_checkpoint_group group,
+                                const float *copy) {
+  const titan_checkpoint_layout *layout = saver->layout;
+  for (int64_t i = 0; i < layout->rectangle_count; i++) {
+    const titan_checkpoint_rectangle *r = &layout->rectangles[i];
+    titan_checkpoint_slab slab = {.tensor = r->parameter + (int64_t)group * layout->parameter_count,
+                                  .row = r->row,
+                                  .rows = r->rows,
+                                  .column = r->column,
+                                  .columns = r->columns};
+    const float *shard = titan_checkpoint_shard(titan_runtime_unit(saver->runtime, r->unit), group);
+    TITAN_TRY(copy != NULL ? titan_checkpoint_writer_write(writer, &slab, copy, r->columns)
+                           : titan_checkpoint_writer_write(writer, &slab, shard + r->first_in_shard, r->stride));
+    if (copy != NULL)
+      copy += r->rows * r->columns;
+  }
+  return TITAN_OK;
+}
+
+// Collective over saver->comm; by the training's thread or by that of the save.
+static titan_status write_file(titan_saver *saver, bool threaded) {
+  const titan_save_request *request = &saver->request;
+  int groups = groups_of(request);
+  for (int p = 0; p < saver->layout->parameter_count; p++)
+    saver->tensors[p].number = request->number;
+  titan_checkpoint_writer_options options = {
+      .comm = saver->comm,
+      .patient = threaded,
+      .staging = !threaded,
+      .path = request->path,
+      .hints = saver->hints,
+      .contents = request->contents,
+      .tensor_count = groups * saver->layout->parameter_count,
+      .tensors = saver->tensors,
+      .slab_count = groups * saver->layout->rectangle_count,
+  };
+  titan_checkpoint_writer *writer;
+  TITAN_TRY(titan_checkpoint_writer_create(&options, &writer));
+  titan_status status = TITAN_OK;
+  for (int group = 0; group < groups && status == TITAN_OK; group++)
+    status = write_group(saver, writer, (titan_checkpoint_group)group,
+                         threaded ? saver->copy + group * saver->layout->elements : NULL);
+  return titan_checkpoint_writer_finish(&writer, status, &saver->result.bytes);
+}
+
+static void *run_thread(void *context) {
+  titan_saver *saver = context;
+  saver->status = write_file(saver, true);
+  if (saver->status != TITAN_OK)
+    snprintf(saver->message, sizeof saver->message, "%s", titan_error_message());
+  saver->result.seconds = titan_clock_seconds() - saver->start;
+  atomic_store(&saver->done, true);
+  return NULL;
+}
+
+// --- the copy ---
+
+static void copy_rectangle(const titan_checkpoint_rectangle *r, const float *shard, float *out) {
+  const float *from = shard + r->first_in_shard;
+  if (r->stride == r->columns) {
+    memcpy(out, from, (size_t)(r->rows * r->columns) * sizeof *out);
+    return;
+  }
+  for (int64_t i = 0; i < r->rows; i++)
+    memcpy(out + i * r->columns, from + i * r->stride, (size_t)r->columns * sizeof *out);
+}
+
+static void copy_shards(titan_saver *saver) {
+  const titan_checkpoint_layout *layout = saver->layout;
+  titan_device *device = titan_runtime_device(saver->runtime);
+#pragma omp parallel num_threads(device->threads)
+  for (int group = 0; group < TITAN_CHECKPOINT_GROUPS; group++) {
+    float *out = saver->copy + group * layout->elements;
+    for (int64_t i = 0; i < layout->rectangle_count; i++) {
+      const titan_checkpoint_rectangle *r = &layout->rectangles[i];
+      // Rows are dealt to the threads in equal blocks.
+      int64_t threads = omp_get_num_threads(), thread = omp_get_thread_num();
+      int64_t begin = r->rows * thread / threads, end = r->rows * (thread + 1) / threads;
+      titan_checkpoint_rectangle part = *r;
+      part.rows = end - begin;
+      part.first_in_shard += begin * r->stride;
+      copy_rectangle(&part,
+                     titan_checkpoint_shard(titan_runtime_unit(saver->runtime, r->unit), (titan_checkpoint_group)group),
+                     out + begin * r->columns);
+      out += r->rows * r->columns;
+    }
+  }
+}
+
+// The thread gets no signals: those are for the training's. Where the system gives no thread, it is done here.
+static void start_thread(titan_saver *saver) {
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  saver->joinable = pthread_create(&saver->thread, NULL, run_thread, saver) == 0;
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  if (!saver->joinable)
+    run_thread(saver);
+}
+
+static titan_status start_async(titan_saver *saver) {
+  titan_comm *world = titan_mesh_comm(titan_runtime_mesh(saver->runtime), TITAN_MESH_WORLD);
+  titan_status status = TITAN_OK;
+  if (saver->copy == NULL)
+    status = titan_memory_allocate(TITAN_MEMORY_CHECKPOINT, copy_bytes(saver->layout), &saver->copy);
+  status = titan_comm_agree(world, status);
+  if (status != TITAN_OK)
+    return titan_error(TITAN_ERROR_CHECKPOINT, "%s", titan_error_message());
+  copy_shards(saver);
+  saver->result.copy_seconds = titan_clock_seconds() - saver->start;
+  saver->busy = saver->threaded = true;
+  start_thread(saver);
+  return TITAN_OK;
+}
+
+// --- the interface ---
+
+titan_status titan_saver_start(titan_saver *saver, const titan_save_request *request) {
+  saver->request = *request;
+  saver->result = (titan_save_result){0};
+  saver->start = titan_clock_seconds();
+  atomic_store(&saver->done, false);
+  if (saver->mode != TITAN_SAVE_AT_ONCE && !request->at_once)
+    return start_async(saver);
+  saver->threaded = false;
+  saver->status = write_file(saver, false);
+  saver->result.seconds = saver->result.copy_seconds = titan_clock_seconds() - saver->start;
+  saver->busy = saver->status == TITAN_OK;
+  atomic_store(&saver->done, true);
+  return saver->status;
+}
+
+bool titan_saver_is_busy(const titan_saver *saver) {
+  return saver->busy;
+}
+
+bool titan_saver_is_done(const titan_saver *saver) {
+  return atomic_load(&saver->done);
+}
+
+titan_status titan_saver_finish(titan_saver *saver, titan_save_result *result) {
+  if (saver->threaded && saver->joinable)
+    pthread_join(saver->thread, NULL);
+  if (saver->threaded && saver->mode == TITAN_SAVE_ASYNC) {
+    titan_memory_free(saver->copy);
+    saver->copy = NULL;
+  }
+  bool failed = saver->threaded && saver->status != TITAN_OK;
+  saver->busy = saver->threaded = false;
+  *result = saver->result;
+  if (!failed)
+    return TITAN_OK;
+  titan_status status = titan_error(saver->status, "%s", saver->message);
+  titan_error_mark_agreed();
+  return status;
+}

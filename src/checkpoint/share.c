@@ -1,0 +1,75 @@
+#include "checkpoint/share.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+// Rank 0's array of `bytes` bytes, in *array, for all.
+static titan_status share_array(titan_comm *comm, size_t bytes, void *array) {
+  if (titan_comm_rank(comm) != 0)
+    TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GENERAL, bytes, array));
+  return bytes > 0 ? titan_comm_broadcast(comm, *(void **)array, bytes, TITAN_BYTE, 0, NULL) : TITAN_OK;
+}
+
+static titan_status share(titan_comm *comm, titan_checkpoint_file *file) {
+  titan_checkpoint_contents *contents = &file->contents;
+  TITAN_TRY(titan_comm_broadcast(comm, &file->block, sizeof file->block, TITAN_BYTE, 0, NULL));
+  int64_t counts[2] = {file->tensor_count, file->slab_count};
+  TITAN_TRY(titan_comm_broadcast(comm, counts, 2, TITAN_INT64, 0, NULL));
+  file->tensor_count = (int)counts[0];
+  file->slab_count = counts[1];
+  TITAN_TRY(share_array(comm, (size_t)counts[0] * sizeof *file->tensors, &file->tensors));
+  TITAN_TRY(share_array(comm, (size_t)counts[1] * sizeof *file->slabs, &file->slabs));
+  titan_checkpoint_contents mine = *contents;
+  TITAN_TRY(titan_comm_broadcast(comm, contents, sizeof *contents, TITAN_BYTE, 0, NULL));
+  TITAN_TRY(share_array(comm, (size_t)contents->lane_count * 4 * sizeof(int64_t), &file->arrays[3]));
+  // Pointers of another process mean nothing here.
+  if (titan_comm_rank(comm) != 0) {
+    contents->program = contents->mesh = contents->configuration = contents->written = NULL;
+    contents->model_name = contents->model_flavor = NULL;
+    contents->log_count = 0;
+    contents->log_steps = NULL;
+    contents->log_mean = contents->log_max = NULL;
+  } else {
+    *contents = mine;
+  }
+  contents->cursors = file->arrays[3];
+  return TITAN_OK;
+}
+
+// Rank 0 has the file; others make theirs.
+static titan_status prepare(titan_comm *comm, const char *path, titan_checkpoint_file **out) {
+  if (titan_comm_rank(comm) == 0)
+    return TITAN_OK;
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, 1, sizeof **out, out));
+  (*out)->descriptor = open(path, O_RDONLY | O_CLOEXEC);
+  TITAN_TRY(titan_memory_duplicate(TITAN_MEMORY_GENERAL, path, &(*out)->path));
+  if ((*out)->descriptor < 0)
+    return titan_error(TITAN_ERROR_CHECKPOINT, "cannot open the checkpoint %s: %s", path, strerror(errno));
+  return TITAN_OK;
+}
+
+titan_status titan_checkpoint_file_open_shared(titan_comm *comm, const char *path, titan_checkpoint_file **out,
+                                               titan_checkpoint_fault *fault) {
+  int32_t kind = TITAN_CHECKPOINT_SOUND;
+  titan_status status = TITAN_OK;
+  *out = NULL;
+  *fault = TITAN_CHECKPOINT_SOUND;
+  if (titan_comm_rank(comm) == 0)
+    status = titan_checkpoint_file_open(path, out, fault);
+  kind = (int32_t)*fault;
+  status = titan_comm_agree(comm, status);
+  titan_status shared = titan_comm_broadcast(comm, &kind, 1, TITAN_INT32, 0, NULL);
+  *fault = (titan_checkpoint_fault)kind;
+  if (status != TITAN_OK)
+    return status;
+  TITAN_TRY(shared);
+  status = titan_comm_agree(comm, prepare(comm, path, out));
+  if (status != TITAN_OK)
+    *fault = TITAN_CHECKPOINT_SYSTEM;
+  if (status == TITAN_OK)
+    status = titan_comm_agree(comm, share(comm, *out));
+  if (status != TITAN_OK)
+    titan_checkpoint_file_close(out);
+  return status;
+}

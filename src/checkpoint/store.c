@@ -1,0 +1,102 @@
+#include "checkpoint/store.h"
+
+#include "base/memory.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+titan_status titan_store_path(const char *folder, int64_t step, titan_text *path) {
+  return titan_text_printf(path, "%s/step-%" PRId64 ".h5", folder, step);
+}
+
+// "step-12.h5<suffix>" gives 12; a name that is written otherwise (step-012.h5), -1.
+static int64_t step_of(const char *name, const char *suffix) {
+  char again[64];
+  int64_t step;
+  if (sscanf(name, "step-%" SCNd64, &step) != 1 || step < 0)
+    return -1;
+  snprintf(again, sizeof again, "step-%" PRId64 ".h5%s", step, suffix);
+  return strcmp(again, name) == 0 ? step : -1;
+}
+
+static int compare(const void *a, const void *b) {
+  const int64_t *x = a, *y = b;
+  return *x < *y ? -1 : *x > *y;
+}
+
+static titan_status list(const char *folder, const char *suffix, int64_t **steps, int64_t *count) {
+  int64_t capacity = 0;
+  *steps = NULL;
+  *count = 0;
+  DIR *directory = opendir(folder);
+  if (directory == NULL && errno == ENOENT)
+    return TITAN_OK;
+  if (directory == NULL)
+    return titan_error(TITAN_ERROR_CHECKPOINT, "cannot read the folder of checkpoints %s: %s", folder, strerror(errno));
+  titan_status status = TITAN_OK;
+  for (struct dirent *entry; status == TITAN_OK && (entry = readdir(directory)) != NULL;) {
+    int64_t step = step_of(entry->d_name, suffix);
+    if (step < 0)
+      continue;
+    if (*count == capacity) {
+      capacity = capacity > 0 ? 2 * capacity : 64;
+      status = titan_memory_resize(TITAN_MEMORY_GENERAL, (size_t)capacity * sizeof **steps, steps);
+    }
+    if (status == TITAN_OK)
+      (*steps)[(*count)++] = step;
+  }
+  closedir(directory);
+  if (status == TITAN_OK && *count > 0)
+    qsort(*steps, (size_t)*count, sizeof **steps, compare);
+  if (status != TITAN_OK) {
+    titan_memory_free(*steps);
+    *steps = NULL;
+  }
+  return status;
+}
+
+titan_status titan_store_list(const char *folder, int64_t **steps, int64_t *count) {
+  return list(folder, "", steps, count);
+}
+
+static titan_status remove_file(const char *folder, int64_t step, const char *suffix) {
+  titan_text path = {0};
+  titan_status status = titan_store_path(folder, step, &path);
+  if (status == TITAN_OK)
+    status = titan_text_printf(&path, "%s", suffix);
+  if (status == TITAN_OK && unlink(path.data) != 0 && errno != ENOENT)
+    status = titan_error(TITAN_ERROR_CHECKPOINT, "cannot remove %s: %s", path.data, strerror(errno));
+  titan_text_destroy(&path);
+  return status;
+}
+
+titan_status titan_store_remove_partial(const char *folder) {
+  int64_t *steps, count;
+  TITAN_TRY(list(folder, ".partial", &steps, &count));
+  titan_status status = TITAN_OK;
+  for (int64_t i = 0; i < count && status == TITAN_OK; i++)
+    status = remove_file(folder, steps[i], ".partial");
+  titan_memory_free(steps);
+  return status;
+}
+
+titan_status titan_store_retain(const char *folder, int64_t keep, int64_t latest) {
+  int64_t *steps, count;
+  if (keep == 0)
+    return TITAN_OK;
+  TITAN_TRY(titan_store_list(folder, &steps, &count));
+  titan_status status = TITAN_OK;
+  int64_t excess = count - keep;
+  for (int64_t i = 0; i < count && excess > 0 && status == TITAN_OK; i++)
+    if (steps[i] != latest) {
+      status = remove_file(folder, steps[i], "");
+      excess--;
+    }
+  titan_memory_free(steps);
+  return status;
+}

@@ -1,0 +1,43 @@
+// Writing one checkpoint file by all ranks of a communicator. The file is made as PATH.partial and becomes PATH when it
+// is complete and on the disk: whoever looks sees a whole file or none.
+//
+// Rank 0 makes the file with all datasets in their final places and takes the room for it, so that a full disk is found
+// before any data is written; then all open it through MPI-IO and write their slabs independently.
+#ifndef TITAN_CHECKPOINT_WRITER_H
+#define TITAN_CHECKPOINT_WRITER_H
+
+#include "checkpoint/file.h"
+
+#include <mpi.h>
+
+// Bytes of working memory that a writer takes where slabs are converted or lie scattered in memory.
+enum { TITAN_CHECKPOINT_STAGING_BYTES = 16 << 20 };
+
+typedef struct titan_checkpoint_writer titan_checkpoint_writer;
+
+typedef struct titan_checkpoint_writer_options {
+  MPI_Comm comm;     // borrowed; of one rank for a serial program. Nothing else may use it meanwhile
+  bool patient;      // wait for other ranks asleep: another thread computes
+  bool staging;      // take the working memory; without, slabs must be float32 and dense in memory
+  const char *path;  // of the finished file
+  const char *hints; // MPI-IO's, "name=value,...", or NULL
+  const titan_checkpoint_contents *contents; // on rank 0
+  int tensor_count;                          // alike on all ranks; `offset` is not looked at
+  const titan_checkpoint_tensor *tensors;
+  int64_t slab_count; // that this rank will write
+} titan_checkpoint_writer_options;
+
+// Collective. TITAN_ERROR_CHECKPOINT on all ranks, with what went wrong on the lowest failing one, and no file left.
+titan_status titan_checkpoint_writer_create(const titan_checkpoint_writer_options *options,
+                                            titan_checkpoint_writer **out);
+
+// Not collective. Writes a slab, given as float32 rows of slab->columns elements that begin `stride` elements apart,
+// in the tensor's type, and sets its checksum.
+titan_status titan_checkpoint_writer_write(titan_checkpoint_writer *writer, titan_checkpoint_slab *slab,
+                                           const float *data, int64_t stride);
+
+// Collective. Completes the file, or, where a rank passes a failure or meets one, removes it; frees the writer.
+// *bytes (may be NULL): the file's length.
+titan_status titan_checkpoint_writer_finish(titan_checkpoint_writer **writer, titan_status status, uint64_t *bytes);
+
+#endif

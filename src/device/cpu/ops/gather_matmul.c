@@ -1,0 +1,102 @@
+// The chunks are multiplied in ring order, each as soon as it is there: this rank's own while the next is on its way.
+#include "comm/chunks.h"
+#include "device/cpu/kernel.h"
+#include "device/cpu/parts.h"
+
+// By product: the part that begins an output, and the one that adds to it.
+typedef struct prepared {
+  titan_cpu_part parts[TITAN_MAX_OUTPUTS][2];
+} prepared;
+
+static int64_t part_rows(const titan_op_call *call) {
+  return titan_cpu_part_rows(titan_tensor_rows(&call->inputs[0]));
+}
+
+static size_t gathered_bytes(const titan_op_call *call) {
+  return titan_cpu_aligned(titan_tensor_bytes(&call->inputs[0]) * (size_t)call->attributes.collective.ranks);
+}
+
+// Rows that are kept are written once; rows that are summed over are added to what is there.
+static int forms(const titan_op_call *call, int product) {
+  return titan_gather_product_keeps_rows(&call->attributes.products[product]) ? 1 : 2;
+}
+
+static size_t workspace_bytes(titan_device *device, const titan_op_call *call) {
+  size_t most = 0;
+  for (int i = 0; i < call->output_count; i++)
+    for (int adds = 0; adds < forms(call, i); adds++) {
+      titan_op_call part = titan_gather_matmul_part(call, i, part_rows(call), adds);
+      size_t bytes = titan_cpu_part_workspace(device, &part);
+      most = bytes > most ? bytes : most;
+    }
+  return gathered_bytes(call) + most;
+}
+
+static void release(titan_device *device, void *state) {
+  prepared *p = state;
+  for (int i = 0; p != NULL && i < TITAN_MAX_OUTPUTS; i++)
+    for (int adds = 0; adds < 2; adds++)
+      titan_cpu_part_release(device, &p->parts[i][adds]);
+  titan_memory_free(p);
+}
+
+static titan_status prepare(titan_device *device, const titan_op_call *call, void **state) {
+  prepared *p;
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_KERNEL_STATE, 1, sizeof *p, &p));
+  titan_status status = TITAN_OK;
+  for (int i = 0; i < call->output_count && status == TITAN_OK; i++)
+    for (int adds = 0; adds < forms(call, i) && status == TITAN_OK; adds++) {
+      titan_op_call part = titan_gather_matmul_part(call, i, part_rows(call), adds);
+      status = titan_cpu_part_prepare(device, &part, &p->parts[i][adds]);
+    }
+  if (status != TITAN_OK) {
+    release(device, p);
+    p = NULL;
+  }
+  *state = p;
+  return status;
+}
+
+// The product of a part of a chunk. `row`: of the gathered rows; `from`: the part's rows.
+static titan_status multiply(titan_device *device, const titan_op_call *call, const prepared *p, int product,
+                             int64_t row, const void *from, bool first, const void *const *inputs, void *const *outputs,
+                             void *workspace) {
+  const titan_gather_product *attributes = &call->attributes.products[product];
+  bool keeps = titan_gather_product_keeps_rows(attributes), adds = !keeps && !first;
+  const char *other = inputs[product + 1];
+  char *out = outputs[product];
+  if (keeps)
+    out += titan_cpu_row_offset(&call->outputs[product], row);
+  else
+    other += titan_cpu_row_offset(&call->inputs[product + 1], row);
+  return titan_cpu_part_run(device, &p->parts[product][adds], attributes->gathered_is_b ? other : from,
+                            attributes->gathered_is_b ? from : other, out, out, workspace);
+}
+
+static titan_status run(titan_device *device, const titan_op_call *call, void *state, const void *const *inputs,
+                        void *const *outputs, void *workspace) {
+  titan_comm *comm = device->groups[call->attributes.collective.dimension];
+  int64_t rows = titan_tensor_rows(&call->inputs[0]), step = part_rows(call);
+  void *rest = (char *)workspace + gathered_bytes(call);
+  titan_work *work = NULL;
+  TITAN_TRY(titan_chunks_gather(comm, inputs[0], workspace, (size_t)titan_tensor_elements(&call->inputs[0]),
+                                call->inputs[0].dtype, &work));
+  titan_status status = TITAN_OK;
+  for (int index = 0; index < call->attributes.collective.ranks && status == TITAN_OK; index++) {
+    int rank = titan_chunk_gathered(comm, index);
+    const void *chunk = NULL;
+    status = titan_chunks_take(work, rank, &chunk);
+    for (int64_t row = 0; row < rows && status == TITAN_OK; row += step) {
+      const char *from = (const char *)chunk + titan_cpu_row_offset(&call->inputs[0], row);
+      for (int i = 0; i < call->output_count && status == TITAN_OK; i++)
+        status =
+            multiply(device, call, state, i, rank * rows + row, from, index == 0 && row == 0, inputs, outputs, rest);
+      titan_chunks_poll(comm);
+    }
+  }
+  titan_status transfer = titan_work_wait(&work);
+  return status == TITAN_OK ? transfer : status;
+}
+
+const titan_kernel TITAN_CPU_KERNEL(gather_matmul) = {
+    .workspace = workspace_bytes, .prepare = prepare, .run = run, .release = release};

@@ -1,0 +1,99 @@
+// The meta device: plans without kernels. What a GPU's kernels need beside their operands is known from the algorithms
+// that its libraries have; kernels that work in registers and shared memory need nothing.
+#include "device/device_table.h"
+
+enum { ALIGNMENT = 256 }; // of cudaMalloc, and what its vector loads and copies want
+
+// The gradient of q is summed over blocks of keys in float32, beside a sum for each row (Dao, "FlashAttention-2",
+// 2023).
+static size_t attention_backward_bytes(const titan_op_call *call) {
+  size_t q = (size_t)titan_tensor_elements(&call->inputs[0]), rows = (size_t)titan_tensor_elements(&call->inputs[4]);
+  return (q + rows) * sizeof(float);
+}
+
+static size_t workspace_bytes(titan_device *device, const titan_op_call *call) {
+  (void)device;
+  if (call->kind == TITAN_OP_attention_backward)
+    return attention_backward_bytes(call);
+  // the ranks' columns one after another, before they are put side by side
+  return call->kind == TITAN_OP_gather_columns ? titan_tensor_bytes(&call->outputs[0]) : 0;
+}
+
+static titan_status no_such_device(const titan_device *device) {
+  return titan_error(TITAN_ERROR_DEVICE, "%s: a stand-in for plans, without memory or kernels", device->description);
+}
+
+static titan_status meta_run(titan_device *device, const titan_op_call *call, void *state, const void *const *inputs,
+                             void *const *outputs, void *workspace) {
+  (void)call, (void)state, (void)inputs, (void)outputs, (void)workspace;
+  return no_such_device(device);
+}
+
+static titan_status meta_allocate(titan_device *device, titan_memory_tag tag, size_t bytes, void *out) {
+  (void)tag, (void)bytes;
+  *(void **)out = NULL;
+  return no_such_device(device);
+}
+
+static void meta_free(titan_device *device, void *pointer) {
+  (void)device, (void)pointer;
+}
+
+static const titan_kernel *meta_kernel(titan_device *device, titan_op_kind kind) {
+  static const titan_kernel kernel = {.workspace = workspace_bytes, .run = meta_run};
+  (void)device;
+  return titan_op_is_view(kind) ? NULL : &kernel;
+}
+
+// Nothing can be allocated, so there is nothing for these to work on.
+static void meta_adam(titan_device *device, const titan_adam_step *step, int64_t n, float *master, float *exp_avg,
+                      float *exp_avg_sq, const float *gradient, void *compute, titan_dtype dtype) {
+  (void)device, (void)step, (void)n, (void)master, (void)exp_avg, (void)exp_avg_sq, (void)gradient, (void)compute;
+  (void)dtype;
+}
+
+static double meta_sum_of_squares(titan_device *device, int64_t n, const float *x) {
+  (void)device, (void)n, (void)x;
+  return 0;
+}
+
+static void meta_convert(titan_device *device, int64_t n, const void *from, titan_dtype from_dtype, void *to,
+                         titan_dtype to_dtype) {
+  (void)device, (void)n, (void)from, (void)from_dtype, (void)to, (void)to_dtype;
+}
+
+static void meta_fill(titan_device *device, int64_t n, float *x, float value) {
+  (void)device, (void)n, (void)x, (void)value;
+}
+
+static void meta_accumulate(titan_device *device, int64_t n, float *y, const float *x) {
+  (void)device, (void)n, (void)y, (void)x;
+}
+
+static void meta_destroy(titan_device *device) {
+  titan_memory_free(device);
+}
+
+titan_status titan_device_create_meta(const titan_device_facts *facts, titan_device **out) {
+  static const titan_vector_functions vector = {.adam = meta_adam,
+                                                .sum_of_squares = meta_sum_of_squares,
+                                                .convert = meta_convert,
+                                                .fill = meta_fill,
+                                                .accumulate = meta_accumulate};
+  titan_device *device;
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, 1, sizeof *device, &device));
+  *device = (titan_device){.name = "meta",
+                           .description = facts->text,
+                           .threads = 1,
+                           .alignment = ALIGNMENT,
+                           .allocate = meta_allocate,
+                           .free = meta_free,
+                           .kernel = meta_kernel,
+                           .vector = &vector,
+                           .destroy = meta_destroy};
+  titan_status status = titan_device_check(device);
+  if (status != TITAN_OK)
+    titan_device_destroy(&device);
+  *out = device;
+  return status;
+}

@@ -1,0 +1,133 @@
+// What the runtime's communication keeps in its groups, so that it is known in advance and a step takes none.
+#include "parallel/runtime_private.h"
+#include "parallel/tensor.h"
+
+// Of the sharding group: a unit being gathered while the next is begun, and what publishing needs.
+enum { GATHERS_IN_FLIGHT = 2, PUBLISHING = 1 };
+
+static titan_comm *group_of(const titan_runtime *runtime, titan_mesh_group group) {
+  return titan_mesh_comm(runtime->mesh, group);
+}
+
+static size_t larger(size_t a, size_t b) {
+  return a > b ? a : b;
+}
+
+static bool is_staged(const titan_runtime *runtime) {
+  return titan_way_choose(group_of(runtime, TITAN_MESH_TP), runtime->options.intra_node) == TITAN_WAY_SHARED;
+}
+
+// Collectives of the plans block, so one of them is in flight in the group. `staged`: through shared memory, which
+// takes no buffer.
+static size_t plan_buffer_bytes(const titan_plan *plan, int dimension, const titan_comm *comm, bool staged) {
+  size_t most = 0;
+  for (int phase = 0; phase < TITAN_PHASES; phase++)
+    for (int i = 0; i < plan->phases[phase].count; i++) {
+      const titan_op_call *call = &plan->phases[phase].instructions[i].node->call;
+      if (call->attributes.collective.dimension != dimension)
+        continue;
+      size_t elements = (size_t)titan_tensor_elements(&call->outputs[0]);
+      if (call->kind == TITAN_OP_all_reduce &&
+          !(staged && titan_comm_stages_all_reduce(titan_tensor_bytes(&call->outputs[0]))))
+        most = larger(most, titan_comm_all_reduce_bytes(comm, elements, call->outputs[0].dtype));
+      else if (call->kind == TITAN_OP_reduce_scatter && !staged)
+        most = larger(most, titan_comm_reduce_scatter_bytes(comm, elements, call->outputs[0].dtype));
+    }
+  return most;
+}
+
+static titan_comm_reservation of_tensor(const titan_runtime *runtime) {
+  titan_comm_reservation reservation = {.works = 1, .buffers = 1};
+  for (int unit = 0; unit < runtime->unit_count; unit++)
+    if (unit == 0 || runtime->units[unit].plan != runtime->units[unit - 1].plan)
+      reservation.buffer_bytes =
+          larger(reservation.buffer_bytes, plan_buffer_bytes(runtime->units[unit].plan, TITAN_PLACEMENT_TP,
+                                                             group_of(runtime, TITAN_MESH_TP), is_staged(runtime)));
+  return reservation;
+}
+
+// The most bytes that a rank gives to one collective of the tp group.
+static size_t staged_bytes(const titan_runtime *runtime) {
+  size_t most = 0;
+  for (int unit = 0; unit < runtime->unit_count; unit++)
+    if (unit == 0 || runtime->units[unit].plan != runtime->units[unit - 1].plan)
+      most = larger(most, titan_plan_largest_transfer(runtime->units[unit].plan, TITAN_PLACEMENT_TP));
+  return most;
+}
+
+titan_status titan_runtime_stage(titan_runtime *runtime) {
+  titan_comm *tp = group_of(runtime, TITAN_MESH_TP);
+  if (runtime->options.intra_node == TITAN_INTRA_NODE_SHARED && !titan_comm_is_one_node(tp))
+    return titan_error(TITAN_ERROR_USAGE,
+                       "comm.intra_node = shared: the %d ranks of tensor parallelism lie on several nodes; use auto or "
+                       "mpi",
+                       titan_comm_size(tp));
+  if (!is_staged(runtime))
+    return TITAN_OK;
+  TITAN_TRY(titan_comm_stage(tp, staged_bytes(runtime)));
+  runtime->staged = true;
+  return TITAN_OK;
+}
+
+void titan_runtime_unstage(titan_runtime *runtime) {
+  if (runtime->staged)
+    titan_comm_unstage(group_of(runtime, TITAN_MESH_TP));
+  runtime->staged = false;
+}
+
+static titan_comm_reservation of_shards(const titan_runtime *runtime) {
+  const titan_comm *comm = group_of(runtime, TITAN_MESH_DP_SHARD_CP);
+  titan_comm_reservation reservation = {.works = GATHERS_IN_FLIGHT + TITAN_REDUCE_SCATTERS_IN_FLIGHT + PUBLISHING};
+  if (titan_way_choose(comm, runtime->options.intra_node) == TITAN_WAY_MPI) {
+    reservation.buffers = TITAN_REDUCE_SCATTERS_IN_FLIGHT;
+    for (int unit = 0; unit < runtime->unit_count; unit++)
+      reservation.buffer_bytes =
+          larger(reservation.buffer_bytes,
+                 titan_comm_reduce_scatter_bytes(comm, (size_t)runtime->units[unit].shard_elements, TITAN_FLOAT32));
+  }
+  return reservation;
+}
+
+// A bucket is no longer than all shards together.
+static titan_comm_reservation of_replicas(const titan_runtime *runtime) {
+  size_t elements = (size_t)titan_units_shard_elements(runtime->unit_count, runtime->units);
+  return (titan_comm_reservation){
+      .works = TITAN_REDUCE_SUMS_IN_FLIGHT,
+      .buffers = TITAN_REDUCE_SUMS_IN_FLIGHT,
+      .buffer_bytes = titan_comm_all_reduce_bytes(group_of(runtime, TITAN_MESH_DP_REPLICATE), elements, TITAN_FLOAT32)};
+}
+
+static titan_comm_reservation reservation_of(const titan_runtime *runtime, titan_mesh_group group) {
+  switch (group) {
+  case TITAN_MESH_DP_REPLICATE:
+    return of_replicas(runtime);
+  case TITAN_MESH_DP_SHARD_CP:
+    return of_shards(runtime);
+  case TITAN_MESH_TP:
+    return of_tensor(runtime);
+  default:
+    return titan_comm_reservation_least(group_of(runtime, group));
+  }
+}
+
+size_t titan_runtime_communication_bytes(const titan_runtime *runtime) {
+  const titan_comm *shards = group_of(runtime, TITAN_MESH_DP_SHARD_CP);
+  size_t bytes = 0;
+  for (int group = 0; group < TITAN_MESH_GROUPS; group++) {
+    const titan_comm *comm = group_of(runtime, (titan_mesh_group)group);
+    bytes += titan_comm_reservation_bytes(comm, reservation_of(runtime, (titan_mesh_group)group)) -
+             titan_comm_reservation_bytes(comm, titan_comm_reservation_least(comm));
+  }
+  if (is_staged(runtime))
+    bytes += titan_comm_stage_bytes(group_of(runtime, TITAN_MESH_TP), staged_bytes(runtime));
+  if (titan_way_choose(shards, runtime->options.intra_node) == TITAN_WAY_SHARED)
+    bytes += (size_t)(runtime->unit_count + TITAN_REDUCE_SCATTERS_IN_FLIGHT) * titan_shared_handle_bytes(shards);
+  return bytes;
+}
+
+titan_status titan_runtime_reserve(titan_runtime *runtime) {
+  for (int group = 0; group < TITAN_MESH_GROUPS; group++)
+    TITAN_TRY(titan_comm_reserve(group_of(runtime, (titan_mesh_group)group),
+                                 reservation_of(runtime, (titan_mesh_group)group)));
+  return TITAN_OK;
+}

@@ -1,0 +1,301 @@
+#include "train/estimate.h"
+
+#include "base/memory.h"
+#include "checkpoint/save.h"
+#include "data/loader.h"
+#include "graph/plan_report.h"
+#include "train/estimate_private.h"
+#include "train/plan_files.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// --- one rank ---
+
+// The unit's name without the dot that its prefix ends with.
+static void name_unit(const titan_unit *unit, char *text, size_t size) {
+  size_t length = strlen(unit->prefix);
+  if (length > 1)
+    snprintf(text, size, "%.*s", (int)length - 1, unit->prefix);
+  else
+    snprintf(text, size, "%s", titan_graph_name(unit->plan->graph));
+}
+
+static int compare_bytes(const void *left, const void *right) {
+  const titan_plan_block *const *a = left, *const *b = right;
+  return (*a)->bytes != (*b)->bytes ? ((*a)->bytes < (*b)->bytes ? 1 : -1) : (*a)->offset < (*b)->offset ? -1 : 1;
+}
+
+// The scratch blocks alive at the peak's instruction, largest first.
+static titan_status list_values(const titan_plan *plan, titan_estimate_peak *peak) {
+  const titan_plan_phase *list = &plan->phases[peak->phase];
+  const titan_plan_block **alive;
+  int count = 0;
+  TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GENERAL, ((size_t)list->block_count + 1) * sizeof *alive, &alive));
+  for (int i = 0; i < list->block_count; i++)
+    if (list->blocks[i].first <= peak->instruction && peak->instruction <= list->blocks[i].last)
+      alive[count++] = &list->blocks[i];
+  qsort(alive, (size_t)count, sizeof *alive, compare_bytes);
+  peak->value_count = 0;
+  peak->others = 0;
+  for (int i = 0; i < count; i++)
+    if (i < TITAN_ESTIMATE_VALUES) {
+      peak->values[i].bytes = alive[i]->bytes;
+      titan_plan_block_text(plan, peak->phase, alive[i], peak->instruction, peak->values[i].name,
+                            sizeof peak->values[i].name);
+      peak->value_count++;
+    } else {
+      peak->others += alive[i]->bytes;
+    }
+  titan_memory_free(alive);
+  return TITAN_OK;
+}
+
+// One visit of the step's walk: keeps the moment when more is alive than at any before.
+static void visit(titan_runtime *runtime, int index, titan_phase phase, int saved_units, size_t saved_bytes,
+                  titan_estimate_peak *peak, int *at) {
+  const titan_unit *unit = titan_runtime_unit(runtime, index);
+  titan_plan_peak here = titan_plan_peak_of(unit->plan, phase);
+  if (here.instruction < 0 || (*at >= 0 && saved_bytes + here.bytes <= peak->saved_bytes + peak->scratch_bytes))
+    return;
+  *peak = (titan_estimate_peak){.phase = phase,
+                                .instruction = here.instruction,
+                                .instructions = unit->plan->phases[phase].count,
+                                .operation = unit->plan->phases[phase].instructions[here.instruction].node->call.kind,
+                                .saved_units = saved_units,
+                                .saved_bytes = saved_bytes,
+                                .scratch_bytes = here.bytes};
+  name_unit(unit, peak->unit, sizeof peak->unit);
+  *at = index;
+}
+
+// Bytes of a unit's saved activations, with its input where that comes from another unit.
+static size_t kept_by(const titan_unit *unit) {
+  int x = titan_plan_external_find(unit->plan, "x");
+  return unit->plan->saved_bytes + (x >= 0 ? titan_tensor_bytes(&unit->plan->externals[x].type) : 0);
+}
+
+// Follows the walk of a step: what units save is alive from their forward to their backward.
+static titan_status find_peak(titan_runtime *runtime, titan_estimate_peak *peak) {
+  int units = titan_runtime_unit_count(runtime), at = -1;
+  size_t saved = 0;
+  for (int i = 0; i < units; i++) {
+    saved += kept_by(titan_runtime_unit(runtime, i));
+    visit(runtime, i, TITAN_FORWARD, i + 1, saved, peak, &at);
+  }
+  for (int i = units - 1; i >= 0; i--) {
+    visit(runtime, i, TITAN_BACKWARD, i + 1, saved, peak, &at);
+    saved -= kept_by(titan_runtime_unit(runtime, i));
+  }
+  return at < 0 ? TITAN_OK : list_values(titan_runtime_unit(runtime, at)->plan, peak);
+}
+
+static void add_plans(titan_runtime *runtime, titan_estimate_kind *kind) {
+  kind->packing = 1;
+  for (int i = 0; i < titan_runtime_unit_count(runtime); i++) {
+    const titan_plan *plan = titan_runtime_unit(runtime, i)->plan;
+    double packing = titan_plan_packing(plan);
+    for (int phase = 0; phase < TITAN_PHASES; phase++)
+      kind->flops += plan->phases[phase].cost.flops;
+    kind->packing = packing > kind->packing ? packing : kind->packing;
+  }
+}
+
+// A group that the program has beside the mesh's.
+static titan_status add_group(const char *name, int rank, int size, titan_estimate_kind *kind) {
+  titan_comm *comm;
+  TITAN_TRY(titan_comm_create_fake(name, rank, size, false, &comm));
+  kind->by_tag[TITAN_MEMORY_COMMUNICATION] += titan_comm_bytes(comm);
+  titan_comm_destroy(&comm);
+  return TITAN_OK;
+}
+
+static titan_status add_groups(const titan_estimate_question *question, int rank, titan_estimate_kind *kind) {
+  int first = rank / question->ranks_per_node * question->ranks_per_node, left = question->world_size - first;
+  TITAN_TRY(add_group("world", rank, question->world_size, kind));
+  return add_group("node", rank - first, left < question->ranks_per_node ? left : question->ranks_per_node, kind);
+}
+
+// What the program takes beside the runtime.
+static titan_status add_the_rest(const titan_estimate_question *question, const titan_mesh *mesh,
+                                 titan_runtime *runtime, titan_estimate_kind *kind) {
+  const titan_model_shape *shape = &titan_runtime_options_of(runtime)->shape;
+  kind->own = titan_estimate_own_bytes(question);
+  if (question->facts != NULL) { // only what lies in the device's memory counts
+    kind->by_tag[TITAN_MEMORY_COMMUNICATION] = 0;
+  } else {
+    kind->by_tag[TITAN_MEMORY_COMMUNICATION] += titan_mesh_bytes(mesh);
+    TITAN_TRY(add_groups(question, kind->first_rank, kind));
+    kind->by_tag[TITAN_MEMORY_DATA] = titan_loader_bytes(shape->batch, shape->length);
+    if (question->config->checkpoint.enable_checkpoint)
+      kind->staging = titan_checkpoint_staging_bytes(runtime, titan_setup_save_mode(question->config));
+  }
+  kind->total = kind->staging + kind->own;
+  for (int tag = 0; tag < TITAN_MEMORY_TAG_COUNT; tag++)
+    kind->total += kind->by_tag[tag];
+  return TITAN_OK;
+}
+
+titan_status titan_estimate_rank(const titan_estimate_question *question, titan_device *device,
+                                 titan_mesh_degrees degrees, const titan_runtime_options *options, int rank,
+                                 bool with_peak, titan_estimate_kind *out) {
+  titan_mesh *mesh = NULL;
+  titan_runtime *runtime = NULL;
+  titan_status status = TITAN_OK;
+  *out = (titan_estimate_kind){.first_rank = rank, .last_rank = rank, .ranks = 1};
+  TITAN_TRY(titan_mesh_create_fake(degrees, rank, question->ranks_per_node, &mesh));
+  TITAN_TRY_CLEANUP(titan_runtime_plan(options, mesh, device, &runtime));
+  memcpy(out->by_tag, titan_runtime_memory_of(runtime).by_tag, sizeof out->by_tag);
+  if (with_peak) {
+    add_plans(runtime, out);
+    TITAN_TRY_CLEANUP(find_peak(runtime, &out->peak));
+  }
+  TITAN_TRY_CLEANUP(add_the_rest(question, mesh, runtime, out));
+cleanup:
+  titan_runtime_destroy(&runtime);
+  titan_mesh_destroy(&mesh);
+  return status;
+}
+
+titan_status titan_estimate_dump_plans(const titan_estimate *estimate, const char *folder) {
+  const titan_estimate_question *question = &estimate->question;
+  titan_device *device = NULL;
+  titan_mesh *mesh = NULL;
+  titan_runtime *runtime = NULL;
+  titan_status status = TITAN_OK;
+  TITAN_TRY(titan_estimate_device_create(question, &device));
+  TITAN_TRY_CLEANUP(titan_mesh_create_fake(estimate->degrees, 0, question->ranks_per_node, &mesh));
+  TITAN_TRY_CLEANUP(titan_runtime_plan(&estimate->options, mesh, device, &runtime));
+  TITAN_TRY_CLEANUP(titan_plan_files_write(runtime, folder));
+cleanup:
+  titan_runtime_destroy(&runtime);
+  titan_mesh_destroy(&mesh);
+  titan_device_destroy(&device);
+  return status;
+}
+
+// --- all ranks ---
+
+titan_status titan_estimate_device_create(const titan_estimate_question *question, titan_device **out) {
+  return question->facts != NULL ? titan_device_create_meta(question->facts, out)
+                                 : titan_device_create_cpu(question->threads, out);
+}
+
+titan_status titan_estimate_options(const titan_estimate_question *question, const titan_config *config,
+                                    titan_mesh_degrees *degrees, titan_runtime_options *out) {
+  *degrees = titan_setup_degrees(config);
+  TITAN_TRY(titan_mesh_resolve(degrees, question->world_size));
+  TITAN_TRY(titan_setup_runtime_options(config, question->vocabulary, *degrees, question->auto_budget, out));
+  if (question->facts != NULL) // devices share no memory, and gather through their own library
+    out->intra_node = TITAN_INTRA_NODE_MPI;
+  return TITAN_OK;
+}
+
+// What decides a rank's plan: its place in the groups that shard the graph, and which of its groups lie on one node.
+// Ranks with equal keys have equal figures.
+typedef struct rank_key {
+  int tp, cp, pp;
+  unsigned one_node;
+} rank_key;
+
+static titan_status key_of(const titan_estimate *estimate, int rank, rank_key *key) {
+  titan_mesh *mesh;
+  TITAN_TRY(titan_mesh_create_fake(estimate->degrees, rank, estimate->question.ranks_per_node, &mesh));
+  memset(key, 0, sizeof *key);
+  key->tp = mesh->coordinates[TITAN_MESH_TP];
+  key->cp = mesh->coordinates[TITAN_MESH_CP];
+  key->pp = mesh->coordinates[TITAN_MESH_PP];
+  key->one_node = titan_mesh_one_node_bits(mesh);
+  titan_mesh_destroy(&mesh);
+  return TITAN_OK;
+}
+
+static bool alike(const titan_estimate_kind *a, const titan_estimate_kind *b) {
+  return memcmp(a->by_tag, b->by_tag, sizeof a->by_tag) == 0 && a->staging == b->staging && a->own == b->own &&
+         strcmp(a->peak.unit, b->peak.unit) == 0 && a->peak.instruction == b->peak.instruction &&
+         a->peak.scratch_bytes == b->peak.scratch_bytes;
+}
+
+// The kind with these figures, which is new where no other has them.
+static int find_kind(titan_estimate *estimate, const titan_estimate_kind *figures) {
+  for (int i = 0; i < estimate->kind_count; i++)
+    if (alike(&estimate->kinds[i], figures))
+      return i;
+  estimate->kinds[estimate->kind_count] = *figures;
+  estimate->kinds[estimate->kind_count].ranks = 0;
+  return estimate->kind_count++;
+}
+
+static titan_status sort_ranks(titan_estimate *estimate, titan_device *device, rank_key *keys) {
+  int world = estimate->question.world_size, known = 0;
+  int *kind_of_key; // by the number of a key
+  TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GENERAL, (size_t)world * sizeof *kind_of_key, &kind_of_key));
+  titan_status status = TITAN_OK;
+  for (int rank = 0; rank < world && status == TITAN_OK; rank++) {
+    rank_key key;
+    int k = 0;
+    status = key_of(estimate, rank, &key);
+    while (status == TITAN_OK && k < known && memcmp(&keys[k], &key, sizeof key) != 0)
+      k++;
+    if (status == TITAN_OK && k == known) {
+      titan_estimate_kind figures;
+      status =
+          titan_estimate_rank(&estimate->question, device, estimate->degrees, &estimate->options, rank, true, &figures);
+      keys[known] = key;
+      if (status == TITAN_OK)
+        kind_of_key[known++] = find_kind(estimate, &figures);
+    }
+    if (status != TITAN_OK)
+      break;
+    titan_estimate_kind *kind = &estimate->kinds[estimate->kind_of_rank[rank] = kind_of_key[k]];
+    kind->last_rank = rank;
+    kind->ranks++;
+  }
+  titan_memory_free(kind_of_key);
+  return status;
+}
+
+static titan_status create(titan_estimate *estimate) {
+  const titan_estimate_question *question = &estimate->question;
+  size_t world = (size_t)question->world_size;
+  rank_key *keys = NULL;
+  titan_device *device = NULL;
+  titan_status status = TITAN_OK;
+  TITAN_TRY(titan_estimate_options(question, question->config, &estimate->degrees, &estimate->options));
+  TITAN_TRY(
+      titan_model_count_parameters(estimate->options.model, &estimate->options.arguments, &estimate->parameters, NULL));
+  TITAN_TRY_CLEANUP(
+      titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, world, sizeof *estimate->kinds, &estimate->kinds));
+  TITAN_TRY_CLEANUP(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, world, sizeof(int), &estimate->kind_of_rank));
+  TITAN_TRY_CLEANUP(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, world, sizeof *keys, &keys));
+  TITAN_TRY_CLEANUP(titan_estimate_device_create(question, &device));
+  TITAN_TRY_CLEANUP(sort_ranks(estimate, device, keys));
+  for (int i = 0; i < estimate->kind_count; i++)
+    if (estimate->kinds[i].total > estimate->kinds[estimate->largest].total)
+      estimate->largest = i;
+cleanup:
+  titan_device_destroy(&device);
+  titan_memory_free(keys);
+  return status;
+}
+
+titan_status titan_estimate_create(const titan_estimate_question *question, titan_estimate **out) {
+  titan_estimate *estimate;
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, 1, sizeof *estimate, &estimate));
+  estimate->question = *question;
+  titan_status status = create(estimate);
+  if (status != TITAN_OK)
+    titan_estimate_destroy(&estimate);
+  *out = estimate;
+  return status;
+}
+
+void titan_estimate_destroy(titan_estimate **estimate) {
+  if (*estimate == NULL)
+    return;
+  titan_memory_free((*estimate)->kinds);
+  titan_memory_free((*estimate)->kind_of_rank);
+  titan_memory_free(*estimate);
+  *estimate = NULL;
+}

@@ -1,0 +1,118 @@
+// What a run will need, from its options alone: the plan of every kind of rank of a mesh that need not be there.
+#ifndef TITAN_TRAIN_ESTIMATE_H
+#define TITAN_TRAIN_ESTIMATE_H
+
+#include "comm/topology.h"
+#include "device/device_table.h"
+#include "train/setup.h"
+
+// What is asked: borrowed, and outliving the estimate.
+typedef struct titan_estimate_question {
+  const titan_config *config;
+  int world_size, ranks_per_node;
+  int64_t vocabulary;
+  const char *vocabulary_source;   // text: where it comes from
+  const titan_device_facts *facts; // NULL: CPUs like this machine's
+  int threads;                     // of a rank, on CPUs
+  double available;                // bytes that a rank may take; 0: not known
+  size_t auto_budget;              // what activation_checkpoint.selective_ac_option = auto goes by
+} titan_estimate_question;
+
+enum { TITAN_ESTIMATE_VALUES = 8 };
+
+// The moment of a step at which the values alive take most: what they are.
+typedef struct titan_estimate_peak {
+  char unit[TITAN_NAME_BYTES]; // "layers.31", "head"
+  titan_phase phase;
+  int instruction, instructions; // of the phase
+  titan_op_kind operation;
+  int saved_units;      // whose saved activations are alive
+  size_t saved_bytes;   // of those, with the inputs of the units
+  size_t scratch_bytes; // alive in the arena
+  struct {
+    char name[2 * TITAN_NAME_BYTES];
+    size_t bytes;
+  } values[TITAN_ESTIMATE_VALUES]; // the largest of scratch, largest first
+  int value_count;
+  size_t others; // bytes of the rest of scratch
+} titan_estimate_peak;
+
+// One kind of rank: all that have the same figures.
+typedef struct titan_estimate_kind {
+  int first_rank, last_rank, ranks;
+  size_t by_tag[TITAN_MEMORY_TAG_COUNT]; // of the plan, of communication, and of the loader's batches (DATA)
+  size_t staging;                        // copies that asynchronous checkpoints are written from
+  size_t own;                            // of libraries, the program, its tables
+  size_t total;
+  double flops;   // of one step
+  double packing; // scratch over its lower bound, of the worst plan
+  titan_estimate_peak peak;
+} titan_estimate_kind;
+
+// A change of options that makes it need less, and what it then needs.
+typedef struct titan_estimate_advice {
+  char text[160];
+  size_t total; // of the largest rank
+} titan_estimate_advice;
+
+enum { TITAN_ESTIMATE_ADVICE = 8 };
+
+typedef struct titan_estimate {
+  titan_estimate_question question;
+  titan_mesh_degrees degrees;
+  titan_runtime_options options; // of rank 0
+  int64_t parameters;            // of the model
+  titan_estimate_kind *kinds;    // owned; by first rank
+  int kind_count;
+  int *kind_of_rank;     // owned: [world_size]
+  int largest;           // kind with the largest total
+  int64_t largest_batch; // that fits; 0: none does, or it is not known what there is
+  size_t largest_batch_total;
+  titan_estimate_advice advice[TITAN_ESTIMATE_ADVICE]; // where it does not fit
+  int advice_count;
+} titan_estimate;
+
+// Not collective: one process answers for all ranks. The options were checked for world_size.
+titan_status titan_estimate_create(const titan_estimate_question *question, titan_estimate **out);
+void titan_estimate_destroy(titan_estimate **estimate);
+
+// Fills largest_batch and advice. Not collective.
+titan_status titan_estimate_fit(titan_estimate *estimate);
+
+// The estimate as a table for people, and as JSON.
+titan_status titan_estimate_print(const titan_estimate *estimate, titan_text *text);
+titan_status titan_estimate_json(const titan_estimate *estimate, titan_text *text);
+
+// The table to stdout, the JSON to <dump>/memory_estimation.json.
+titan_status titan_estimate_write(const titan_estimate *estimate);
+
+// debug.dump_plan: the plans of rank 0 into <folder>/plans.
+titan_status titan_estimate_dump_plans(const titan_estimate *estimate, const char *folder);
+
+// --- the program's mode ---
+
+// Whether the options ask for an estimate by plans alone, or for one beside a short real run.
+bool titan_estimate_is_fake(const titan_config *config);
+bool titan_estimate_is_real(const titan_config *config);
+// Ranks that the options are for: memory_estimation.world_size where an estimate is asked for and it is given, else
+// `ranks`, the number there are.
+int titan_estimate_world_size(const titan_config *config, int ranks);
+// Adds a line for each problem of the estimate's own options.
+titan_status titan_estimate_check(const titan_config *config, int ranks, titan_text *problems);
+
+// What the options ask, on a machine where `ranks` run. tokenizer_vocabulary: 0: memory_estimation.vocabulary instead.
+titan_estimate_question titan_estimate_question_of(const titan_config *config, const titan_topology *topology,
+                                                   int ranks, int64_t tokenizer_vocabulary);
+
+// Collective over world. The whole mode: rank 0 answers on stdout and in <dump>/memory_estimation.json.
+// tokenizer_vocabulary as above.
+titan_status titan_estimate_run(const titan_config *config, const titan_topology *topology, titan_comm *world,
+                                int64_t tokenizer_vocabulary);
+
+// Collective over world and node, after two real steps. Rank 0 writes the estimate, and beside it what the allocator
+// counted on each rank and how its resident memory has grown since it was resident_before (titan_topology_resident).
+// TITAN_ERROR_INTERNAL where a count is not what was estimated.
+titan_status titan_estimate_compare(const titan_config *config, const titan_topology *topology, titan_comm *world,
+                                    titan_comm *node, int64_t tokenizer_vocabulary, uint64_t resident_before);
+
+#endif

@@ -1,0 +1,244 @@
+// The estimate as a table to read and paste, and as JSON.
+#include "observe/report.h"
+#include "train/estimate_private.h"
+
+#include <string.h>
+
+static const double gib = 1024.0 * 1024 * 1024;
+
+// The rows of the table, in order: a tag, or what no tag has.
+enum { ROW_STAGING = TITAN_MEMORY_TAG_COUNT, ROW_OWN };
+static const struct {
+  int row;
+  const char *text, *key;
+} rows[] = {
+    {TITAN_MEMORY_MASTERS, "parameters (fp32 shards)", "parameters"},
+    {TITAN_MEMORY_PARAMETERS, "parameters (gathered)", "gathered_parameters"},
+    {TITAN_MEMORY_GRADIENTS, "gradients", "gradients"},
+    {TITAN_MEMORY_OPTIMIZER, "optimizer states", "optimizer"},
+    {TITAN_MEMORY_ACTIVATIONS, "saved activations", "saved_activations"},
+    {TITAN_MEMORY_SCRATCH, "scratch", "scratch"},
+    {TITAN_MEMORY_COMMUNICATION, "communication", "communication"},
+    {ROW_STAGING, "checkpoint staging", "checkpoint_staging"},
+    {TITAN_MEMORY_BATCH, "batch", "batch"},
+    {TITAN_MEMORY_DATA, "loader", "loader"},
+    {ROW_OWN, "libraries and program", "own"},
+};
+enum { ROWS = sizeof rows / sizeof *rows };
+
+static size_t bytes_of(const titan_estimate_kind *kind, int row) {
+  return row == ROW_STAGING ? kind->staging : row == ROW_OWN ? kind->own : kind->by_tag[row];
+}
+
+static titan_status print_integer(titan_text *text, int64_t value) {
+  char digits[TITAN_REPORT_BYTES];
+  titan_report_integer(value, digits, sizeof digits);
+  return titan_text_printf(text, "%s", digits);
+}
+
+static const char *dtype_of(const titan_estimate *estimate) {
+  return titan_dtype_name(estimate->options.shape.dtype);
+}
+
+static titan_status print_activations(const titan_config *config, titan_text *text) {
+  const char *mode = config->activation_checkpoint.mode;
+  if (strcmp(mode, "selective") == 0)
+    return titan_text_printf(text, "selective %s", config->activation_checkpoint.selective_ac_option);
+  return titan_text_printf(text, "%s", mode);
+}
+
+static titan_status print_head(const titan_estimate *estimate, titan_text *text) {
+  const titan_estimate_question *question = &estimate->question;
+  const titan_mesh_degrees *d = &estimate->degrees;
+  const titan_model_shape *shape = &estimate->options.shape;
+  TITAN_TRY(titan_text_printf(text, "Memory estimate: %s %s, ", question->config->model.name,
+                              question->config->model.flavor));
+  TITAN_TRY(print_integer(text, estimate->parameters));
+  TITAN_TRY(titan_text_printf(text, " parameters, vocabulary "));
+  TITAN_TRY(print_integer(text, question->vocabulary));
+  TITAN_TRY(titan_text_printf(text, " (%s)\n", question->vocabulary_source));
+  TITAN_TRY(titan_text_printf(text, "mesh:   %d rank%s: pp %d, dp_replicate %d, dp_shard %d, cp %d, tp %d; %d a node\n",
+                              question->world_size, question->world_size == 1 ? "" : "s", d->pp, d->dp_replicate,
+                              d->dp_shard, d->cp, d->tp, question->ranks_per_node));
+  TITAN_TRY(titan_text_printf(text, "step:   %lld x %lld tokens a data-parallel rank, %s, activation checkpointing ",
+                              (long long)shape->batch, (long long)shape->length, dtype_of(estimate)));
+  TITAN_TRY(print_activations(question->config, text));
+  TITAN_TRY(titan_text_printf(text, ", compile %s\n", question->config->training.compile ? "on" : "off"));
+  if (question->facts != NULL)
+    return titan_text_printf(text, "device: %s, %.2f GiB\n", question->facts->text,
+                             (double)question->facts->bytes / gib);
+  return titan_text_printf(text, "device: this machine's CPU, %d thread%s a rank\n", question->threads,
+                           question->threads == 1 ? "" : "s");
+}
+
+static titan_status print_peak(const titan_estimate_peak *peak, titan_text *text) {
+  if (peak->unit[0] == '\0')
+    return TITAN_OK;
+  TITAN_TRY(titan_text_printf(text, "  most is alive in %s %s, instruction %d of %d (%s):\n", peak->unit,
+                              peak->phase == TITAN_FORWARD ? "forward" : "backward", peak->instruction + 1,
+                              peak->instructions, titan_op_name(peak->operation)));
+  TITAN_TRY(titan_text_printf(text, "    %10.3f GiB  saved by %d unit%s, with their inputs\n",
+                              (double)peak->saved_bytes / gib, peak->saved_units, peak->saved_units == 1 ? "" : "s"));
+  TITAN_TRY(titan_text_printf(text, "    %10.3f GiB  in the scratch arena:\n", (double)peak->scratch_bytes / gib));
+  for (int i = 0; i < peak->value_count; i++)
+    TITAN_TRY(
+        titan_text_printf(text, "      %8.3f GiB  %s\n", (double)peak->values[i].bytes / gib, peak->values[i].name));
+  return peak->others > 0 ? titan_text_printf(text, "      %8.3f GiB  others\n", (double)peak->others / gib) : TITAN_OK;
+}
+
+static titan_status print_kind(const titan_estimate *estimate, const titan_estimate_kind *kind, titan_text *text) {
+  if (kind->ranks == estimate->question.world_size)
+    TITAN_TRY(titan_text_printf(text, "\neach rank\n"));
+  else
+    TITAN_TRY(titan_text_printf(text, "\n%d rank%s, from rank %d to rank %d\n", kind->ranks,
+                                kind->ranks == 1 ? "" : "s", kind->first_rank, kind->last_rank));
+  for (int i = 0; i < ROWS; i++) {
+    size_t bytes = bytes_of(kind, rows[i].row);
+    if (bytes == 0)
+      continue;
+    TITAN_TRY(titan_text_printf(text, "  %-26s %10.3f GiB  ", rows[i].text, (double)bytes / gib));
+    TITAN_TRY(print_integer(text, (int64_t)bytes));
+    TITAN_TRY(titan_text_printf(text, "\n"));
+  }
+  TITAN_TRY(titan_text_printf(text, "  %-26s %10.3f GiB  ", "total, from start to end", (double)kind->total / gib));
+  TITAN_TRY(print_integer(text, (int64_t)kind->total));
+  TITAN_TRY(titan_text_printf(text, "\n"));
+  return print_peak(&kind->peak, text);
+}
+
+static titan_status print_step(const titan_estimate *estimate, titan_text *text) {
+  const titan_estimate_kind *kind = &estimate->kinds[estimate->largest];
+  const titan_device_facts *facts = estimate->question.facts;
+  TITAN_TRY(titan_text_printf(text, "\na step: %.4g FLOPs a rank", kind->flops));
+  if (facts != NULL) {
+    double peak = estimate->options.shape.dtype == TITAN_FLOAT32 ? facts->float32 : facts->bfloat16;
+    TITAN_TRY(
+        titan_text_printf(text, ", %.3f s at the device's peak of %.4g TFLOP/s", kind->flops / peak, peak / 1e12));
+  }
+  return titan_text_printf(text, "; scratch is packed to %.3f of its lower bound\n", kind->packing);
+}
+
+static titan_status print_fit(const titan_estimate *estimate, titan_text *text) {
+  const titan_estimate_kind *kind = &estimate->kinds[estimate->largest];
+  double available = estimate->question.available;
+  if (available <= 0)
+    return TITAN_OK;
+  if ((double)kind->total <= available)
+    TITAN_TRY(titan_text_printf(text, "it fits: %.2f of %.2f GiB a rank", (double)kind->total / gib, available / gib));
+  else
+    TITAN_TRY(titan_text_printf(text, "it does not fit: %.2f GiB a rank, and there are %.2f", (double)kind->total / gib,
+                                available / gib));
+  if (estimate->largest_batch > 0)
+    TITAN_TRY(titan_text_printf(text, "; the largest training.batch_size that fits is %lld, with %.2f GiB\n",
+                                (long long)estimate->largest_batch, (double)estimate->largest_batch_total / gib));
+  else
+    TITAN_TRY(titan_text_printf(text, "; no training.batch_size does\n"));
+  for (int i = 0; i < estimate->advice_count; i++)
+    TITAN_TRY(titan_text_printf(text, "  with %s: %.2f GiB%s\n", estimate->advice[i].text,
+                                (double)estimate->advice[i].total / gib,
+                                (double)estimate->advice[i].total <= available ? ", which fits" : ""));
+  return TITAN_OK;
+}
+
+titan_status titan_estimate_print(const titan_estimate *estimate, titan_text *text) {
+  TITAN_TRY(print_head(estimate, text));
+  for (int i = 0; i < estimate->kind_count; i++)
+    TITAN_TRY(print_kind(estimate, &estimate->kinds[i], text));
+  TITAN_TRY(print_step(estimate, text));
+  return print_fit(estimate, text);
+}
+
+// --- JSON ---
+
+// Names of ours and words that were checked; what JSON does not allow in a string is escaped all the same.
+static titan_status json_string(titan_text *text, const char *value) {
+  TITAN_TRY(titan_text_printf(text, "\""));
+  for (const char *c = value; *c != '\0'; c++)
+    if (*c == '"' || *c == '\\' || (unsigned char)*c < 0x20)
+      TITAN_TRY(titan_text_printf(text, "\\u%04x", (unsigned)(unsigned char)*c));
+    else
+      TITAN_TRY(titan_text_append(text, c, 1));
+  return titan_text_printf(text, "\"");
+}
+
+static titan_status json_peak(const titan_estimate_peak *peak, titan_text *text) {
+  TITAN_TRY(titan_text_printf(text, "      \"peak\": {\"unit\": "));
+  TITAN_TRY(json_string(text, peak->unit));
+  TITAN_TRY(
+      titan_text_printf(text,
+                        ", \"phase\": \"%s\", \"instruction\": %d, \"instructions\": %d, \"operation\": \"%s\",\n"
+                        "        \"saved_units\": %d, \"saved_bytes\": %zu, \"scratch_bytes\": %zu, \"values\": [",
+                        peak->phase == TITAN_FORWARD ? "forward" : "backward", peak->instruction, peak->instructions,
+                        titan_op_name(peak->operation), peak->saved_units, peak->saved_bytes, peak->scratch_bytes));
+  for (int i = 0; i < peak->value_count; i++) {
+    TITAN_TRY(titan_text_printf(text, "%s{\"name\": ", i > 0 ? ", " : ""));
+    TITAN_TRY(json_string(text, peak->values[i].name));
+    TITAN_TRY(titan_text_printf(text, ", \"bytes\": %zu}", peak->values[i].bytes));
+  }
+  return titan_text_printf(text, "], \"other_bytes\": %zu}", peak->others);
+}
+
+static titan_status json_kind(const titan_estimate *estimate, int index, titan_text *text) {
+  const titan_estimate_kind *kind = &estimate->kinds[index];
+  const char *comma = "";
+  TITAN_TRY(titan_text_printf(text, "    {\"ranks\": ["));
+  for (int rank = 0; rank < estimate->question.world_size; rank++)
+    if (estimate->kind_of_rank[rank] == index) {
+      TITAN_TRY(titan_text_printf(text, "%s%d", comma, rank));
+      comma = ", ";
+    }
+  TITAN_TRY(titan_text_printf(text, "],\n      \"bytes\": {"));
+  for (int i = 0; i < ROWS; i++)
+    TITAN_TRY(titan_text_printf(text, "%s\"%s\": %zu", i > 0 ? ", " : "", rows[i].key, bytes_of(kind, rows[i].row)));
+  TITAN_TRY(titan_text_printf(text, "},\n      \"total_bytes\": %zu, \"flops\": %.17g, \"packing\": %.6f,\n",
+                              kind->total, kind->flops, kind->packing));
+  TITAN_TRY(json_peak(&kind->peak, text));
+  return titan_text_printf(text, "}%s\n", index + 1 < estimate->kind_count ? "," : "");
+}
+
+static titan_status json_head(const titan_estimate *estimate, titan_text *text) {
+  const titan_estimate_question *question = &estimate->question;
+  const titan_mesh_degrees *d = &estimate->degrees;
+  TITAN_TRY(titan_text_printf(text, "{\n  \"model\": "));
+  TITAN_TRY(json_string(text, question->config->model.name));
+  TITAN_TRY(titan_text_printf(text, ", \"flavor\": "));
+  TITAN_TRY(json_string(text, question->config->model.flavor));
+  TITAN_TRY(titan_text_printf(text, ", \"parameters\": %lld, \"vocabulary\": %lld,\n", (long long)estimate->parameters,
+                              (long long)question->vocabulary));
+  TITAN_TRY(titan_text_printf(text,
+                              "  \"world_size\": %d, \"ranks_per_node\": %d, \"mesh\": {\"pp\": %d, \"dp_replicate\": "
+                              "%d, \"dp_shard\": %d, \"cp\": %d, \"tp\": %d},\n",
+                              question->world_size, question->ranks_per_node, d->pp, d->dp_replicate, d->dp_shard,
+                              d->cp, d->tp));
+  TITAN_TRY(titan_text_printf(text, "  \"batch_size\": %lld, \"seq_len\": %lld, \"dtype\": \"%s\", \"activations\": \"",
+                              (long long)estimate->options.shape.batch, (long long)estimate->options.shape.length,
+                              dtype_of(estimate)));
+  TITAN_TRY(print_activations(question->config, text));
+  TITAN_TRY(titan_text_printf(
+      text, "\", \"compile\": %s,\n  \"device\": ", question->config->training.compile ? "true" : "false"));
+  TITAN_TRY(json_string(text, question->facts != NULL ? question->facts->name : "cpu"));
+  return titan_text_printf(text, ",\n");
+}
+
+titan_status titan_estimate_json(const titan_estimate *estimate, titan_text *text) {
+  const titan_estimate_kind *largest = &estimate->kinds[estimate->largest];
+  TITAN_TRY(json_head(estimate, text));
+  if (estimate->question.available > 0) {
+    TITAN_TRY(titan_text_printf(text,
+                                "  \"available_bytes\": %.0f, \"fits\": %s, \"largest_batch_size\": %lld,\n"
+                                "  \"advice\": [",
+                                estimate->question.available,
+                                (double)largest->total <= estimate->question.available ? "true" : "false",
+                                (long long)estimate->largest_batch));
+    for (int i = 0; i < estimate->advice_count; i++) {
+      TITAN_TRY(titan_text_printf(text, "%s{\"change\": ", i > 0 ? ", " : ""));
+      TITAN_TRY(json_string(text, estimate->advice[i].text));
+      TITAN_TRY(titan_text_printf(text, ", \"total_bytes\": %zu}", estimate->advice[i].total));
+    }
+    TITAN_TRY(titan_text_printf(text, "],\n"));
+  }
+  TITAN_TRY(titan_text_printf(text, "  \"kinds\": [\n"));
+  for (int i = 0; i < estimate->kind_count; i++)
+    TITAN_TRY(json_kind(estimate, i, text));
+  return titan_text_printf(text, "  ]\n}\n");
+}

@@ -1,0 +1,25 @@
+#ifndef TITAN_TRAIN_ESTIMATE_PRIVATE_H
+#define TITAN_TRAIN_ESTIMATE_PRIVATE_H
+
+#include "train/estimate.h"
+
+// Room for a driver's context, the workspace of matrix products and the buffers of collectives, on a GPU: an allowance,
+// not a measurement.
+static const size_t titan_estimate_own_bytes_gpu = (size_t)1 << 30;
+
+// Beside the plan, of one rank.
+static inline size_t titan_estimate_own_bytes(const titan_estimate_question *question) {
+  return question->facts != NULL ? titan_estimate_own_bytes_gpu : titan_setup_process_bytes;
+}
+
+// The device that plans are made for.
+titan_status titan_estimate_device_create(const titan_estimate_question *question, titan_device **out);
+// The mesh and the runtime that `config` asks for.
+titan_status titan_estimate_options(const titan_estimate_question *question, const titan_config *config,
+                                    titan_mesh_degrees *degrees, titan_runtime_options *out);
+// The figures of one rank; without the peak it is faster.
+titan_status titan_estimate_rank(const titan_estimate_question *question, titan_device *device,
+                                 titan_mesh_degrees degrees, const titan_runtime_options *options, int rank,
+                                 bool with_peak, titan_estimate_kind *out);
+
+#endif

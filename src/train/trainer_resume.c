@@ -1,0 +1,277 @@
+// How a run finds the checkpoint to continue from, and continues.
+#include "base/clock.h"
+#include "base/log.h"
+#include "checkpoint/load.h"
+#include "checkpoint/store.h"
+#include "storage/folder.h"
+#include "train/trainer_checkpoint.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+// --- the folder ---
+
+static titan_status of_folder(const titan_config *config, titan_status status) {
+  if (status == TITAN_OK)
+    return TITAN_OK;
+  return titan_error(TITAN_ERROR_USAGE, "checkpoint.folder = %s (%s): %s", config->checkpoint.folder,
+                     titan_config_origin(config, "checkpoint.folder"), titan_error_message());
+}
+
+static titan_status open_folder(const char *folder) {
+  TITAN_TRY(titan_folder_create(folder));
+  if (access(folder, W_OK | X_OK) != 0)
+    return titan_error(TITAN_ERROR_USAGE, "cannot write to the folder %s: %s", folder, strerror(errno));
+  return titan_store_remove_partial(folder);
+}
+
+static bool has_step(const trainer_checkpoint *checkpoint, int64_t step) {
+  for (int64_t i = 0; i < checkpoint->step_count; i++)
+    if (checkpoint->steps[i] == step)
+      return true;
+  return false;
+}
+
+static titan_status list_steps(const trainer_checkpoint *checkpoint, titan_text *text) {
+  enum { LISTED = 8 };
+  int64_t first = checkpoint->step_count > LISTED ? checkpoint->step_count - LISTED : 0;
+  if (checkpoint->step_count == 0)
+    return titan_text_printf(text, "none");
+  if (first > 0)
+    TITAN_TRY(titan_text_printf(text, "..., "));
+  for (int64_t i = first; i < checkpoint->step_count; i++)
+    TITAN_TRY(titan_text_printf(text, "%s%" PRId64, i > first ? ", " : "", checkpoint->steps[i]));
+  return TITAN_OK;
+}
+
+// What can be said of the folder before any work is done.
+static titan_status check_steps(const titan_config *config, const trainer_checkpoint *checkpoint) {
+  int64_t wanted = config->checkpoint.load_step;
+  titan_text there = {0};
+  titan_status status = TITAN_OK;
+  if (config->checkpoint.create_seed_checkpoint && has_step(checkpoint, 0))
+    return titan_error(TITAN_ERROR_CHECKPOINT,
+                       "checkpoint.create_seed_checkpoint: %s holds a checkpoint of step 0 already; remove it first",
+                       checkpoint->folder.data);
+  if (config->checkpoint.create_seed_checkpoint || wanted < 0 || has_step(checkpoint, wanted))
+    return TITAN_OK;
+  status = list_steps(checkpoint, &there);
+  if (status == TITAN_OK)
+    status =
+        titan_error(TITAN_ERROR_CHECKPOINT,
+                    "checkpoint.load_step = %" PRId64 " (%s): %s holds no checkpoint of that step; it has: %s", wanted,
+                    titan_config_origin(config, "checkpoint.load_step"), checkpoint->folder.data, there.data);
+  titan_text_destroy(&there);
+  return status;
+}
+
+// Rank 0.
+static titan_status find_steps(const titan_config *config, trainer_checkpoint *checkpoint) {
+  TITAN_TRY(of_folder(config, open_folder(checkpoint->folder.data)));
+  TITAN_TRY(titan_store_list(checkpoint->folder.data, &checkpoint->steps, &checkpoint->step_count));
+  return check_steps(config, checkpoint);
+}
+
+static titan_status share_steps(titan_comm *world, trainer_checkpoint *checkpoint) {
+  TITAN_TRY(titan_comm_broadcast(world, &checkpoint->step_count, 1, TITAN_INT64, 0, NULL));
+  if (titan_comm_rank(world) != 0)
+    TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GENERAL, (size_t)checkpoint->step_count * sizeof(int64_t),
+                                    &checkpoint->steps));
+  return checkpoint->step_count == 0
+             ? TITAN_OK
+             : titan_comm_broadcast(world, checkpoint->steps, (size_t)checkpoint->step_count, TITAN_INT64, 0, NULL);
+}
+
+static titan_status allocate(titan_trainer *trainer) {
+  const titan_config *config = trainer->env.config;
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, 1, sizeof *trainer->checkpoint, &trainer->checkpoint));
+  trainer_checkpoint *checkpoint = trainer->checkpoint;
+  for (const char *word = config->checkpoint.exclude_from_loading; word != NULL && *word != '\0';) {
+    int length = (int)strcspn(word, ",");
+    titan_checkpoint_part part;
+    if (titan_setup_checkpoint_part(word, length, &part))
+      checkpoint->excluded[part] = true;
+    word += length + (word[length] == ',');
+  }
+  return titan_text_printf(&checkpoint->folder, "%s/%s", config->job.dump_folder, config->checkpoint.folder);
+}
+
+titan_status titan_trainer_checkpoint_open(titan_trainer *trainer) {
+  const titan_config *config = trainer->env.config;
+  titan_comm *world = titan_trainer_world(trainer);
+  if (!config->checkpoint.enable_checkpoint && !config->checkpoint.create_seed_checkpoint)
+    return TITAN_OK;
+  TITAN_TRY(titan_comm_agree(world, allocate(trainer)));
+  titan_status status = trainer->rank == 0 ? find_steps(config, trainer->checkpoint) : TITAN_OK;
+  TITAN_TRY(titan_comm_agree(world, status));
+  return titan_comm_agree(world, share_steps(world, trainer->checkpoint));
+}
+
+// --- what is taken from a file ---
+
+static titan_status check_tokenizer(const titan_trainer *trainer, const titan_checkpoint_file *file) {
+  uint64_t mine = titan_tokenizer_fingerprint(trainer->env.tokenizer);
+  if (file->contents.tokenizer == 0 || file->contents.tokenizer == mine)
+    return TITAN_OK;
+  return titan_error(TITAN_ERROR_CHECKPOINT,
+                     "%s was trained with another tokenizer (fingerprint %016" PRIx64 ", that of model.tokenizer_path "
+                     "is %016" PRIx64 "): its weights mean other tokens",
+                     file->path, file->contents.tokenizer, mine);
+}
+
+// The data goes on where it stopped only if it is the same data in the same windows.
+static titan_status check_data(const titan_trainer *trainer, const titan_checkpoint_file *file) {
+  const titan_checkpoint_contents *c = &file->contents;
+  int64_t seq_len = trainer->env.config->training.seq_len;
+  int64_t lanes = trainer->env.config->training.batch_size * trainer->dp;
+  static const char advice[] = "to begin the data at its start, set checkpoint.exclude_from_loading = data";
+  if (c->corpus != trainer->checkpoint->corpus)
+    return titan_error(TITAN_ERROR_CHECKPOINT, "%s was trained on another corpus than %s; %s", file->path,
+                       titan_corpus_name(trainer->corpus), advice);
+  if (c->seq_len != seq_len)
+    return titan_error(TITAN_ERROR_CHECKPOINT,
+                       "%s was trained with training.seq_len = %" PRId64 ", and this run has %" PRId64
+                       ": the data cannot go on where it stopped; %s",
+                       file->path, c->seq_len, seq_len, advice);
+  if (c->lane_count != lanes)
+    return titan_error(TITAN_ERROR_CHECKPOINT,
+                       "%s was trained with a global batch of %" PRId64 " sequences, and this run has %" PRId64
+                       " (training.batch_size times the data-parallel ranks): the data cannot go on where it stopped; "
+                       "%s",
+                       file->path, c->lane_count, lanes, advice);
+  return TITAN_OK;
+}
+
+static titan_status take_data(titan_trainer *trainer, const titan_checkpoint_file *file) {
+  const titan_checkpoint_contents *c = &file->contents;
+  if (!c->has_data || trainer->checkpoint->excluded[TITAN_EXCLUDE_DATA])
+    return TITAN_OK;
+  TITAN_TRY(check_data(trainer, file));
+  int64_t lanes = trainer->env.config->training.batch_size;
+  int64_t first = lanes * titan_comm_rank(titan_mesh_comm(trainer->env.mesh, TITAN_MESH_DP));
+  return titan_loader_set_cursors(trainer->loader, (const titan_loader_cursor *)(c->cursors + 4 * first));
+}
+
+static titan_status take_state(titan_trainer *trainer, const titan_checkpoint_file *file) {
+  const titan_checkpoint_contents *c = &file->contents;
+  const bool *excluded = trainer->checkpoint->excluded;
+  bool moments = !excluded[TITAN_EXCLUDE_OPTIMIZER] && titan_checkpoint_file_has(file, TITAN_CHECKPOINT_EXP_AVG);
+  trainer->step = trainer->first_step = c->step;
+  trainer->tokens = trainer->first_tokens = c->tokens;
+  trainer->optimizer.schedule_first = excluded[TITAN_EXCLUDE_SCHEDULE] ? c->step : c->schedule_first;
+  trainer->optimizer.moments_first = moments ? c->optimizer_first : c->step;
+  trainer->window = (trainer_window){
+      .loss_sum = c->window_sum, .loss_max = c->window_max, .steps = c->window_steps, .restored = c->window_steps};
+  for (int64_t i = 0; i < c->log_count; i++)
+    TITAN_TRY(titan_trainer_history_append(&trainer->history, c->log_steps[i], c->log_mean[i], c->log_max[i]));
+  return TITAN_OK;
+}
+
+static void log_loaded(const titan_trainer *trainer, const titan_checkpoint_file *file, double seconds) {
+  const bool *excluded = trainer->checkpoint->excluded;
+  double gigabytes = (double)file->block.file_bytes / 1e9;
+  titan_log_info("Loaded the checkpoint %s: step %" PRId64 ", %.3f GB in %.2f s (%.2f GB/s)", file->path,
+                 file->contents.step, gigabytes, seconds, gigabytes / seconds);
+  if (excluded[TITAN_EXCLUDE_OPTIMIZER])
+    titan_log_info("checkpoint.exclude_from_loading: the optimizer's moments begin at zero");
+  else if (!titan_checkpoint_file_has(file, TITAN_CHECKPOINT_EXP_AVG))
+    titan_log_info("The checkpoint has no optimizer state: the moments begin at zero");
+  if (excluded[TITAN_EXCLUDE_DATA])
+    titan_log_info("checkpoint.exclude_from_loading: the data begins at its start");
+  else if (!file->contents.has_data)
+    titan_log_info("The checkpoint has no position in the data: it begins at its start");
+  if (excluded[TITAN_EXCLUDE_SCHEDULE])
+    titan_log_info("checkpoint.exclude_from_loading: the learning rate's schedule begins at its start");
+}
+
+// --- choosing ---
+
+// A run that was told an earlier step than the newest leaves files behind that a later run would take.
+static void warn_of_newer(const titan_trainer *trainer) {
+  const trainer_checkpoint *checkpoint = trainer->checkpoint;
+  int64_t newest = checkpoint->steps[checkpoint->step_count - 1];
+  if (trainer->env.config->checkpoint.load_step >= 0 && newest > trainer->first_step)
+    titan_log_warning("%s holds checkpoints up to step %" PRId64 ", newer than the one loaded: a later run with "
+                      "checkpoint.load_step = -1 takes the newest; move away those that are not wanted",
+                      checkpoint->folder.data, newest);
+}
+
+static titan_status load_one(titan_trainer *trainer, const char *path, titan_checkpoint_fault *fault) {
+  double start = titan_clock_seconds();
+  titan_checkpoint_load_options options = {.runtime = trainer->runtime,
+                                           .optimizer = !trainer->checkpoint->excluded[TITAN_EXCLUDE_OPTIMIZER]};
+  titan_checkpoint_file *file;
+  TITAN_TRY(titan_checkpoint_load(&options, path, &file, fault));
+  titan_status status = check_tokenizer(trainer, file);
+  if (status == TITAN_OK)
+    status = take_data(trainer, file);
+  if (status == TITAN_OK)
+    status = take_state(trainer, file);
+  status = titan_comm_agree(titan_trainer_world(trainer), status);
+  if (status == TITAN_OK && trainer->rank == 0) {
+    log_loaded(trainer, file, titan_clock_seconds() - start);
+    warn_of_newer(trainer);
+  }
+  if (status == TITAN_OK)
+    status = titan_trainer_checkpoint_note(trainer->checkpoint, path);
+  titan_checkpoint_file_close(&file);
+  return status;
+}
+
+// From the newest down to the first that is whole.
+static titan_status load_newest(titan_trainer *trainer) {
+  trainer_checkpoint *checkpoint = trainer->checkpoint;
+  int64_t wanted = trainer->env.config->checkpoint.load_step;
+  titan_text path = {0};
+  titan_status status = TITAN_OK;
+  for (int64_t i = checkpoint->step_count; i-- > 0;) {
+    titan_checkpoint_fault fault = TITAN_CHECKPOINT_SOUND;
+    if (wanted >= 0 && checkpoint->steps[i] != wanted)
+      continue;
+    path.length = 0;
+    TITAN_TRY_CLEANUP(titan_store_path(checkpoint->folder.data, checkpoint->steps[i], &path));
+    status = load_one(trainer, path.data, &fault);
+    if (status == TITAN_OK || fault != TITAN_CHECKPOINT_DAMAGED || wanted >= 0)
+      goto cleanup;
+    if (i > 0 && trainer->rank == 0)
+      titan_log_warning("%s; trying the checkpoint before it", titan_error_message());
+  }
+  status = titan_error(TITAN_ERROR_CHECKPOINT, "%s; no whole checkpoint is left in %s", titan_error_message(),
+                       checkpoint->folder.data);
+  titan_error_mark_agreed();
+cleanup:
+  titan_text_destroy(&path);
+  return status;
+}
+
+static titan_status fingerprint_corpus(titan_trainer *trainer) {
+  titan_comm *world = titan_trainer_world(trainer);
+  int64_t bits = 0;
+  titan_status status = TITAN_OK;
+  if (trainer->rank == 0)
+    status = titan_corpus_fingerprint(trainer->corpus, &trainer->checkpoint->corpus);
+  TITAN_TRY(titan_comm_agree(world, status));
+  bits = (int64_t)trainer->checkpoint->corpus;
+  TITAN_TRY(titan_comm_broadcast(world, &bits, 1, TITAN_INT64, 0, NULL));
+  trainer->checkpoint->corpus = (uint64_t)bits;
+  return TITAN_OK;
+}
+
+titan_status titan_trainer_checkpoint_load(titan_trainer *trainer) {
+  trainer_checkpoint *checkpoint = trainer->checkpoint;
+  const titan_config *config = trainer->env.config;
+  if (checkpoint == NULL)
+    return TITAN_OK;
+  titan_saver_options options = {
+      .runtime = trainer->runtime, .mode = titan_setup_save_mode(config), .hints = config->checkpoint.mpi_io_hints};
+  TITAN_TRY(titan_saver_create(&options, &checkpoint->saver));
+  TITAN_TRY(fingerprint_corpus(trainer));
+  if (checkpoint->step_count > 0 && !config->checkpoint.create_seed_checkpoint)
+    TITAN_TRY(load_newest(trainer));
+  else if (trainer->rank == 0 && config->checkpoint.enable_checkpoint)
+    titan_log_info("No checkpoint in %s: the run begins at step 1", checkpoint->folder.data);
+  checkpoint->last_save = titan_clock_seconds();
+  return TITAN_OK;
+}

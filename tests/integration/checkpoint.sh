@@ -1,0 +1,155 @@
+#!/bin/bash
+# The real program saves, stops and resumes. Oracle: the run that does not stop. Within one mesh nothing may differ in a bit
+# (losses, norms, weights, moments, state); between meshes only the order of sums does: 1e-5 relative, as in mesh.sh.
+# A run is stopped by debug.inject_nan_step, which ends it at a known step without a last save.
+#
+# usage: checkpoint.sh PROGRAM COMPARE WORK resume MESH | elastic A:B... | signals | kinds | failing_saves | damaged
+TITAN=$1 COMPARE=$2 WORK=$3
+part=$4
+shift 4
+. "$(dirname "$0")/common.sh"
+. "$here/checkpoint_common.sh"
+
+# 20 steps are 5 + 5 + 5 + 5, with three resumes in a row; each part is saved in another way. Half of the meshes compute in
+# bfloat16.
+resume() {
+  local mesh=$1 stop mode dtype=float32
+  case $mesh in fsdp4 | ddp2 | tp2) dtype=bfloat16 ;; esac
+  run 0 straight "$mesh" --training.mixed_precision_param $dtype || return
+  for stop in 6 11 16; do
+    mode=$(case $stop in 6) echo disabled ;; 11) echo async ;; 16) echo async_with_pinned_mem ;; esac)
+    run 6 parts "$mesh" --training.mixed_precision_param $dtype --checkpoint.interval 5 --debug.inject_nan_step $stop \
+      --checkpoint.async_mode "$mode"
+    said parts "Training starts at step $((stop - 5))"
+    said parts "the last good checkpoint is parts/checkpoint/step-$((stop - 1)).h5"
+  done
+  run 0 parts "$mesh" --training.mixed_precision_param $dtype
+  alike parts bitwise 20 straight/steps.txt parts/steps.txt
+  same_state straight/checkpoint/step-20.h5 parts/checkpoint/step-20.h5
+}
+
+elastic() {
+  local pair from to
+  [ "$1" = all ] && set -- $(for from in $meshes; do for to in $meshes; do echo "$from:$to"; done; done)
+  run 0 reference one --training.steps 8 || return
+  for pair in "$@"; do
+    from=${pair%:*} to=${pair#*:}
+    [ -d "from_$from" ] || run 6 "from_$from" "$from" --training.steps 8 --checkpoint.interval 4 --debug.inject_nan_step 5
+    cp -r "from_$from" "$from-$to"
+    run 0 "$from-$to" "$to" --training.steps 8
+    said "$from-$to" 'Training starts at step 5'
+    alike "$from-$to" numbers 8 1e-5 reference/steps.txt "$from-$to/steps.txt"
+    rm -r "$from-$to"
+  done
+}
+
+# signalled FOLDER MESH SIGNAL TIMES OPTIONS...: the signal goes to every rank once the run has trained; it ends with code 75.
+signalled() {
+  local folder=$1 mesh=$2 signal=$3 times=$4 run process left=600
+  shift 4
+  (attempt "$folder" "$mesh" --training.steps 100000 "$@"; echo $code >"$folder.code") &
+  run=$!
+  until [ -s "$folder/steps.txt" ] || [ $left = 0 ]; do
+    sleep 0.1
+    left=$((left - 1))
+  done
+  for _ in $(seq "$times"); do
+    for process in $(processes_of "$folder"); do
+      kill -"$signal" "$process" 2>/dev/null
+    done
+    sleep 0.05
+  done
+  wait $run
+  [ "$(cat "$folder.code")" = 75 ] || fail "$folder: code $(cat "$folder.code"), expected 75: $(tail -n 3 "$folder.log")"
+  said "$folder" "Ending early, to be continued: SIG$signal after step"
+}
+
+signals() {
+  local case signal mesh times steps
+  for case in TERM:one:1 USR1:fsdp4:1 TERM:tp2:3; do
+    IFS=: read -r signal mesh times <<<"$case"
+    signalled "$mesh" "$mesh" "$signal" "$times" --checkpoint.interval 100000
+    steps=$(wc -l <"$mesh/steps.txt")
+    [ "$(ls "$mesh/checkpoint")" = "step-$steps.h5" ] || fail "$mesh: $(ls "$mesh/checkpoint") after $steps steps"
+    digest "$mesh/checkpoint/step-$steps.h5" "$mesh.digest"
+  done
+  # It goes on as if nothing had been.
+  run 6 tp2 tp2 --training.steps 100000 --checkpoint.interval 100000 --debug.inject_nan_step $((steps + 3))
+  run 6 straight tp2 --training.steps 100000 --checkpoint.interval 100000 --debug.inject_nan_step $((steps + 3))
+  alike tp2 bitwise $((steps + 2)) straight/steps.txt tp2/steps.txt
+  # Without checkpoints it ends as well, and says that nothing is saved.
+  signalled nothing one TERM 1 --checkpoint.enable_checkpoint=false
+  said nothing 'no checkpoint has been saved'
+  [ -e nothing/checkpoint ] && fail "a folder of checkpoints without checkpoint.enable_checkpoint"
+}
+
+# Seeds, weights only, retention, seconds, what is left out in loading.
+kinds() {
+  run 0 seed one --checkpoint.create_seed_checkpoint
+  [ "$(ls seed/checkpoint)" = step-0.h5 ] || fail "a seed checkpoint, and more: $(ls seed/checkpoint)"
+  run 4 seed one --checkpoint.create_seed_checkpoint
+  said seed 'holds a checkpoint of step 0 already'
+  run 0 fresh fsdp4
+  run 0 seed fsdp4
+  said seed 'has no optimizer state'
+  alike seed bitwise 20 fresh/steps.txt seed/steps.txt
+  run 0 kept one --checkpoint.interval 5 --checkpoint.keep_latest_k 2
+  [ "$(echo $(ls kept/checkpoint))" = 'step-15.h5 step-20.h5' ] || fail "kept: $(ls kept/checkpoint)"
+  run 0 kept one
+  said kept 'Nothing is left to train'
+  run 0 weights fsdp4 --checkpoint.model_weights_only --checkpoint.export_dtype bfloat16
+  digest weights/checkpoint/step-20.h5 weights.digest
+  grep -q '^/model/output.weight bfloat16' weights.digest || fail "the weights are not in bfloat16"
+  grep -q optimizer weights.digest && fail "weights only, with an optimizer"
+  run 0 weights one --training.steps 22
+  said weights 'has no position in the data'
+  run 0 seconds ddp2 --checkpoint.interval_type seconds --checkpoint.interval 1 --training.steps 60
+  [ "$(ls seconds/checkpoint | wc -l)" -gt 1 ] || fail "no save by time: $(tail -n 2 seconds.log)"
+  run 0 fresh one --training.steps 22 --checkpoint.exclude_from_loading optimizer,data,schedule
+  said fresh "the optimizer's moments begin at zero"
+  said fresh 'the data begins at its start'
+  said fresh "the learning rate's schedule begins at its start"
+}
+
+# The limit on a file's size stands for a full disk; the checkpoint of 100 MB does not fit, everything else does.
+failing_saves() {
+  ulimit -S -f 80000
+  run 4 row fsdp4 --checkpoint.interval 3
+  said row 'The checkpoint of step 3 could not be saved, and the training goes on'
+  said row '3 saves in a row have failed (checkpoint.max_failures), the last at step 9'
+  [ "$(wc -l <row/steps.txt)" = 9 ] || fail "$(wc -l <row/steps.txt) steps instead of 9"
+  run 4 on fsdp4 --checkpoint.interval 3 --checkpoint.max_failures 0 --checkpoint.async_mode async
+  said on 'the checkpoint of step 20 could not be saved'
+  [ "$(wc -l <on/steps.txt)" = 20 ] || fail "$(wc -l <on/steps.txt) steps instead of 20"
+  [ -z "$(ls row/checkpoint on/checkpoint | grep step)" ] || fail "something is left: $(ls row/checkpoint on/checkpoint)"
+  ulimit -S -f unlimited
+  run 0 on fsdp4
+  same_state on/checkpoint/step-20.h5 on/checkpoint/step-20.h5
+}
+
+# The newest file is damaged: it is named, and the one before it taken, unless its step was asked for.
+damaged() {
+  run 6 d fsdp4 --checkpoint.interval 2 --debug.inject_nan_step 7
+  rm d/checkpoint/step-2.h5
+  cp -r d whole
+  local place
+  for place in 0 300 999; do
+    cp whole/checkpoint/step-6.h5 d/checkpoint/
+    rm -f d/checkpoint/step-8.h5
+    "$FILE_TOOL" flip d/checkpoint/step-6.h5 $place
+    run 0 d fsdp4 --training.steps 5
+    said d 'd/checkpoint/step-6.h5 is'
+    said d 'trying the checkpoint before it'
+    said d 'Loaded the checkpoint d/checkpoint/step-4.h5'
+    rm -f d/checkpoint/step-5.h5
+    run 4 d fsdp4 --checkpoint.load_step 6
+    said d 'd/checkpoint/step-6.h5 is'
+  done
+  truncate -s 1000000 d/checkpoint/step-6.h5
+  truncate -s 0 d/checkpoint/step-4.h5
+  run 4 d one
+  said d 'no whole checkpoint is left in d/checkpoint'
+}
+
+"$part" "$@"
+finish

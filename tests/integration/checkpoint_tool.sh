@@ -1,0 +1,259 @@
+#!/bin/bash
+# titan-checkpoint does what its help says, on one rank and on three, and answers wrong input with the documented exit code
+# and one message that names the file. Oracles: the run that wrote the checkpoints, round trips, and cmp. Exact, but for
+# bfloat16, which has 8 bits: 2^-8 of a tensor's largest value.
+#
+# usage: checkpoint_tool.sh PROGRAM COMPARE WORK PART
+TITAN=$1 COMPARE=$2 WORK=$3
+part=$4
+. "$(dirname "$0")/common.sh"
+tool=$(dirname "$TITAN")/titan-checkpoint
+options=(--checkpoint.enable_checkpoint --checkpoint.interval 2 --debug.dump_initial_weights=false)
+
+# does CODE "PART|PART|..." ARGUMENTS...: the tool ends with CODE, and says all parts: on stdout when it ends well, else in
+# one message on stderr. RANKS before it sets the number of ranks.
+does() {
+  local wanted=$1 parts=$2 code expected=stderr
+  shift 2
+  launch "${RANKS:-1}" "$tool" "$@" >stdout 2>stderr
+  code=$?
+  local before=$failures
+  [ $code = "$wanted" ] || fail "exit code $code, expected $wanted"
+  # mpirun's notices stand between lines of dashes; ranks that it ends early may leave a line before.
+  sed -i -e '/^-----*$/,/^-----*$/d' stderr
+  if [ "$wanted" = 0 ]; then
+    expected=stdout
+    [ -s stderr ] && fail "it wrote to stderr"
+  else
+    [ "$(grep -c '^titan-checkpoint: ' stderr)" = 1 ] || fail "not one message"
+    grep -qE 'Segmentation|Assertion|runtime error|Sanitizer|signal|MPI_ERR|HDF5-DIAG|leak|\.c:[0-9]' stderr && fail "signs of a crash"
+  fi
+  local -a list
+  IFS='|' read -ra list <<<"$parts"
+  local text
+  for text in "${list[@]}"; do
+    grep -qF -- "$text" $expected || fail "no \"$text\" in $expected"
+  done
+  if [ $failures != "$before" ]; then
+    echo "  in: titan-checkpoint $*"
+    sed 's/^/  | /' stdout stderr | head -n 30
+  elif [ -n "${TITAN_SHOW:-}" ]; then
+    head -n 12 stderr
+  fi
+}
+
+three() {
+  RANKS=3 does "$@"
+}
+
+# limited CODE PARTS ARGUMENTS...: as does, where files may have 20,000 KiB at most.
+limited() {
+  (
+    ulimit -f 20000
+    failures=0
+    does "$@"
+    exit $failures
+  ) || fail "with a limit on the size of files"
+}
+
+prepare() {
+  train run 1 "${options[@]}" --training.steps 4 || finish
+  first=run/checkpoint/step-2.h5 last=run/checkpoint/step-4.h5
+}
+
+looking() {
+  prepare
+  : >run/checkpoint/step-6.h5.partial
+  echo text >run/checkpoint/step-7.h5
+  does 0 '     2 |     4 |float32 weights, optimizer, state|7  cannot be used: |step-7.h5|step-6.h5.partial: not complete' list run/checkpoint
+  rm run/checkpoint/step-[67].h5*
+  three 0 '     2 |     4 ' list run/checkpoint/
+  does 0 "step:           4|llama3 debugmodel|rope theta 500000|512 tokens|lanes|/optimizer/exp_avg_sq: 75 tensors|[2256, 256]|float32|seq_len = 64" show $last
+  three 0 "step:           2" show $first
+  does 0 "$last: good; step 4, 225 tensors|$first: good" verify $first $last
+  three 0 "$last: good" verify $last
+  for ranks in 1 3; do
+    RANKS=$ranks does 0 'are equal' compare $last $last
+    RANKS=$ranks does 4 "$first|$last|225 tensors in their values, 0 missing" compare $first $last
+    RANKS=$ranks does 0 'are equal in their weights, within the tolerance' compare --weights --tolerance 0.5 $first $last
+  done
+  grep -q '^step: 2 and 4$' stdout && fail "the state is compared with --weights"
+  does 0 'usage: titan-checkpoint list' --help
+  does 0 'titan-checkpoint 0.' --version
+}
+
+weights() {
+  prepare
+  does 0 '75 tensors of step 4' export $last one.safetensors
+  three 0 '75 tensors of step 4' export $last three.safetensors
+  cmp one.safetensors three.safetensors || fail "three ranks write another file than one"
+  does 0 'with config.json' export $last hf --hf
+  three 0 'in 4 files, with config.json' export $last hf_many --hf --dtype=bfloat16 --max_shard_size 5MB
+  does 0 'has no config.json' export $last hf.safetensors --hf
+  cmp hf.safetensors hf/model.safetensors || fail "file and folder differ"
+  cmp -s hf.safetensors one.safetensors && fail "both namings give the same file"
+  grep -q '"num_attention_heads": 16' hf/config.json || fail "no sizes in config.json"
+  grep -q '"model.layers.7.self_attn.q_proj.weight": "model-0000[1-4]-of-00004.safetensors"' hf_many/model.safetensors.index.json ||
+    fail "no q_proj in the index"
+  does 0 '75 tensors of step 4' export $last half.safetensors --dtype float16
+
+  three 0 'fresh optimizer' import one.safetensors new/a/step-0.h5
+  does 0 'fresh optimizer|step-0.h5' import hf b.h5
+  does 0 'llama3 debugmodel' import hf_many c.h5
+  does 0 'llama3 debugmodel' import hf_many/model.safetensors.index.json d.h5
+  does 0 'llama3 debugmodel' import half.safetensors half.h5
+  does 4 'several models|llama3 debugmodel, llama2 debugmodel|--flavor' import hf.safetensors e.h5
+  three 0 'llama3 debugmodel' import hf.safetensors e.h5 --model llama3
+  does 0 'good' verify new/a/step-0.h5 b.h5 c.h5 d.h5 e.h5 half.h5
+  does 0 'equal in their weights' compare --weights $last new/a/step-0.h5
+  does 0 'equal' compare new/a/step-0.h5 b.h5
+  does 0 'equal' compare b.h5 e.h5
+  does 0 'equal' compare c.h5 d.h5
+  does 0 'within the tolerance' compare b.h5 c.h5 --tolerance 0.0039
+  does 4 'differ: 75 tensors in their values' compare b.h5 c.h5
+  does 0 'within the tolerance' compare b.h5 half.h5 --tolerance=0.0005
+  does 4 '150 missing' compare $last b.h5
+  does 0 'imported from hf' show b.h5
+  # And there and back once more.
+  does 0 '75 tensors of step 0' export c.h5 again --hf --dtype bfloat16 --max_shard_size 5MB
+  does 0 'llama3 debugmodel' import again f.h5
+  does 0 'equal' compare c.h5 f.h5
+  # A checkpoint of weights only, in another type than float32.
+  train short 1 "${options[@]}" --training.steps 4 --checkpoint.model_weights_only --checkpoint.export_dtype bfloat16
+  does 0 'bfloat16 weights |float32 weights, optimizer' list short/checkpoint
+  three 0 'good' verify short/checkpoint/step-4.h5
+  three 0 'with config.json' export short/checkpoint/step-4.h5 hf_short --hf --max_shard_size 5MB
+  cmp hf_short/model-00002-of-00004.safetensors hf_many/model-00002-of-00004.safetensors || fail "bfloat16 by the run and by the export differ"
+  # A run goes on from the weights, and starts where their loss was.
+  train resumed 2 "${options[@]}" --checkpoint.folder ../new/a --training.steps 1
+  grep -q 'Loaded the checkpoint .*new/a/step-0.h5: step 0' resumed.log || fail "the run did not load the import"
+  grep -q 'no optimizer state' resumed.log || fail "the run does not say that its optimizer starts fresh"
+}
+
+# copy NAME: a copy of the last checkpoint to be damaged.
+copy() {
+  rm -rf "$1"
+  cp $last "$1"
+}
+
+# put FILE OFFSET BYTES: overwrites bytes, given as printf writes them.
+put() {
+  printf "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+}
+
+checkpoints() {
+  prepare
+  local bytes
+  bytes=$(stat -c %s $last)
+  for command in 'show' 'verify' 'compare '$last 'export'; do
+    local rest=
+    [ "$command" = export ] && rest=out.safetensors
+    does 4 'nowhere.h5|No such file' $command nowhere.h5 $rest
+    echo 'a text, and no more' >text.h5
+    does 4 'text.h5' $command text.h5 $rest
+    : >empty.h5
+    does 4 'empty.h5' $command empty.h5 $rest
+    cp run/metrics.h5 other.h5
+    does 4 'other.h5' $command other.h5 $rest
+    does 4 'run' $command run $rest
+    copy newer.h5
+    put newer.h5 24 '\002'
+    does 4 'newer.h5' $command newer.h5 $rest
+    copy cut.h5
+    truncate -s $((bytes - 1)) cut.h5
+    does 4 "cut.h5|$bytes" $command cut.h5 $rest
+    truncate -s 5000 cut.h5
+    three 4 "cut.h5" $command cut.h5 $rest
+  done
+  # A flipped bit in a tensor is found by whatever reads the tensor; in anything else, by opening.
+  copy flipped.h5
+  put flipped.h5 $((bytes / 6)) '\125\252'
+  does 4 'flipped.h5|checksum' verify flipped.h5
+  three 4 'flipped.h5|checksum' verify flipped.h5
+  does 4 'flipped.h5|checksum' export flipped.h5 out.safetensors
+  three 4 'flipped.h5|checksum' export flipped.h5 out --hf
+  does 4 'flipped.h5|checksum' compare $last flipped.h5
+  does 4 '2 of 3 files|flipped.h5|cut.h5' verify flipped.h5 $last cut.h5
+  copy header.h5
+  put header.h5 5000 '\125\252\125\252'
+  does 4 'header.h5' verify header.h5
+  [ -e out.safetensors ] || [ -e out ] && fail "an output of a damaged checkpoint"
+  mkdir empty
+  does 4 'empty|step-N.h5' list empty
+  does 4 'nowhere' list nowhere
+  does 4 "$last" list $last
+}
+
+outputs() {
+  prepare
+  echo mine >taken
+  does 4 'taken|nothing is overwritten' export $last taken
+  does 4 'run|not empty' export $last run --hf
+  does 4 'taken' export $last taken/out.safetensors
+  does 4 "/proc/out" export $last /proc/out.safetensors
+  does 0 '' export $last w.safetensors
+  does 4 'taken|nothing is overwritten' import w.safetensors taken
+  does 4 'taken' import w.safetensors taken/step-0.h5
+  [ "$(cat taken)" = mine ] || fail "a file was overwritten"
+  # A limit on the size of files stands for a full disk: nothing is left.
+  limited 4 'big.safetensors|20480000' export $last big.safetensors
+  RANKS=3 limited 4 'big/model.safetensors|20480000' export $last big --hf
+  limited 4 'big.h5|20480000' import w.safetensors big.h5
+  find . -path './big*' -type f | grep . && fail "something was left"
+
+  # Inputs of import.
+  does 4 'nowhere' import nowhere out.h5
+  does 4 'taken is not a safetensors file' import taken out.h5
+  does 4 "$last" import $last out.h5
+  does 4 'empty|0 files' import "$(mkdir -p empty && echo empty)" out.h5
+  head -c 1000000 w.safetensors >cut.safetensors
+  does 4 'cut.safetensors|cut short' import cut.safetensors out.h5
+  three 4 'cut.safetensors|cut short' import cut.safetensors out.h5
+  sed 's/layers\.7\.ffn_norm/layers.7.fff_norm/' w.safetensors >renamed.safetensors
+  does 4 'renamed.safetensors|2 tensors|missing: layers.7.ffn_norm.weight|not part of the model: layers.7.fff_norm.weight' import renamed.safetensors out.h5
+  sed 's/"titan.model_flavor":"debugmodel"/"titan.model_flavor":"debugmodal"/' w.safetensors >flavor.safetensors
+  does 4 'flavor.safetensors|debugmodal|dim 256' import flavor.safetensors out.h5
+  does 0 '' import flavor.safetensors flavored.h5 --flavor debugmodel
+  does 4 'w.safetensors|8B' import w.safetensors out.h5 --flavor 8B
+  does 2 'gpt|llama2' import w.safetensors out.h5 --model gpt
+  sed 's/"shape":\[256,768\]/"shape":[768,256]/g' w.safetensors >shape.safetensors
+  does 4 'shape.safetensors|8 tensors|not [256, 768]: layers.0.feed_forward.w2.weight' import shape.safetensors out.h5
+  cp w.safetensors nan.safetensors
+  put nan.safetensors 20000000 '\377\377\377\377\377\377\377\377'
+  does 4 'nan.safetensors|holds|finite' import nan.safetensors out.h5
+  three 4 'nan.safetensors|holds|finite' import nan.safetensors out.h5
+  does 0 '' export $last hf --hf
+  sed -i 's/"rope_scaling": null/"rope_scaling": {"rope_type": "llama3", "factor": 8.0}/' hf/config.json
+  does 4 'hf/config.json|llama3' import hf out.h5
+  sed -i 's/"rope_scaling": .*/"rope_scaling": null,/; s/"num_attention_heads": 16/"num_attention_heads": 8/; s/"head_dim": 16/"head_dim": 32/' hf/config.json
+  does 4 'hf|heads 8' import hf out.h5
+  echo '{' >hf/config.json
+  does 4 'hf/config.json' import hf out.h5
+  [ -e out.h5 ] && fail "an output of a broken input"
+
+  # Usage.
+  does 2 'a command is needed'
+  does 2 "'lst'|list" lst
+  three 2 'show needs FILE' show
+  does 2 '3 paths' compare a b c
+  does 2 "'--dtype'|compare" compare a b --dtype float32
+  does 2 "'int8'|bfloat16" export a b --dtype int8
+  does 2 "'-1'|tolerance" compare a b --tolerance -1
+  does 2 "'nan'|tolerance" compare a b --tolerance nan
+  does 2 'needs a value' export a b --dtype
+  does 2 'needs --hf' export a b --max_shard_size 1GB
+  does 2 "'5XB'" export a b --hf --max_shard_size 5XB
+  does 2 '--hf takes no value' export a b --hf=yes
+}
+
+layernorms() {
+  train run 1 "${options[@]}" --training.steps 1 --model.norm_type np_layernorm
+  does 4 'step-1.h5|np_layernorm' export run/checkpoint/step-1.h5 out --hf
+  does 0 '58 tensors' export run/checkpoint/step-1.h5 own.safetensors
+  does 0 '58 tensors' import own.safetensors own.h5
+  does 0 'np_layernorm' show own.h5
+  does 0 'equal' compare --weights run/checkpoint/step-1.h5 own.h5
+}
+
+$part
+finish

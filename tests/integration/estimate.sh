@@ -1,0 +1,58 @@
+#!/bin/bash
+# An estimate needs neither ranks nor corpus nor tokenizer, answers on stdout and in a file, and is what a real run then
+# takes. Oracle: the program's own comparison of two real steps with the estimate, which ends in an error where a byte
+# differs.
+#
+# usage: estimate.sh PROGRAM COMPARE WORK PART
+TITAN=$1 COMPARE=$2 WORK=$3
+part=$4
+. "$(dirname "$0")/common.sh"
+configs=$here/../../configs
+
+# answer OPTIONS...: one process.
+answer() {
+  rm -rf out
+  "$TITAN" --memory_estimation.enabled --job.dump_folder out "$@" >stdout 2>stderr || fail "exit code $?: $* $(tail -n 3 stderr)"
+  grep -q '^  total, from start to end' stdout || fail "no total: $*"
+  [ -s out/memory_estimation.json ] || fail "no out/memory_estimation.json: $*"
+}
+
+answers() {
+  local name
+  for name in llama3_8b llama3_70b llama3_405b; do
+    answer --job.config_file "$configs/$name.toml" --memory_estimation.world_size 512 --memory_estimation.device h100-80g
+    grep -q 'vocabulary 128,256 (memory_estimation.vocabulary)' stdout || fail "another vocabulary: $name"
+    grep -q '^each rank' stdout || fail "not one kind of rank: $name"
+  done
+  answer --job.config_file "$configs/debug_model.toml" --debug.dump_plan
+  grep -q 'vocabulary 2,256 (the tokenizer' stdout || fail "another vocabulary than the tokenizer's"
+  for name in embedding block head; do
+    grep -q "^plan $name" out/plans/$name.txt || fail "no plan of $name"
+  done
+  grep -q '^scratch: .* of the lower bound' out/plans/block.txt || fail "no packing of the block"
+  # Under mpirun the ranks that run are the mesh, and one answers.
+  mpirun --oversubscribe -np 2 "$TITAN" --memory_estimation.enabled --job.dump_folder two >stdout 2>stderr || fail "two ranks"
+  [ "$(grep -c '^Memory estimate' stdout)" = 1 ] || fail "not one answer of two ranks"
+  grep -q '^mesh:   2 ranks' stdout || fail "not the ranks that run"
+}
+
+# compared RANKS OPTIONS...
+compared() {
+  local ranks=$1
+  shift
+  launch "$ranks" "$TITAN" --job.config_file "$here/small.toml" --memory_estimation.enabled \
+    --memory_estimation.disable_fake_mode "$@" >stdout 2>stderr || fail "$ranks ranks, $*: exit code $?: $(tail -n 3 stderr)"
+  grep -q '^every rank took what the estimate says, to the byte' stdout || fail "$ranks ranks, $*: $(tail -n 20 stdout)"
+}
+
+real_steps() {
+  compared 1
+  compared 2 --comm.intra_node mpi
+  compared 4 --training.data_parallel_replicate_degree 2
+  compared 4 --training.tensor_parallel_degree 2 --training.mixed_precision_param float32
+  compared 4 --training.tensor_parallel_degree 2 --training.compile --experimental.enable_async_tensor_parallel \
+    --activation_checkpoint.mode full
+}
+
+"$part"
+finish

@@ -1,0 +1,53 @@
+#!/bin/bash
+# A run is killed with SIGKILL, one rank or all of them, at random instants around its saves: what is left is a whole
+# newest checkpoint, bitwise that of a run nobody killed, and the next run goes on from it. Oracle: that run, whose checkpoints are
+# all kept. The instants come from a fixed seed; which step they hit depends on the machine, what must hold does not.
+#
+# usage: killed_saves.sh PROGRAM COMPARE WORK KILLS
+TITAN=$1 COMPARE=$2 WORK=$3
+kills=$4
+. "$(dirname "$0")/common.sh"
+. "$here/checkpoint_common.sh"
+RANDOM=4711
+steps=400
+
+# The reference's files are kept as digests: 100 MB each are too much.
+attempt reference fsdp4 --training.steps $steps --checkpoint.interval 1 --debug.inject_nan_step 13
+for step in $(seq 12); do
+  digest "reference/checkpoint/step-$step.h5" "reference_$step.digest"
+done
+rm -r reference
+
+for kill in $(seq "$kills"); do
+  mode=$([ $((kill % 2)) = 0 ] && echo async_with_pinned_mem || echo disabled)
+  attempt victim fsdp4 --training.steps $steps --checkpoint.interval 1 --checkpoint.async_mode $mode \
+    --checkpoint.keep_latest_k 3 &
+  run=$!
+  # Wait until it saves, then a random part of two seconds.
+  left=600
+  until [ -n "$(find victim/checkpoint -name '*.partial' 2>/dev/null)" ] || [ $left = 0 ]; do
+    sleep 0.05
+    left=$((left - 1))
+  done
+  sleep "$((RANDOM % 2)).$(printf %03d $((RANDOM % 1000)))"
+  mapfile -t processes < <(processes_of victim)
+  if [ $((RANDOM % 2)) = 0 ]; then
+    kill -9 "${processes[@]}" 2>/dev/null
+  else
+    kill -9 "${processes[RANDOM % ${#processes[@]}]}" 2>/dev/null
+  fi
+  wait $run
+  newest=$(ls victim/checkpoint | sed -n 's/^step-\([0-9]*\)\.h5$/\1/p' | sort -n | tail -n 1)
+  [ -n "$newest" ] || continue # killed before the first was complete
+  digest "victim/checkpoint/step-$newest.h5" victim.digest
+  if [ "$newest" -le 12 ]; then
+    cmp -s victim.digest "reference_$newest.digest" || fail "kill $kill: step $newest differs from the run nobody killed"
+    compared=$((${compared:-0} + 1))
+  fi
+  if [ "$newest" -gt 9 ]; then # near the reference's end: begin anew
+    rm -r victim
+  fi
+done
+echo "$kills kills, ${compared:-0} newest checkpoints compared"
+[ "${compared:-0}" -gt $((kills / 4)) ] || fail "too few checkpoints to compare"
+finish

@@ -1,0 +1,164 @@
+// A file that is not what was written is never loaded: cut at any place, one bit flipped anywhere, of another program,
+// of a later version, with other tensors. Oracle: the fault that was put in. Places are drawn from a fixed seed.
+#include "state.h"
+
+#include <fcntl.h>
+#include <hdf5.h>
+#include <sys/stat.h>
+#include <xxhash.h>
+
+enum { FLIPS = 200, CUTS = 50 };
+
+static char whole_path[160], damaged_path[160];
+static unsigned char *bytes;
+static size_t length;
+static state loader;
+
+// On rank 0: the file that every case alters; on all: who loads it.
+static void prepare(void) {
+  shape all = {1, test_size(), 1};
+  titan_save_request request = {.path = whole_path};
+  snprintf(whole_path, sizeof whole_path, "%s", state_path("step-7.h5"));
+  snprintf(damaged_path, sizeof damaged_path, "%s", state_path("step-8.h5"));
+  loader = state_create(all, TITAN_FLOAT32);
+  state_each(&loader, state_set);
+  expect_on_all(state_save(&loader, TITAN_SAVE_AT_ONCE, &request) == TITAN_OK);
+  FILE *file = fopen(whole_path, "rb");
+  struct stat information;
+  expect_on_all(file != NULL && fstat(fileno(file), &information) == 0);
+  length = (size_t)information.st_size;
+  bytes = malloc(length);
+  expect_on_all(bytes != NULL && fread(bytes, 1, length, file) == length);
+  fclose(file);
+}
+
+static void write_damaged(size_t count) {
+  if (test_rank() == 0) {
+    FILE *file = fopen(damaged_path, "wb");
+    if (file == NULL || fwrite(bytes, 1, count, file) != count || fclose(file) != 0)
+      abort();
+  }
+  MPI_Barrier(MPI_COMM_WORLD);
+}
+
+static void expect_fault(titan_checkpoint_fault wanted, const char *part) {
+  titan_checkpoint_fault fault = TITAN_CHECKPOINT_SOUND;
+  titan_status status = state_load(&loader, true, damaged_path, &fault);
+  expect_on_all(status == TITAN_ERROR_CHECKPOINT);
+  expect_on_all(fault == wanted);
+  expect_on_all(strstr(titan_error_message(), "step-8.h5") != NULL);
+  expect_on_all(strstr(titan_error_message(), part) != NULL);
+}
+
+static uint64_t draw(uint64_t *seed) {
+  *seed = *seed * 6364136223846793005u + 1442695040888963407u;
+  uint64_t z = *seed ^ (*seed >> 33);
+  return z * 0xff51afd7ed558ccdu >> 16;
+}
+
+static void the_whole_file_loads(void **unused) {
+  (void)unused;
+  titan_checkpoint_fault fault;
+  write_damaged(length);
+  expect_on_all(state_load(&loader, true, damaged_path, &fault) == TITAN_OK);
+  expect_on_all(state_each(&loader, state_check));
+}
+
+static void a_file_cut_anywhere_is_known_for_damaged(void **unused) {
+  (void)unused;
+  uint64_t seed = 1;
+  for (int i = 0; i < CUTS; i++) {
+    size_t count = i == 0 ? 0 : i == 1 ? 1 : i == 2 ? 4096 : i == 3 ? length - 1 : draw(&seed) % length;
+    write_damaged(count);
+    expect_fault(TITAN_CHECKPOINT_DAMAGED, count < 4096 ? "cut off" : "was written with");
+  }
+}
+
+// Half of the flips anywhere, a quarter in the first block, a quarter in HDF5's own structures behind it.
+static void one_flipped_bit_anywhere_is_found(void **unused) {
+  (void)unused;
+  uint64_t seed = 2;
+  for (int i = 0; i < FLIPS; i++) {
+    size_t range = i % 4 == 0 ? 4096 : i % 4 == 1 ? 16384 : length;
+    size_t place = draw(&seed) % range;
+    unsigned char mask = (unsigned char)(1u << draw(&seed) % 8);
+    bytes[place] ^= mask;
+    write_damaged(length);
+    bytes[place] ^= mask;
+    expect_fault(TITAN_CHECKPOINT_DAMAGED, "damaged");
+  }
+}
+
+static void another_programs_file_is_refused(void **unused) {
+  (void)unused;
+  if (test_rank() == 0) {
+    hid_t file = H5Fcreate(damaged_path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    hsize_t dim = 1000;
+    hid_t space = H5Screate_simple(1, &dim, NULL);
+    double values[1000] = {1};
+    hid_t dataset = H5Dcreate2(file, "data", H5T_IEEE_F64LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    H5Dwrite(dataset, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values);
+    H5Dclose(dataset);
+    H5Sclose(space);
+    H5Fclose(file);
+  }
+  MPI_Barrier(MPI_COMM_WORLD);
+  expect_fault(TITAN_CHECKPOINT_DAMAGED, "no checkpoint of this program");
+}
+
+static void a_later_format_version_is_named(void **unused) {
+  (void)unused;
+  bytes[24] = 2;
+  uint64_t old, hash = XXH64(bytes, 4088, 0);
+  memcpy(&old, bytes + 4088, 8);
+  memcpy(bytes + 4088, &hash, 8);
+  write_damaged(length);
+  bytes[24] = 1;
+  memcpy(bytes + 4088, &old, 8);
+  expect_fault(TITAN_CHECKPOINT_NEWER, "format version 2");
+}
+
+static void tensors_that_are_not_the_models_are_all_listed(void **unused) {
+  (void)unused;
+  titan_checkpoint_fault fault;
+  titan_runtime_options options = small_model_options(0, test_size(), TITAN_FLOAT32, TITAN_INTRA_NODE_AUTO);
+  titan_runtime *right = loader.runtime;
+  options.arguments.dim = 48; // and one layer, where the file has three
+  write_damaged(length);
+  expect_on_all(titan_runtime_plan(&options, loader.mesh, loader.device, &loader.runtime) == TITAN_OK);
+  expect_on_all(titan_runtime_allocate(loader.runtime) == TITAN_OK);
+  expect_on_all(state_load(&loader, true, damaged_path, &fault) == TITAN_ERROR_CHECKPOINT);
+  expect_on_all(fault == TITAN_CHECKPOINT_SOUND);
+  expect_on_all(strstr(titan_error_message(), "of another shape: /model/tok_embeddings.weight [97, 64], the model's is "
+                                              "[97, 48]") != NULL);
+  expect_on_all(strstr(titan_error_message(), "too much: /model/layers.1.") != NULL);
+  expect_on_all(strstr(titan_error_message(), "more") != NULL);
+  titan_runtime_destroy(&loader.runtime);
+  loader.runtime = right;
+}
+
+static int make(void **unused) {
+  if (state_make_folder(unused) != 0)
+    return -1;
+  prepare();
+  return 0;
+}
+
+static int remove_all(void **unused) {
+  state_destroy(&loader);
+  free(bytes);
+  return state_remove_folder(unused);
+}
+
+int main(int argc, char **argv) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(the_whole_file_loads),
+      cmocka_unit_test(a_file_cut_anywhere_is_known_for_damaged),
+      cmocka_unit_test(one_flipped_bit_anywhere_is_found),
+      cmocka_unit_test(another_programs_file_is_refused),
+      cmocka_unit_test(a_later_format_version_is_named),
+      cmocka_unit_test(tensors_that_are_not_the_models_are_all_listed),
+  };
+  begin_mpi_tests(&argc, &argv);
+  return end_mpi_tests(cmocka_run_group_tests(tests, make, remove_all));
+}

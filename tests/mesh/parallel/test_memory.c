@@ -1,0 +1,145 @@
+// Property: what a rank takes is known before any rank is there: the plan made on a stand-in for its mesh gives, tag by
+// tag, the bytes that the real runtime then takes and keeps through two steps. Oracle: the allocator's counts.
+// Tolerance: none.
+#include "small_model.h"
+
+#include "parallel/runtime.h"
+
+#include <string.h>
+
+static titan_device *device;
+
+static const struct {
+  int ranks;
+  titan_mesh_degrees degrees;
+} meshes[] = {
+    {1, {1, 1, 1, 1, 1}}, {2, {1, 1, 2, 1, 1}}, {2, {1, 2, 1, 1, 1}}, {2, {1, 1, 1, 1, 2}},
+    {4, {1, 1, 4, 1, 1}}, {4, {1, 4, 1, 1, 1}}, {4, {1, 2, 2, 1, 1}}, {4, {1, 1, 2, 1, 2}},
+    {4, {1, 1, 1, 1, 4}}, {8, {1, 1, 8, 1, 1}}, {8, {1, 1, 4, 1, 2}}, {8, {1, 2, 2, 1, 2}},
+};
+
+// What a run may choose that changes its plans.
+typedef struct variant {
+  titan_dtype dtype;
+  titan_intra_node intra_node;
+  bool loss_parallel;
+} variant;
+
+static const titan_activation_options activations[] = {
+    {.mode = TITAN_ACTIVATIONS_KEPT},
+    {.mode = TITAN_ACTIVATIONS_FULL},
+    {.mode = TITAN_ACTIVATIONS_EVERY, .every = 2},
+    {.mode = TITAN_ACTIVATIONS_OPERATIONS},
+};
+
+enum { VARIANTS = 4, ACTIVATIONS = sizeof activations / sizeof *activations };
+
+static const variant variants[VARIANTS] = {
+    {TITAN_FLOAT32, TITAN_INTRA_NODE_SHARED, true},
+    {TITAN_FLOAT32, TITAN_INTRA_NODE_MPI, false},
+    {TITAN_BFLOAT16, TITAN_INTRA_NODE_SHARED, false},
+    {TITAN_BFLOAT16, TITAN_INTRA_NODE_MPI, true},
+};
+
+// Four heads, so that a tp group of four can have one each, and rows that no group divides into less than one.
+static titan_runtime_options options_of(titan_mesh_degrees degrees, const variant *v,
+                                        const titan_activation_options *kept, bool compile) {
+  int dp = degrees.dp_replicate * degrees.dp_shard;
+  titan_runtime_options options = small_model_options(0, dp, v->dtype, v->intra_node);
+  options.arguments.layers = 3;
+  options.arguments.kv_heads = 4;
+  options.loss_parallel = v->loss_parallel;
+  options.activations = *kept;
+  options.compile = compile;
+  return options;
+}
+
+// The bytes of the tags that a plan knows.
+typedef struct tags {
+  size_t bytes[TITAN_MEMORY_TAG_COUNT];
+} tags;
+
+static tags tags_now(void) {
+  tags now = {0};
+  for (int tag = 0; tag < TITAN_MEMORY_TAG_COUNT; tag++)
+    if (tag >= TITAN_MEMORY_PARAMETERS || tag == TITAN_MEMORY_COMMUNICATION)
+      now.bytes[tag] = titan_memory_usage_of((titan_memory_tag)tag).live_bytes;
+  return now;
+}
+
+// By one process for itself, of a mesh that is not there.
+static tags estimate(titan_mesh_degrees degrees, const titan_runtime_options *options) {
+  titan_mesh *mesh = NULL;
+  titan_runtime *runtime = NULL;
+  tags planned = {0};
+  if (titan_mesh_create_fake(degrees, test_rank(), test_size(), &mesh) == TITAN_OK &&
+      titan_runtime_plan(options, mesh, device, &runtime) == TITAN_OK)
+    memcpy(planned.bytes, titan_runtime_memory_of(runtime).by_tag, sizeof planned.bytes);
+  titan_runtime_destroy(&runtime);
+  titan_mesh_destroy(&mesh);
+  return planned;
+}
+
+static bool are_as_planned(const tags *planned, const tags *before) {
+  tags now = tags_now();
+  bool good = planned->bytes[TITAN_MEMORY_MASTERS] > 0;
+  for (int tag = 0; tag < TITAN_MEMORY_TAG_COUNT; tag++)
+    if (now.bytes[tag] - before->bytes[tag] != planned->bytes[tag]) {
+      fprintf(stderr, "%s: %zu bytes taken, %zu estimated\n", titan_memory_tag_text((titan_memory_tag)tag),
+              now.bytes[tag] - before->bytes[tag], planned->bytes[tag]);
+      good = false;
+    }
+  return good;
+}
+
+static void check(titan_mesh_degrees degrees, titan_runtime_options options) {
+  titan_mesh *mesh;
+  titan_runtime *runtime;
+  float loss;
+  tags planned = estimate(degrees, &options);
+  expect_on_all(titan_mesh_create(MPI_COMM_WORLD, degrees, &mesh) == TITAN_OK);
+  tags before = tags_now();
+  expect_on_all(titan_runtime_plan(&options, mesh, device, &runtime) == TITAN_OK);
+  expect_on_all(titan_runtime_allocate(runtime) == TITAN_OK);
+  expect_on_all(titan_runtime_initialize(runtime, 1) == TITAN_OK);
+  expect_on_all(are_as_planned(&planned, &before));
+  titan_memory_reset_peaks();
+  for (int step = 0; step < 2; step++) {
+    small_model_batch(runtime, step, titan_comm_rank(titan_mesh_comm(mesh, TITAN_MESH_DP)));
+    expect_on_all(titan_runtime_step(runtime, &loss) == TITAN_OK && titan_runtime_publish(runtime) == TITAN_OK);
+  }
+  expect_on_all(are_as_planned(&planned, &before));
+  bool none_more = true;
+  for (int tag = TITAN_MEMORY_PARAMETERS; tag < TITAN_MEMORY_TAG_COUNT; tag++)
+    none_more &= titan_memory_usage_of((titan_memory_tag)tag).peak_bytes ==
+                 titan_memory_usage_of((titan_memory_tag)tag).live_bytes;
+  expect_on_all(none_more);
+  titan_runtime_destroy(&runtime);
+  titan_mesh_destroy(&mesh);
+}
+
+static void a_plan_without_ranks_gives_the_bytes_that_ranks_take(void **state) {
+  (void)state;
+  int v = 0;
+  for (size_t m = 0; m < sizeof meshes / sizeof *meshes; m++)
+    for (int a = 0; a < ACTIVATIONS && meshes[m].ranks == test_size(); a++)
+      for (int compile = 0; compile < 2; compile++, v++)
+        check(meshes[m].degrees, options_of(meshes[m].degrees, &variants[v % VARIANTS], &activations[a], compile));
+}
+
+static int begin(void **state) {
+  (void)state;
+  return titan_device_create_cpu(1, &device) != TITAN_OK;
+}
+
+static int end(void **state) {
+  (void)state;
+  titan_device_destroy(&device);
+  return 0;
+}
+
+int main(int argc, char **argv) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(a_plan_without_ranks_gives_the_bytes_that_ranks_take)};
+  begin_mpi_tests(&argc, &argv);
+  return end_mpi_tests(cmocka_run_group_tests(tests, begin, end));
+}
