@@ -288,10 +288,10 @@ static void the_gradient_past_a_norm_is_added_in_its_backward(void **state) {
   outcome plain = run(graphs[0]), fused = run(graphs[1]);
   assert_int_equal(titan_executable_plan(fused.executable)->phases[TITAN_BACKWARD].count,
                    titan_executable_plan(plain.executable)->phases[TITAN_BACKWARD].count - 1);
-  for (int i = 0; i < 2; i++)
-    titan_graph_destroy(&graphs[i]);
   destroy(&plain);
   destroy(&fused);
+  for (int i = 0; i < 2; i++)
+    titan_graph_destroy(&graphs[i]);
 }
 
 // --- models on meshes ---
