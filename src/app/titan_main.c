@@ -6,6 +6,7 @@
 #include "device/device.h"
 #include "train/estimate.h"
 #include "train/setup.h"
+#include "train/signals.h"
 #include "train/trainer.h"
 
 #include <omp.h>
@@ -210,7 +211,9 @@ static int end_badly(application *app, titan_status status) {
 
 int main(int argc, char **argv) {
   application app = {0};
-  titan_status status = titan_mpi_initialize(&argc, &argv, &app.mpi);
+  titan_status status = titan_signals_begin();
+  if (status == TITAN_OK)
+    status = titan_mpi_initialize(&argc, &argv, &app.mpi);
   if (status != TITAN_OK) {
     titan_log_error("%s", titan_error_message());
     return titan_status_exit_code(status);
@@ -221,5 +224,6 @@ int main(int argc, char **argv) {
   destroy(&app);
   uint64_t left = titan_memory_report_leaks();
   titan_mpi_finalize();
+  titan_signals_end();
   return code != 0 ? code : left > 0 ? 70 : 0;
 }

@@ -1,0 +1,109 @@
+// Property: a signal that asks a run to end is noted without a handler on a thread that computes: products go on
+// unharmed under a rain of them, where a handler's frame would be written into what oneDNN's kernels point the stack
+// register at. Before the run watches, the signal ends the process as it does by default. Oracle: products of ones,
+// which are exact; the allocator, which ends the process when its lists are written over. Tolerance: none.
+#include "../graph/test_support.h"
+
+#include "device/device.h"
+#include "train/signals.h"
+
+#include <omp.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static bool blocks_the_two(void) {
+  sigset_t set;
+  pthread_sigmask(SIG_BLOCK, NULL, &set);
+  return sigismember(&set, SIGTERM) == 1 && sigismember(&set, SIGUSR1) == 1;
+}
+
+static void unwatched_signals_end_the_process(void **state) {
+  (void)state;
+  for (int i = 0; i < 2; i++) {
+    int number = i == 0 ? SIGTERM : SIGUSR1, status = 0;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+      if (titan_signals_begin() == TITAN_OK)
+        kill(getpid(), number);
+      sleep(60); // far above what it takes: it only turns a signal that is ignored into a failure
+      _exit(1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == number);
+  }
+}
+
+static atomic_bool enough;
+
+static void *rain(void *unused) {
+  (void)unused;
+  while (!atomic_load(&enough)) {
+    kill(getpid(), SIGUSR1);
+    usleep(50);
+  }
+  return NULL;
+}
+
+// [M,K] x [N,K]^T of ones, float32.
+static void multiply(titan_device *device, int64_t m, int64_t n, int64_t k) {
+  titan_op_call call = {.kind = TITAN_OP_matmul, .input_count = 2};
+  call.inputs[0] = (titan_tensor_type){TITAN_FLOAT32, 2, {m, k}};
+  call.inputs[1] = (titan_tensor_type){TITAN_FLOAT32, 2, {n, k}};
+  call.attributes.matmul.transpose_b = true;
+  call.attributes.matmul.output = TITAN_FLOAT32;
+  TRY(titan_op_infer(&call));
+  float *a, *b, *c;
+  TRY(titan_memory_allocate(TITAN_MEMORY_GENERAL, (size_t)(m * k) * sizeof *a, &a));
+  TRY(titan_memory_allocate(TITAN_MEMORY_GENERAL, (size_t)(n * k) * sizeof *b, &b));
+  TRY(titan_memory_allocate(TITAN_MEMORY_GENERAL, (size_t)(m * n) * sizeof *c, &c));
+  for (int64_t i = 0; i < m * k; i++)
+    a[i] = 1;
+  for (int64_t i = 0; i < n * k; i++)
+    b[i] = 1;
+  TRY(device->kernel(device, TITAN_OP_matmul)->run(device, &call, NULL, (const void *[]){a, b}, (void *[]){c}, NULL));
+  for (int64_t i = 0; i < m * n; i++)
+    assert_true(c[i] == (float)k);
+  titan_memory_free(a);
+  titan_memory_free(b);
+  titan_memory_free(c);
+}
+
+static void products_are_unharmed_by_signals(void **state) {
+  (void)state;
+  titan_device *device;
+  pthread_t thread;
+  int blocking = 0, threads = 0;
+  assert_int_equal(titan_signals_received(), 0);
+  TRY(titan_signals_begin());
+  titan_signals_watch();
+#pragma omp parallel num_threads(3) reduction(+ : blocking, threads)
+  {
+    threads++;
+    blocking += blocks_the_two();
+  }
+  assert_int_equal(blocking, threads);
+  TRY(titan_device_create_cpu(1, &device));
+  assert_int_equal(pthread_create(&thread, NULL, rain, NULL), 0);
+  static const int64_t sizes[][3] = {{64, 256, 256}, {16, 768, 256}, {64, 100, 2256}, {33, 7, 33}};
+  for (int i = 0; i < 2000; i++)
+    multiply(device, sizes[i % 4][0], sizes[i % 4][1], sizes[i % 4][2]);
+  atomic_store(&enough, true);
+  pthread_join(thread, NULL);
+  assert_int_equal(titan_signals_received(), SIGUSR1);
+  assert_string_equal(titan_signals_name(), "SIGUSR1");
+  titan_device_destroy(&device);
+  titan_signals_end();
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(unwatched_signals_end_the_process),
+      cmocka_unit_test(products_are_unharmed_by_signals),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
