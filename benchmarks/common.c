@@ -1,0 +1,121 @@
+#include "common.h"
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "optim/optimizer.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { VOCABULARY = 2256 };
+
+bench_arguments bench_parse(int argc, char **argv, bench_arguments defaults) {
+  bench_arguments a = defaults;
+  if (argc > 1)
+    a.flavor = argv[1];
+  if (argc > 2)
+    a.batch = atoll(argv[2]);
+  if (argc > 3)
+    a.length = atoll(argv[3]);
+  if (argc > 4)
+    a.dtype = strcmp(argv[4], "bfloat16") == 0 ? TITAN_BFLOAT16 : TITAN_FLOAT32;
+  if (argc > 5)
+    a.rounds = atoll(argv[5]);
+  if (argc > 6)
+    a.model = argv[6];
+  if (titan_model_find(a.model) == NULL || a.batch < 1 || a.length < 1 || a.rounds < 1) {
+    fprintf(stderr, "usage: %s [flavor [batch [length [float32|bfloat16 [rounds [llama2|llama3]]]]]]\n", argv[0]);
+    MPI_Abort(MPI_COMM_WORLD, 2);
+  }
+  return a;
+}
+
+void bench_end(titan_status status) {
+  if (status == TITAN_OK)
+    return;
+  fprintf(stderr, "%s\n%s\n", titan_error_message(), titan_error_trace());
+  MPI_Abort(MPI_COMM_WORLD, titan_status_exit_code(status));
+}
+
+double bench_ceiling(titan_device *device, titan_dtype dtype, int64_t size, int products) {
+  titan_op_call call = {.kind = TITAN_OP_matmul, .input_count = 2};
+  call.inputs[0] = call.inputs[1] = (titan_tensor_type){dtype, 2, {size, size}};
+  call.attributes.matmul.transpose_b = true;
+  call.attributes.matmul.output = dtype;
+  bench_end(titan_op_infer(&call));
+  const titan_kernel *kernel = device->kernel(device, TITAN_OP_matmul);
+  size_t matrix = (size_t)(size * size) * sizeof(float);
+  void *state = NULL, *workspace;
+  char *memory;
+  bench_end(device->allocate(device, TITAN_MEMORY_GENERAL, 3 * matrix, &memory));
+  device->vector->fill(device, 3 * size * size, (float *)(void *)memory, 1);
+  bench_end(device->allocate(device, TITAN_MEMORY_GENERAL, kernel->workspace ? kernel->workspace(device, &call) : 0,
+                             &workspace));
+  if (kernel->prepare != NULL)
+    bench_end(kernel->prepare(device, &call, &state));
+  double best = 0;
+  for (int i = 0; i < products; i++) {
+    double start = titan_clock_seconds();
+    bench_end(kernel->run(device, &call, state, (const void *[]){memory, memory + matrix},
+                          (void *[]){memory + 2 * matrix}, workspace));
+    best = fmax(best, titan_op_cost_of(&call).flops / (titan_clock_seconds() - start));
+  }
+  if (state != NULL && kernel->release != NULL)
+    kernel->release(device, state);
+  device->free(device, workspace);
+  device->free(device, memory);
+  return best;
+}
+
+titan_runtime_options bench_runtime_options(const bench_arguments *arguments, int dp) {
+  titan_runtime_options options = {.model = titan_model_find(arguments->model)};
+  if (!options.model->flavor(arguments->flavor, &options.arguments)) {
+    fprintf(stderr, "%s has the flavors %s\n", arguments->model, options.model->flavor_names);
+    MPI_Abort(MPI_COMM_WORLD, 2);
+  }
+  if (arguments->batch % dp != 0) {
+    fprintf(stderr, "the batch must be divisible by the number of data-parallel ranks, %d\n", dp);
+    MPI_Abort(MPI_COMM_WORLD, 2);
+  }
+  options.arguments.vocabulary = VOCABULARY;
+  options.shape = (titan_model_shape){arguments->batch / dp, arguments->length, arguments->batch * arguments->length,
+                                      arguments->dtype};
+  options.loss_parallel = true;
+  return options;
+}
+
+titan_runtime *bench_runtime_create(const titan_runtime_options *options, titan_mesh *mesh, titan_device *device) {
+  titan_runtime *runtime;
+  bench_end(titan_runtime_plan(options, mesh, device, &runtime));
+  bench_end(titan_runtime_allocate(runtime));
+  bench_end(titan_runtime_initialize(runtime, 0));
+  return runtime;
+}
+
+void bench_fill_batch(titan_runtime *runtime, int64_t step) {
+  titan_random_stream stream = titan_random_stream_create((uint64_t)step, "benchmark.tokens");
+  const titan_runtime_options *options = titan_runtime_options_of(runtime);
+  double vocabulary = (double)options->arguments.vocabulary;
+  for (int64_t i = 0; i < options->shape.batch * options->shape.length; i++) {
+    double u[2];
+    titan_random_uniform(stream, (uint64_t)(2 * i), 2, u);
+    titan_runtime_tokens(runtime)[i] = (int32_t)(u[0] * vocabulary);
+    titan_runtime_labels(runtime)[i] = (int32_t)(u[1] * vocabulary);
+  }
+}
+
+double bench_step(titan_runtime *runtime, int64_t step) {
+  static const titan_optimizer_options optimizer = {true, 8e-4, 0.9, 0.95, 1e-8, 0.1, 1.0, 2, 1000, 0, 0};
+  titan_comm *world = titan_mesh_comm(titan_runtime_mesh(runtime), TITAN_MESH_WORLD);
+  float loss;
+  bench_fill_batch(runtime, step);
+  bench_end(titan_comm_barrier(world, NULL));
+  double begin = titan_clock_seconds();
+  bench_end(titan_runtime_step(runtime, &loss));
+  double square = titan_optimizer_sum_of_squares(runtime), sum;
+  bench_end(titan_comm_all_reduce(world, &square, &sum, 1, TITAN_FLOAT64, TITAN_SUM, NULL));
+  bench_end(titan_optimizer_step(runtime, &optimizer, step, sqrt(sum)));
+  return titan_clock_seconds() - begin;
+}
