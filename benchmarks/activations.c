@@ -5,8 +5,8 @@
 //                           debugmodel 8 2048 float32 3 llama3
 //   mpirun -np 2 benchmarks/activations ...   the same work over two ranks (FSDP): batch is the global batch
 //
-// Activations: what blocks keep, with their inputs. Memory: the plan of one rank, which its allocations are held against.
-// The budget is the middle between what `none` and what `full` take.
+// Activations: what blocks keep, with their inputs. Memory: the plan of one rank, which its allocations are held
+// against. The budget is the middle between what `none` and what `full` take.
 #include "comm/bootstrap.h"
 #include "comm/topology.h"
 #include "common.h"

@@ -4,9 +4,9 @@
 //   mpirun -np 2 benchmarks/checkpoint FOLDER [flavor [batch [length [float32|bfloat16 [rounds [model]]]]]]
 //                                              271M 2 256 float32 3 llama2
 //
-// Plain: each rank writes its shards of masters and moments, one after another, to its own part of one file in pieces of
-// 16 MiB, and MPI_File_sync; no names, no checksums. Each file is dropped from the page cache before it is read. Bytes
-// are those of masters and moments; seconds are from the first rank's start to the last one's end.
+// Plain: each rank writes its shards of masters and moments, one after another, to its own part of one file in pieces
+// of 16 MiB, and MPI_File_sync; no names, no checksums. Each file is dropped from the page cache before it is read.
+// Bytes are those of masters and moments; seconds are from the first rank's start to the last one's end.
 #include "base/clock.h"
 #include "checkpoint/load.h"
 #include "checkpoint/save.h"
@@ -168,7 +168,8 @@ static double copy_rate(const bench *b, int threads) {
     double start = titan_clock_seconds();
 #pragma omp parallel for num_threads(threads)
     for (int t = 0; t < threads; t++) {
-      size_t begin = bytes / (size_t)threads * (size_t)t, end = t + 1 == threads ? bytes : begin + bytes / (size_t)threads;
+      size_t begin = bytes / (size_t)threads * (size_t)t,
+             end = t + 1 == threads ? bytes : begin + bytes / (size_t)threads;
       memcpy(to + begin, from + begin, end - begin);
     }
     MPI_Barrier(b->comm);
@@ -242,7 +243,8 @@ int main(int argc, char **argv) {
   titan_topology topology;
   bench_end(titan_mpi_initialize(&argc, &argv, &started));
   if (argc < 2) {
-    fprintf(stderr, "usage: %s FOLDER [flavor [batch [length [float32|bfloat16 [rounds [llama2|llama3]]]]]]\n", argv[0]);
+    fprintf(stderr, "usage: %s FOLDER [flavor [batch [length [float32|bfloat16 [rounds [llama2|llama3]]]]]]\n",
+            argv[0]);
     MPI_Abort(MPI_COMM_WORLD, 2);
   }
   bench_arguments defaults = {"271M", "llama2", started.size > 2 ? started.size : 2, 256, 3, TITAN_FLOAT32};

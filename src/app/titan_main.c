@@ -175,12 +175,14 @@ static titan_status run(application *app, int argc, char **argv) {
   bool comparing = titan_estimate_is_real(app->config);
   uint64_t resident = titan_topology_resident();
   if (comparing)
-    TITAN_TRY(titan_config_set(app->config, "training.steps", "2"));
+    TITAN_TRY(titan_comm_agree(app->world, titan_estimate_trial_begin(app->config, app->mpi.rank == 0)));
   TITAN_TRY(titan_trainer_create(&environment, &app->trainer));
   TITAN_TRY(titan_trainer_run(app->trainer));
-  return comparing ? titan_estimate_compare(app->config, &app->topology, app->world, app->node,
-                                            titan_tokenizer_vocabulary_size(app->tokenizer), resident)
-                   : TITAN_OK;
+  if (!comparing)
+    return TITAN_OK;
+  TITAN_TRY(titan_comm_agree(app->world, titan_estimate_trial_end(app->config, app->mpi.rank == 0)));
+  return titan_estimate_compare(app->config, &app->topology, app->world, app->node,
+                                titan_tokenizer_vocabulary_size(app->tokenizer), resident);
 }
 
 static void destroy(application *app) {

@@ -3,12 +3,17 @@
 #include "base/memory.h"
 #include "parallel/activation_checkpoint.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 // A byte that passes costs as much as so many floating-point operations: the balance of most machines of today is
 // between 5 and 20.
 static const double operations_per_byte = 10;
+
+static const titan_keep policies[] = {TITAN_KEEP_ALL, TITAN_KEEP_ALL_BUT_STREAMING, TITAN_KEEP_OPERATIONS,
+                                      TITAN_KEEP_NOTHING};
+enum { POLICIES = sizeof policies / sizeof *policies };
 
 // The walk that titan_activation_checkpoint_apply would take, for its figures only.
 typedef struct walk {
@@ -96,13 +101,30 @@ static int compare(const void *left, const void *right) {
   return a->set < b->set ? -1 : a->set > b->set;
 }
 
-// Of the choices in the order of their bytes, those that are cheaper than all with fewer bytes; then turned around.
-static void keep_unbeaten(titan_activation_choices *out) {
+// What the other modes keep stays a choice also where it is beaten: what a block needs beside what it saves is not
+// known here.
+static uint32_t set_of(const titan_graph *graph, const titan_activation_choices *out, titan_keep policy, bool *keep) {
+  uint32_t set = 0;
+  titan_activation_keep(graph, policy, keep);
+  for (int i = 0; i < out->decision_count; i++)
+    set |= (uint32_t)keep[out->decisions[i]] << i;
+  return set;
+}
+
+// Of the choices in the order of their bytes, those that are cheaper than all with fewer bytes, and the named ones;
+// then turned around.
+static void keep_unbeaten(titan_activation_choices *out, const uint32_t *named) {
   qsort(out->choices, (size_t)out->count, sizeof *out->choices, compare);
   int count = 0;
-  for (int i = 0; i < out->count; i++)
-    if (count == 0 || out->choices[i].cost < out->choices[count - 1].cost)
+  double cheapest = INFINITY;
+  for (int i = 0; i < out->count; i++) {
+    bool kept = out->choices[i].cost < cheapest;
+    cheapest = kept ? out->choices[i].cost : cheapest;
+    for (int policy = 0; policy < POLICIES; policy++)
+      kept = kept || out->choices[i].set == named[policy];
+    if (kept)
       out->choices[count++] = out->choices[i];
+  }
   out->count = count;
   for (int i = 0; i < count / 2; i++) {
     titan_activation_choice other = out->choices[i];
@@ -138,7 +160,10 @@ titan_status titan_activation_choices_create(const titan_graph *graph, titan_act
     walk_backward(&w);
     out->choices[set] = (titan_activation_choice){(uint32_t)set, w.saved_bytes, w.cost};
   }
-  keep_unbeaten(out);
+  uint32_t named[POLICIES];
+  for (int policy = 0; policy < POLICIES; policy++)
+    named[policy] = set_of(graph, out, policies[policy], keep);
+  keep_unbeaten(out, named);
 cleanup:
   titan_memory_free(keep);
   titan_memory_free(w.again);

@@ -1,7 +1,8 @@
 // The choices a block has between memory and computing: for each set of nodes whose outputs are kept, the bytes it
 // saves and what the backward computes again. A small knapsack: a block has some twenty nodes, so all sets of those
-// that matter are tried, and those kept that no other set beats in both. After Jain et al., "Checkmate: breaking the
-// memory wall with optimal tensor rematerialization" (2020), which solves the same problem as an integer program.
+// that matter are tried, and those kept that no other set beats in both, beside the sets of the other modes. After Jain
+// et al., "Checkmate: breaking the memory wall with optimal tensor rematerialization" (2020), which solves the same
+// problem as an integer program.
 #ifndef TITAN_PARALLEL_ACTIVATION_BUDGET_H
 #define TITAN_PARALLEL_ACTIVATION_BUDGET_H
 

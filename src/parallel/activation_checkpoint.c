@@ -49,13 +49,27 @@ static bool is_cheap(const titan_graph *graph, int index, const bool *keep) {
   return true;
 }
 
+// Weights that a product multiplies by at once: products that the compile pass has joined count one each.
+static int width_of(const titan_graph *graph, const titan_node *node) {
+  int producer = titan_graph_value(graph, node->inputs[1])->producer;
+  const titan_node *weights = producer < 0 ? NULL : titan_graph_node(graph, producer);
+  return weights != NULL && weights->call.kind == TITAN_OP_concat ? weights->call.input_count : 1;
+}
+
+// Whether most of the products from `first` on, counted from 0, are kept when every second is.
+static bool keeps_most(int first, int width) {
+  int kept = (width + (first % 2 == 0)) / 2;
+  return 2 * kept > width;
+}
+
 void titan_activation_keep(const titan_graph *graph, titan_keep policy, bool *keep) {
   int products = 0;
   for (int n = 0; n < titan_graph_node_count(graph); n++) {
     const titan_node *node = titan_graph_node(graph, n);
     titan_op_kind kind = node->call.kind;
     bool product = kind == TITAN_OP_matmul && node->phase == TITAN_FORWARD;
-    products += product;
+    int width = product ? width_of(graph, node) : 0, first = products;
+    products += width;
     keep[n] = false;
     if (kind == TITAN_OP_all_gather)
       continue;
@@ -64,7 +78,7 @@ void titan_activation_keep(const titan_graph *graph, titan_keep policy, bool *ke
     else if (policy == TITAN_KEEP_ALL_BUT_STREAMING)
       keep[n] = !is_cheap(graph, n, keep);
     else if (policy == TITAN_KEEP_OPERATIONS)
-      keep[n] = kind == TITAN_OP_attention || kind == TITAN_OP_reduce_scatter || (product && products % 2 == 1);
+      keep[n] = kind == TITAN_OP_attention || kind == TITAN_OP_reduce_scatter || (product && keeps_most(first, width));
   }
 }
 

@@ -11,8 +11,10 @@ typedef enum titan_keep {
   TITAN_KEEP_ALL,
   // All but what one pass over memory gives again from what is kept anyway (norms, SwiGLU): part of training.compile.
   TITAN_KEEP_ALL_BUT_STREAMING,
-  TITAN_KEEP_OPERATIONS, // attention, reduce-scattered sums, every second matrix product
-  TITAN_KEEP_NOTHING,    // the graph's inputs only
+  // Attention, reduce-scattered sums, every second matrix product; of products that the compile pass has joined, those
+  // of which this is more than half.
+  TITAN_KEEP_OPERATIONS,
+  TITAN_KEEP_NOTHING, // the graph's inputs only
 } titan_keep;
 
 // Whether the outputs of each forward node are kept where the backward wants them, into keep[titan_graph_node_count].

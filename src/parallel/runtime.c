@@ -95,9 +95,11 @@ titan_runtime_memory titan_runtime_memory_of(const titan_runtime *runtime) {
   size_t boundary = titan_runtime_boundary_bytes(runtime);
   by_tag[TITAN_MEMORY_ACTIVATIONS] = rope_table_bytes(runtime);
   for (int unit = 0; unit < runtime->unit_count; unit++) {
-    by_tag[TITAN_MEMORY_ACTIVATIONS] +=
-        titan_runtime_part_of(runtime, unit)->plan->saved_bytes + (unit > 0 ? boundary : 0);
+    size_t saved = titan_runtime_part_of(runtime, unit)->plan->saved_bytes;
+    by_tag[TITAN_MEMORY_ACTIVATIONS] += saved + (unit > 0 ? boundary : 0);
+    memory.chosen += titan_model_unit_part(&runtime->options.arguments, unit) == TITAN_PART_BLOCK ? saved : 0;
   }
+  memory.chosen += titan_runtime_scratch_bytes(runtime);
   by_tag[TITAN_MEMORY_SCRATCH] = titan_runtime_scratch_bytes(runtime) + 2 * boundary;
   by_tag[TITAN_MEMORY_COMMUNICATION] = titan_runtime_communication_bytes(runtime);
   by_tag[TITAN_MEMORY_BATCH] = 2 * batch_bytes(runtime) + 2 * sizeof(float);

@@ -25,7 +25,11 @@ typedef enum titan_activation_mode {
 typedef struct titan_activation_options {
   titan_activation_mode mode;
   int64_t every; // TITAN_ACTIVATIONS_EVERY: n >= 1
-  size_t budget; // TITAN_ACTIVATIONS_BUDGET: bytes of titan_runtime_memory_of's total, the same on every rank
+  // TITAN_ACTIVATIONS_BUDGET. Ranks that share a plan (a tp group) must choose alike, so both are the same on every
+  // rank.
+  size_t budget; // bytes that a rank may take
+  size_t fixed;  // the part of the budget that no choice changes: the largest, over the ranks, of total - chosen (see
+                 // titan_runtime_memory) and what a rank takes beside the runtime; 0: this rank's own total - chosen
 } titan_activation_options;
 
 typedef struct titan_runtime_options {
@@ -44,10 +48,19 @@ typedef struct titan_runtime_options {
 typedef struct titan_runtime_memory {
   size_t by_tag[TITAN_MEMORY_TAG_COUNT];
   size_t total;
+  size_t chosen; // of total: the scratch arena and what blocks save, which modes of activation checkpointing decide
 } titan_runtime_memory;
 
-// What becomes of the blocks' activations, for the log: what is recomputed and what it costs.
+// FLOPs of a rank's step, and of these, what is computed again.
+typedef struct titan_runtime_work {
+  double flops, recomputed;
+} titan_runtime_work;
+titan_runtime_work titan_runtime_work_of(const titan_runtime *runtime);
+
+// In a line, for people: what blocks keep, what is recomputed in how many of them, and what it costs.
 titan_status titan_runtime_describe_activations(const titan_runtime *runtime, titan_text *text);
+// In a line: how often each rewrite of the compile pass was made, over all units. Nothing where compile is off.
+titan_status titan_runtime_describe_compile(const titan_runtime *runtime, titan_text *text);
 
 // Not collective. TITAN_ERROR_USAGE when a budget cannot be met, with the least that can. mesh and device are borrowed
 // and must outlive the runtime.

@@ -1,6 +1,4 @@
-#include "parallel/activation_checkpoint.h"
 #include "parallel/async_tensor.h"
-#include "parallel/compile.h"
 #include "parallel/runtime_private.h"
 #include "parallel/tensor.h"
 
@@ -15,7 +13,7 @@ static const struct {
 
 // The passes over one part, in order: tensor parallelism, fusing, differentiation, and what tensor parallelism does
 // after it.
-titan_status titan_runtime_graph_create(const titan_runtime *runtime, titan_part part, titan_graph **out) {
+titan_status titan_runtime_graph_create(titan_runtime *runtime, titan_part part, titan_graph **out) {
   const titan_runtime_options *options = &runtime->options;
   titan_comm *tp = titan_mesh_comm(runtime->mesh, TITAN_MESH_TP);
   titan_tensor_options tensor = {titan_comm_size(tp), titan_comm_rank(tp), options->loss_parallel};
@@ -33,7 +31,7 @@ titan_status titan_runtime_graph_create(const titan_runtime *runtime, titan_part
   if (options->compile) {
     titan_graph *plain = graph;
     graph = NULL;
-    status = titan_compile_apply(plain, &graph, NULL);
+    status = titan_compile_apply(plain, &graph, &runtime->compiled[part]);
     titan_graph_destroy(&plain);
     TITAN_TRY_CLEANUP(status);
   }

@@ -1,7 +1,9 @@
 #ifndef TITAN_PARALLEL_RUNTIME_PRIVATE_H
 #define TITAN_PARALLEL_RUNTIME_PRIVATE_H
 
+#include "parallel/activation_budget.h"
 #include "parallel/activation_checkpoint.h"
+#include "parallel/compile.h"
 #include "parallel/gather.h"
 #include "parallel/reduce.h"
 #include "parallel/runtime.h"
@@ -24,6 +26,7 @@ struct titan_runtime {
   runtime_part parts[TITAN_PARTS];
   runtime_part other_block; // blocks with other recomputation than parts[TITAN_PART_BLOCK]; no graph: there are none
   bool *is_other;           // by unit
+  titan_compile_report compiled[TITAN_PARTS];
   int unit_count;
   titan_unit *units;
   titan_gather *gather;
@@ -61,13 +64,18 @@ titan_status titan_runtime_stage(titan_runtime *runtime);
 void titan_runtime_unstage(titan_runtime *runtime);
 
 // A part's graph with the passes that come before activation checkpointing.
-titan_status titan_runtime_graph_create(const titan_runtime *runtime, titan_part part, titan_graph **out);
+titan_status titan_runtime_graph_create(titan_runtime *runtime, titan_part part, titan_graph **out);
 // Sets the units' places, once all parts are there.
 void titan_runtime_lay_out(titan_runtime *runtime);
 // Makes a part from its graph, of which it takes possession. `keep`: see titan_activation_checkpoint_apply; NULL: all
 // is kept.
 titan_status titan_runtime_part_create(titan_runtime *runtime, titan_part part, titan_graph *graph, const bool *keep,
                                        runtime_part *out);
+// A block of a choice, or where `choices` is NULL of a policy.
+titan_status titan_runtime_block_create(titan_runtime *runtime, const titan_activation_choices *choices, int choice,
+                                        titan_keep policy, runtime_part *out);
+// The blocks for TITAN_ACTIVATIONS_BUDGET; the other parts are there.
+titan_status titan_runtime_budget_create(titan_runtime *runtime);
 // Decides which blocks recompute what, makes them, and lays out the units.
 titan_status titan_runtime_blocks_create(titan_runtime *runtime);
 void titan_runtime_part_destroy(runtime_part *part);

@@ -1,8 +1,6 @@
 #include "train/estimate.h"
 
 #include "base/memory.h"
-#include "checkpoint/save.h"
-#include "data/loader.h"
 #include "graph/plan_report.h"
 #include "train/estimate_private.h"
 #include "train/plan_files.h"
@@ -92,49 +90,61 @@ static titan_status find_peak(titan_runtime *runtime, titan_estimate_peak *peak)
 }
 
 static void add_plans(titan_runtime *runtime, titan_estimate_kind *kind) {
+  kind->work = titan_runtime_work_of(runtime);
   kind->packing = 1;
   for (int i = 0; i < titan_runtime_unit_count(runtime); i++) {
     const titan_plan *plan = titan_runtime_unit(runtime, i)->plan;
     double packing = titan_plan_packing(plan);
-    for (int phase = 0; phase < TITAN_PHASES; phase++)
-      kind->flops += plan->phases[phase].cost.flops;
     kind->packing = packing > kind->packing ? packing : kind->packing;
   }
 }
 
-// A group that the program has beside the mesh's.
-static titan_status add_group(const char *name, int rank, int size, titan_estimate_kind *kind) {
-  titan_comm *comm;
-  TITAN_TRY(titan_comm_create_fake(name, rank, size, false, &comm));
-  kind->by_tag[TITAN_MEMORY_COMMUNICATION] += titan_comm_bytes(comm);
-  titan_comm_destroy(&comm);
-  return TITAN_OK;
-}
-
-static titan_status add_groups(const titan_estimate_question *question, int rank, titan_estimate_kind *kind) {
+// Stand-ins for the groups that the program has beside the mesh's.
+static titan_status create_groups(const titan_estimate_question *question, int rank, titan_comm **world,
+                                  titan_comm **node) {
   int first = rank / question->ranks_per_node * question->ranks_per_node, left = question->world_size - first;
-  TITAN_TRY(add_group("world", rank, question->world_size, kind));
-  return add_group("node", rank - first, left < question->ranks_per_node ? left : question->ranks_per_node, kind);
+  *node = NULL;
+  TITAN_TRY(titan_comm_create_fake("world", rank, question->world_size, false, world));
+  return titan_comm_create_fake("node", rank - first, left < question->ranks_per_node ? left : question->ranks_per_node,
+                                false, node);
 }
 
 // What the program takes beside the runtime.
-static titan_status add_the_rest(const titan_estimate_question *question, const titan_mesh *mesh,
-                                 titan_runtime *runtime, titan_estimate_kind *kind) {
-  const titan_model_shape *shape = &titan_runtime_options_of(runtime)->shape;
-  kind->own = titan_estimate_own_bytes(question);
-  if (question->facts != NULL) { // only what lies in the device's memory counts
+static titan_status add_the_rest(const titan_estimate_question *question, titan_runtime *runtime,
+                                 titan_estimate_kind *kind) {
+  titan_comm *world = NULL, *node = NULL;
+  titan_status status = create_groups(question, kind->first_rank, &world, &node);
+  if (status == TITAN_OK && question->facts != NULL) { // only what lies in the device's memory counts
     kind->by_tag[TITAN_MEMORY_COMMUNICATION] = 0;
-  } else {
-    kind->by_tag[TITAN_MEMORY_COMMUNICATION] += titan_mesh_bytes(mesh);
-    TITAN_TRY(add_groups(question, kind->first_rank, kind));
-    kind->by_tag[TITAN_MEMORY_DATA] = titan_loader_bytes(shape->batch, shape->length);
-    if (question->config->checkpoint.enable_checkpoint)
-      kind->staging = titan_checkpoint_staging_bytes(runtime, titan_setup_save_mode(question->config));
+  } else if (status == TITAN_OK) {
+    titan_setup_beside beside = titan_setup_beside_of(question->config, runtime, world, node);
+    kind->by_tag[TITAN_MEMORY_COMMUNICATION] += beside.groups;
+    kind->by_tag[TITAN_MEMORY_DATA] = beside.loader;
+    kind->by_tag[TITAN_MEMORY_CHECKPOINT] = beside.staging;
   }
-  kind->total = kind->staging + kind->own;
+  titan_comm_destroy(&world);
+  titan_comm_destroy(&node);
+  kind->own = kind->total = titan_estimate_own_bytes(question);
   for (int tag = 0; tag < TITAN_MEMORY_TAG_COUNT; tag++)
     kind->total += kind->by_tag[tag];
-  return TITAN_OK;
+  return status;
+}
+
+// Texts that the runtime gives of itself, in a line each.
+static titan_status describe(titan_runtime *runtime, titan_estimate_kind *kind) {
+  titan_text text = {0};
+  titan_status status = titan_runtime_describe_activations(runtime, &text);
+  size_t end = text.length;
+  if (status == TITAN_OK)
+    status = titan_text_printf(&text, "%s", "\n");
+  if (status == TITAN_OK)
+    status = titan_runtime_describe_compile(runtime, &text);
+  if (status == TITAN_OK) {
+    snprintf(kind->activations, sizeof kind->activations, "%.*s", (int)end, text.data);
+    snprintf(kind->compiled, sizeof kind->compiled, "%s", text.data + end + 1);
+  }
+  titan_text_destroy(&text);
+  return status;
 }
 
 titan_status titan_estimate_rank(const titan_estimate_question *question, titan_device *device,
@@ -145,13 +155,15 @@ titan_status titan_estimate_rank(const titan_estimate_question *question, titan_
   titan_status status = TITAN_OK;
   *out = (titan_estimate_kind){.first_rank = rank, .last_rank = rank, .ranks = 1};
   TITAN_TRY(titan_mesh_create_fake(degrees, rank, question->ranks_per_node, &mesh));
-  TITAN_TRY_CLEANUP(titan_runtime_plan(options, mesh, device, &runtime));
+  TITAN_TRY_CLEANUP(titan_setup_budget_error(question->config, titan_runtime_plan(options, mesh, device, &runtime)));
   memcpy(out->by_tag, titan_runtime_memory_of(runtime).by_tag, sizeof out->by_tag);
+  out->chosen = titan_runtime_memory_of(runtime).chosen;
   if (with_peak) {
     add_plans(runtime, out);
     TITAN_TRY_CLEANUP(find_peak(runtime, &out->peak));
+    TITAN_TRY_CLEANUP(describe(runtime, out));
   }
-  TITAN_TRY_CLEANUP(add_the_rest(question, mesh, runtime, out));
+  TITAN_TRY_CLEANUP(add_the_rest(question, runtime, out));
 cleanup:
   titan_runtime_destroy(&runtime);
   titan_mesh_destroy(&mesh);
@@ -192,17 +204,19 @@ titan_status titan_estimate_options(const titan_estimate_question *question, con
   return TITAN_OK;
 }
 
-// What decides a rank's plan: its place in the groups that shard the graph, and which of its groups lie on one node.
-// Ranks with equal keys have equal figures.
+// What decides a rank's figures: its place in the groups that shard the graph, which of its groups lie on one node, and
+// the ranks of its node. Ranks with equal keys have equal figures.
 typedef struct rank_key {
-  int tp, cp, pp;
+  int tp, cp, pp, node_size;
   unsigned one_node;
 } rank_key;
 
 static titan_status key_of(const titan_estimate *estimate, int rank, rank_key *key) {
   titan_mesh *mesh;
-  TITAN_TRY(titan_mesh_create_fake(estimate->degrees, rank, estimate->question.ranks_per_node, &mesh));
+  int a_node = estimate->question.ranks_per_node, left = estimate->question.world_size - rank / a_node * a_node;
+  TITAN_TRY(titan_mesh_create_fake(estimate->degrees, rank, a_node, &mesh));
   memset(key, 0, sizeof *key);
+  key->node_size = left < a_node ? left : a_node;
   key->tp = mesh->coordinates[TITAN_MESH_TP];
   key->cp = mesh->coordinates[TITAN_MESH_CP];
   key->pp = mesh->coordinates[TITAN_MESH_PP];
@@ -212,7 +226,7 @@ static titan_status key_of(const titan_estimate *estimate, int rank, rank_key *k
 }
 
 static bool alike(const titan_estimate_kind *a, const titan_estimate_kind *b) {
-  return memcmp(a->by_tag, b->by_tag, sizeof a->by_tag) == 0 && a->staging == b->staging && a->own == b->own &&
+  return memcmp(a->by_tag, b->by_tag, sizeof a->by_tag) == 0 && a->own == b->own &&
          strcmp(a->peak.unit, b->peak.unit) == 0 && a->peak.instruction == b->peak.instruction &&
          a->peak.scratch_bytes == b->peak.scratch_bytes;
 }
@@ -227,28 +241,59 @@ static int find_kind(titan_estimate *estimate, const titan_estimate_kind *figure
   return estimate->kind_count++;
 }
 
-static titan_status sort_ranks(titan_estimate *estimate, titan_device *device, rank_key *keys) {
-  int world = estimate->question.world_size, known = 0;
-  int *kind_of_key; // by the number of a key
-  TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GENERAL, (size_t)world * sizeof *kind_of_key, &kind_of_key));
+// Numbers the keys by their first ranks: the ranks whose figures are those of all.
+static titan_status find_keys(titan_estimate *estimate) {
+  int world = estimate->question.world_size;
+  rank_key *keys;
+  TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GENERAL, (size_t)world * sizeof *keys, &keys));
   titan_status status = TITAN_OK;
   for (int rank = 0; rank < world && status == TITAN_OK; rank++) {
     rank_key key;
     int k = 0;
     status = key_of(estimate, rank, &key);
-    while (status == TITAN_OK && k < known && memcmp(&keys[k], &key, sizeof key) != 0)
+    while (status == TITAN_OK && k < estimate->sample_count && memcmp(&keys[k], &key, sizeof key) != 0)
       k++;
-    if (status == TITAN_OK && k == known) {
-      titan_estimate_kind figures;
-      status =
-          titan_estimate_rank(&estimate->question, device, estimate->degrees, &estimate->options, rank, true, &figures);
-      keys[known] = key;
-      if (status == TITAN_OK)
-        kind_of_key[known++] = find_kind(estimate, &figures);
+    if (status == TITAN_OK && k == estimate->sample_count) {
+      keys[k] = key;
+      estimate->samples[estimate->sample_count++] = rank;
     }
-    if (status != TITAN_OK)
-      break;
-    titan_estimate_kind *kind = &estimate->kinds[estimate->kind_of_rank[rank] = kind_of_key[k]];
+    estimate->kind_of_rank[rank] = k; // of its key, for now
+  }
+  titan_memory_free(keys);
+  return status;
+}
+
+titan_status titan_estimate_share_budget(const titan_estimate *estimate, titan_device *device,
+                                         titan_mesh_degrees degrees, titan_runtime_options *options) {
+  titan_runtime_options plain = *options;
+  plain.activations = (titan_activation_options){.mode = TITAN_ACTIVATIONS_FULL};
+  if (options->activations.mode != TITAN_ACTIVATIONS_BUDGET)
+    return TITAN_OK;
+  options->activations.fixed = 0;
+  for (int i = 0; i < estimate->sample_count; i++) {
+    titan_estimate_kind figures;
+    TITAN_TRY(titan_estimate_rank(&estimate->question, device, degrees, &plain, estimate->samples[i], false, &figures));
+    size_t fixed = figures.total - figures.chosen;
+    options->activations.fixed = fixed > options->activations.fixed ? fixed : options->activations.fixed;
+  }
+  return TITAN_OK;
+}
+
+static titan_status sort_ranks(titan_estimate *estimate, titan_device *device) {
+  int *kind_of_key;
+  TITAN_TRY(
+      titan_memory_allocate(TITAN_MEMORY_GENERAL, (size_t)estimate->sample_count * sizeof *kind_of_key, &kind_of_key));
+  titan_status status = TITAN_OK;
+  for (int k = 0; k < estimate->sample_count && status == TITAN_OK; k++) {
+    titan_estimate_kind figures;
+    status = titan_estimate_rank(&estimate->question, device, estimate->degrees, &estimate->options,
+                                 estimate->samples[k], true, &figures);
+    if (status == TITAN_OK)
+      kind_of_key[k] = find_kind(estimate, &figures);
+  }
+  for (int rank = 0; rank < estimate->question.world_size && status == TITAN_OK; rank++) {
+    titan_estimate_kind *kind =
+        &estimate->kinds[estimate->kind_of_rank[rank] = kind_of_key[estimate->kind_of_rank[rank]]];
     kind->last_rank = rank;
     kind->ranks++;
   }
@@ -259,7 +304,6 @@ static titan_status sort_ranks(titan_estimate *estimate, titan_device *device, r
 static titan_status create(titan_estimate *estimate) {
   const titan_estimate_question *question = &estimate->question;
   size_t world = (size_t)question->world_size;
-  rank_key *keys = NULL;
   titan_device *device = NULL;
   titan_status status = TITAN_OK;
   TITAN_TRY(titan_estimate_options(question, question->config, &estimate->degrees, &estimate->options));
@@ -268,15 +312,16 @@ static titan_status create(titan_estimate *estimate) {
   TITAN_TRY_CLEANUP(
       titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, world, sizeof *estimate->kinds, &estimate->kinds));
   TITAN_TRY_CLEANUP(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, world, sizeof(int), &estimate->kind_of_rank));
-  TITAN_TRY_CLEANUP(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, world, sizeof *keys, &keys));
+  TITAN_TRY_CLEANUP(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, world, sizeof(int), &estimate->samples));
   TITAN_TRY_CLEANUP(titan_estimate_device_create(question, &device));
-  TITAN_TRY_CLEANUP(sort_ranks(estimate, device, keys));
+  TITAN_TRY_CLEANUP(find_keys(estimate));
+  TITAN_TRY_CLEANUP(titan_estimate_share_budget(estimate, device, estimate->degrees, &estimate->options));
+  TITAN_TRY_CLEANUP(sort_ranks(estimate, device));
   for (int i = 0; i < estimate->kind_count; i++)
     if (estimate->kinds[i].total > estimate->kinds[estimate->largest].total)
       estimate->largest = i;
 cleanup:
   titan_device_destroy(&device);
-  titan_memory_free(keys);
   return status;
 }
 
@@ -296,6 +341,7 @@ void titan_estimate_destroy(titan_estimate **estimate) {
     return;
   titan_memory_free((*estimate)->kinds);
   titan_memory_free((*estimate)->kind_of_rank);
+  titan_memory_free((*estimate)->samples);
   titan_memory_free(*estimate);
   *estimate = NULL;
 }

@@ -40,12 +40,15 @@ typedef struct titan_estimate_peak {
 // One kind of rank: all that have the same figures.
 typedef struct titan_estimate_kind {
   int first_rank, last_rank, ranks;
-  size_t by_tag[TITAN_MEMORY_TAG_COUNT]; // of the plan, of communication, and of the loader's batches (DATA)
-  size_t staging;                        // copies that asynchronous checkpoints are written from
-  size_t own;                            // of libraries, the program, its tables
+  size_t
+      by_tag[TITAN_MEMORY_TAG_COUNT]; // of the plan, communication, the loader's batches (DATA), staging (CHECKPOINT)
+  size_t own;                         // of libraries, the program, its tables
   size_t total;
-  double flops;   // of one step
-  double packing; // scratch over its lower bound, of the worst plan
+  size_t chosen;           // the part of total that modes of activation checkpointing decide
+  titan_runtime_work work; // of one step
+  double packing;          // scratch over its lower bound, of the worst plan
+  char activations[1024];  // what is kept and recomputed, in words
+  char compiled[256];      // what is fused; empty where nothing is
   titan_estimate_peak peak;
 } titan_estimate_kind;
 
@@ -64,9 +67,12 @@ typedef struct titan_estimate {
   int64_t parameters;            // of the model
   titan_estimate_kind *kinds;    // owned; by first rank
   int kind_count;
-  int *kind_of_rank;     // owned: [world_size]
+  int *kind_of_rank; // owned: [world_size]
+  int *samples;      // owned: [sample_count] ranks, of which every other rank has the figures of one
+  int sample_count;
   int largest;           // kind with the largest total
   int64_t largest_batch; // that fits; 0: none does, or it is not known what there is
+  bool larger_may_fit;   // no larger one was tried
   size_t largest_batch_total;
   titan_estimate_advice advice[TITAN_ESTIMATE_ADVICE]; // where it does not fit
   int advice_count;
@@ -108,6 +114,13 @@ titan_estimate_question titan_estimate_question_of(const titan_config *config, c
 // tokenizer_vocabulary as above.
 titan_status titan_estimate_run(const titan_config *config, const titan_topology *topology, titan_comm *world,
                                 int64_t tokenizer_vocabulary);
+
+// Makes the options those of two real steps that leave the user's files alone: they write to
+// <dump>/memory_estimation, load nothing, and save at both steps where the run would save at all. Not collective; on
+// every rank, and with `first` on one, which removes what an earlier trial may have left.
+titan_status titan_estimate_trial_begin(titan_config *config, bool first);
+// The user's dump folder again; with `first` set, what was saved is removed.
+titan_status titan_estimate_trial_end(titan_config *config, bool first);
 
 // Collective over world and node, after two real steps. Rank 0 writes the estimate, and beside it what the allocator
 // counted on each rank and how its resident memory has grown since it was resident_before (titan_topology_resident).

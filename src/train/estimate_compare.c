@@ -16,7 +16,16 @@ enum { FIGURES = TITAN_MEMORY_TAG_COUNT + 1, GROWTH = TITAN_MEMORY_TAG_COUNT };
 
 // Tags that the estimate knows to the byte.
 static bool is_exact(int tag) {
-  return tag >= TITAN_MEMORY_PARAMETERS || tag == TITAN_MEMORY_COMMUNICATION;
+  return tag >= TITAN_MEMORY_PARAMETERS || tag == TITAN_MEMORY_COMMUNICATION || tag == TITAN_MEMORY_CHECKPOINT;
+}
+
+// Of staging memory, which is taken for a save and mostly given back after it, the most there was. The growth of
+// resident memory leaves it out.
+static void count(uint64_t resident_before, int64_t *figures) {
+  for (int tag = 0; tag < TITAN_MEMORY_TAG_COUNT; tag++)
+    figures[tag] = (int64_t)titan_memory_usage_of((titan_memory_tag)tag).live_bytes;
+  figures[GROWTH] = (int64_t)titan_topology_resident() - (int64_t)resident_before - figures[TITAN_MEMORY_CHECKPOINT];
+  figures[TITAN_MEMORY_CHECKPOINT] = (int64_t)titan_memory_usage_of(TITAN_MEMORY_CHECKPOINT).peak_bytes;
 }
 
 // The least and most that the ranks of a kind tell; false when there is none.
@@ -52,7 +61,7 @@ static titan_status print_kind(const titan_estimate *estimate, int index, const 
         titan_text_printf(text, "  %-26s  %16zu", titan_memory_tag_text((titan_memory_tag)tag), kind->by_tag[tag]));
     TITAN_TRY(print_range(text, least, most));
     *exact &= least == most && (size_t)least == kind->by_tag[tag];
-    expected += (int64_t)kind->by_tag[tag];
+    expected += tag == TITAN_MEMORY_CHECKPOINT ? 0 : (int64_t)kind->by_tag[tag];
   }
   for (int tag = 0; tag < TITAN_MEMORY_TAG_COUNT; tag++) {
     range_of(estimate, index, figures, tag, &least, &most);
@@ -104,9 +113,7 @@ titan_status titan_estimate_compare(const titan_config *config, const titan_topo
   int ranks = titan_comm_size(world);
   size_t auto_budget;
   int64_t mine[FIGURES], *all = NULL;
-  mine[GROWTH] = (int64_t)titan_topology_resident() - (int64_t)resident_before;
-  for (int tag = 0; tag < TITAN_MEMORY_TAG_COUNT; tag++)
-    mine[tag] = (int64_t)titan_memory_usage_of((titan_memory_tag)tag).live_bytes;
+  count(resident_before, mine);
   TITAN_TRY(titan_setup_available_bytes(world, node, topology, &auto_budget));
   titan_status status = titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, (size_t)ranks * FIGURES, sizeof *all, &all);
   TITAN_TRY(titan_comm_agree(world, status));

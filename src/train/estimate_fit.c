@@ -20,6 +20,7 @@ static titan_status total_with(const fitter *f, const titan_config *config, int6
   TITAN_TRY(titan_estimate_options(&f->estimate->question, config, &degrees, &options));
   options.shape.global_tokens = options.shape.global_tokens / options.shape.batch * batch;
   options.shape.batch = batch;
+  TITAN_TRY(titan_estimate_share_budget(f->estimate, f->device, degrees, &options));
   titan_status status =
       titan_estimate_rank(&f->estimate->question, f->device, degrees, &options, f->rank, false, &figures);
   if (status == TITAN_ERROR_USAGE) { // a budget for activations that cannot be met
@@ -45,6 +46,7 @@ static titan_status find_batch(const fitter *f) {
   if ((double)total <= estimate->question.available) { // no need to look further
     low = high;
     fits = total;
+    estimate->larger_may_fit = true;
   }
   while (high - low > 1) {
     int64_t middle = low + (high - low) / 2;

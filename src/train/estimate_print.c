@@ -7,7 +7,7 @@
 static const double gib = 1024.0 * 1024 * 1024;
 
 // The rows of the table, in order: a tag, or what no tag has.
-enum { ROW_STAGING = TITAN_MEMORY_TAG_COUNT, ROW_OWN };
+enum { ROW_OWN = TITAN_MEMORY_TAG_COUNT };
 static const struct {
   int row;
   const char *text, *key;
@@ -19,7 +19,7 @@ static const struct {
     {TITAN_MEMORY_ACTIVATIONS, "saved activations", "saved_activations"},
     {TITAN_MEMORY_SCRATCH, "scratch", "scratch"},
     {TITAN_MEMORY_COMMUNICATION, "communication", "communication"},
-    {ROW_STAGING, "checkpoint staging", "checkpoint_staging"},
+    {TITAN_MEMORY_CHECKPOINT, "checkpoint staging", "checkpoint_staging"},
     {TITAN_MEMORY_BATCH, "batch", "batch"},
     {TITAN_MEMORY_DATA, "loader", "loader"},
     {ROW_OWN, "libraries and program", "own"},
@@ -27,7 +27,7 @@ static const struct {
 enum { ROWS = sizeof rows / sizeof *rows };
 
 static size_t bytes_of(const titan_estimate_kind *kind, int row) {
-  return row == ROW_STAGING ? kind->staging : row == ROW_OWN ? kind->own : kind->by_tag[row];
+  return row == ROW_OWN ? kind->own : kind->by_tag[row];
 }
 
 static titan_status print_integer(titan_text *text, int64_t value) {
@@ -109,11 +109,15 @@ static titan_status print_kind(const titan_estimate *estimate, const titan_estim
 static titan_status print_step(const titan_estimate *estimate, titan_text *text) {
   const titan_estimate_kind *kind = &estimate->kinds[estimate->largest];
   const titan_device_facts *facts = estimate->question.facts;
-  TITAN_TRY(titan_text_printf(text, "\na step: %.4g FLOPs a rank", kind->flops));
+  TITAN_TRY(titan_text_printf(text, "\n%s\n", kind->activations));
+  if (kind->compiled[0] != '\0')
+    TITAN_TRY(titan_text_printf(text, "%s\n", kind->compiled));
+  TITAN_TRY(titan_text_printf(text, "a step: %.4g FLOPs a rank, of which %.4g are computed again", kind->work.flops,
+                              kind->work.recomputed));
   if (facts != NULL) {
     double peak = estimate->options.shape.dtype == TITAN_FLOAT32 ? facts->float32 : facts->bfloat16;
     TITAN_TRY(
-        titan_text_printf(text, ", %.3f s at the device's peak of %.4g TFLOP/s", kind->flops / peak, peak / 1e12));
+        titan_text_printf(text, ", %.3f s at the device's peak of %.4g TFLOP/s", kind->work.flops / peak, peak / 1e12));
   }
   return titan_text_printf(text, "; scratch is packed to %.3f of its lower bound\n", kind->packing);
 }
@@ -129,8 +133,9 @@ static titan_status print_fit(const titan_estimate *estimate, titan_text *text) 
     TITAN_TRY(titan_text_printf(text, "it does not fit: %.2f GiB a rank, and there are %.2f", (double)kind->total / gib,
                                 available / gib));
   if (estimate->largest_batch > 0)
-    TITAN_TRY(titan_text_printf(text, "; the largest training.batch_size that fits is %lld, with %.2f GiB\n",
-                                (long long)estimate->largest_batch, (double)estimate->largest_batch_total / gib));
+    TITAN_TRY(titan_text_printf(text, "; the largest training.batch_size that fits is %s%lld, with %.2f GiB\n",
+                                estimate->larger_may_fit ? "at least " : "", (long long)estimate->largest_batch,
+                                (double)estimate->largest_batch_total / gib));
   else
     TITAN_TRY(titan_text_printf(text, "; no training.batch_size does\n"));
   for (int i = 0; i < estimate->advice_count; i++)
@@ -190,8 +195,14 @@ static titan_status json_kind(const titan_estimate *estimate, int index, titan_t
   TITAN_TRY(titan_text_printf(text, "],\n      \"bytes\": {"));
   for (int i = 0; i < ROWS; i++)
     TITAN_TRY(titan_text_printf(text, "%s\"%s\": %zu", i > 0 ? ", " : "", rows[i].key, bytes_of(kind, rows[i].row)));
-  TITAN_TRY(titan_text_printf(text, "},\n      \"total_bytes\": %zu, \"flops\": %.17g, \"packing\": %.6f,\n",
-                              kind->total, kind->flops, kind->packing));
+  TITAN_TRY(titan_text_printf(text,
+                              "},\n      \"total_bytes\": %zu, \"flops\": %.17g, \"recomputed_flops\": %.17g, "
+                              "\"packing\": %.6f,\n      \"activations\": ",
+                              kind->total, kind->work.flops, kind->work.recomputed, kind->packing));
+  TITAN_TRY(json_string(text, kind->activations));
+  TITAN_TRY(titan_text_printf(text, ", \"compiled\": "));
+  TITAN_TRY(json_string(text, kind->compiled));
+  TITAN_TRY(titan_text_printf(text, ",\n"));
   TITAN_TRY(json_peak(&kind->peak, text));
   return titan_text_printf(text, "}%s\n", index + 1 < estimate->kind_count ? "," : "");
 }
@@ -225,11 +236,11 @@ titan_status titan_estimate_json(const titan_estimate *estimate, titan_text *tex
   TITAN_TRY(json_head(estimate, text));
   if (estimate->question.available > 0) {
     TITAN_TRY(titan_text_printf(text,
-                                "  \"available_bytes\": %.0f, \"fits\": %s, \"largest_batch_size\": %lld,\n"
-                                "  \"advice\": [",
+                                "  \"available_bytes\": %.0f, \"fits\": %s, \"largest_batch_size\": %lld, "
+                                "\"larger_may_fit\": %s,\n  \"advice\": [",
                                 estimate->question.available,
                                 (double)largest->total <= estimate->question.available ? "true" : "false",
-                                (long long)estimate->largest_batch));
+                                (long long)estimate->largest_batch, estimate->larger_may_fit ? "true" : "false"));
     for (int i = 0; i < estimate->advice_count; i++) {
       TITAN_TRY(titan_text_printf(text, "%s{\"change\": ", i > 0 ? ", " : ""));
       TITAN_TRY(json_string(text, estimate->advice[i].text));

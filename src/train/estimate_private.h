@@ -17,6 +17,9 @@ titan_status titan_estimate_device_create(const titan_estimate_question *questio
 // The mesh and the runtime that `config` asks for.
 titan_status titan_estimate_options(const titan_estimate_question *question, const titan_config *config,
                                     titan_mesh_degrees *degrees, titan_runtime_options *out);
+// Where the activations have a budget: sets options->activations.fixed, for all ranks alike.
+titan_status titan_estimate_share_budget(const titan_estimate *estimate, titan_device *device,
+                                         titan_mesh_degrees degrees, titan_runtime_options *options);
 // The figures of one rank; without the peak it is faster.
 titan_status titan_estimate_rank(const titan_estimate_question *question, titan_device *device,
                                  titan_mesh_degrees degrees, const titan_runtime_options *options, int rank,

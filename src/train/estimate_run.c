@@ -81,9 +81,12 @@ titan_estimate_question titan_estimate_question_of(const titan_config *config, c
     question.vocabulary = tokenizer_vocabulary;
     question.vocabulary_source = "the tokenizer's";
   }
-  int usual = question.facts != NULL         ? question.facts->ranks_per_node
-              : question.world_size == ranks ? topology->node_size
-                                             : question.world_size;
+  // Of CPUs that are not all here: as many on a node as this one has cores, or runs ranks.
+  int usual = topology->node_cores > topology->node_size ? topology->node_cores : topology->node_size;
+  if (question.facts != NULL)
+    usual = question.facts->ranks_per_node;
+  else if (question.world_size == ranks)
+    usual = topology->node_size;
   question.ranks_per_node =
       config->memory_estimation.ranks_per_node > 0 ? (int)config->memory_estimation.ranks_per_node : usual;
   if (question.ranks_per_node > question.world_size)
@@ -93,8 +96,7 @@ titan_estimate_question titan_estimate_question_of(const titan_config *config, c
     question.available = (double)question.facts->bytes;
   else if (topology->node_bytes != UINT64_MAX)
     question.available = (double)topology->node_bytes / question.ranks_per_node;
-  size_t own = titan_estimate_own_bytes(&question);
-  question.auto_budget = question.available > (double)own ? (size_t)question.available - own : 0;
+  question.auto_budget = (size_t)question.available;
   return question;
 }
 

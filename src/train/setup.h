@@ -32,17 +32,35 @@ bool titan_setup_checkpoint_part(const char *word, int length, titan_checkpoint_
 // auto.
 titan_status titan_setup_runtime_options(const titan_config *config, int64_t vocabulary, titan_mesh_degrees degrees,
                                          size_t auto_budget, titan_runtime_options *out);
-// Collective over node and world. Bytes that every rank of the run can take: the least share of a node, less what a
-// process takes beside the runtime.
+// Collective over node and world. Bytes that every rank of the run can take: the least share of a node.
 titan_status titan_setup_available_bytes(titan_comm *world, titan_comm *node, const titan_topology *topology,
                                          size_t *bytes);
 titan_save_mode titan_setup_save_mode(const titan_config *config);
 titan_optimizer_options titan_setup_optimizer_options(const titan_config *config);
 
-// Collective over node and world. Compares what all ranks of this node will take with what the node has; too much is
-// TITAN_ERROR_USAGE on all ranks, with both figures, what takes the memory, and a batch or length that would fit.
-titan_status titan_setup_check_memory(const titan_runtime *runtime, titan_mesh *mesh, titan_device *device,
-                                      titan_comm *node, const titan_topology *topology);
+// Bytes that a rank takes beside its runtime.
+typedef struct titan_setup_beside {
+  size_t groups;  // the mesh's, and world and node
+  size_t loader;  // its batches
+  size_t staging; // of checkpoints
+  size_t process; // titan_setup_process_bytes
+} titan_setup_beside;
+// Not collective; groups may be stand-ins.
+titan_setup_beside titan_setup_beside_of(const titan_config *config, titan_runtime *runtime, const titan_comm *world,
+                                         const titan_comm *node);
+size_t titan_setup_beside_sum(const titan_setup_beside *beside);
+
+// Collective over world. Where the activations have a budget: sets options->activations.fixed, for all ranks alike.
+titan_status titan_setup_share_budget(const titan_config *config, titan_runtime_options *options, titan_mesh *mesh,
+                                      titan_device *device, titan_comm *world, titan_comm *node);
+// The same failure of titan_runtime_plan, told with the option that set the budget. Other statuses pass.
+titan_status titan_setup_budget_error(const titan_config *config, titan_status status);
+
+// Collective over node and world. Compares what all ranks of this node will take, `beside` the runtime's memory, with
+// what the node has; too much is TITAN_ERROR_USAGE on all ranks, with both figures, what takes the memory, and a batch
+// or length that would fit.
+titan_status titan_setup_check_memory(const titan_runtime *runtime, size_t beside, titan_mesh *mesh,
+                                      titan_device *device, titan_comm *node, const titan_topology *topology);
 
 // The device's rate in a matrix product of the compute type, FLOP/s, from a few products of a moderate size: the peak
 // that mfu refers to where metrics.peak_flops is not given. Every rank calls it, at the same time, as all compute at

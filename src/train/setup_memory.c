@@ -1,31 +1,100 @@
 #include "train/setup.h"
 
+#include "data/loader.h"
+
+#include <math.h>
+#include <string.h>
+
 static const double gib = 1024.0 * 1024 * 1024;
 
-// Bytes of one rank with another batch or length, in the same mesh.
+// --- beside the runtime ---
+
+titan_setup_beside titan_setup_beside_of(const titan_config *config, titan_runtime *runtime, const titan_comm *world,
+                                         const titan_comm *node) {
+  const titan_model_shape *shape = &titan_runtime_options_of(runtime)->shape;
+  return (titan_setup_beside){
+      .groups = titan_mesh_bytes(titan_runtime_mesh(runtime)) + titan_comm_bytes(world) + titan_comm_bytes(node),
+      .loader = titan_loader_bytes(shape->batch, shape->length),
+      .staging = config->checkpoint.enable_checkpoint
+                     ? titan_checkpoint_staging_bytes(runtime, titan_setup_save_mode(config))
+                     : 0,
+      .process = titan_setup_process_bytes,
+  };
+}
+
+size_t titan_setup_beside_sum(const titan_setup_beside *beside) {
+  return beside->groups + beside->loader + beside->staging + beside->process;
+}
+
+// --- a budget for activations ---
+
+// Of this rank.
+static titan_status fixed_bytes(const titan_config *config, const titan_runtime_options *options, titan_mesh *mesh,
+                                titan_device *device, const titan_comm *world, const titan_comm *node, size_t *bytes) {
+  titan_runtime_options plain = *options;
+  titan_runtime *runtime;
+  plain.activations = (titan_activation_options){.mode = TITAN_ACTIVATIONS_FULL};
+  TITAN_TRY(titan_runtime_plan(&plain, mesh, device, &runtime));
+  titan_runtime_memory memory = titan_runtime_memory_of(runtime);
+  titan_setup_beside beside = titan_setup_beside_of(config, runtime, world, node);
+  *bytes = memory.total - memory.chosen + titan_setup_beside_sum(&beside);
+  titan_runtime_destroy(&runtime);
+  return TITAN_OK;
+}
+
+titan_status titan_setup_share_budget(const titan_config *config, titan_runtime_options *options, titan_mesh *mesh,
+                                      titan_device *device, titan_comm *world, titan_comm *node) {
+  size_t bytes = 0;
+  if (options->activations.mode != TITAN_ACTIVATIONS_BUDGET)
+    return TITAN_OK;
+  TITAN_TRY(titan_comm_agree(world, fixed_bytes(config, options, mesh, device, world, node, &bytes)));
+  int64_t mine = (int64_t)bytes, most;
+  TITAN_TRY(titan_comm_all_reduce(world, &mine, &most, 1, TITAN_INT64, TITAN_MAX, NULL));
+  options->activations.fixed = (size_t)most;
+  return TITAN_OK;
+}
+
+titan_status titan_setup_budget_error(const titan_config *config, titan_status status) {
+  static const char name[] = "activation_checkpoint.selective_ac_option";
+  const char *option = config->activation_checkpoint.selective_ac_option;
+  if (status != TITAN_ERROR_USAGE)
+    return status;
+  return titan_error(status, "%s = %s (%s): %s%s", name, option, titan_config_origin(config, name),
+                     titan_error_message(),
+                     strcmp(option, "auto") == 0 ? "; auto goes by what the device leaves to a rank" : "");
+}
+
+// --- the node's memory ---
+
+// Bytes of one rank with another batch or length, in the same mesh; infinity where its activations have a budget, and
+// `limit` does not leave enough for it.
 static titan_status bytes_with(const titan_runtime *runtime, titan_mesh *mesh, titan_device *device, int64_t batch,
-                               int64_t length, double *bytes) {
+                               int64_t length, size_t beside, double limit, double *bytes) {
   titan_runtime_options options = *titan_runtime_options_of(runtime);
   titan_runtime *other;
+  *bytes = INFINITY;
+  options.activations.budget = limit > (double)beside ? (size_t)limit - beside : 0;
+  options.activations.fixed = 0;
   options.shape.global_tokens =
       options.shape.global_tokens / (options.shape.batch * options.shape.length) * (batch * length);
   options.shape.batch = batch;
   options.shape.length = length;
-  TITAN_TRY(titan_runtime_plan(&options, mesh, device, &other));
-  *bytes = (double)titan_runtime_memory_of(other).total + (double)titan_setup_process_bytes;
+  titan_status status = titan_runtime_plan(&options, mesh, device, &other);
+  if (status == TITAN_OK)
+    *bytes = (double)titan_runtime_memory_of(other).total + (double)beside;
   titan_runtime_destroy(&other);
-  return TITAN_OK;
+  return status == TITAN_ERROR_USAGE ? TITAN_OK : status;
 }
 
 // The largest batch that fits into `limit` bytes, else, with one sequence, the largest length by halving.
-static titan_status suggest(const titan_runtime *runtime, titan_mesh *mesh, titan_device *device, double limit,
-                            titan_text *text) {
+static titan_status suggest(const titan_runtime *runtime, titan_mesh *mesh, titan_device *device, size_t beside,
+                            double limit, titan_text *text) {
   const titan_model_shape *shape = &titan_runtime_options_of(runtime)->shape;
   double bytes = 0;
   int64_t low = 0, high = shape->batch; // low fits (or is 0), high does not
   while (high - low > 1) {
     int64_t middle = low + (high - low) / 2;
-    TITAN_TRY(bytes_with(runtime, mesh, device, middle, shape->length, &bytes));
+    TITAN_TRY(bytes_with(runtime, mesh, device, middle, shape->length, beside, limit, &bytes));
     *(bytes <= limit ? &low : &high) = middle;
   }
   if (low > 0)
@@ -34,7 +103,7 @@ static titan_status suggest(const titan_runtime *runtime, titan_mesh *mesh, tita
   for (int64_t length = shape->length / 2; length >= 16; length /= 2) {
     if (length % tp != 0)
       continue;
-    TITAN_TRY(bytes_with(runtime, mesh, device, 1, length, &bytes));
+    TITAN_TRY(bytes_with(runtime, mesh, device, 1, length, beside, limit, &bytes));
     if (bytes <= limit)
       return titan_text_printf(text, "training.batch_size = 1 with training.seq_len = %lld would fit",
                                (long long)length);
@@ -78,23 +147,22 @@ titan_status titan_setup_available_bytes(titan_comm *world, titan_comm *node, co
                                          size_t *bytes) {
   double available = 0, mine, least;
   TITAN_TRY(find_available(node, topology, &available));
-  mine = available / titan_comm_size(node) - (double)titan_setup_process_bytes;
+  mine = available / titan_comm_size(node);
   TITAN_TRY(titan_comm_all_reduce(world, &mine, &least, 1, TITAN_FLOAT64, TITAN_MIN, NULL));
   *bytes = least > 0 ? (size_t)least : 0;
   return TITAN_OK;
 }
 
-titan_status titan_setup_check_memory(const titan_runtime *runtime, titan_mesh *mesh, titan_device *device,
-                                      titan_comm *node, const titan_topology *topology) {
+titan_status titan_setup_check_memory(const titan_runtime *runtime, size_t beside, titan_mesh *mesh,
+                                      titan_device *device, titan_comm *node, const titan_topology *topology) {
   int ranks = titan_comm_size(node);
-  double need = (double)titan_runtime_memory_of(runtime).total + (double)titan_setup_process_bytes, node_need,
-         available = 0;
+  double need = (double)titan_runtime_memory_of(runtime).total + (double)beside, node_need, available = 0;
   TITAN_TRY(titan_comm_all_reduce(node, &need, &node_need, 1, TITAN_FLOAT64, TITAN_SUM, NULL));
   TITAN_TRY(find_available(node, topology, &available));
   titan_status status = TITAN_OK;
   if (node_need > available) {
     titan_text suggestion = {0};
-    status = suggest(runtime, mesh, device, available / ranks, &suggestion);
+    status = suggest(runtime, mesh, device, beside, available / ranks, &suggestion);
     if (status == TITAN_OK)
       status = describe(runtime, node_need, available, ranks, suggestion.data);
     titan_text_destroy(&suggestion);

@@ -9,29 +9,43 @@
 #include <math.h>
 #include <string.h>
 
-static titan_status plan_model(titan_trainer *trainer, size_t auto_budget) {
-  const titan_trainer_environment *env = &trainer->env;
-  const titan_config *config = env->config;
-  titan_runtime_options options;
+static titan_status choose_options(titan_trainer *trainer, size_t auto_budget, titan_runtime_options *options) {
+  const titan_config *config = trainer->env.config;
   titan_mesh_degrees degrees = titan_setup_degrees(config);
   TITAN_TRY(titan_mesh_resolve(&degrees, titan_comm_size(titan_trainer_world(trainer))));
-  TITAN_TRY(titan_setup_runtime_options(config, titan_tokenizer_vocabulary_size(env->tokenizer), degrees, auto_budget,
-                                        &options));
+  TITAN_TRY(titan_setup_runtime_options(config, titan_tokenizer_vocabulary_size(trainer->env.tokenizer), degrees,
+                                        auto_budget, options));
   int64_t parameters, embedding;
-  TITAN_TRY(titan_model_count_parameters(options.model, &options.arguments, &parameters, &embedding));
+  TITAN_TRY(titan_model_count_parameters(options->model, &options->arguments, &parameters, &embedding));
   trainer->flops_per_token =
-      titan_model_flops_per_token(&options.arguments, parameters, embedding, options.shape.length);
-  if (trainer->rank == 0 && options.async_tensor && degrees.tp == 1)
+      titan_model_flops_per_token(&options->arguments, parameters, embedding, options->shape.length);
+  if (trainer->rank != 0)
+    return TITAN_OK;
+  if (options->async_tensor && degrees.tp == 1)
     titan_log_info("experimental.enable_async_tensor_parallel has nothing to do: the tensor-parallel degree is 1");
-  if (trainer->rank == 0) {
-    char text[TITAN_REPORT_BYTES];
-    titan_report_integer(parameters, text, sizeof text);
-    titan_log_info("Building %s %s with %lld layers, dim %lld, vocabulary %lld", config->model.name,
-                   config->model.flavor, (long long)options.arguments.layers, (long long)options.arguments.dim,
-                   (long long)options.arguments.vocabulary);
-    titan_log_info("Model %s %s size: %s total parameters", config->model.name, config->model.flavor, text);
-  }
-  return titan_runtime_plan(&options, env->mesh, env->device, &trainer->runtime);
+  char text[TITAN_REPORT_BYTES];
+  titan_report_integer(parameters, text, sizeof text);
+  titan_log_info("Building %s %s with %lld layers, dim %lld, vocabulary %lld", config->model.name, config->model.flavor,
+                 (long long)options->arguments.layers, (long long)options->arguments.dim,
+                 (long long)options->arguments.vocabulary);
+  titan_log_info("Model %s %s size: %s total parameters", config->model.name, config->model.flavor, text);
+  return TITAN_OK;
+}
+
+// Plans the model, and compares the memory it will take with what there is.
+static titan_status plan_model(titan_trainer *trainer) {
+  const titan_trainer_environment *env = &trainer->env;
+  titan_comm *world = titan_trainer_world(trainer);
+  size_t auto_budget = 0;
+  titan_runtime_options options;
+  TITAN_TRY(titan_setup_available_bytes(world, env->node, env->topology, &auto_budget));
+  TITAN_TRY(titan_comm_agree(world, choose_options(trainer, auto_budget, &options)));
+  TITAN_TRY(titan_setup_share_budget(env->config, &options, env->mesh, env->device, world, env->node));
+  titan_status status = titan_runtime_plan(&options, env->mesh, env->device, &trainer->runtime);
+  TITAN_TRY(titan_comm_agree(world, titan_setup_budget_error(env->config, status)));
+  titan_setup_beside beside = titan_setup_beside_of(env->config, trainer->runtime, world, env->node);
+  return titan_setup_check_memory(trainer->runtime, titan_setup_beside_sum(&beside), env->mesh, env->device, env->node,
+                                  env->topology);
 }
 
 // A corpus that cannot be found is told with where its option came from.
@@ -75,13 +89,23 @@ static titan_status find_peak(titan_trainer *trainer) {
   return TITAN_OK;
 }
 
-static titan_status log_activations(const titan_trainer *trainer) {
+typedef titan_status describer(const titan_runtime *runtime, titan_text *text);
+
+static titan_status log_line(const titan_trainer *trainer, describer *describe) {
   titan_text text = {0};
-  titan_status status = titan_runtime_describe_activations(trainer->runtime, &text);
-  if (status == TITAN_OK)
+  titan_status status = describe(trainer->runtime, &text);
+  if (status == TITAN_OK && text.length > 0)
     titan_log_info("%s", text.data);
   titan_text_destroy(&text);
   return status;
+}
+
+static titan_status log_plan(const titan_trainer *trainer) {
+  titan_log_info("Memory planned for each rank: %.2f GiB; parameters gathered through: %s",
+                 (double)titan_runtime_memory_of(trainer->runtime).total / (1 << 30),
+                 titan_runtime_gathering(trainer->runtime));
+  TITAN_TRY(log_line(trainer, titan_runtime_describe_compile));
+  return log_line(trainer, titan_runtime_describe_activations);
 }
 
 static titan_status take_memory(titan_trainer *trainer) {
@@ -89,11 +113,7 @@ static titan_status take_memory(titan_trainer *trainer) {
   TITAN_TRY(titan_runtime_allocate(trainer->runtime));
   TITAN_TRY(titan_runtime_initialize(trainer->runtime, (uint64_t)config->training.seed));
   if (trainer->rank == 0)
-    titan_log_info("Memory planned for each rank: %.2f GiB; parameters gathered through: %s",
-                   (double)titan_runtime_memory_of(trainer->runtime).total / (1 << 30),
-                   titan_runtime_gathering(trainer->runtime));
-  if (trainer->rank == 0)
-    TITAN_TRY(log_activations(trainer));
+    TITAN_TRY(log_plan(trainer));
   if (config->debug.dump_graph)
     TITAN_TRY(titan_trainer_dump_graphs(trainer));
   if (config->debug.dump_plan)
@@ -110,10 +130,7 @@ static titan_status create(titan_trainer *trainer) {
   TITAN_TRY(titan_trainer_checkpoint_open(trainer));
   const titan_trainer_environment *env = &trainer->env;
   TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer), open_corpus(env->config, &trainer->corpus)));
-  size_t auto_budget = 0;
-  TITAN_TRY(titan_setup_available_bytes(titan_trainer_world(trainer), env->node, env->topology, &auto_budget));
-  TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer), plan_model(trainer, auto_budget)));
-  TITAN_TRY(titan_setup_check_memory(trainer->runtime, env->mesh, env->device, env->node, env->topology));
+  TITAN_TRY(plan_model(trainer));
   // From here on the loader reads ahead while the model is made.
   TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer), open_loader(trainer)));
   TITAN_TRY(take_memory(trainer));

@@ -292,7 +292,7 @@ memory() {
   refused 2 "$option|op, auto, budget=<GiB>|\"budget=-1\"" --$option budget=-1
   refused 2 "$option|op, auto, budget=<GiB>|\"ops\"" --$option ops
   # What cannot be met says what can, and that is then met.
-  refused 2 "$option: a budget of 0.001 GiB cannot be met: a rank needs at least" \
+  refused 2 "$option = budget=0.001 (command line): a budget of 0.001 GiB cannot be met: a rank needs at least" \
     --activation_checkpoint.mode selective --$option budget=0.001
   local least
   least=$(sed -n 's/.*a rank needs at least \([0-9.]*\) GiB.*/\1/p' message)

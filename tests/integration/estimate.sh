@@ -45,7 +45,23 @@ compared() {
   grep -q '^every rank took what the estimate says, to the byte' stdout || fail "$ranks ranks, $*: $(tail -n 20 stdout)"
 }
 
+# Saves and their staging memory are part of what is compared; the folder that a real run uses is left alone.
+with_checkpoints() {
+  local mode
+  launch 2 "$TITAN" --job.config_file "$here/small.toml" --training.steps 3 --job.dump_folder kept \
+    --checkpoint.enable_checkpoint 2>kept.log || fail "a run before the estimate: $(tail -n 3 kept.log)"
+  find kept -type f | sort | xargs md5sum >before
+  for mode in disabled async async_with_pinned_mem; do
+    compared 2 --job.dump_folder kept --checkpoint.enable_checkpoint --checkpoint.async_mode $mode
+    grep -qE '^  checkpoint staging +[1-9]' stdout || fail "$mode: no staging memory: $(tail -n 20 stdout)"
+  done
+  [ -z "$(find kept/memory_estimation -name '*.h5' -path '*checkpoint*')" ] || fail "checkpoints of two steps are left"
+  find kept -type f -not -path 'kept/memory_estimation*' | sort | xargs md5sum >after
+  cmp -s before after || fail "the estimate changed the folder: $(diff before after | head -n 3)"
+}
+
 real_steps() {
+  with_checkpoints
   compared 1
   compared 2 --comm.intra_node mpi
   compared 4 --training.data_parallel_replicate_degree 2

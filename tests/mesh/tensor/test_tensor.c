@@ -3,8 +3,8 @@
 // gradient. Oracle: a runtime of this rank alone with the whole batch. Tolerances: none for initial weights; 1e-5 in
 // float32, where only the order of sums differs (float32 has 6e-8, a few hundred terms), and 2e-4 of a tensor's largest
 // element for gradients after the first step, since AdamW divides by moments and so enlarges what differs
-// (observed 1.1e-5 on Zen 4, 6e-5 on Zen 5); 1e-2 in bfloat16, whose partial sums are rounded to 2^-9, for losses and norms, and 3e-2 of a
-// tensor's largest element for gradients, whose rounding errors each layer adds to.
+// (observed 1.1e-5 on Zen 4, 6e-5 on Zen 5); 1e-2 in bfloat16, whose partial sums are rounded to 2^-9, for losses and
+// norms, and 3e-2 of a tensor's largest element for gradients, whose rounding errors each layer adds to.
 #include "pair.h"
 
 #include "optim/optimizer.h"

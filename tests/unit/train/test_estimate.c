@@ -19,7 +19,7 @@ typedef struct asked {
 
 static titan_config *config_of(const char *name, int count, const char *const *more) {
   char path[1024];
-  const char *arguments[32] = {"titan-hpc", "--memory_estimation.enabled"};
+  const char *arguments[40] = {"titan-hpc", "--memory_estimation.enabled"};
   int n = 2;
   if (name != NULL) {
     snprintf(path, sizeof path, "%s/configs/%s", TITAN_SOURCE_FOLDER, name);
@@ -54,7 +54,7 @@ static void check_sums(const titan_estimate *estimate) {
   int ranks = 0;
   for (int i = 0; i < estimate->kind_count; i++) {
     const titan_estimate_kind *kind = &estimate->kinds[i];
-    size_t total = kind->own + kind->staging;
+    size_t total = kind->own;
     int of_kind = 0;
     for (int tag = 0; tag < TITAN_MEMORY_TAG_COUNT; tag++)
       total += kind->by_tag[tag];
@@ -118,6 +118,72 @@ static void ranks_that_differ_are_told_apart(void **state) {
   size_t other = a.estimate->kinds[a.estimate->kind_of_rank[2]].by_tag[TITAN_MEMORY_PARAMETERS];
   assert_true(other > first);
   forget(&a);
+}
+
+// Three ranks a node and tp 2: partners of a tp group gather their parameters in different ways, and would recompute
+// different values if each spent the budget on its own, transfers of their group among them.
+static void ranks_with_different_memory_recompute_the_same(void **state) {
+  (void)state;
+  asked least = ASK(NULL, "--memory_estimation.world_size", "4", "--memory_estimation.ranks_per_node", "3",
+                    "--training.tensor_parallel_degree", "2", "--training.batch_size", "2", "--training.seq_len", "128",
+                    "--activation_checkpoint.mode", "full");
+  size_t total = least.estimate->kinds[least.estimate->largest].total;
+  assert_true(least.estimate->kind_count > 1);
+  for (int more = 1; more <= 8; more++) {
+    char option[64];
+    snprintf(option, sizeof option, "budget=%.6f", ((double)total + more * 1.5e6) / (1 << 30));
+    asked a = ASK(NULL, "--memory_estimation.world_size", "4", "--memory_estimation.ranks_per_node", "3",
+                  "--training.tensor_parallel_degree", "2", "--training.batch_size", "2", "--training.seq_len", "128",
+                  "--activation_checkpoint.mode", "selective", "--activation_checkpoint.selective_ac_option", option);
+    for (int i = 0; i < a.estimate->kind_count; i++) {
+      assert_string_equal(a.estimate->kinds[i].activations, a.estimate->kinds[0].activations);
+      assert_true((double)a.estimate->kinds[i].total <= (double)total + more * 1.5e6);
+    }
+    forget(&a);
+  }
+  forget(&least);
+}
+
+// Nodes of two, two and one rank: the ranks differ in the size of their node alone.
+static void the_size_of_a_node_counts(void **state) {
+  (void)state;
+  asked a = ASK(NULL, "--memory_estimation.world_size", "5", "--memory_estimation.ranks_per_node", "2",
+                "--training.data_parallel_shard_degree", "5");
+  assert_int_equal(a.estimate->kind_count, 2);
+  assert_int_equal(a.estimate->kind_of_rank[0], a.estimate->kind_of_rank[3]);
+  assert_true(a.estimate->kind_of_rank[4] != a.estimate->kind_of_rank[0]);
+  forget(&a);
+}
+
+// A budget is all that a rank takes, the program's own included; what any mode needs is a budget that can be met, and
+// staging memory of checkpoints counts.
+static void the_need_of_each_mode_is_a_budget_that_is_met(void **state) {
+  (void)state;
+  static const char *const modes[][2] = {{"none", "2"}, {"selective", "2"}, {"selective", "op"}, {"full", "2"}};
+  for (int way = 0; way < 4; way++) {
+    const char *compile = way & 1 ? "true" : "false", *async = way == 3 ? "true" : "false";
+    const char *save = way & 2 ? "true" : "false";
+    for (size_t m = 0; m < sizeof modes / sizeof *modes; m++) {
+      asked a = ASK("debug_model.toml", "--memory_estimation.world_size", "4", "--training.tensor_parallel_degree", "2",
+                    "--training.compile", compile, "--experimental.enable_async_tensor_parallel", async,
+                    "--checkpoint.enable_checkpoint", save, "--checkpoint.async_mode", "async_with_pinned_mem",
+                    "--activation_checkpoint.mode", modes[m][0], "--activation_checkpoint.selective_ac_option",
+                    modes[m][1]);
+      const titan_estimate_kind *given = &a.estimate->kinds[a.estimate->largest];
+      char option[64];
+      snprintf(option, sizeof option, "budget=%.9f", (double)given->total / (1 << 30) + 1e-9);
+      asked b = ASK("debug_model.toml", "--memory_estimation.world_size", "4", "--training.tensor_parallel_degree", "2",
+                    "--training.compile", compile, "--experimental.enable_async_tensor_parallel", async,
+                    "--checkpoint.enable_checkpoint", save, "--checkpoint.async_mode", "async_with_pinned_mem",
+                    "--activation_checkpoint.mode", "selective", "--activation_checkpoint.selective_ac_option", option);
+      const titan_estimate_kind *met = &b.estimate->kinds[b.estimate->largest];
+      assert_true(met->total <= given->total + 2);
+      assert_true(met->work.recomputed <= given->work.recomputed);
+      assert_true((met->by_tag[TITAN_MEMORY_CHECKPOINT] > 0) == (way >= 2));
+      forget(&a);
+      forget(&b);
+    }
+  }
 }
 
 static void what_is_said_to_fit_does_and_one_more_does_not(void **state) {
@@ -242,6 +308,9 @@ int main(void) {
       cmocka_unit_test(the_8B_model_on_eight_ranks_is_what_a_pencil_says),
       cmocka_unit_test(the_405B_model_on_512_ranks_takes_a_few_megabytes_to_estimate),
       cmocka_unit_test(ranks_that_differ_are_told_apart),
+      cmocka_unit_test(ranks_with_different_memory_recompute_the_same),
+      cmocka_unit_test(the_size_of_a_node_counts),
+      cmocka_unit_test(the_need_of_each_mode_is_a_budget_that_is_met),
       cmocka_unit_test(what_is_said_to_fit_does_and_one_more_does_not),
       cmocka_unit_test(advice_is_what_the_changed_options_give),
       cmocka_unit_test(scratch_is_packed_within_a_twentieth_of_its_bound),

@@ -30,7 +30,7 @@ static titan_runtime *plan_of(int64_t batch, int64_t length) {
 
 static titan_status check_with(int64_t batch, int64_t length, titan_comm *group, titan_topology topology) {
   titan_runtime *runtime = plan_of(batch, length);
-  titan_status status = titan_setup_check_memory(runtime, mesh, device, group, &topology);
+  titan_status status = titan_setup_check_memory(runtime, titan_setup_process_bytes, mesh, device, group, &topology);
   titan_runtime_destroy(&runtime);
   return status;
 }

@@ -1,0 +1,103 @@
+// What a runtime tells about its plans.
+#include "parallel/runtime_private.h"
+
+#include <string.h>
+
+static const double gib = 1024.0 * 1024 * 1024;
+
+titan_runtime_work titan_runtime_work_of(const titan_runtime *runtime) {
+  titan_runtime_work work = {0};
+  for (int unit = 0; unit < runtime->unit_count; unit++)
+    for (int phase = 0; phase < TITAN_PHASES; phase++) {
+      const titan_plan_phase *p = &titan_runtime_part_of(runtime, unit)->plan->phases[phase];
+      work.flops += p->cost.flops;
+      work.recomputed += p->recomputed.flops;
+    }
+  return work;
+}
+
+// --- recomputation ---
+
+// "attention.wq" for attention.wq.weight.
+static titan_status add_parameter(const char *name, titan_text *text) {
+  size_t length = strlen(name), ending = sizeof ".weight" - 1;
+  if (length > ending && strcmp(name + length - ending, ".weight") == 0)
+    length -= ending;
+  return titan_text_append(text, name, length);
+}
+
+// The weights that an operation reads, joined ones too, else its kind.
+static titan_status add_operation(const titan_graph *graph, const titan_node *node, titan_text *text) {
+  size_t before = text->length;
+  for (int i = 0; i < node->call.input_count; i++) {
+    const titan_value_info *input = titan_graph_value(graph, node->inputs[i]);
+    const titan_node *joined = input->producer < 0 ? NULL : titan_graph_node(graph, input->producer);
+    if (input->role == TITAN_ROLE_PARAMETER)
+      TITAN_TRY(add_parameter(input->name, text));
+    for (int k = 0; joined != NULL && joined->call.kind == TITAN_OP_concat && k < joined->call.input_count; k++) {
+      const titan_value_info *part = titan_graph_value(graph, joined->inputs[k]);
+      if (part->role != TITAN_ROLE_PARAMETER)
+        continue;
+      TITAN_TRY(titan_text_append(text, "+", k > 0 ? 1 : 0));
+      TITAN_TRY(add_parameter(part->name, text));
+    }
+  }
+  return text->length > before ? TITAN_OK : titan_text_printf(text, "%s", titan_op_name(node->call.kind));
+}
+
+static titan_status add_recomputed(const runtime_part *block, titan_text *text) {
+  const titan_plan_phase *backward = &block->plan->phases[TITAN_BACKWARD];
+  const char *comma = "";
+  for (int i = 0; i < backward->count; i++) {
+    const titan_node *node = backward->instructions[i].node;
+    if (!node->recomputed)
+      continue;
+    TITAN_TRY(titan_text_printf(text, "%s", comma));
+    TITAN_TRY(add_operation(block->graph, node, text));
+    comma = ", ";
+  }
+  return comma[0] == '\0' ? titan_text_printf(text, "nothing") : TITAN_OK;
+}
+
+titan_status titan_runtime_describe_activations(const titan_runtime *runtime, titan_text *text) {
+  titan_runtime_work work = titan_runtime_work_of(runtime);
+  const runtime_part *block = &runtime->parts[TITAN_PART_BLOCK], *other = &runtime->other_block;
+  long long layers = (long long)runtime->options.arguments.layers, others = 0;
+  size_t saved = 0;
+  for (int unit = 0; unit < runtime->unit_count; unit++) {
+    others += runtime->is_other[unit];
+    saved += titan_runtime_part_of(runtime, unit)->plan->saved_bytes +
+             (unit > 0 ? titan_runtime_boundary_bytes(runtime) : 0);
+  }
+  TITAN_TRY(titan_text_printf(text, "Activations kept: %.3f GiB; recomputed a step: ", (double)saved / gib));
+  if (block->plan->phases[TITAN_BACKWARD].recomputed.bytes == 0 && others == 0)
+    return titan_text_printf(text, "nothing");
+  TITAN_TRY(titan_text_printf(text, "%.3g GFLOP (%.1f %% more): in %lld of %lld blocks ", work.recomputed / 1e9,
+                              100 * work.recomputed / (work.flops - work.recomputed), layers - others, layers));
+  TITAN_TRY(add_recomputed(block, text));
+  if (others == 0)
+    return TITAN_OK;
+  TITAN_TRY(titan_text_printf(text, "; in %lld ", others));
+  return add_recomputed(other, text);
+}
+
+// --- fusing ---
+
+titan_status titan_runtime_describe_compile(const titan_runtime *runtime, titan_text *text) {
+  int units[TITAN_PARTS] = {0};
+  const char *comma = "Compiled: ";
+  if (!runtime->options.compile)
+    return TITAN_OK;
+  for (int unit = 0; unit < runtime->unit_count; unit++)
+    units[titan_model_unit_part(&runtime->options.arguments, unit)]++;
+  const titan_compile_report *first = &runtime->compiled[TITAN_PART_BLOCK];
+  for (int row = 0; row < first->rows; row++) {
+    int applied = 0;
+    for (int part = 0; part < TITAN_PARTS; part++)
+      applied += units[part] * runtime->compiled[part].applied[row];
+    if (applied > 0)
+      TITAN_TRY(titan_text_printf(text, "%s%s (%d x)", comma, first->names[row], applied));
+    comma = applied > 0 ? ", " : comma;
+  }
+  return TITAN_OK;
+}
