@@ -124,6 +124,21 @@ static titan_status warn_option(const titan_config *config, const titan_option *
   return append_place(config, option, text);
 }
 
+// Options of an estimate that nobody asked for. Files have them for the day when it is asked for.
+static titan_status warn_estimate(const titan_config *config, titan_text *text) {
+  static const char section[] = "memory_estimation.";
+  if (config->memory_estimation.enabled)
+    return TITAN_OK;
+  for (int i = 0; i < TITAN_OPTION_COUNT; i++) {
+    const char *name = titan_options[i].name;
+    if (strncmp(name, section, sizeof section - 1) != 0 || strcmp(name, "memory_estimation.enabled") == 0 ||
+        strcmp(titan_config_origin(config, name), "command line") != 0)
+      continue;
+    return titan_text_printf(text, "%s (command line) has no effect: memory_estimation.enabled is off", name);
+  }
+  return TITAN_OK;
+}
+
 titan_status titan_config_warnings(const titan_config *config, void (*report)(void *context, const char *line),
                                    void *context) {
   titan_text text = {0};
@@ -134,6 +149,10 @@ titan_status titan_config_warnings(const titan_config *config, void (*report)(vo
       report(context, text.data);
     titan_text_destroy(&text);
   }
+  TITAN_TRY_CLEANUP(warn_estimate(config, &text));
+  if (text.length > 0)
+    report(context, text.data);
+  titan_text_destroy(&text);
   if (config->training.warmup_steps >= config->training.steps) {
     TITAN_TRY_CLEANUP(titan_text_printf(&text,
                                         "training.warmup_steps = %" PRId64 ", training.steps = %" PRId64

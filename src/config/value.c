@@ -148,7 +148,8 @@ titan_status titan_option_expected(const titan_option *option, titan_text *text)
     return append_choices(constraint->words, text);
   case TITAN_CONSTRAINT_WORD_OR_COUNT:
     TITAN_TRY(append_choices(constraint->words, text));
-    return titan_text_printf(text, " or an integer of at least 1");
+    return titan_text_printf(text, " or an integer of at least 1%s",
+                             strchr(constraint->words, '=') != NULL ? ", each number above 0" : "");
   case TITAN_CONSTRAINT_NOT_EMPTY:
     return titan_text_printf(text, "a string that is not empty");
   case TITAN_CONSTRAINT_AT_LEAST:

@@ -20,8 +20,8 @@ static bool lies_in(const titan_operand *operand, const titan_plan_block *block)
          operand->offset < block->offset + block->bytes;
 }
 
-// "%12 matmul[8192,4096]"; named values by their names alone.
-static void describe(const titan_graph *graph, titan_value value, char *text, size_t size) {
+void titan_plan_value_text(const titan_plan *plan, titan_value value, char *text, size_t size) {
+  const titan_graph *graph = plan->graph;
   const titan_value_info *info = titan_graph_value(graph, value);
   const char *operation = info->name[0] == '%' && info->producer >= 0
                               ? titan_op_name(titan_graph_node(graph, info->producer)->call.kind)
@@ -44,11 +44,11 @@ void titan_plan_block_text(const titan_plan *plan, titan_phase phase, const tita
     const titan_instruction *each = &list->instructions[i];
     for (int k = 0; k < each->node->call.output_count; k++)
       if (lies_in(&each->outputs[k], block)) {
-        describe(plan->graph, each->node->outputs[k], text, size);
+        titan_plan_value_text(plan, each->node->outputs[k], text, size);
         return;
       }
   }
-  describe(plan->graph, block->value, text, size);
+  titan_plan_value_text(plan, block->value, text, size);
 }
 
 double titan_plan_packing(const titan_plan *plan) {

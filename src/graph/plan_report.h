@@ -11,6 +11,9 @@ typedef struct titan_plan_peak {
 } titan_plan_peak;
 titan_plan_peak titan_plan_peak_of(const titan_plan *plan, titan_phase phase);
 
+// "%12 matmul[8192,4096]", into text (size bytes); named values by their names and shapes alone.
+void titan_plan_value_text(const titan_plan *plan, titan_value value, char *text, size_t size);
+
 // What lies in a scratch block of the phase at an instruction, into text (size bytes): the value last written there,
 // what made it, and its shape, or "workspace".
 void titan_plan_block_text(const titan_plan *plan, titan_phase phase, const titan_plan_block *block, int instruction,

@@ -11,84 +11,6 @@
 
 // --- one rank ---
 
-// The unit's name without the dot that its prefix ends with.
-static void name_unit(const titan_unit *unit, char *text, size_t size) {
-  size_t length = strlen(unit->prefix);
-  if (length > 1)
-    snprintf(text, size, "%.*s", (int)length - 1, unit->prefix);
-  else
-    snprintf(text, size, "%s", titan_graph_name(unit->plan->graph));
-}
-
-static int compare_bytes(const void *left, const void *right) {
-  const titan_plan_block *const *a = left, *const *b = right;
-  return (*a)->bytes != (*b)->bytes ? ((*a)->bytes < (*b)->bytes ? 1 : -1) : (*a)->offset < (*b)->offset ? -1 : 1;
-}
-
-// The scratch blocks alive at the peak's instruction, largest first.
-static titan_status list_values(const titan_plan *plan, titan_estimate_peak *peak) {
-  const titan_plan_phase *list = &plan->phases[peak->phase];
-  const titan_plan_block **alive;
-  int count = 0;
-  TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GENERAL, ((size_t)list->block_count + 1) * sizeof *alive, &alive));
-  for (int i = 0; i < list->block_count; i++)
-    if (list->blocks[i].first <= peak->instruction && peak->instruction <= list->blocks[i].last)
-      alive[count++] = &list->blocks[i];
-  qsort(alive, (size_t)count, sizeof *alive, compare_bytes);
-  peak->value_count = 0;
-  peak->others = 0;
-  for (int i = 0; i < count; i++)
-    if (i < TITAN_ESTIMATE_VALUES) {
-      peak->values[i].bytes = alive[i]->bytes;
-      titan_plan_block_text(plan, peak->phase, alive[i], peak->instruction, peak->values[i].name,
-                            sizeof peak->values[i].name);
-      peak->value_count++;
-    } else {
-      peak->others += alive[i]->bytes;
-    }
-  titan_memory_free(alive);
-  return TITAN_OK;
-}
-
-// One visit of the step's walk: keeps the moment when more is alive than at any before.
-static void visit(titan_runtime *runtime, int index, titan_phase phase, int saved_units, size_t saved_bytes,
-                  titan_estimate_peak *peak, int *at) {
-  const titan_unit *unit = titan_runtime_unit(runtime, index);
-  titan_plan_peak here = titan_plan_peak_of(unit->plan, phase);
-  if (here.instruction < 0 || (*at >= 0 && saved_bytes + here.bytes <= peak->saved_bytes + peak->scratch_bytes))
-    return;
-  *peak = (titan_estimate_peak){.phase = phase,
-                                .instruction = here.instruction,
-                                .instructions = unit->plan->phases[phase].count,
-                                .operation = unit->plan->phases[phase].instructions[here.instruction].node->call.kind,
-                                .saved_units = saved_units,
-                                .saved_bytes = saved_bytes,
-                                .scratch_bytes = here.bytes};
-  name_unit(unit, peak->unit, sizeof peak->unit);
-  *at = index;
-}
-
-// Bytes of a unit's saved activations, with its input where that comes from another unit.
-static size_t kept_by(const titan_unit *unit) {
-  int x = titan_plan_external_find(unit->plan, "x");
-  return unit->plan->saved_bytes + (x >= 0 ? titan_tensor_bytes(&unit->plan->externals[x].type) : 0);
-}
-
-// Follows the walk of a step: what units save is alive from their forward to their backward.
-static titan_status find_peak(titan_runtime *runtime, titan_estimate_peak *peak) {
-  int units = titan_runtime_unit_count(runtime), at = -1;
-  size_t saved = 0;
-  for (int i = 0; i < units; i++) {
-    saved += kept_by(titan_runtime_unit(runtime, i));
-    visit(runtime, i, TITAN_FORWARD, i + 1, saved, peak, &at);
-  }
-  for (int i = units - 1; i >= 0; i--) {
-    visit(runtime, i, TITAN_BACKWARD, i + 1, saved, peak, &at);
-    saved -= kept_by(titan_runtime_unit(runtime, i));
-  }
-  return at < 0 ? TITAN_OK : list_values(titan_runtime_unit(runtime, at)->plan, peak);
-}
-
 static void add_plans(titan_runtime *runtime, titan_estimate_kind *kind) {
   kind->work = titan_runtime_work_of(runtime);
   kind->packing = 1;
@@ -160,7 +82,7 @@ titan_status titan_estimate_rank(const titan_estimate_question *question, titan_
   out->chosen = titan_runtime_memory_of(runtime).chosen;
   if (with_peak) {
     add_plans(runtime, out);
-    TITAN_TRY_CLEANUP(find_peak(runtime, &out->peak));
+    TITAN_TRY_CLEANUP(titan_estimate_find_peak(runtime, &out->peak));
     TITAN_TRY_CLEANUP(describe(runtime, out));
   }
   TITAN_TRY_CLEANUP(add_the_rest(question, runtime, out));

@@ -20,14 +20,24 @@ typedef struct titan_estimate_question {
 
 enum { TITAN_ESTIMATE_VALUES = 8 };
 
+// A value that units keep for their backward, each `bytes`.
+typedef struct titan_estimate_kept {
+  char name[2 * TITAN_NAME_BYTES];
+  size_t bytes;
+  int units;
+} titan_estimate_kept;
+
 // The moment of a step at which the values alive take most: what they are.
 typedef struct titan_estimate_peak {
   char unit[TITAN_NAME_BYTES]; // "layers.31", "head"
   titan_phase phase;
   int instruction, instructions; // of the phase
   titan_op_kind operation;
-  int saved_units;      // whose saved activations are alive
-  size_t saved_bytes;   // of those, with the inputs of the units
+  int saved_units;                                 // whose saved activations are alive
+  size_t saved_bytes;                              // of those, with the inputs of the units
+  titan_estimate_kept kept[TITAN_ESTIMATE_VALUES]; // of those, what takes the most in all, first
+  int kept_count;
+  size_t kept_others;   // the rest of saved_bytes
   size_t scratch_bytes; // alive in the arena
   struct {
     char name[2 * TITAN_NAME_BYTES];

@@ -79,6 +79,13 @@ static titan_status print_peak(const titan_estimate_peak *peak, titan_text *text
                               peak->instructions, titan_op_name(peak->operation)));
   TITAN_TRY(titan_text_printf(text, "    %10.3f GiB  saved by %d unit%s, with their inputs\n",
                               (double)peak->saved_bytes / gib, peak->saved_units, peak->saved_units == 1 ? "" : "s"));
+  for (int i = 0; i < peak->kept_count; i++) {
+    const titan_estimate_kept *kept = &peak->kept[i];
+    TITAN_TRY(titan_text_printf(text, "      %8.3f GiB  %s in %d unit%s\n", (double)kept->bytes * kept->units / gib,
+                                kept->name, kept->units, kept->units == 1 ? "" : "s"));
+  }
+  if (peak->kept_others > 0)
+    TITAN_TRY(titan_text_printf(text, "      %8.3f GiB  others\n", (double)peak->kept_others / gib));
   TITAN_TRY(titan_text_printf(text, "    %10.3f GiB  in the scratch arena:\n", (double)peak->scratch_bytes / gib));
   for (int i = 0; i < peak->value_count; i++)
     TITAN_TRY(
@@ -169,12 +176,18 @@ static titan_status json_string(titan_text *text, const char *value) {
 static titan_status json_peak(const titan_estimate_peak *peak, titan_text *text) {
   TITAN_TRY(titan_text_printf(text, "      \"peak\": {\"unit\": "));
   TITAN_TRY(json_string(text, peak->unit));
-  TITAN_TRY(
-      titan_text_printf(text,
-                        ", \"phase\": \"%s\", \"instruction\": %d, \"instructions\": %d, \"operation\": \"%s\",\n"
-                        "        \"saved_units\": %d, \"saved_bytes\": %zu, \"scratch_bytes\": %zu, \"values\": [",
-                        peak->phase == TITAN_FORWARD ? "forward" : "backward", peak->instruction, peak->instructions,
-                        titan_op_name(peak->operation), peak->saved_units, peak->saved_bytes, peak->scratch_bytes));
+  TITAN_TRY(titan_text_printf(text,
+                              ", \"phase\": \"%s\", \"instruction\": %d, \"instructions\": %d, \"operation\": \"%s\",\n"
+                              "        \"saved_units\": %d, \"saved_bytes\": %zu, \"scratch_bytes\": %zu, \"saved\": [",
+                              peak->phase == TITAN_FORWARD ? "forward" : "backward", peak->instruction,
+                              peak->instructions, titan_op_name(peak->operation), peak->saved_units, peak->saved_bytes,
+                              peak->scratch_bytes));
+  for (int i = 0; i < peak->kept_count; i++) {
+    TITAN_TRY(titan_text_printf(text, "%s{\"name\": ", i > 0 ? ", " : ""));
+    TITAN_TRY(json_string(text, peak->kept[i].name));
+    TITAN_TRY(titan_text_printf(text, ", \"bytes\": %zu, \"units\": %d}", peak->kept[i].bytes, peak->kept[i].units));
+  }
+  TITAN_TRY(titan_text_printf(text, "], \"other_saved_bytes\": %zu,\n        \"values\": [", peak->kept_others));
   for (int i = 0; i < peak->value_count; i++) {
     TITAN_TRY(titan_text_printf(text, "%s{\"name\": ", i > 0 ? ", " : ""));
     TITAN_TRY(json_string(text, peak->values[i].name));

@@ -20,6 +20,8 @@ titan_status titan_estimate_options(const titan_estimate_question *question, con
 // Where the activations have a budget: sets options->activations.fixed, for all ranks alike.
 titan_status titan_estimate_share_budget(const titan_estimate *estimate, titan_device *device,
                                          titan_mesh_degrees degrees, titan_runtime_options *options);
+// The moment of a step when most is alive.
+titan_status titan_estimate_find_peak(titan_runtime *runtime, titan_estimate_peak *peak);
 // The figures of one rank; without the peak it is faster.
 titan_status titan_estimate_rank(const titan_estimate_question *question, titan_device *device,
                                  titan_mesh_degrees degrees, const titan_runtime_options *options, int rank,

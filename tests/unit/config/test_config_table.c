@@ -215,6 +215,20 @@ static void options_without_effect_are_warned_about_once(void **state) {
   assert_non_null(strstr(warnings.text[2], "training.warmup_steps = 200, training.steps = 5: "));
   titan_config_destroy(&config);
 
+  // Typed, it was meant; files have the section for the day when an estimate is asked for.
+  config = CREATE("--memory_estimation.world_size", "8", "--training.warmup_steps", "2");
+  warnings.count = 0;
+  assert_int_equal(titan_config_warnings(config, collect, &warnings), TITAN_OK);
+  assert_int_equal(warnings.count, 1);
+  assert_non_null(strstr(warnings.text[0], "memory_estimation.world_size (command line) has no effect"));
+  titan_config_destroy(&config);
+  const char *path = write_file("estimate.toml", "[memory_estimation]\nworld_size = 8\n");
+  config = CREATE("--job.config_file", path);
+  warnings.count = 0;
+  assert_int_equal(titan_config_warnings(config, collect, &warnings), TITAN_OK);
+  assert_int_equal(warnings.count, 0);
+  titan_config_destroy(&config);
+
   config = CREATE("--activation_checkpoint.mode=none");
   warnings.count = 0;
   assert_int_equal(titan_config_warnings(config, collect, &warnings), TITAN_OK);

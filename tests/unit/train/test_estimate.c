@@ -69,6 +69,11 @@ static void check_sums(const titan_estimate *estimate) {
     for (int v = 0; v < kind->peak.value_count; v++)
       alive += kind->peak.values[v].bytes;
     assert_int_equal(alive, kind->peak.scratch_bytes);
+    size_t kept = kind->peak.kept_others;
+    for (int v = 0; v < kind->peak.kept_count; v++)
+      kept += kind->peak.kept[v].bytes * (size_t)kind->peak.kept[v].units;
+    assert_int_equal(kept, kind->peak.saved_bytes);
+    assert_true(kind->peak.kept_count > 0);
     assert_true(kind->peak.scratch_bytes <= kind->by_tag[TITAN_MEMORY_SCRATCH]);
     assert_true(kind->peak.saved_bytes <= kind->by_tag[TITAN_MEMORY_ACTIVATIONS]);
     ranks += kind->ranks;
