@@ -34,6 +34,53 @@ typedef struct backward_state {
   int piece_count, piece_capacity;
 } backward_state;
 
+// --- how gradients lie over the mesh ---
+
+// The gradient of a part is a part. Of a sum's terms, each has the sum's gradient; and what every rank has whole, each
+// uses for its part of what follows, so that the parts' gradients are the terms of a sum. `alike`: the ranks do the
+// same with it, and each comes to the whole gradient.
+static titan_placement placement_of_gradient(titan_placement of, bool alike) {
+  if (of.kind == TITAN_SHARD)
+    return of;
+  return (titan_placement){of.kind == TITAN_REPLICATE && !alike ? TITAN_PARTIAL : TITAN_REPLICATE, 0};
+}
+
+// Whether all that the node reads is whole on every rank, and so are the gradients of what it gives.
+static bool ranks_are_alike(const titan_graph *graph, const titan_node *node, const titan_value *dy, int dimension) {
+  bool alike = true;
+  for (int i = 0; i < node->call.input_count; i++)
+    alike &= graph->values[node->inputs[i]].placement[dimension].kind == TITAN_REPLICATE;
+  for (int i = 0; i < node->call.output_count; i++)
+    alike &= dy[i] == TITAN_NO_VALUE || graph->values[dy[i]].placement[dimension].kind == TITAN_REPLICATE;
+  return alike;
+}
+
+// Places a gradient that a rule has made, and what the rule has only reshaped into it. first: the rule's first value.
+static void place_gradient(titan_graph *graph, titan_value gradient, titan_value first, int dimension,
+                           titan_placement placement) {
+  titan_graph_place_value(graph, gradient, dimension, placement);
+  const titan_node *node = graph->nodes[graph->values[gradient].producer];
+  if (node->call.kind != TITAN_OP_reshape || node->inputs[0] < first)
+    return;
+  if (placement.kind == TITAN_SHARD)
+    placement.dim = titan_graph_reshaped_dimension(&node->call.outputs[0], placement.dim, &node->call.inputs[0]);
+  if (placement.dim >= 0)
+    titan_graph_place_value(graph, node->inputs[0], dimension, placement);
+}
+
+static void place_gradients(titan_graph *graph, const titan_node *node, const titan_value *dy, const titan_value *dx,
+                            titan_value first) {
+  for (int d = 0; d < TITAN_PLACEMENT_DIMENSIONS; d++) {
+    bool alike = ranks_are_alike(graph, node, dy, d);
+    for (int i = 0; i < node->call.input_count; i++)
+      if (dx[i] >= first)
+        place_gradient(graph, dx[i], first, d,
+                       placement_of_gradient(graph->values[node->inputs[i]].placement[d], alike));
+  }
+}
+
+// --- sums of gradients ---
+
 // Whether nothing refers to a gradient yet, so that it may be changed: no node, no other value's gradient, no piece.
 static bool is_free(const backward_state *state, titan_value gradient) {
   const titan_graph *graph = state->graph;
@@ -68,7 +115,9 @@ static titan_status accumulate(backward_state *state, titan_value of, titan_valu
     state->gradients[of] = gradient;
     return TITAN_OK;
   }
-  return titan_graph_binary(graph, TITAN_OP_add, sum, gradient, &state->gradients[of]);
+  TITAN_TRY(titan_graph_binary(graph, TITAN_OP_add, sum, gradient, &state->gradients[of]));
+  titan_graph_place_like(graph, state->gradients[of], &graph->values[gradient]);
+  return TITAN_OK;
 }
 
 // Puts the gradients of a value's slices together; they must cover its rows exactly, each once.
@@ -97,6 +146,7 @@ static titan_status join_pieces(backward_state *state, titan_value of) {
                        state->graph->values[of].name);
   titan_value whole;
   TITAN_TRY(titan_graph_apply(state->graph, TITAN_OP_concat, NULL, count, inputs, &whole));
+  titan_graph_place_like(state->graph, whole, &state->graph->values[inputs[0]]);
   return accumulate(state, of, whole);
 }
 
@@ -106,6 +156,8 @@ static titan_status add_piece(backward_state *state, const titan_node *node, tit
       (piece){node->inputs[0], gradient, node->call.attributes.slice.begin, node->call.attributes.slice.count};
   return TITAN_OK;
 }
+
+// --- the graph as a whole ---
 
 static titan_status differentiate_node(backward_state *state, const titan_node *node) {
   titan_graph *graph = state->graph;
@@ -125,7 +177,9 @@ static titan_status differentiate_node(backward_state *state, const titan_node *
                        titan_op_name(node->call.kind));
   for (int i = 0; i < node->call.input_count; i++)
     dx[i] = TITAN_NO_VALUE;
+  titan_value first = graph->value_count;
   TITAN_TRY(gradient_rules[node->call.kind](graph, node, dy, dx));
+  place_gradients(graph, node, dy, dx, first);
   for (int i = 0; i < node->call.input_count; i++) {
     if (dx[i] == TITAN_NO_VALUE || !titan_graph_wants_gradient(graph, node->inputs[i]))
       continue;
@@ -167,6 +221,8 @@ titan_status titan_graph_differentiate(titan_graph *graph, titan_value seed_of) 
   snprintf(name, sizeof name, "d(%.*s)", TITAN_NAME_BYTES - 4, seed_name);
   titan_value seed;
   TITAN_TRY(titan_graph_input(graph, name, graph->values[seed_of].type, false, &seed));
+  for (int d = 0; d < TITAN_PLACEMENT_DIMENSIONS; d++) // every rank begins with the same loss
+    titan_graph_place_value(graph, seed, d, placement_of_gradient(graph->values[seed_of].placement[d], true));
   int value_count = graph->value_count;
   TITAN_TRY_CLEANUP(
       titan_memory_allocate(TITAN_MEMORY_GRAPH, (size_t)value_count * sizeof(titan_value), &state.gradients));

@@ -81,6 +81,21 @@ void titan_graph_place_value(titan_graph *graph, titan_value value, int dimensio
   graph->values[value].placement[dimension] = placement;
 }
 
+void titan_graph_place_like(titan_graph *graph, titan_value value, const titan_value_info *other) {
+  for (int d = 0; d < TITAN_PLACEMENT_DIMENSIONS; d++)
+    graph->values[value].placement[d] = other->placement[d];
+}
+
+int titan_graph_reshaped_dimension(const titan_tensor_type *from, int dimension, const titan_tensor_type *to) {
+  int64_t before = 1, seen = 1;
+  int found = 0;
+  for (int d = 0; d < dimension; d++)
+    before *= from->dims[d];
+  while (found < to->rank && seen < before)
+    seen *= to->dims[found++];
+  return seen == before && found < to->rank ? found : -1;
+}
+
 // The operation on values of the graph; *differentiable: whether one of them is.
 static titan_status make_call(const titan_graph *graph, titan_node *node, const titan_value *inputs,
                               bool *differentiable) {
@@ -187,11 +202,8 @@ titan_status titan_graph_recompute(titan_graph *graph, int node, const titan_val
   const titan_op_call *call = &graph->nodes[node]->call;
   TITAN_TRY(titan_graph_apply(graph, call->kind, &call->attributes, call->input_count, inputs, outputs));
   titan_graph_mark_recomputed(graph, outputs[0]);
-  for (int i = 0; i < call->output_count; i++) {
-    const titan_value_info *old = &graph->values[graph->nodes[node]->outputs[i]];
-    for (int d = 0; d < TITAN_PLACEMENT_DIMENSIONS; d++)
-      graph->values[outputs[i]].placement[d] = old->placement[d];
-  }
+  for (int i = 0; i < call->output_count; i++)
+    titan_graph_place_like(graph, outputs[i], &graph->values[graph->nodes[node]->outputs[i]]);
   return TITAN_OK;
 }
 

@@ -15,7 +15,8 @@ typedef int titan_value;
 
 typedef enum titan_value_role { TITAN_ROLE_INTERMEDIATE, TITAN_ROLE_INPUT, TITAN_ROLE_PARAMETER } titan_value_role;
 
-// How a value lies over one mesh dimension that shards the graph (0: cp, 1: tp).
+// How a value lies over one mesh dimension that shards the graph (0: cp, 1: tp): every rank has all of it, each has its
+// part of dimension `dim`, or each has one of the terms whose sum (or, of maxima, the largest) it is.
 typedef enum titan_placement_kind { TITAN_REPLICATE, TITAN_SHARD, TITAN_PARTIAL } titan_placement_kind;
 typedef struct titan_placement {
   titan_placement_kind kind;
@@ -73,7 +74,11 @@ titan_status titan_graph_parameter(titan_graph *graph, const char *name, titan_t
 // As above, for a block of the parameter.
 titan_status titan_graph_parameter_block(titan_graph *graph, const char *name, titan_tensor_type type,
                                          const titan_block_place *place, titan_value *out);
+// A value is whole on every rank until it is placed. titan_graph_place_like: as another value lies, of whatever graph.
 void titan_graph_place_value(titan_graph *graph, titan_value value, int dimension, titan_placement placement);
+void titan_graph_place_like(titan_graph *graph, titan_value value, const titan_value_info *other);
+// Where a cut dimension is found after a reshape: the dimension before which as many elements lie; -1: there is none.
+int titan_graph_reshaped_dimension(const titan_tensor_type *from, int dimension, const titan_tensor_type *to);
 
 // Appends a node. `attributes` may be NULL. outputs: as many values as the operation has.
 // TITAN_ERROR_INTERNAL when the operation does not accept the inputs.
@@ -96,7 +101,8 @@ titan_status titan_graph_output_add(titan_graph *graph, const char *name, titan_
 
 // Reverse-mode differentiation. `seed_of`: a float output; an input "d(<its name>)" of the same type is added, the
 // gradient that comes from outside, and for every differentiable input and every parameter an output of the kind
-// TITAN_OUTPUT_..._GRADIENT. The new nodes have the phase TITAN_BACKWARD.
+// TITAN_OUTPUT_..._GRADIENT. The new nodes have the phase TITAN_BACKWARD, and their values lie over the mesh as what
+// they are the gradients of lets them.
 titan_status titan_graph_differentiate(titan_graph *graph, titan_value seed_of);
 
 const char *titan_graph_name(const titan_graph *graph);

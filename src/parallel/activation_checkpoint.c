@@ -113,8 +113,10 @@ static titan_status norm_again(pass *p, const titan_node *node) {
   TITAN_TRY(titan_graph_apply(p->graph, TITAN_OP_rms_norm, &node->call.attributes, 2,
                               (titan_value[]){node->outputs[2], node->inputs[2]}, outputs));
   titan_graph_mark_recomputed(p->graph, outputs[0]);
-  for (int i = 0; i < 2; i++)
+  for (int i = 0; i < 2; i++) {
+    titan_graph_place_like(p->graph, outputs[i], titan_graph_value(p->graph, node->outputs[i]));
     p->again[node->outputs[i]] = outputs[i];
+  }
   return TITAN_OK;
 }
 

@@ -60,13 +60,10 @@ static titan_status join_projections(pass *p, int count, const titan_node *const
   for (int i = 0; i < count; i++)
     weights[i] = p->images[projections[i]->inputs[1]];
   TITAN_TRY(titan_graph_apply(p->to, TITAN_OP_concat, NULL, count, weights, &joined));
-  for (int d = 0; d < TITAN_PLACEMENT_DIMENSIONS; d++)
-    titan_graph_place_value(p->to, joined, d, titan_graph_value(p->from, projections[0]->inputs[1])->placement[d]);
+  titan_graph_place_like(p->to, joined, titan_graph_value(p->from, projections[0]->inputs[1]));
   titan_value inputs[2] = {p->images[projections[0]->inputs[0]], joined};
   TITAN_TRY(titan_graph_apply(p->to, TITAN_OP_matmul, &projections[0]->call.attributes, 2, inputs, out));
-  const titan_placement *placement = titan_graph_value(p->from, projections[0]->outputs[0])->placement;
-  for (int d = 0; d < TITAN_PLACEMENT_DIMENSIONS; d++)
-    titan_graph_place_value(p->to, *out, d, placement[d]);
+  titan_graph_place_like(p->to, *out, titan_graph_value(p->from, projections[0]->outputs[0]));
   return TITAN_OK;
 }
 
@@ -81,9 +78,7 @@ static bool can_join(const pass *p, int count, const titan_node *const *projecti
 // The node's operation on the images of its inputs.
 static void set_images(pass *p, const titan_node *node, const titan_value *outputs) {
   for (int i = 0; i < node->call.output_count; i++) {
-    const titan_value_info *old = titan_graph_value(p->from, node->outputs[i]);
-    for (int d = 0; d < TITAN_PLACEMENT_DIMENSIONS; d++)
-      titan_graph_place_value(p->to, outputs[i], d, old->placement[d]);
+    titan_graph_place_like(p->to, outputs[i], titan_graph_value(p->from, node->outputs[i]));
     p->images[node->outputs[i]] = outputs[i];
   }
 }
@@ -120,8 +115,7 @@ static titan_status fuse_heads(pass *p, const titan_node *node, bool *applied) {
   TITAN_TRY(titan_graph_apply(p->to, TITAN_OP_split_heads, &attributes, 2, inputs, outputs));
   for (int i = 0; i < 3; i++) {
     inputs[i] = outputs[i];
-    for (int d = 0; d < TITAN_PLACEMENT_DIMENSIONS; d++)
-      titan_graph_place_value(p->to, outputs[i], d, titan_graph_value(p->from, node->inputs[i])->placement[d]);
+    titan_graph_place_like(p->to, outputs[i], titan_graph_value(p->from, node->inputs[i]));
   }
   TITAN_TRY(titan_graph_apply(p->to, TITAN_OP_attention, &node->call.attributes, 3, inputs, outputs));
   set_images(p, node, outputs);
@@ -231,8 +225,7 @@ static titan_status copy_sources(pass *p) {
       TITAN_TRY(titan_graph_parameter_block(p->to, info->name, info->type, &info->place, &p->images[v]));
     else
       continue;
-    for (int d = 0; d < TITAN_PLACEMENT_DIMENSIONS; d++)
-      titan_graph_place_value(p->to, p->images[v], d, info->placement[d]);
+    titan_graph_place_like(p->to, p->images[v], info);
   }
   return TITAN_OK;
 }

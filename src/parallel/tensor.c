@@ -45,6 +45,30 @@ static titan_status collective(pass *p, titan_op_kind kind, bool maximum, titan_
   return titan_graph_apply(p->to, kind, &attributes, 1, &in, out);
 }
 
+// Terms, one on each rank, whose sum or maximum comes next.
+static void mark_partial(pass *p, titan_value value) {
+  titan_graph_place_value(p->to, value, TITAN_PLACEMENT_TP, (titan_placement){TITAN_PARTIAL, 0});
+}
+
+// The node's result from each rank's term of it: the sums, of which each rank gets its rows.
+static titan_status scatter(pass *p, const titan_node *node, titan_value terms) {
+  const titan_tensor_type *type = &node->call.outputs[0];
+  int64_t dims[2] = {titan_tensor_rows(type), titan_tensor_columns(type)};
+  titan_value rows;
+  mark_partial(p, terms);
+  TITAN_TRY(titan_graph_reshape(p->to, terms, 2, dims, &terms));
+  mark_partial(p, terms);
+  TITAN_TRY(collective(p, TITAN_OP_reduce_scatter, false, terms, &rows));
+  set_image(p, node->outputs[0], rows, LAYOUT_ROWS, 0);
+  return TITAN_OK;
+}
+
+// The sum, or maximum, of each rank's term, on all.
+static titan_status reduce(pass *p, bool maximum, titan_value terms, titan_value *out) {
+  mark_partial(p, terms);
+  return collective(p, TITAN_OP_all_reduce, maximum, terms, out);
+}
+
 // All rows of a value, [R,D].
 static titan_status gathered(pass *p, titan_value logical, titan_value *out) {
   image *i = &p->images[logical];
@@ -81,15 +105,13 @@ static titan_status parameter(pass *p, titan_value logical, int cut, titan_value
   return TITAN_OK;
 }
 
-// The node's operation on the images of its inputs; the outputs get the layout of the first.
+// The node's operation on the images of its inputs; the outputs get the layout of the first input.
 static titan_status apply_same(pass *p, const titan_node *node, const titan_value *inputs) {
   titan_value outputs[TITAN_MAX_OUTPUTS];
   image first = p->images[node->inputs[0]];
   TITAN_TRY(titan_graph_apply(p->to, node->call.kind, &node->call.attributes, node->call.input_count, inputs, outputs));
-  for (int i = 0; i < node->call.output_count; i++) {
-    layout where = i == 0 || first.layout != LAYOUT_COLUMNS ? first.layout : LAYOUT_WHOLE;
-    set_image(p, node->outputs[i], outputs[i], where, i == 0 ? first.dim : 0);
-  }
+  for (int i = 0; i < node->call.output_count; i++)
+    set_image(p, node->outputs[i], outputs[i], first.layout, first.dim);
   return TITAN_OK;
 }
 
@@ -115,19 +137,21 @@ static titan_status norm(pass *p, const titan_node *node) {
   return apply_same(p, node, inputs);
 }
 
-// Each rank its heads: all head-wise inputs are cut, tables are whole.
+// Each rank its heads: all head-wise inputs are cut, tables are whole. Statistics are [B,N,L].
 static titan_status heads(pass *p, const titan_node *node) {
   titan_value inputs[TITAN_MAX_INPUTS];
   if (p->images[node->inputs[0]].layout != LAYOUT_COLUMNS || p->images[node->inputs[0]].dim != 2)
     return no_rule(p, node);
   for (int i = 0; i < node->call.input_count; i++)
     inputs[i] = p->images[node->inputs[i]].value;
-  return apply_same(p, node, inputs);
+  TITAN_TRY(apply_same(p, node, inputs));
+  for (int i = 1; i < node->call.output_count; i++)
+    set_image(p, node->outputs[i], p->images[node->outputs[i]].value, LAYOUT_COLUMNS, 1);
+  return TITAN_OK;
 }
 
 static titan_status matmul(pass *p, const titan_node *node) {
   const image *x = &p->images[node->inputs[0]];
-  const titan_tensor_type *out_type = &node->call.outputs[0];
   titan_op_attributes attributes = node->call.attributes;
   if (attributes.matmul.transpose_a || !attributes.matmul.transpose_b || node->call.input_count != 2)
     return no_rule(p, node);
@@ -136,11 +160,7 @@ static titan_status matmul(pass *p, const titan_node *node) {
     inputs[0] = x->value;
     TITAN_TRY(parameter(p, node->inputs[1], 1, &inputs[1]));
     TITAN_TRY(titan_graph_apply(p->to, TITAN_OP_matmul, &attributes, 2, inputs, &out));
-    int64_t columns = titan_tensor_columns(out_type);
-    TITAN_TRY(titan_graph_reshape(p->to, out, 2, (int64_t[]){titan_tensor_rows(out_type), columns}, &out));
-    TITAN_TRY(collective(p, TITAN_OP_reduce_scatter, false, out, &out));
-    set_image(p, node->outputs[0], out, LAYOUT_ROWS, 0);
-    return TITAN_OK;
+    return scatter(p, node, out);
   }
   if (x->layout == LAYOUT_ROWS)
     TITAN_TRY(gathered(p, node->inputs[0], &inputs[0]));
@@ -148,26 +168,20 @@ static titan_status matmul(pass *p, const titan_node *node) {
     inputs[0] = x->value;
   TITAN_TRY(parameter(p, node->inputs[1], 0, &inputs[1]));
   TITAN_TRY(titan_graph_apply(p->to, TITAN_OP_matmul, &attributes, 2, inputs, &out));
-  set_image(p, node->outputs[0], out, LAYOUT_COLUMNS, out_type->rank - 1);
+  set_image(p, node->outputs[0], out, LAYOUT_COLUMNS, node->call.outputs[0].rank - 1);
   return TITAN_OK;
 }
 
 static titan_status embedding(pass *p, const titan_node *node) {
-  titan_value table, out;
+  titan_value table = TITAN_NO_VALUE, out;
   TITAN_TRY(parameter(p, node->inputs[1], 0, &table));
   titan_op_attributes attributes = {
       .embedding = {.first = titan_graph_value(p->to, table)->place.first[0], .shard = true}};
   titan_value inputs[2] = {p->images[node->inputs[0]].value, table};
   TITAN_TRY(titan_graph_apply(p->to, TITAN_OP_embedding, &attributes, 2, inputs, &out));
-  const titan_tensor_type *type = &node->call.outputs[0];
-  int64_t dims[2] = {titan_tensor_rows(type), titan_tensor_columns(type)};
-  TITAN_TRY(titan_graph_reshape(p->to, out, 2, dims, &out));
-  TITAN_TRY(collective(p, TITAN_OP_reduce_scatter, false, out, &out));
-  set_image(p, node->outputs[0], out, LAYOUT_ROWS, 0);
-  return TITAN_OK;
+  return scatter(p, node, out);
 }
 
-// Columns: the cut dimension goes where as many elements lie before it.
 static titan_status reshape(pass *p, const titan_node *node) {
   const image *x = &p->images[node->inputs[0]];
   titan_tensor_type type = node->call.outputs[0];
@@ -182,12 +196,8 @@ static titan_status reshape(pass *p, const titan_node *node) {
     return TITAN_OK;
   }
   if (x->layout == LAYOUT_COLUMNS) {
-    int64_t before = 1, seen = 1;
-    for (int d = 0; d < x->dim; d++)
-      before *= in->dims[d];
-    while (cut < type.rank && seen < before)
-      seen *= type.dims[cut++];
-    if (seen != before || cut == type.rank || type.dims[cut] % p->options.ranks != 0)
+    cut = titan_graph_reshaped_dimension(in, x->dim, &type);
+    if (cut < 0 || type.dims[cut] % p->options.ranks != 0)
       return no_rule(p, node);
     type.dims[cut] /= p->options.ranks;
   }
@@ -233,10 +243,10 @@ static titan_status cross_entropy(pass *p, const titan_node *node) {
       return titan_error(TITAN_ERROR_INTERNAL, "a vocabulary of %lld leaves nothing to rank %d of %d",
                          (long long)vocabulary, p->options.rank, p->options.ranks);
     TITAN_TRY(titan_graph_apply(p->to, TITAN_OP_vocabulary_max, &attributes, 1, &logits, &largest));
-    TITAN_TRY(collective(p, TITAN_OP_all_reduce, true, largest, &largest));
+    TITAN_TRY(reduce(p, true, largest, &largest));
     titan_value inputs[4] = {logits, labels, largest};
     TITAN_TRY(titan_graph_apply(p->to, TITAN_OP_vocabulary_sums, &attributes, 3, inputs, &sums));
-    TITAN_TRY(collective(p, TITAN_OP_all_reduce, false, sums, &inputs[3]));
+    TITAN_TRY(reduce(p, false, sums, &inputs[3]));
     TITAN_TRY(titan_graph_apply(p->to, TITAN_OP_vocabulary_loss, &attributes, 4, inputs, out));
   }
   for (int i = 0; i < 2; i++)

@@ -365,6 +365,100 @@ static void the_seed_is_an_input_of_the_outputs_type(void **state) {
   titan_graph_destroy(&graph);
 }
 
+// --- how gradients lie over the mesh ---
+
+static const titan_placement whole = {TITAN_REPLICATE, 0}, partial = {TITAN_PARTIAL, 0};
+
+static void put(titan_graph *graph, titan_value value, titan_placement placement) {
+  titan_graph_place_value(graph, value, 1, placement);
+}
+
+static void expect_place(const titan_graph *graph, titan_value value, titan_placement expected) {
+  const titan_placement *placements = titan_graph_value(graph, value)->placement;
+  if (placements[1].kind != expected.kind || placements[1].dim != expected.dim || placements[0].kind != TITAN_REPLICATE)
+    fail_msg("%s lies otherwise", titan_graph_value(graph, value)->name);
+}
+
+static void expect_gradient_place(const titan_graph *graph, const char *name, titan_placement expected) {
+  titan_value gradient = titan_graph_find(graph, name);
+  assert_int_not_equal(gradient, TITAN_NO_VALUE);
+  expect_place(graph, gradient, expected);
+}
+
+// Two products, cut by their outputs and then by their inputs: what the ranks hold alike between them has one term of
+// its gradient on each, the terms of their sum each the whole.
+static void gradients_of_parts_are_parts_and_whole_and_partial_change_places(void **state) {
+  (void)state;
+  titan_graph *graph;
+  titan_value u, v;
+  titan_placement rows = {TITAN_SHARD, 0}, columns = {TITAN_SHARD, 1};
+  TRY(titan_graph_create("cut", &graph));
+  titan_value x = input(graph, "x", 6, 4, true);
+  put(graph, u = parameter(graph, "u", 8, 4), rows);
+  put(graph, v = parameter(graph, "v", 5, 8), columns);
+  titan_value h = product(graph, x, false, u, true), first, second;
+  put(graph, h, columns);
+  TRY(titan_graph_slice(graph, h, 0, 2, &first));
+  TRY(titan_graph_slice(graph, h, 2, 4, &second));
+  put(graph, first, columns);
+  put(graph, second, columns);
+  titan_value gate = unary(graph, TITAN_OP_silu, x), other = product(graph, gate, false, u, true);
+  put(graph, other, columns);
+  titan_value joined;
+  TRY(titan_graph_apply(graph, TITAN_OP_concat, NULL, 2, (titan_value[]){second, first}, &joined));
+  put(graph, joined, columns);
+  titan_value sum = binary(graph, TITAN_OP_add, joined, other), y = product(graph, sum, false, v, true);
+  put(graph, sum, columns);
+  put(graph, y, partial);
+  TRY(titan_graph_output_add(graph, "y", y));
+  TRY(titan_graph_differentiate(graph, y));
+  expect_gradient_place(graph, "d(y)", whole);
+  expect_gradient_place(graph, "d(x)", partial); // a sum over both ways
+  expect_gradient_place(graph, "d(u)", rows);
+  expect_gradient_place(graph, "d(v)", columns);
+  for (int n = 0; n < titan_graph_node_count(graph); n++) {
+    const titan_node *node = titan_graph_node(graph, n);
+    if (node->phase == TITAN_BACKWARD && (node->call.kind == TITAN_OP_concat || node->call.kind == TITAN_OP_slice))
+      expect_place(graph, node->outputs[0], columns);
+  }
+  titan_graph_destroy(&graph);
+}
+
+// Where every rank does the same with whole values, its gradients are whole.
+static void gradients_of_what_the_ranks_compute_alike_are_whole(void **state) {
+  (void)state;
+  titan_graph *graph;
+  TRY(titan_graph_create("alike", &graph));
+  titan_value x = input(graph, "x", 4, 16, true);
+  TRY(titan_graph_differentiate(graph, finish(graph, product(graph, x, false, parameter(graph, "w", 16, 16), true))));
+  for (titan_value v = 0; v < titan_graph_value_count(graph); v++)
+    expect_place(graph, v, whole);
+  titan_graph_destroy(&graph);
+}
+
+// A rule may reshape its product: b[2,4,10] from d[6,8]^T a[6,10].
+static void what_a_rule_reshapes_into_a_gradient_lies_as_that_does(void **state) {
+  (void)state;
+  titan_graph *graph;
+  titan_value a, b;
+  titan_placement last = {TITAN_SHARD, 2};
+  TRY(titan_graph_create("reshaped", &graph));
+  TRY(titan_graph_parameter(graph, "a", (titan_tensor_type){TITAN_FLOAT32, 3, {2, 3, 10}}, &a));
+  TRY(titan_graph_parameter(graph, "b", (titan_tensor_type){TITAN_FLOAT32, 3, {2, 4, 10}}, &b));
+  put(graph, a, last);
+  put(graph, b, last);
+  titan_value y = product(graph, a, false, b, true);
+  put(graph, y, partial);
+  TRY(titan_graph_differentiate(graph, y));
+  expect_gradient_place(graph, "d(a)", last);
+  expect_gradient_place(graph, "d(b)", last);
+  const titan_node *reshape =
+      titan_graph_node(graph, titan_graph_value(graph, gradient_output_of(graph, b)->value)->producer);
+  assert_int_equal(reshape->call.kind, TITAN_OP_reshape);
+  expect_place(graph, reshape->inputs[0], (titan_placement){TITAN_SHARD, 1});
+  titan_graph_destroy(&graph);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(gradients_of_random_graphs_are_their_finite_differences),
@@ -380,6 +474,9 @@ int main(void) {
       cmocka_unit_test(a_gradient_never_stops_silently_at_an_operation_without_a_rule),
       cmocka_unit_test(constants_get_no_gradient),
       cmocka_unit_test(the_seed_is_an_input_of_the_outputs_type),
+      cmocka_unit_test(gradients_of_parts_are_parts_and_whole_and_partial_change_places),
+      cmocka_unit_test(gradients_of_what_the_ranks_compute_alike_are_whole),
+      cmocka_unit_test(what_a_rule_reshapes_into_a_gradient_lies_as_that_does),
   };
   int failures = cmocka_run_group_tests(tests, NULL, NULL);
   return failures != 0 || titan_memory_report_leaks() != 0;

@@ -57,7 +57,7 @@ static void the_drawing_of_a_graph_has_every_value_and_operation(void **state) {
                       "  v1 [shape=cylinder, fillcolor=\"#ece2f0\", label=\"w\\nfloat32[5,4] tp:shard(0)\"];\n"
                       "  v3 [shape=ellipse, fillcolor=\"#f7f7f7\", label=\"d(y)\\nfloat32[3,5]\"];\n"
                       "  n0 [shape=box, fillcolor=\"#c6dbef\", label=\"matmul\\na \\\"name\\\"\\nfloat32[3,5]\"];\n"
-                      "  n1 [shape=box, fillcolor=\"#fdd0a2\", label=\"matmul\\n%4\\nfloat32[5,4]\"];\n"
+                      "  n1 [shape=box, fillcolor=\"#fdd0a2\", label=\"matmul\\n%4\\nfloat32[5,4] tp:shard(0)\"];\n"
                       "  v0 -> n0 [tooltip=\"x\\nfloat32[3,4]\"];\n"
                       "  v1 -> n0 [tooltip=\"w\\nfloat32[5,4] tp:shard(0)\"];\n"
                       "  v3 -> n1 [tooltip=\"d(y)\\nfloat32[3,5]\"];\n"
