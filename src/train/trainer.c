@@ -108,18 +108,23 @@ static titan_status log_plan(const titan_trainer *trainer) {
   return log_line(trainer, titan_runtime_describe_activations);
 }
 
+// debug.dump_graph and debug.dump_plan, on rank 0.
+static titan_status write_graphs_and_plans(const titan_trainer *trainer) {
+  const titan_config *config = trainer->env.config;
+  if (config->debug.dump_graph)
+    TITAN_TRY(titan_graph_files_write(trainer->runtime, config->job.dump_folder));
+  return config->debug.dump_plan ? titan_plan_files_write(trainer->runtime, config->job.dump_folder) : TITAN_OK;
+}
+
 static titan_status take_memory(titan_trainer *trainer) {
   const titan_config *config = trainer->env.config;
   TITAN_TRY(titan_runtime_allocate(trainer->runtime));
   TITAN_TRY(titan_runtime_initialize(trainer->runtime, (uint64_t)config->training.seed));
   if (trainer->rank == 0)
     TITAN_TRY(log_plan(trainer));
-  if (config->debug.dump_graph)
-    TITAN_TRY(titan_trainer_dump_graphs(trainer));
-  if (config->debug.dump_plan)
+  if (config->debug.dump_graph || config->debug.dump_plan)
     TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer),
-                               trainer->rank == 0 ? titan_plan_files_write(trainer->runtime, config->job.dump_folder)
-                                                  : TITAN_OK));
+                               trainer->rank == 0 ? write_graphs_and_plans(trainer) : TITAN_OK));
   if (config->debug.dump_initial_weights)
     TITAN_TRY(titan_trainer_dump_weights(trainer));
   return TITAN_OK;

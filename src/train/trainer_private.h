@@ -91,9 +91,8 @@ bool titan_trainer_checkpoint_has_ended(const titan_trainer *trainer);
 // For messages: "the last good checkpoint is out/checkpoint/step-10.h5".
 const char *titan_trainer_checkpoint_last(const titan_trainer *trainer);
 
-// debug.dump_graph: <dump>/graphs/<part>.txt and .dot; debug.dump_initial_weights: <dump>/weights.txt, a line "name
-// checksum" per parameter, checksums that do not depend on the mesh. Collective.
-titan_status titan_trainer_dump_graphs(titan_trainer *trainer);
+// debug.dump_initial_weights: <dump>/weights.txt, a line "name checksum" per parameter, checksums that do not depend on
+// the mesh. Collective.
 titan_status titan_trainer_dump_weights(titan_trainer *trainer);
 
 #endif

@@ -175,38 +175,6 @@ void titan_trainer_report_end(const titan_trainer *trainer, double seconds) {
   titan_log_info("%s", line);
 }
 
-typedef titan_status graph_printer(const titan_graph *graph, titan_text *text);
-
-static titan_status dump_graph(const titan_trainer *trainer, const titan_graph *graph, graph_printer *print,
-                               const char *extension) {
-  titan_text text = {0};
-  char name[128];
-  FILE *file = NULL;
-  snprintf(name, sizeof name, "graphs/%s.%s", titan_graph_name(graph), extension);
-  titan_status status = print(graph, &text);
-  if (status == TITAN_OK)
-    status = open_file(trainer, name, &file);
-  if (status == TITAN_OK && (fputs(text.data, file) < 0) | (fclose(file) != 0))
-    status = titan_error(TITAN_ERROR_OUTPUT, "cannot write %s: %s", name, strerror(errno));
-  titan_text_destroy(&text);
-  return status;
-}
-
-static titan_status dump_graphs(const titan_trainer *trainer) {
-  for (titan_part part = TITAN_PART_EMBEDDING; part < TITAN_PARTS; part++) {
-    const titan_graph *graph = titan_runtime_graph(trainer->runtime, part);
-    if (graph == NULL)
-      continue;
-    TITAN_TRY(dump_graph(trainer, graph, titan_graph_print, "txt"));
-    TITAN_TRY(dump_graph(trainer, graph, titan_graph_print_dot, "dot"));
-  }
-  return TITAN_OK;
-}
-
-titan_status titan_trainer_dump_graphs(titan_trainer *trainer) {
-  return titan_comm_agree(titan_trainer_world(trainer), trainer->rank == 0 ? dump_graphs(trainer) : TITAN_OK);
-}
-
 // What a tp group holds alike counts on its first rank.
 static uint64_t parameter_checksum(const titan_trainer *trainer, const titan_unit *unit, int p) {
   bool counts =

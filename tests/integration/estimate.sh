@@ -30,6 +30,7 @@ answers() {
     grep -q "^plan $name" out/plans/$name.txt || fail "no plan of $name"
   done
   grep -q '^scratch: .* of the lower bound' out/plans/block.txt || fail "no packing of the block"
+  [ -s out/plans/block.layers.1.txt ] || fail "no plan of the blocks that recompute"
   # Under mpirun the ranks that run are the mesh, and one answers.
   mpirun --oversubscribe -np 2 "$TITAN" --memory_estimation.enabled --job.dump_folder two >stdout 2>stderr || fail "two ranks"
   [ "$(grep -c '^Memory estimate' stdout)" = 1 ] || fail "not one answer of two ranks"
