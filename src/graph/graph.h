@@ -149,5 +149,7 @@ titan_status titan_graph_print(const titan_graph *graph, titan_text *text);
 titan_status titan_graph_print_dot(const titan_graph *graph, titan_text *text);
 // Adds a value's type and placements: "bfloat16[2,3,4] tp:shard(0)".
 titan_status titan_graph_print_type(const titan_value_info *info, titan_text *text);
+// A placement dimension's name: "cp", "tp".
+const char *titan_graph_dimension_name(int dimension);
 
 #endif

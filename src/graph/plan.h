@@ -61,7 +61,7 @@ typedef struct titan_plan_phase {
   titan_plan_block *blocks; // of scratch
   int block_count;
   size_t scratch_bytes;
-  size_t scratch_bound; // the largest set of scratch values alive at once: no packing can be smaller
+  size_t scratch_bound;     // the largest set of scratch values alive at once: no packing can be smaller
   titan_op_cost cost;       // of all instructions
   titan_op_cost recomputed; // of those that compute something again
 } titan_plan_phase;
@@ -101,6 +101,8 @@ typedef struct titan_plan_traffic {
   uint64_t all_gather, reduce_scatter, all_reduce, operations;
 } titan_plan_traffic;
 titan_plan_traffic titan_plan_traffic_of(const titan_plan *plan, titan_phase phase, int dimension);
+// Of one call, over the dimension of its attributes; no operation where it is no collective.
+titan_plan_traffic titan_op_traffic_of(const titan_op_call *call);
 // The most bytes that one rank gives to one of these operations, in either phase.
 size_t titan_plan_largest_transfer(const titan_plan *plan, int dimension);
 

@@ -1,5 +1,6 @@
 #include "graph/plan_report.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 titan_plan_peak titan_plan_peak_of(const titan_plan *plan, titan_phase phase) {
@@ -86,6 +87,15 @@ static titan_status print_operand(const titan_plan *plan, const char *direction,
   return titan_text_printf(text, "\n");
 }
 
+static titan_status print_transfer(const titan_op_call *call, titan_text *text) {
+  titan_plan_traffic traffic = titan_op_traffic_of(call);
+  if (traffic.operations == 0)
+    return TITAN_OK;
+  return titan_text_printf(text, "  transfers %" PRIu64 " bytes over %s",
+                           traffic.all_gather + traffic.reduce_scatter + traffic.all_reduce,
+                           titan_graph_dimension_name(call->attributes.collective.dimension));
+}
+
 static titan_status print_instruction(const titan_plan *plan, int index, const titan_instruction *instruction,
                                       titan_text *text) {
   const titan_node *node = instruction->node;
@@ -96,7 +106,8 @@ static titan_status print_instruction(const titan_plan *plan, int index, const t
     TITAN_TRY(titan_text_printf(text, "  workspace %zu", instruction->workspace_bytes));
     TITAN_TRY(print_place(plan, &instruction->workspace, text));
   }
-  TITAN_TRY(titan_text_printf(text, "\n"));
+  TITAN_TRY(print_transfer(&node->call, text));
+  TITAN_TRY(titan_text_printf(text, node->recomputed ? "  recomputed\n" : "\n"));
   for (int k = 0; k < node->call.input_count; k++)
     TITAN_TRY(print_operand(plan, "in", node->inputs[k], &instruction->inputs[k], text));
   for (int k = 0; k < node->call.output_count; k++)
@@ -121,12 +132,31 @@ static titan_status print_tenants(const titan_plan *plan, const titan_plan_phase
   return TITAN_OK;
 }
 
+// What of the phase's work was done before, and what goes to other ranks; nothing where there is none.
+static titan_status print_recomputation_and_traffic(const titan_plan *plan, titan_phase phase, titan_text *text) {
+  const titan_op_cost *again = &plan->phases[phase].recomputed;
+  if (again->bytes > 0)
+    TITAN_TRY(
+        titan_text_printf(text, "recomputed of these: flops %.6g, bytes moved %.6g\n", again->flops, again->bytes));
+  for (int d = 0; d < TITAN_PLACEMENT_DIMENSIONS; d++) {
+    titan_plan_traffic traffic = titan_plan_traffic_of(plan, phase, d);
+    if (traffic.operations > 0)
+      TITAN_TRY(titan_text_printf(text,
+                                  "transfers over %s: all-gather %" PRIu64 ", reduce-scatter %" PRIu64
+                                  ", all-reduce %" PRIu64 " bytes in %" PRIu64 " operation%s\n",
+                                  titan_graph_dimension_name(d), traffic.all_gather, traffic.reduce_scatter,
+                                  traffic.all_reduce, traffic.operations, traffic.operations == 1 ? "" : "s"));
+  }
+  return TITAN_OK;
+}
+
 static titan_status print_phase(const titan_plan *plan, titan_phase phase, titan_text *text) {
   const titan_plan_phase *list = &plan->phases[phase];
   titan_plan_peak peak = titan_plan_peak_of(plan, phase);
   TITAN_TRY(titan_text_printf(text, "\n%s: %d instructions, flops %.6g, bytes moved %.6g\n",
                               phase == TITAN_FORWARD ? "forward" : "backward", list->count, list->cost.flops,
                               list->cost.bytes));
+  TITAN_TRY(print_recomputation_and_traffic(plan, phase, text));
   if (list->scratch_bound > 0)
     TITAN_TRY(titan_text_printf(
         text, "scratch: %zu bytes, %.3f of the lower bound %zu (the most alive at once, at instruction %d)\n",

@@ -1,17 +1,21 @@
 #include "graph/graph.h"
 
+const char *titan_graph_dimension_name(int dimension) {
+  static const char *const names[TITAN_PLACEMENT_DIMENSIONS] = {"cp", "tp"};
+  return names[dimension];
+}
+
 titan_status titan_graph_print_type(const titan_value_info *info, titan_text *text) {
   TITAN_TRY(titan_text_printf(text, "%s[", titan_dtype_name(info->type.dtype)));
   for (int i = 0; i < info->type.rank; i++)
     TITAN_TRY(titan_text_printf(text, "%s%lld", i ? "," : "", (long long)info->type.dims[i]));
   TITAN_TRY(titan_text_printf(text, "]"));
   for (int i = 0; i < TITAN_PLACEMENT_DIMENSIONS; i++) {
-    static const char *const dimension_names[] = {"cp", "tp"};
     const titan_placement *placement = &info->placement[i];
     if (placement->kind == TITAN_SHARD)
-      TITAN_TRY(titan_text_printf(text, " %s:shard(%d)", dimension_names[i], placement->dim));
+      TITAN_TRY(titan_text_printf(text, " %s:shard(%d)", titan_graph_dimension_name(i), placement->dim));
     else if (placement->kind == TITAN_PARTIAL)
-      TITAN_TRY(titan_text_printf(text, " %s:partial", dimension_names[i]));
+      TITAN_TRY(titan_text_printf(text, " %s:partial", titan_graph_dimension_name(i)));
   }
   return TITAN_OK;
 }

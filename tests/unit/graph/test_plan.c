@@ -1,6 +1,7 @@
 // Property: a plan computes what its graph says, whatever shares memory. Oracle: the same kernels with every value in
 // memory of its own. Tolerance: none, the bits are equal. Where memory is reused too early, NaN or another value comes
-// out.
+// out. A plan's text shows its transfers and what it computes again; oracle: counted by hand.
+#include "graph/plan_report.h"
 #include "random_graph.h"
 #include "run.h"
 #include "test_support.h"
@@ -294,6 +295,98 @@ static void workspace_is_part_of_scratch(void **state) {
   titan_graph_destroy(&graph);
 }
 
+// --- the text ---
+
+// A step over four ranks of dimension 1: y = reduce_scatter(silu(all_gather(x)) w). The backward gathers x and takes
+// silu again, and sums w's gradient over dimension 0.
+static titan_graph *graph_with_transfers(void) {
+  titan_graph *graph;
+  titan_value gathered, h, w, y, again[2], sum;
+  titan_op_attributes four = {.collective = {.dimension = 1, .ranks = 4}}, two = {.collective = {.ranks = 2}};
+  TRY(titan_graph_create("transfers", &graph));
+  titan_value x = input(graph, "x", 3, 16, true);
+  TRY(titan_graph_parameter(graph, "w", (titan_tensor_type){TITAN_FLOAT32, 2, {16, 8}}, &w));
+  TRY(titan_graph_apply(graph, TITAN_OP_all_gather, &four, 1, &x, &gathered));
+  h = unary(graph, TITAN_OP_silu, gathered);
+  TRY(titan_graph_matmul(graph, h, false, w, false, TITAN_FLOAT32, &y));
+  TRY(titan_graph_apply(graph, TITAN_OP_reduce_scatter, &four, 1, &y, &y));
+  TRY(titan_graph_output_add(graph, "y", y));
+  TRY(titan_graph_differentiate(graph, y));
+  int nodes = titan_graph_node_count(graph);
+  TRY(titan_graph_recompute(graph, titan_graph_value(graph, gathered)->producer, &x, &again[0]));
+  TRY(titan_graph_recompute(graph, titan_graph_value(graph, h)->producer, &again[0], &again[1]));
+  for (int n = 0; n < nodes; n++)
+    for (int i = 0; titan_graph_node(graph, n)->phase == TITAN_BACKWARD && i < 2; i++)
+      if (titan_graph_node(graph, n)->inputs[i] == gathered || titan_graph_node(graph, n)->inputs[i] == h)
+        titan_graph_node_set_input(graph, n, i, again[titan_graph_node(graph, n)->inputs[i] == h]);
+  for (int i = 0; i < titan_graph_output_count(graph); i++)
+    if (titan_graph_output_at(graph, i)->kind == TITAN_OUTPUT_PARAMETER_GRADIENT) {
+      TRY(titan_graph_apply(graph, TITAN_OP_all_reduce, &two, 1, &titan_graph_output_at(graph, i)->value, &sum));
+      titan_graph_output_set_value(graph, i, sum);
+    }
+  return graph;
+}
+
+static char *text_of(const titan_graph *graph, titan_text *text) {
+  titan_plan *plan;
+  TRY(titan_plan_create(graph, &(titan_plan_options){0}, &plan));
+  TRY(titan_plan_print(plan, text));
+  titan_plan_destroy(&plan);
+  return text->data;
+}
+
+// Whether `text` has the words so many times.
+static void expect_count(const char *text, const char *words, int count) {
+  int found = 0;
+  for (const char *at = text; (at = strstr(at, words)) != NULL; at += strlen(words))
+    found++;
+  if (found != count)
+    fail_msg("\"%s\" stands %d times, expected %d, in\n%s", words, found, count, text);
+}
+
+// Rows of x are 64 bytes and of y 32: a rank's are 192 and 96, three times that comes from or goes to the other ranks.
+static void the_text_shows_what_is_transferred_and_what_is_computed_again(void **state) {
+  (void)state;
+  titan_text text = {0};
+  titan_graph *graph = graph_with_transfers();
+  char *backward = strstr(text_of(graph, &text), "\nbackward:");
+  assert_non_null(backward);
+  *backward++ = '\0';
+  expect_count(text.data,
+               "\ntransfers over tp: all-gather 576, reduce-scatter 288, all-reduce 0 bytes in 2 operations\n", 1);
+  expect_count(text.data, "all_gather  flops 0  bytes 960  transfers 576 bytes over tp\n", 1);
+  expect_count(text.data, "reduce_scatter  flops 0  bytes 480  transfers 288 bytes over tp\n", 1);
+  expect_count(text.data, "transfers", 3 + 1); // the plan's name
+  expect_count(text.data, "recomputed", 0);
+  expect_count(backward, "\nrecomputed of these: flops 960, bytes moved 2496\n", 1);
+  expect_count(backward, "\ntransfers over cp: all-gather 0, reduce-scatter 0, all-reduce 512 bytes in 1 operation\n",
+               1);
+  expect_count(backward,
+               "\ntransfers over tp: all-gather 864, reduce-scatter 576, all-reduce 0 bytes in 3 operations\n", 1);
+  expect_count(backward, "all_gather  flops 0  bytes 960  transfers 576 bytes over tp  recomputed\n", 1);
+  expect_count(backward, "all_gather  flops 0  bytes 480  transfers 288 bytes over tp\n", 1);
+  expect_count(backward, "all_reduce  flops 0  bytes 1024  transfers 512 bytes over cp\n", 1);
+  expect_count(backward, "silu  flops 960  bytes 1536  recomputed\n", 1);
+  expect_count(backward, "  recomputed\n", 2);
+  titan_text_destroy(&text);
+  titan_graph_destroy(&graph);
+}
+
+static void the_text_has_no_word_on_what_a_plan_does_not_do(void **state) {
+  (void)state;
+  titan_text text = {0};
+  titan_graph *graph;
+  TRY(titan_graph_create("alone", &graph));
+  titan_value y = unary(graph, TITAN_OP_silu, input(graph, "x", 4, 16, true));
+  TRY(titan_graph_output_add(graph, "y", y));
+  TRY(titan_graph_differentiate(graph, y));
+  expect_count(text_of(graph, &text), "\nbackward: 1 instructions", 1);
+  expect_count(text.data, "transfers", 0);
+  expect_count(text.data, "recomputed", 0);
+  titan_text_destroy(&text);
+  titan_graph_destroy(&graph);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(plans_of_random_float32_graphs_give_the_bits_of_separate_values),
@@ -306,6 +399,8 @@ int main(void) {
       cmocka_unit_test(parameters_and_externals_lie_in_the_order_of_the_graph),
       cmocka_unit_test(a_plan_counts_its_work),
       cmocka_unit_test(workspace_is_part_of_scratch),
+      cmocka_unit_test(the_text_shows_what_is_transferred_and_what_is_computed_again),
+      cmocka_unit_test(the_text_has_no_word_on_what_a_plan_does_not_do),
   };
   if (titan_device_create_cpu(1, &device) != TITAN_OK) {
     fprintf(stderr, "%s\n", titan_error_message());
