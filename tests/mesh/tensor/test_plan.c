@@ -108,6 +108,18 @@ static void add(titan_plan_traffic *sum, titan_plan_traffic traffic, uint64_t ti
   sum->operations += times * traffic.operations;
 }
 
+// Blocks that keep their input only.
+static uint64_t recomputing_blocks(const titan_activation_options *activations) {
+  switch (activations->mode) {
+  case TITAN_ACTIVATIONS_FULL:
+    return LAYERS;
+  case TITAN_ACTIVATIONS_EVERY:
+    return LAYERS / (uint64_t)activations->every;
+  default:
+    return 0;
+  }
+}
+
 // docs/tensor-parallelism.md. S: all of an activation but this rank's part; W: a norm weight's gradient.
 static titan_plan_traffic formula(const titan_runtime_options *options, uint64_t ranks) {
   uint64_t rows = BATCH * LENGTH, columns = (VOCABULARY + ranks - 1) / ranks;
@@ -119,6 +131,7 @@ static titan_plan_traffic formula(const titan_runtime_options *options, uint64_t
   add(&sum, (titan_plan_traffic){2 * S, 0, 0, 2}, LAYERS);         // inputs of q, k, v and of w1, w3 again
   add(&sum, (titan_plan_traffic){0, 0, W, W > 0}, 2 * LAYERS + 1); // norms of blocks and head
   add(&sum, (titan_plan_traffic){S, S, 0, 2}, 2);                  // embedding, head
+  add(&sum, (titan_plan_traffic){0, S, 0, 1}, recomputing_blocks(&options->activations)); // wo's sums again
   if (options->loss_parallel)
     add(&sum, (titan_plan_traffic){0, 0, 3 * rows * sizeof(float), 2}, 1); // a maximum; a sum and the label's logit
   else
@@ -139,14 +152,12 @@ static bool same(const char *what, titan_plan_traffic a, titan_plan_traffic b) {
   return good;
 }
 
-static void check_traffic(titan_norm_type norm_type, titan_dtype dtype, bool loss_parallel, bool async) {
+static void check_traffic(const titan_runtime_options *options) {
   titan_mesh *mesh = NULL;
   titan_device *device = NULL;
   expect_on_all(titan_mesh_create(MPI_COMM_WORLD, (titan_mesh_degrees){1, 1, 1, 1, test_size()}, &mesh) == TITAN_OK);
   expect_on_all(titan_device_create_cpu(1, &device) == TITAN_OK);
-  titan_runtime_options options = options_of(norm_type, dtype, loss_parallel);
-  options.async_tensor = options.compile = async;
-  titan_runtime *runtime = plan_on(mesh, device, &options);
+  titan_runtime *runtime = plan_on(mesh, device, options);
   titan_plan_traffic planned = {0};
   for (int unit = 0; unit < titan_runtime_unit_count(runtime); unit++)
     for (int phase = 0; phase < TITAN_PHASES; phase++)
@@ -163,7 +174,7 @@ static void check_traffic(titan_norm_type norm_type, titan_dtype dtype, bool los
   expect_on_all(after.broadcast == before.broadcast && after.all_to_all == before.all_to_all &&
                 after.point_to_point == before.point_to_point);
   expect_on_all(same("counted against planned", counted, planned));
-  expect_on_all(same("planned against the formula", planned, formula(&options, (uint64_t)test_size())));
+  expect_on_all(same("planned against the formula", planned, formula(options, (uint64_t)test_size())));
   titan_runtime_destroy(&runtime);
   titan_device_destroy(&device);
   titan_mesh_destroy(&mesh);
@@ -173,7 +184,13 @@ static void traffic_is_the_plans_and_the_formulas_to_the_byte(void **state) {
   (void)state;
   for (int norm = TITAN_NORM_RMSNORM; norm <= TITAN_NORM_NP_LAYERNORM; norm++)
     for (int way = 0; way < 4; way++)
-      check_traffic((titan_norm_type)norm, norm % 2 ? TITAN_BFLOAT16 : TITAN_FLOAT32, way % 2, way > 1);
+      for (int mode = TITAN_ACTIVATIONS_KEPT; mode <= TITAN_ACTIVATIONS_OPERATIONS; mode++) {
+        titan_runtime_options options =
+            options_of((titan_norm_type)norm, norm % 2 ? TITAN_BFLOAT16 : TITAN_FLOAT32, way % 2);
+        options.async_tensor = options.compile = way > 1;
+        options.activations = (titan_activation_options){.mode = (titan_activation_mode)mode, .every = 2};
+        check_traffic(&options);
+      }
 }
 
 // Instructions of a block's plan by kind.
