@@ -78,8 +78,16 @@ static titan_status gathered(pass *p, titan_value logical, titan_value *out) {
   return TITAN_OK;
 }
 
+static int64_t share_of(int64_t size, int ranks) {
+  return (size + ranks - 1) / ranks;
+}
+
 static int64_t share(const pass *p, int64_t size) {
-  return (size + p->options.ranks - 1) / p->options.ranks;
+  return share_of(size, p->options.ranks);
+}
+
+bool titan_tensor_vocabulary_reaches(int64_t vocabulary, int ranks) {
+  return share_of(vocabulary, ranks) * (ranks - 1) < vocabulary;
 }
 
 // The parameter's image, cut in dimension `cut` (-1: whole), made on first use.

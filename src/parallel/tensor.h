@@ -28,6 +28,9 @@ enum { TITAN_PLACEMENT_TP = 1 }; // index of a value's placement
 titan_status titan_tensor_parallel_apply(const titan_graph *logical, const titan_tensor_options *options,
                                          titan_graph **out);
 
+// Whether every rank has a token of a vocabulary that is cut in equal parts, rounded up: loss parallel needs that.
+bool titan_tensor_vocabulary_reaches(int64_t vocabulary, int ranks);
+
 // To be called after differentiation: gradients of parameters that every rank holds whole are summed over the ranks,
 // and gathered rows that the backward wants are gathered again there, so that only the shard is kept (not where
 // `merged`: the plan of both phases in one keeps them for a moment only).

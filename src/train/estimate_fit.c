@@ -17,13 +17,15 @@ static titan_status total_with(const fitter *f, const titan_config *config, int6
   titan_estimate_kind figures;
   titan_mesh_degrees degrees;
   titan_runtime_options options;
-  TITAN_TRY(titan_estimate_options(&f->estimate->question, config, &degrees, &options));
-  options.shape.global_tokens = options.shape.global_tokens / options.shape.batch * batch;
-  options.shape.batch = batch;
-  TITAN_TRY(titan_estimate_share_budget(f->estimate, f->device, degrees, &options));
-  titan_status status =
-      titan_estimate_rank(&f->estimate->question, f->device, degrees, &options, f->rank, false, &figures);
-  if (status == TITAN_ERROR_USAGE) { // a budget for activations that cannot be met
+  titan_status status = titan_estimate_options(&f->estimate->question, config, &degrees, &options);
+  if (status == TITAN_OK) {
+    options.shape.global_tokens = options.shape.global_tokens / options.shape.batch * batch;
+    options.shape.batch = batch;
+    status = titan_estimate_share_budget(f->estimate, f->device, degrees, &options);
+  }
+  if (status == TITAN_OK)
+    status = titan_estimate_rank(&f->estimate->question, f->device, degrees, &options, f->rank, false, &figures);
+  if (status == TITAN_ERROR_USAGE) { // a vocabulary too small for the degree, or a budget that cannot be met
     *total = SIZE_MAX;
     return TITAN_OK;
   }

@@ -1,6 +1,7 @@
 #include "train/setup.h"
 
 #include "checkpoint/hints.h"
+#include "parallel/tensor.h"
 #include "train/estimate.h"
 
 #include <stdlib.h>
@@ -37,22 +38,64 @@ static titan_status add_message(titan_text *problems, titan_status status) {
 }
 
 // What each rank of a tp group takes an equal part of.
+typedef struct tensor_cut {
+  const char *what;
+  int64_t size;
+  bool of_model; // set by model.flavor, not by an option of its own
+} tensor_cut;
+
+enum { TENSOR_CUTS = 4 };
+
+static void list_tensor_cuts(const titan_config *config, const titan_model_arguments *arguments,
+                             tensor_cut cuts[TENSOR_CUTS]) {
+  cuts[0] = (tensor_cut){"heads", arguments->heads, true};
+  cuts[1] = (tensor_cut){"kv heads", arguments->kv_heads, true};
+  cuts[2] = (tensor_cut){"training.seq_len", config->training.seq_len, false};
+  cuts[3] = (tensor_cut){"feed-forward hidden size", titan_model_ffn_hidden(arguments), true};
+}
+
 static titan_status check_tensor(const titan_config *config, const titan_model_arguments *arguments,
                                  titan_text *problems) {
   int64_t tp = config->training.tensor_parallel_degree;
-  const struct {
-    const char *what;
-    int64_t size;
-  } cuts[] = {{"heads", arguments->heads},
-              {"kv heads", arguments->kv_heads},
-              {"training.seq_len", config->training.seq_len},
-              {"feed-forward hidden size", titan_model_ffn_hidden(arguments)}};
-  for (size_t i = 0; i < sizeof cuts / sizeof *cuts && tp > 1; i++)
-    if (cuts[i].size % tp != 0)
-      TITAN_TRY(titan_text_printf(problems, "training.tensor_parallel_degree = %lld (%s) does not divide %s %lld\n",
-                                  (long long)tp, titan_config_origin(config, "training.tensor_parallel_degree"),
-                                  cuts[i].what, (long long)cuts[i].size));
+  tensor_cut cuts[TENSOR_CUTS];
+  list_tensor_cuts(config, arguments, cuts);
+  for (int i = 0; i < TENSOR_CUTS && tp > 1; i++) {
+    if (cuts[i].size % tp == 0)
+      continue;
+    TITAN_TRY(titan_text_printf(problems, "training.tensor_parallel_degree = %lld (%s) does not divide %s %lld",
+                                (long long)tp, titan_config_origin(config, "training.tensor_parallel_degree"),
+                                cuts[i].what, (long long)cuts[i].size));
+    TITAN_TRY(cuts[i].of_model ? titan_text_printf(problems, " of model.flavor = %s (%s)\n", config->model.flavor,
+                                                   titan_config_origin(config, "model.flavor"))
+                               : titan_text_printf(problems, " (%s)\n", titan_config_origin(config, cuts[i].what)));
+  }
   return TITAN_OK;
+}
+
+// Whether `tp` ranks, of as many as the run has, can share the model and its vocabulary.
+static bool tensor_degree_works(const titan_config *config, const titan_model_arguments *arguments,
+                                titan_mesh_degrees degrees, int tp) {
+  tensor_cut cuts[TENSOR_CUTS];
+  bool works = degrees.dp_shard * degrees.tp % tp == 0 && titan_tensor_vocabulary_reaches(arguments->vocabulary, tp);
+  list_tensor_cuts(config, arguments, cuts);
+  for (int i = 0; i < TENSOR_CUTS; i++)
+    works &= cuts[i].size % tp == 0;
+  return works;
+}
+
+// With loss parallel each rank computes with its tokens' logits, so that it must have some.
+static titan_status check_vocabulary(const titan_config *config, const titan_model_arguments *arguments,
+                                     titan_mesh_degrees degrees) {
+  int largest = degrees.tp;
+  if (!config->training.enable_loss_parallel || titan_tensor_vocabulary_reaches(arguments->vocabulary, degrees.tp))
+    return TITAN_OK;
+  while (!tensor_degree_works(config, arguments, degrees, largest)) // 1 works
+    largest--;
+  return titan_error(TITAN_ERROR_USAGE,
+                     "training.tensor_parallel_degree = %d (%s) leaves a rank without any of the vocabulary's "
+                     "%lld tokens; the largest degree that works is %d, or set training.enable_loss_parallel = false",
+                     degrees.tp, titan_config_origin(config, "training.tensor_parallel_degree"),
+                     (long long)arguments->vocabulary, largest);
 }
 
 static titan_status check_model(const titan_config *config, titan_text *problems) {
@@ -182,7 +225,7 @@ titan_status titan_setup_runtime_options(const titan_config *config, int64_t voc
     return titan_error(TITAN_ERROR_INTERNAL, "flavor %s passed the checks", config->model.flavor);
   out->arguments.vocabulary = vocabulary;
   out->arguments.norm_type = norm_type_of(config->model.norm_type);
-  return TITAN_OK;
+  return check_vocabulary(config, &out->arguments, degrees);
 }
 
 titan_save_mode titan_setup_save_mode(const titan_config *config) {

@@ -29,7 +29,7 @@ bool titan_setup_checkpoint_part(const char *word, int length, titan_checkpoint_
 
 // Model, shape of this rank's part of the step, and the rest from the options. `vocabulary`: of the tokenizer. The
 // degrees are resolved. auto_budget: bytes that a rank may take where activation_checkpoint.selective_ac_option is
-// auto.
+// auto. TITAN_ERROR_USAGE where the vocabulary is too small for the tensor-parallel degree.
 titan_status titan_setup_runtime_options(const titan_config *config, int64_t vocabulary, titan_mesh_degrees degrees,
                                          size_t auto_budget, titan_runtime_options *out);
 // Collective over node and world. Bytes that every rank of the run can take: the least share of a node.

@@ -233,11 +233,12 @@ tokenizer() {
 # Sizes that the ranks of a tp group do not divide, each alone and all in one message.
 tensor() {
   local tp=training.tensor_parallel_degree
-  refused 2 "$tp = 3 (command line) does not divide heads 16" --$tp 3
-  refused 2 "$tp = 16 (command line) does not divide kv heads 8" --$tp 16 --model.flavor 8B
-  refused 2 "$tp = 2 (command line) does not divide training.seq_len 65" --$tp 2 --training.seq_len 65
-  refused 2 "$tp = 5 (command line) does not divide feed-forward hidden size 13824" --$tp 5 --model.name llama2 \
-    --model.flavor 13B --training.seq_len 60
+  refused 2 "$tp = 3 (command line) does not divide heads 16 of model.flavor = debugmodel ($small:" --$tp 3
+  refused 2 "$tp = 16 (command line) does not divide kv heads 8 of model.flavor = 8B (command line)" --$tp 16 --model.flavor 8B
+  refused 2 "$tp = 2 (command line) does not divide training.seq_len 65 (command line)" --$tp 2 --training.seq_len 65
+  refused 2 "$tp = 5 (command line) does not divide training.seq_len 64 ($small:" --$tp 5 --model.name llama2
+  refused 2 "$tp = 5 (command line) does not divide feed-forward hidden size 13824 of model.flavor = 13B (command line)" \
+    --$tp 5 --model.name llama2 --model.flavor 13B --training.seq_len 60
   refused 2 "does not divide heads 32|does not divide kv heads 8|does not divide training.seq_len 65|does not divide feed-forward hidden size 14336" \
     --$tp 24 --model.flavor 8B --training.seq_len 65
   refused 2 "$tp = 32 (command line) does not divide heads 16" --$tp 32
@@ -249,6 +250,20 @@ tensor() {
   fi
   refused 2 'experimental.enable_async_tensor_parallel = true (command line) needs training.compile = true' \
     --experimental.enable_async_tensor_parallel
+  small_vocabulary 5 4 2 # parts of 2, 2, 1 and 0; 3 does not divide the heads
+  small_vocabulary 1 8 1
+}
+
+# small_vocabulary TOKENS DEGREE LARGEST: a rank would have none of them. What the message suggests is then tried.
+small_vocabulary() {
+  local tp=training.tensor_parallel_degree option
+  local -a e=(--memory_estimation.enabled --memory_estimation.vocabulary "$1" --memory_estimation.world_size "$2")
+  refused 2 "$tp = $2 (command line)|the vocabulary's $1 tokens|largest degree that works is $3,|training.enable_loss_parallel = false" \
+    "${e[@]}" --$tp "$2"
+  for option in "--$tp=$3" "--$tp=$2 --training.enable_loss_parallel=false"; do
+    launch "$ranks" "$TITAN" --job.config_file "$small" "${e[@]}" $option >suggested.out 2>suggested.log ||
+      fail "$option does not work either: $(tail -n 3 suggested.log)"
+  done
 }
 
 # What is asked of checkpoints, and the folder they are in. Nothing that is there is overwritten.

@@ -31,6 +31,11 @@ answers() {
   done
   grep -q '^scratch: .* of the lower bound' out/plans/block.txt || fail "no packing of the block"
   [ -s out/plans/block.layers.1.txt ] || fail "no plan of the blocks that recompute"
+  # Of what would need less, degrees for which the vocabulary is too small are left out.
+  answer --model.flavor 405B --memory_estimation.vocabulary 5 --memory_estimation.world_size 16 --memory_estimation.ranks_per_node 8 \
+    --memory_estimation.device a100-40g --training.tensor_parallel_degree 2
+  grep -q 'with training.seq_len = 1024' stdout || fail "no advice on what would need less"
+  grep -q 'with training.tensor_parallel_degree' stdout && fail "advice that cannot be followed"
   # Under mpirun the ranks that run are the mesh, and one answers.
   mpirun --oversubscribe -np 2 "$TITAN" --memory_estimation.enabled --job.dump_folder two >stdout 2>stderr || fail "two ranks"
   [ "$(grep -c '^Memory estimate' stdout)" = 1 ] || fail "not one answer of two ranks"

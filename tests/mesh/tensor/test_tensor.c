@@ -8,6 +8,7 @@
 #include "pair.h"
 
 #include "optim/optimizer.h"
+#include "parallel/tensor.h"
 
 enum { BATCH = 4, LENGTH = 24, VOCABULARY = 199, STEPS = 10 }; // 2, 4 and 8 ranks do not divide the vocabulary
 
@@ -34,10 +35,11 @@ static titan_runtime_options options_of(int tp, titan_norm_type norm_type, titan
 static void set_batch(titan_runtime *runtime, int step) {
   const titan_model_shape *shape = &titan_runtime_options_of(runtime)->shape;
   int rank = titan_comm_rank(titan_mesh_comm(titan_runtime_mesh(runtime), TITAN_MESH_DP));
+  int64_t vocabulary = titan_runtime_options_of(runtime)->arguments.vocabulary;
   for (int64_t i = 0; i < shape->batch * shape->length; i++) {
     int64_t token = i + rank * shape->batch * shape->length;
-    titan_runtime_tokens(runtime)[i] = (int32_t)((token * 31 + token / 7 + step * 17) % VOCABULARY);
-    titan_runtime_labels(runtime)[i] = (int32_t)(((token + 1) * 31 + step * 17) % VOCABULARY);
+    titan_runtime_tokens(runtime)[i] = (int32_t)((token * 31 + token / 7 + step * 17) % vocabulary);
+    titan_runtime_labels(runtime)[i] = (int32_t)(((token + 1) * 31 + step * 17) % vocabulary);
   }
 }
 
@@ -85,11 +87,8 @@ static bool replicas_are_equal(const runtime_pair *pair) {
   return good;
 }
 
-static void check(titan_mesh_degrees degrees, titan_norm_type norm_type, titan_dtype dtype, bool loss_parallel,
-                  bool async) {
+static void check_options(titan_mesh_degrees degrees, titan_runtime_options options) {
   runtime_pair pair;
-  titan_runtime_options options = options_of(degrees.tp, norm_type, dtype, loss_parallel);
-  options.async_tensor = options.compile = async;
   titan_optimizer_options optimizer = {.decoupled = true,
                                        .learning_rate = 1e-3,
                                        .beta1 = 0.9,
@@ -99,7 +98,7 @@ static void check(titan_mesh_degrees degrees, titan_norm_type norm_type, titan_d
                                        .max_norm = 1,
                                        .warmup_steps = 2,
                                        .total_steps = STEPS};
-  bool narrow = dtype == TITAN_BFLOAT16;
+  bool narrow = options.shape.dtype == TITAN_BFLOAT16;
   double tolerance = narrow ? 1e-2 : 1e-5;
   pair_create(&options, degrees, &pair);
   pair_allocate(&pair, 42);
@@ -116,6 +115,13 @@ static void check(titan_mesh_degrees degrees, titan_norm_type norm_type, titan_d
   }
   expect_on_all(replicas_are_equal(&pair));
   pair_destroy(&pair);
+}
+
+static void check(titan_mesh_degrees degrees, titan_norm_type norm_type, titan_dtype dtype, bool loss_parallel,
+                  bool async) {
+  titan_runtime_options options = options_of(degrees.tp, norm_type, dtype, loss_parallel);
+  options.async_tensor = options.compile = async;
+  check_options(degrees, options);
 }
 
 static void each_norm_trains_cut_over_all_ranks_as_on_one(void **state) {
@@ -161,6 +167,29 @@ static void transfers_during_products_train_as_on_one(void **state) {
     check((titan_mesh_degrees){1, 2, 2, 1, 2}, TITAN_NORM_RMSNORM, TITAN_FLOAT32, true, true);
 }
 
+// Ranks whose rows of the vocabulary are all padding: with gathered logits they have nothing to compute, and do no
+// harm.
+static void ranks_without_a_token_train_as_one(void **state) {
+  (void)state;
+  titan_mesh_degrees all = {1, 1, 1, 1, test_size()};
+  titan_runtime_options options = options_of(test_size(), TITAN_NORM_RMSNORM, TITAN_FLOAT32, false);
+  options.arguments.vocabulary = test_size() + 1; // parts of 2
+  expect_on_all(test_size() == 2 || !titan_tensor_vocabulary_reaches(options.arguments.vocabulary, test_size()));
+  check_options(all, options);
+  options.async_tensor = options.compile = true;
+  check_options(all, options);
+}
+
+// With loss parallel, parts that reach the last rank by one token only.
+static void a_last_rank_with_one_token_trains_as_one(void **state) {
+  (void)state;
+  titan_runtime_options options = options_of(test_size(), TITAN_NORM_RMSNORM, TITAN_FLOAT32, true);
+  options.arguments.vocabulary = 3 * (test_size() - 1) + 1;
+  expect_on_all(titan_tensor_vocabulary_reaches(options.arguments.vocabulary, test_size()));
+  expect_on_all(test_size() == 2 || !titan_tensor_vocabulary_reaches(2 * (test_size() - 1), test_size()));
+  check_options((titan_mesh_degrees){1, 1, 1, 1, test_size()}, options);
+}
+
 static void tokens_and_labels_outside_the_vocabulary_are_refused_on_all_ranks(void **state) {
   (void)state;
   runtime_pair pair;
@@ -184,6 +213,8 @@ int main(int argc, char **argv) {
       cmocka_unit_test(bfloat16_trains_cut_over_all_ranks_as_on_one),
       cmocka_unit_test(meshes_with_data_parallelism_train_as_one_rank),
       cmocka_unit_test(transfers_during_products_train_as_on_one),
+      cmocka_unit_test(ranks_without_a_token_train_as_one),
+      cmocka_unit_test(a_last_rank_with_one_token_trains_as_one),
       cmocka_unit_test(tokens_and_labels_outside_the_vocabulary_are_refused_on_all_ranks),
   };
   begin_mpi_tests(&argc, &argv);
