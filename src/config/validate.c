@@ -52,6 +52,47 @@ cleanup:
   return status;
 }
 
+// The degrees that are not 1: "training.tensor_parallel_degree = 8 (run.toml:12), ...".
+static titan_status append_degrees(const titan_config *config, titan_text *text) {
+  const struct {
+    int option;
+    int64_t degree;
+  } degrees[] = {
+      {TITAN_OPTION_training_data_parallel_replicate_degree, config->training.data_parallel_replicate_degree},
+      {TITAN_OPTION_training_data_parallel_shard_degree, config->training.data_parallel_shard_degree},
+      {TITAN_OPTION_experimental_context_parallel_degree, config->experimental.context_parallel_degree},
+      {TITAN_OPTION_training_tensor_parallel_degree, config->training.tensor_parallel_degree},
+      {TITAN_OPTION_experimental_pipeline_parallel_degree, config->experimental.pipeline_parallel_degree},
+  };
+  const char *comma = "";
+  for (size_t i = 0; i < sizeof degrees / sizeof *degrees; i++) {
+    const titan_option *option = &titan_options[degrees[i].option];
+    if (degrees[i].degree == 1 && !titan_config_is_set(config, option->name))
+      continue;
+    TITAN_TRY(titan_text_printf(text, "%s", comma));
+    TITAN_TRY(append_setting(config, option, text));
+    TITAN_TRY(titan_text_printf(text, degrees[i].degree == -1 ? " (%s; the ranks that the others leave over)" : " (%s)",
+                                titan_config_origin(config, option->name)));
+    comma = ", ";
+  }
+  return TITAN_OK;
+}
+
+// What is wrong, in the reference's words, then what to change.
+static titan_status report_mesh(const titan_config *config, const char *invalid, int64_t world_size,
+                                titan_problems *problems) {
+  bool asked = is_estimate(config) && config->memory_estimation.world_size > 0;
+  titan_text degrees = {0};
+  titan_status status = append_degrees(config, &degrees);
+  if (status == TITAN_OK)
+    status =
+        titan_problems_add(problems, "%s: the product of %s has to be the number of ranks, %" PRId64 " (%s%s)", invalid,
+                           degrees.data, world_size, asked ? "memory_estimation.world_size, " : "mpirun -np",
+                           asked ? titan_config_origin(config, "memory_estimation.world_size") : "");
+  titan_text_destroy(&degrees);
+  return status;
+}
+
 static titan_status check_mesh(const titan_config *config, int64_t world_size, titan_problems *problems) {
   int64_t replicate = config->training.data_parallel_replicate_degree;
   int64_t shard = config->training.data_parallel_shard_degree;
@@ -69,10 +110,12 @@ static titan_status check_mesh(const titan_config *config, int64_t world_size, t
     shard = world_size / product > 1 ? world_size / product : 1;
   if (shard < 1 || (product <= world_size / shard && product * shard == world_size))
     return TITAN_OK;
-  return titan_problems_add(problems,
-                            "Invalid parallel dims: dp_replicate(%" PRId64 ") * dp_shard(%" PRId64 ") * cp(%" PRId64
-                            ") * tp(%" PRId64 ") * pp(%" PRId64 ") != WORLD_SIZE(%" PRId64 ")",
-                            replicate, shard, context, tensor, pipeline, world_size);
+  char invalid[320];
+  snprintf(invalid, sizeof invalid,
+           "Invalid parallel dims: dp_replicate(%" PRId64 ") * dp_shard(%" PRId64 ") * cp(%" PRId64 ") * tp(%" PRId64
+           ") * pp(%" PRId64 ") != WORLD_SIZE(%" PRId64 ")",
+           replicate, shard, context, tensor, pipeline, world_size);
+  return report_mesh(config, invalid, world_size, problems);
 }
 
 // For a message that asks the user to set this option.

@@ -95,7 +95,8 @@ options() {
   # Degrees: neither 5 nor 3 divides 1 or 4 ranks, and no rank is left idle.
   refused 2 "Invalid parallel dims: dp_replicate(1) * dp_shard(5) * cp(1) * tp(1) * pp(1) != WORLD_SIZE($ranks)" \
     --training.data_parallel_shard_degree 5
-  refused 2 "Invalid parallel dims: dp_replicate(3)|!= WORLD_SIZE($ranks)" --training.data_parallel_replicate_degree 3
+  refused 2 "Invalid parallel dims: dp_replicate(3)|!= WORLD_SIZE($ranks): the product of|has to be the number of ranks, $ranks (mpirun -np)" \
+    --training.data_parallel_replicate_degree 3
   refused 2 "Invalid parallel dims: dp_replicate(8) * dp_shard(8)|!= WORLD_SIZE($ranks)" \
     --training.data_parallel_replicate_degree 8 --training.data_parallel_shard_degree 8
   refused 2 'training.data_parallel_shard_degree|at least 1|"-2"' --training.data_parallel_shard_degree -2
@@ -242,7 +243,7 @@ tensor() {
   refused 2 "does not divide heads 32|does not divide kv heads 8|does not divide training.seq_len 65|does not divide feed-forward hidden size 14336" \
     --$tp 24 --model.flavor 8B --training.seq_len 65
   refused 2 "$tp = 32 (command line) does not divide heads 16" --$tp 32
-  refused 2 "dp_shard(1) * cp(1) * tp(16) * pp(1) != WORLD_SIZE($ranks)" --$tp 16
+  refused 2 "dp_shard(1) * cp(1) * tp(16) * pp(1) != WORLD_SIZE($ranks): the product of|$tp = 16 (command line)" --$tp 16
   refused 2 "$tp|at least 1|\"0\"" --$tp 0
   if [ "$ranks" -gt 1 ]; then # NaN on one rank of a tp group ends them all before the step is told
     refused 6 "step 3|rank $((ranks - 1))|nan" --$tp 2 --debug.inject_nan_step 3 --training.batch_size 1
@@ -344,7 +345,7 @@ estimate() {
   refused 2 'memory_estimation.world_size = 2000000|at most' "${e[@]}" --memory_estimation.world_size 2000000
   refused 2 'memory_estimation.ranks_per_node|at least 0|"-8"' "${e[@]}" --memory_estimation.ranks_per_node -8
   refused 2 'memory_estimation.vocabulary|at least 0|"-2"' "${e[@]}" --memory_estimation.vocabulary -2
-  refused 2 'Invalid parallel dims|tp(8)|!= WORLD_SIZE(12)' "${e[@]}" --memory_estimation.world_size 12 \
+  refused 2 'Invalid parallel dims|tp(8)|!= WORLD_SIZE(12)|12 (memory_estimation.world_size, command line)' "${e[@]}" --memory_estimation.world_size 12 \
     --training.tensor_parallel_degree 8
   refused 2 'Invalid parallel dims|dp_shard(3)|!= WORLD_SIZE(512)' "${e[@]}" --memory_estimation.world_size 512 \
     --training.data_parallel_shard_degree 3

@@ -294,7 +294,28 @@ static void a_configuration_made_by_the_program_is_checked_like_one_that_was_rea
       "training.steps = 0: expected an integer of at least 1\n"
       "training.dataset = c4: this corpus is not installed with the program; give the file or folder that has it as "
       "training.dataset_path, or use c4_test or c4_mini\n"
-      "Invalid parallel dims: dp_replicate(3) * dp_shard(2) * cp(1) * tp(1) * pp(1) != WORLD_SIZE(7)");
+      "Invalid parallel dims: dp_replicate(3) * dp_shard(2) * cp(1) * tp(1) * pp(1) != WORLD_SIZE(7): the product of "
+      "training.data_parallel_replicate_degree = 3 (default), training.data_parallel_shard_degree = -1 (default; the "
+      "ranks that the others leave over) has to be the number of ranks, 7 (mpirun -np)");
+  titan_config_destroy(&config);
+}
+
+// Every degree that had a say is named with its place, the others are not; and where the number of ranks is from.
+static void a_mesh_that_does_not_fit_names_the_options_that_made_it(void **state) {
+  (void)state;
+  titan_config *config = CREATE("--training.tensor_parallel_degree", "2", "--training.data_parallel_shard_degree", "1");
+  assert_int_equal(titan_config_validate(config, 3), TITAN_ERROR_USAGE);
+  assert_string_equal(
+      titan_error_message(),
+      "Invalid parallel dims: dp_replicate(1) * dp_shard(1) * cp(1) * tp(2) * pp(1) != WORLD_SIZE(3): the product of "
+      "training.data_parallel_shard_degree = 1 (command line), training.tensor_parallel_degree = 2 (command line) has "
+      "to be the number of ranks, 3 (mpirun -np)");
+  titan_config_destroy(&config);
+  config = CREATE("--training.tensor_parallel_degree", "2", "--memory_estimation.enabled",
+                  "--memory_estimation.world_size", "3");
+  assert_int_equal(titan_config_validate(config, 3), TITAN_ERROR_USAGE);
+  assert_non_null(strstr(titan_error_message(), "3 (memory_estimation.world_size, command line)"));
+  assert_non_null(strstr(titan_error_message(), "training.data_parallel_shard_degree = -1 (default; the ranks"));
   titan_config_destroy(&config);
 }
 
@@ -499,6 +520,7 @@ int main(void) {
       cmocka_unit_test(what_this_build_does_not_have_is_refused_and_all_of_it_named),
       cmocka_unit_test(asynchronous_tensor_parallelism_needs_compile),
       cmocka_unit_test(a_configuration_made_by_the_program_is_checked_like_one_that_was_read),
+      cmocka_unit_test(a_mesh_that_does_not_fit_names_the_options_that_made_it),
       cmocka_unit_test(degrees_must_multiply_to_the_number_of_ranks),
       cmocka_unit_test(other_ranks_get_exactly_the_same_configuration),
       cmocka_unit_test(the_printed_configuration_can_be_read_again),
