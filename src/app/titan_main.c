@@ -199,7 +199,7 @@ static void destroy(application *app) {
 static int end_badly(application *app, titan_status status) {
   bool agreed = titan_error_was_agreed();
   if (status == TITAN_PREEMPTED && app->mpi.rank == 0)
-    titan_log_warning("Ending early, to be continued: %s", titan_error_message());
+    titan_log_warning("Ending early, %s", titan_error_message());
   else if (app->mpi.rank == 0 || !agreed)
     titan_log_error("%s", titan_error_message());
   if (getenv("TITAN_TRACE") != NULL)

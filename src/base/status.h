@@ -21,7 +21,7 @@
   X(ERROR_OUTPUT, 5, "output")                                                                                         \
   X(ERROR_NUMBERS, 6, "non-finite numbers")                                                                            \
   X(ERROR_INTERNAL, 70, "internal error")                                                                              \
-  X(PREEMPTED, 75, "preempted after saving")
+  X(PREEMPTED, 75, "ended early by a signal")
 
 typedef enum titan_status {
 #define TITAN_STATUS_ENUM(name, code, text) TITAN_##name,

@@ -248,11 +248,12 @@ static titan_status train_step(titan_trainer *trainer, trainer_step *step) {
   return TITAN_OK;
 }
 
-// The steps are done up to the one at which a signal came.
+// The steps are done up to the one at which a signal came, and saved where there are checkpoints.
 static titan_status end_early(const titan_trainer *trainer) {
   const char *signal = titan_signals_received() != 0 ? titan_signals_name() : "a signal";
-  titan_status status = titan_error(TITAN_PREEMPTED, "%s after step %lld: %s", signal, (long long)trainer->step,
-                                    titan_trainer_checkpoint_last(trainer));
+  titan_status status =
+      titan_error(TITAN_PREEMPTED, "%s%s after step %lld: %s", trainer->checkpoint != NULL ? "to be continued: " : "",
+                  signal, (long long)trainer->step, titan_trainer_checkpoint_last(trainer));
   titan_error_mark_agreed(); // with the step's numbers
   return status;
 }

@@ -61,7 +61,6 @@ signalled() {
   done
   wait $run
   [ "$(cat "$folder.code")" = 75 ] || fail "$folder: code $(cat "$folder.code"), expected 75: $(tail -n 3 "$folder.log")"
-  said "$folder" "Ending early, to be continued: SIG$signal after step"
 }
 
 signals() {
@@ -69,6 +68,7 @@ signals() {
   for case in TERM:one:1 USR1:fsdp4:1 TERM:tp2:3; do
     IFS=: read -r signal mesh times <<<"$case"
     signalled "$mesh" "$mesh" "$signal" "$times" --checkpoint.interval 100000
+    said "$mesh" "Ending early, to be continued: SIG$signal after step"
     steps=$(wc -l <"$mesh/steps.txt")
     [ "$(ls "$mesh/checkpoint")" = "step-$steps.h5" ] || fail "$mesh: $(ls "$mesh/checkpoint") after $steps steps"
     digest "$mesh/checkpoint/step-$steps.h5" "$mesh.digest"
@@ -77,9 +77,11 @@ signals() {
   run 6 tp2 tp2 --training.steps 100000 --checkpoint.interval 100000 --debug.inject_nan_step $((steps + 3))
   run 6 straight tp2 --training.steps 100000 --checkpoint.interval 100000 --debug.inject_nan_step $((steps + 3))
   alike tp2 bitwise $((steps + 2)) straight/steps.txt tp2/steps.txt
-  # Without checkpoints it ends as well, and says that nothing is saved.
+  # Without checkpoints it ends as well, and says that nothing is saved, which cannot be continued.
   signalled nothing one TERM 1 --checkpoint.enable_checkpoint=false
+  said nothing 'Ending early, SIGTERM after step'
   said nothing 'no checkpoint has been saved'
+  grep -q 'to be continued' nothing.log && fail "nothing is saved, and it is to be continued"
   [ -e nothing/checkpoint ] && fail "a folder of checkpoints without checkpoint.enable_checkpoint"
 }
 
