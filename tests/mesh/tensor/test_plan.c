@@ -1,6 +1,7 @@
 // Property: what a cut graph's plan says about memory and traffic is what happens, and traffic is the formula of
-// docs/tensor-parallelism.md. Oracles: the allocator's live bytes by tag; the tp communicator's counter over a step;
-// the formula by hand. Tolerance: none. A block's saved values and its input fall with the ranks: at 4 to at most 0.32.
+// docs/tensor-parallelism.md, whatever blocks compute again. Oracles: the allocator's live bytes by tag; the tp
+// communicator's counter over a step; the formula by hand. Tolerance: none. A block's saved values and its input fall
+// with the ranks: at 4 to at most 0.32.
 #include "pair.h"
 
 #include "parallel/tensor.h"
