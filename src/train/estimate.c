@@ -92,7 +92,8 @@ cleanup:
   return status;
 }
 
-titan_status titan_estimate_dump_plans(const titan_estimate *estimate, const char *folder) {
+titan_status titan_estimate_dump(const titan_estimate *estimate) {
+  const titan_config *config = estimate->question.config;
   const titan_estimate_question *question = &estimate->question;
   titan_device *device = NULL;
   titan_mesh *mesh = NULL;
@@ -101,7 +102,10 @@ titan_status titan_estimate_dump_plans(const titan_estimate *estimate, const cha
   TITAN_TRY(titan_estimate_device_create(question, &device));
   TITAN_TRY_CLEANUP(titan_mesh_create_fake(estimate->degrees, 0, question->ranks_per_node, &mesh));
   TITAN_TRY_CLEANUP(titan_runtime_plan(&estimate->options, mesh, device, &runtime));
-  TITAN_TRY_CLEANUP(titan_plan_files_write(runtime, folder));
+  if (config->debug.dump_plan)
+    TITAN_TRY_CLEANUP(titan_plan_files_write(runtime, config->job.dump_folder));
+  if (config->debug.dump_graph)
+    TITAN_TRY_CLEANUP(titan_graph_files_write(runtime, config->job.dump_folder));
 cleanup:
   titan_runtime_destroy(&runtime);
   titan_mesh_destroy(&mesh);

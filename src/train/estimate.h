@@ -102,8 +102,8 @@ titan_status titan_estimate_json(const titan_estimate *estimate, titan_text *tex
 // The table to stdout, the JSON to <dump>/memory_estimation.json.
 titan_status titan_estimate_write(const titan_estimate *estimate);
 
-// debug.dump_plan: the plans of rank 0 into <folder>/plans.
-titan_status titan_estimate_dump_plans(const titan_estimate *estimate, const char *folder);
+// debug.dump_plan, debug.dump_graph: of rank 0, into the dump folder.
+titan_status titan_estimate_dump(const titan_estimate *estimate);
 
 // --- the program's mode ---
 

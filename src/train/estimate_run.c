@@ -142,8 +142,8 @@ titan_status titan_estimate_run(const titan_config *config, const titan_topology
       status = titan_estimate_fit(estimate);
     if (status == TITAN_OK)
       status = titan_estimate_write(estimate);
-    if (status == TITAN_OK && config->debug.dump_plan)
-      status = titan_estimate_dump_plans(estimate, config->job.dump_folder);
+    if (status == TITAN_OK && (config->debug.dump_plan || config->debug.dump_graph))
+      status = titan_estimate_dump(estimate);
     titan_estimate_destroy(&estimate);
   }
   return titan_comm_agree(world, status);

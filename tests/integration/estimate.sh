@@ -24,10 +24,11 @@ answers() {
     grep -q 'vocabulary 128,256 (memory_estimation.vocabulary)' stdout || fail "another vocabulary: $name"
     grep -q '^each rank' stdout || fail "not one kind of rank: $name"
   done
-  answer --job.config_file "$configs/debug_model.toml" --debug.dump_plan
+  answer --job.config_file "$configs/debug_model.toml" --debug.dump_plan --debug.dump_graph
   grep -q 'vocabulary 2,256 (the tokenizer' stdout || fail "another vocabulary than the tokenizer's"
   for name in embedding block head; do
     grep -q "^plan $name" out/plans/$name.txt || fail "no plan of $name"
+    grep -q "^graph $name" out/graphs/$name.txt || fail "no graph of $name"
   done
   grep -q '^scratch: .* of the lower bound' out/plans/block.txt || fail "no packing of the block"
   [ -s out/plans/block.layers.1.txt ] || fail "no plan of the blocks that recompute"

@@ -253,7 +253,8 @@ static void mistakes_on_the_command_line_are_named(void **state) {
       {"--training.mixed_precision_reduce bfloat16",
        "command line: training.mixed_precision_reduce: expected float32, got \"bfloat16\""},
       {"--activation_checkpoint.selective_ac_option 0",
-       "command line: activation_checkpoint.selective_ac_option: expected op, auto, budget=<GiB> or an integer of at least 1, each number above 0, got \"0\""},
+       "command line: activation_checkpoint.selective_ac_option: expected op, auto, budget=<GiB> or an integer of at "
+       "least 1, each number above 0, got \"0\""},
       {"--job.dump_folder=", "command line: job.dump_folder: expected a string that is not empty, got \"\""},
       {"--metrics.enable_tensorboard maybe",
        "command line: metrics.enable_tensorboard: expected true or false, got \"maybe\""},

@@ -9,8 +9,8 @@
 #include <cmocka.h>
 
 #include "base/memory.h"
-#include "storage/folder.h"
 #include "observe/metrics.h"
+#include "storage/folder.h"
 
 #include <hdf5.h>
 #include <math.h>
