@@ -11,9 +11,10 @@ typedef struct titan_cpu_part {
   void *state;
 } titan_cpu_part;
 
-// Between parts of a chunk the transfer is looked after. Rows of a chunk that are multiplied at a time.
+// Between parts of a chunk the transfer is looked after. Rows of a chunk that are multiplied at a time: not so few that
+// the product is slower for it (it packs its other operand once for each part).
 static inline int64_t titan_cpu_part_rows(int64_t chunk_rows) {
-  enum { LEAST_ROWS = 8, MOST_PARTS = 4 };
+  enum { LEAST_ROWS = 256, MOST_PARTS = 4 };
   for (int64_t parts = MOST_PARTS; parts > 1; parts--)
     if (chunk_rows % parts == 0 && chunk_rows / parts >= LEAST_ROWS)
       return chunk_rows / parts;

@@ -10,7 +10,8 @@
 #include "optim/optimizer.h"
 #include "parallel/tensor.h"
 
-enum { BATCH = 4, LENGTH = 24, VOCABULARY = 199, STEPS = 10 }; // 2, 4 and 8 ranks do not divide the vocabulary
+enum { BATCH = 4, VOCABULARY = 199, STEPS = 10 }; // 2, 4 and 8 ranks do not divide the vocabulary
+static int length = 24;
 
 static titan_runtime_options options_of(int tp, titan_norm_type norm_type, titan_dtype dtype, bool loss_parallel) {
   bool grouped = norm_type % 2 == 0;
@@ -26,7 +27,7 @@ static titan_runtime_options options_of(int tp, titan_norm_type norm_type, titan
                     .rope_theta = 1e4,
                     .vocabulary = VOCABULARY,
                     .norm_type = norm_type},
-      .shape = {.batch = BATCH, .length = LENGTH, .global_tokens = BATCH * LENGTH, .dtype = dtype},
+      .shape = {.batch = BATCH, .length = length, .global_tokens = BATCH * length, .dtype = dtype},
       .loss_parallel = loss_parallel,
       .intra_node = loss_parallel ? TITAN_INTRA_NODE_SHARED : TITAN_INTRA_NODE_MPI,
   };
@@ -190,6 +191,17 @@ static void a_last_rank_with_one_token_trains_as_one(void **state) {
   check_options((titan_mesh_degrees){1, 1, 1, 1, test_size()}, options);
 }
 
+// Chunks of 1024 rows are multiplied in four parts each, between which the transfer is looked after.
+static void long_chunks_train_in_parts_as_on_one(void **state) {
+  (void)state;
+  if (test_size() != 2)
+    return;
+  length = 512;
+  check((titan_mesh_degrees){1, 1, 1, 1, 2}, TITAN_NORM_RMSNORM, TITAN_FLOAT32, true, true);
+  check((titan_mesh_degrees){1, 1, 1, 1, 2}, TITAN_NORM_RMSNORM, TITAN_BFLOAT16, false, true);
+  length = 24;
+}
+
 static void tokens_and_labels_outside_the_vocabulary_are_refused_on_all_ranks(void **state) {
   (void)state;
   runtime_pair pair;
@@ -202,7 +214,7 @@ static void tokens_and_labels_outside_the_vocabulary_are_refused_on_all_ranks(vo
   expect_on_all(titan_runtime_check_batch(pair.many) == TITAN_ERROR_DATA);
   expect_on_all(strstr(titan_error_message(), "token 199 at row 7 of the batch, expected 0 to 198") != NULL);
   set_batch(pair.many, 1);
-  titan_runtime_labels(pair.many)[BATCH * LENGTH - 1] = -1;
+  titan_runtime_labels(pair.many)[BATCH * length - 1] = -1;
   expect_on_all(titan_runtime_check_batch(pair.many) == TITAN_ERROR_DATA);
   pair_destroy(&pair);
 }
@@ -215,6 +227,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(transfers_during_products_train_as_on_one),
       cmocka_unit_test(ranks_without_a_token_train_as_one),
       cmocka_unit_test(a_last_rank_with_one_token_trains_as_one),
+      cmocka_unit_test(long_chunks_train_in_parts_as_on_one),
       cmocka_unit_test(tokens_and_labels_outside_the_vocabulary_are_refused_on_all_ranks),
   };
   begin_mpi_tests(&argc, &argv);

@@ -8,8 +8,17 @@ typedef struct prepared {
   titan_cpu_part parts[TITAN_MAX_OUTPUTS][2];
 } prepared;
 
-static int64_t part_rows(const titan_op_call *call) {
-  return titan_cpu_part_rows(titan_tensor_rows(&call->inputs[0]));
+static int64_t chunk_rows(const titan_op_call *call) {
+  return titan_tensor_rows(&call->inputs[0]);
+}
+
+static bool keeps_rows(const titan_op_call *call, int product) {
+  return titan_gather_product_keeps_rows(&call->attributes.products[product]);
+}
+
+// Rows that are multiplied at a time. Sums over rows take a chunk at once: their output passes memory for each part.
+static int64_t part_rows(const titan_op_call *call, int product) {
+  return keeps_rows(call, product) ? titan_cpu_part_rows(chunk_rows(call)) : chunk_rows(call);
 }
 
 static size_t gathered_bytes(const titan_op_call *call) {
@@ -18,14 +27,14 @@ static size_t gathered_bytes(const titan_op_call *call) {
 
 // Rows that are kept are written once; rows that are summed over are added to what is there.
 static int forms(const titan_op_call *call, int product) {
-  return titan_gather_product_keeps_rows(&call->attributes.products[product]) ? 1 : 2;
+  return keeps_rows(call, product) ? 1 : 2;
 }
 
 static size_t workspace_bytes(titan_device *device, const titan_op_call *call) {
   size_t most = 0;
   for (int i = 0; i < call->output_count; i++)
     for (int adds = 0; adds < forms(call, i); adds++) {
-      titan_op_call part = titan_gather_matmul_part(call, i, part_rows(call), adds);
+      titan_op_call part = titan_gather_matmul_part(call, i, part_rows(call, i), adds);
       size_t bytes = titan_cpu_part_workspace(device, &part);
       most = bytes > most ? bytes : most;
     }
@@ -46,7 +55,7 @@ static titan_status prepare(titan_device *device, const titan_op_call *call, voi
   titan_status status = TITAN_OK;
   for (int i = 0; i < call->output_count && status == TITAN_OK; i++)
     for (int adds = 0; adds < forms(call, i) && status == TITAN_OK; adds++) {
-      titan_op_call part = titan_gather_matmul_part(call, i, part_rows(call), adds);
+      titan_op_call part = titan_gather_matmul_part(call, i, part_rows(call, i), adds);
       status = titan_cpu_part_prepare(device, &part, &p->parts[i][adds]);
     }
   if (status != TITAN_OK) {
@@ -62,7 +71,7 @@ static titan_status multiply(titan_device *device, const titan_op_call *call, co
                              int64_t row, const void *from, bool first, const void *const *inputs, void *const *outputs,
                              void *workspace) {
   const titan_gather_product *attributes = &call->attributes.products[product];
-  bool keeps = titan_gather_product_keeps_rows(attributes), adds = !keeps && !first;
+  bool keeps = keeps_rows(call, product), adds = !keeps && !first;
   const char *other = inputs[product + 1];
   char *out = outputs[product];
   if (keeps)
@@ -73,10 +82,23 @@ static titan_status multiply(titan_device *device, const titan_op_call *call, co
                             attributes->gathered_is_b ? from : other, out, out, workspace);
 }
 
+// All products of a chunk, whose rows begin at `first` of the gathered ones.
+static titan_status multiply_chunk(titan_device *device, const titan_op_call *call, const prepared *p, titan_comm *comm,
+                                   int64_t first, const char *chunk, bool is_first, const void *const *inputs,
+                                   void *const *outputs, void *workspace) {
+  int64_t rows = chunk_rows(call);
+  for (int i = 0; i < call->output_count; i++)
+    for (int64_t row = 0, step = part_rows(call, i); row < rows; row += step) {
+      TITAN_TRY(multiply(device, call, p, i, first + row, chunk + titan_cpu_row_offset(&call->inputs[0], row), is_first,
+                         inputs, outputs, workspace));
+      titan_chunks_poll(comm);
+    }
+  return TITAN_OK;
+}
+
 static titan_status run(titan_device *device, const titan_op_call *call, void *state, const void *const *inputs,
                         void *const *outputs, void *workspace) {
   titan_comm *comm = device->groups[call->attributes.collective.dimension];
-  int64_t rows = titan_tensor_rows(&call->inputs[0]), step = part_rows(call);
   void *rest = (char *)workspace + gathered_bytes(call);
   titan_work *work = NULL;
   TITAN_TRY(titan_chunks_gather(comm, inputs[0], workspace, (size_t)titan_tensor_elements(&call->inputs[0]),
@@ -86,13 +108,9 @@ static titan_status run(titan_device *device, const titan_op_call *call, void *s
     int rank = titan_chunk_gathered(comm, index);
     const void *chunk = NULL;
     status = titan_chunks_take(work, rank, &chunk);
-    for (int64_t row = 0; row < rows && status == TITAN_OK; row += step) {
-      const char *from = (const char *)chunk + titan_cpu_row_offset(&call->inputs[0], row);
-      for (int i = 0; i < call->output_count && status == TITAN_OK; i++)
-        status =
-            multiply(device, call, state, i, rank * rows + row, from, index == 0 && row == 0, inputs, outputs, rest);
-      titan_chunks_poll(comm);
-    }
+    if (status == TITAN_OK)
+      status =
+          multiply_chunk(device, call, state, comm, rank * chunk_rows(call), chunk, index == 0, inputs, outputs, rest);
   }
   titan_status transfer = titan_work_wait(&work);
   return status == TITAN_OK ? transfer : status;
