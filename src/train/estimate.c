@@ -183,7 +183,7 @@ static titan_status find_keys(titan_estimate *estimate) {
       keys[k] = key;
       estimate->samples[estimate->sample_count++] = rank;
     }
-    estimate->kind_of_rank[rank] = k; // of its key, for now
+    estimate->kind_of_rank[rank] = k; // its key, until kinds are known
   }
   titan_memory_free(keys);
   return status;

@@ -2,6 +2,7 @@
 // are the same whether the backward finds a value or computes it again, on every mesh. Oracle: the run that keeps all,
 // with the same mesh and the same fusing. Tolerance: none; a recomputed value comes from the same kernel on the same
 // bits.
+#include "../device_test.h"
 #include "small_model.h"
 
 #include "optim/optimizer.h"
@@ -10,8 +11,6 @@
 #include <string.h>
 
 enum { STEPS = 10, LAYERS = 5 };
-
-static titan_device *device;
 
 typedef struct track {
   float losses[STEPS];
@@ -166,17 +165,6 @@ static void a_budget_is_kept_and_used(void **state) {
   titan_mesh_destroy(&mesh);
 }
 
-static int begin(void **state) {
-  (void)state;
-  return titan_device_create_cpu(1, &device) != TITAN_OK;
-}
-
-static int end(void **state) {
-  (void)state;
-  titan_device_destroy(&device);
-  return 0;
-}
-
 int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(no_mode_changes_a_bit_of_ten_steps),
@@ -184,5 +172,5 @@ int main(int argc, char **argv) {
       cmocka_unit_test(a_budget_is_kept_and_used),
   };
   begin_mpi_tests(&argc, &argv);
-  return end_mpi_tests(cmocka_run_group_tests(tests, begin, end));
+  return end_mpi_tests(cmocka_run_group_tests(tests, begin_device, end_device));
 }

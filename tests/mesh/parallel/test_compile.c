@@ -2,6 +2,7 @@
 // gradients, row by row of the table and for whole models on meshes; and a row leaves alone what only looks like its
 // pattern. Oracle: the same graph, not compiled. Tolerance: 1e-5 of the largest element in float32, as sums are taken
 // in another order; 1e-2 in bfloat16, where fused operations round less often.
+#include "../device_test.h"
 #include "small_model.h"
 
 #include "device/executor.h"
@@ -11,8 +12,6 @@
 #include <string.h>
 
 enum { B = 2, L = 6, N = 4, K = 2, H = 16, D = N * H, F = 96 };
-
-static titan_device *device;
 
 #define TRY(expression)                                                                                                \
   do {                                                                                                                 \
@@ -348,17 +347,6 @@ static void compiled_models_train_alike_and_take_less(void **state) {
       }
 }
 
-static int begin(void **state) {
-  (void)state;
-  return titan_device_create_cpu(1, &device) != TITAN_OK;
-}
-
-static int end(void **state) {
-  (void)state;
-  titan_device_destroy(&device);
-  return 0;
-}
-
 int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(each_row_applies_where_it_should_and_gives_the_same_numbers),
@@ -366,5 +354,5 @@ int main(int argc, char **argv) {
       cmocka_unit_test(compiled_models_train_alike_and_take_less),
   };
   begin_mpi_tests(&argc, &argv);
-  return end_mpi_tests(cmocka_run_group_tests(tests, begin, end));
+  return end_mpi_tests(cmocka_run_group_tests(tests, begin_device, end_device));
 }

@@ -1,13 +1,12 @@
 // Property: what a rank takes is known before any rank is there: the plan made on a stand-in for its mesh gives, tag by
 // tag, the bytes that the real runtime then takes and keeps through two steps. Oracle: the allocator's counts.
 // Tolerance: none.
+#include "../device_test.h"
 #include "small_model.h"
 
 #include "parallel/runtime.h"
 
 #include <string.h>
-
-static titan_device *device;
 
 static const struct {
   int ranks;
@@ -127,19 +126,8 @@ static void a_plan_without_ranks_gives_the_bytes_that_ranks_take(void **state) {
         check(meshes[m].degrees, options_of(meshes[m].degrees, &variants[v % VARIANTS], &activations[a], compile));
 }
 
-static int begin(void **state) {
-  (void)state;
-  return titan_device_create_cpu(1, &device) != TITAN_OK;
-}
-
-static int end(void **state) {
-  (void)state;
-  titan_device_destroy(&device);
-  return 0;
-}
-
 int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(a_plan_without_ranks_gives_the_bytes_that_ranks_take)};
   begin_mpi_tests(&argc, &argv);
-  return end_mpi_tests(cmocka_run_group_tests(tests, begin, end));
+  return end_mpi_tests(cmocka_run_group_tests(tests, begin_device, end_device));
 }

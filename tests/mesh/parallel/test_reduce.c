@@ -1,13 +1,11 @@
 // Property: every unit's gradient shard holds the sum over all ranks of the mesh, step after step, and zeros where
 // there is no parameter. Oracle: sums of small integers, exact in float32 in any order. Tolerance: none.
-#include "../mpi_test.h"
+#include "../device_test.h"
 
 #include "fake_units.h"
 #include "parallel/reduce.h"
 
 #include <math.h>
-
-static titan_device *device;
 
 typedef struct groups {
   titan_comm *shard, *replicate;
@@ -168,17 +166,6 @@ static void sums_in_flight_are_completed_by_destroying(void **state) {
   }
 }
 
-static int begin(void **state) {
-  (void)state;
-  return titan_device_create_cpu(1, &device) != TITAN_OK;
-}
-
-static int end(void **state) {
-  (void)state;
-  titan_device_destroy(&device);
-  return 0;
-}
-
 int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(shards_hold_the_sum_over_all_ranks_of_every_mesh),
@@ -187,5 +174,5 @@ int main(int argc, char **argv) {
       cmocka_unit_test(sums_in_flight_are_completed_by_destroying),
   };
   begin_mpi_tests(&argc, &argv);
-  return end_mpi_tests(cmocka_run_group_tests(tests, begin, end));
+  return end_mpi_tests(cmocka_run_group_tests(tests, begin_device, end_device));
 }

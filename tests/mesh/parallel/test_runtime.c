@@ -2,6 +2,7 @@
 // computes on every mesh what one rank computes with the whole batch. Oracles: the allocator's counts; a runtime of
 // this rank alone. Tolerances: none for bytes and initial values; sums over ranks are taken in another order, so losses
 // and gradients agree to 1e-5 of the largest (float32 has 6e-8, and a few thousand terms).
+#include "../device_test.h"
 #include "small_model.h"
 
 #include "base/random.h"
@@ -9,8 +10,6 @@
 
 #include <math.h>
 #include <string.h>
-
-static titan_device *device;
 
 typedef struct usage {
   size_t bytes[TITAN_MEMORY_TAG_COUNT];
@@ -219,17 +218,6 @@ static void initial_values_are_a_function_of_seed_name_and_index(void **state) {
   titan_mesh_destroy(&mesh);
 }
 
-static int begin(void **state) {
-  (void)state;
-  return titan_device_create_cpu(1, &device) != TITAN_OK;
-}
-
-static int end(void **state) {
-  (void)state;
-  titan_device_destroy(&device);
-  return 0;
-}
-
 int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(memory_is_what_the_plan_says_and_steps_take_none),
@@ -238,5 +226,5 @@ int main(int argc, char **argv) {
       cmocka_unit_test(every_mesh_starts_with_the_same_bits_and_has_the_gradients_of_one_rank),
   };
   begin_mpi_tests(&argc, &argv);
-  return end_mpi_tests(cmocka_run_group_tests(tests, begin, end));
+  return end_mpi_tests(cmocka_run_group_tests(tests, begin_device, end_device));
 }

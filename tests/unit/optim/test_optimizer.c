@@ -2,6 +2,7 @@
 // meshes. Oracles: a table; float64 arithmetic element by element; a runtime of this rank alone. Tolerances: 1e-15 for
 // the table; for each float32 step 1e-6 of the learning rate, 1e-6 of the value, and what rounding leaves of a gradient
 // that cancels; 1e-5 relative for a norm whose gradients are sums over ranks in another order.
+#include "../../mesh/device_test.h"
 #include "../../mesh/parallel/small_model.h"
 
 #include "optim/lr_schedule.h"
@@ -9,8 +10,6 @@
 
 #include <math.h>
 #include <string.h>
-
-static titan_device *device;
 
 static void learning_rates_warm_up_and_decay_linearly(void **state) {
   (void)state;
@@ -250,17 +249,6 @@ static void a_mesh_trains_as_one_rank_with_the_same_norm(void **state) {
       check_mesh(replicate);
 }
 
-static int begin(void **state) {
-  (void)state;
-  return titan_device_create_cpu(1, &device) != TITAN_OK;
-}
-
-static int end(void **state) {
-  (void)state;
-  titan_device_destroy(&device);
-  return 0;
-}
-
 int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(learning_rates_warm_up_and_decay_linearly),
@@ -269,5 +257,5 @@ int main(int argc, char **argv) {
       cmocka_unit_test(a_mesh_trains_as_one_rank_with_the_same_norm),
   };
   begin_mpi_tests(&argc, &argv);
-  return end_mpi_tests(cmocka_run_group_tests(tests, begin, end));
+  return end_mpi_tests(cmocka_run_group_tests(tests, begin_device, end_device));
 }
