@@ -28,15 +28,15 @@ static titan_status gather_cursors(titan_trainer *trainer, int64_t **out) {
   return status;
 }
 
-// The steps since the last line of the log: their losses' mean over the ranks, as the line will have it.
+// The steps since the last line of the log. A sum kept as it is, and a maximum, give the line that a run without the
+// stop writes, to the bit.
 static titan_status reduce_window(titan_trainer *trainer, titan_checkpoint_contents *contents) {
   titan_comm *group = titan_mesh_comm(trainer->env.mesh, TITAN_MESH_DP_CP);
   const trainer_window *window = &trainer->window;
-  double mean = window->loss_sum / titan_comm_size(group);
   contents->window_steps = window->steps;
+  contents->window_sum = window->loss_sum;
   if (window->steps == 0)
     return TITAN_OK;
-  TITAN_TRY(titan_comm_all_reduce(group, &mean, &contents->window_sum, 1, TITAN_FLOAT64, TITAN_SUM, NULL));
   return titan_comm_all_reduce(group, &window->loss_max, &contents->window_max, 1, TITAN_FLOAT64, TITAN_MAX, NULL);
 }
 

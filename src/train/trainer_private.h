@@ -12,9 +12,10 @@
 
 // What has gathered since the last line of the log.
 typedef struct trainer_window {
-  double loss_sum, loss_max; // of this rank's mean losses
-  int64_t steps, restored;   // of them before this run resumed
-  double start;              // clock
+  double loss_sum;         // of the steps' mean losses, alike on all ranks: no reduction, so no rounding on the way
+  double loss_max;         // of this rank's mean losses
+  int64_t steps, restored; // of them before this run resumed
+  double start;            // clock
 } trainer_window;
 
 // One step's numbers.

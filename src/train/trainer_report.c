@@ -105,7 +105,7 @@ void titan_trainer_history_destroy(trainer_history *history) {
   *history = (trainer_history){0};
 }
 
-static titan_status write_row(titan_trainer *trainer, const trainer_step *step, const double *means, double loss_max) {
+static titan_status write_row(titan_trainer *trainer, const trainer_step *step, double mean, double loss_max) {
   const titan_trainer_environment *env = &trainer->env;
   const titan_model_shape *shape = &titan_runtime_options_of(trainer->runtime)->shape;
   double seconds = titan_clock_seconds() - trainer->window.start;
@@ -117,7 +117,7 @@ static titan_status write_row(titan_trainer *trainer, const trainer_step *step, 
   double available = (double)env->topology->node_bytes / env->topology->node_size;
   titan_report_step report = {
       .step = step->step,
-      .loss = means[0],
+      .loss = mean,
       .memory_gib = peak / gib,
       .memory_percent = 100 * peak / available,
       .tps = tps,
@@ -130,7 +130,7 @@ static titan_status write_row(titan_trainer *trainer, const trainer_step *step, 
   titan_log_info("%s", line);
   titan_metrics_row row = {
       .step = (double)step->step,
-      .loss = means[0],
+      .loss = mean,
       .loss_max = loss_max,
       .grad_norm = step->grad_norm,
       .lr = titan_optimizer_learning_rate(&trainer->optimizer, step->step),
@@ -140,13 +140,13 @@ static titan_status write_row(titan_trainer *trainer, const trainer_step *step, 
       .mfu = report.mfu,
       .memory = report.memory_gib,
   };
-  TITAN_TRY(titan_trainer_history_append(&trainer->history, step->step, means[0], loss_max));
+  TITAN_TRY(titan_trainer_history_append(&trainer->history, step->step, mean, loss_max));
   return titan_metrics_append(trainer->metrics, &row);
 }
 
 titan_status titan_trainer_report(titan_trainer *trainer, const trainer_step *step) {
   trainer_window *window = &trainer->window;
-  window->loss_sum += step->local_loss;
+  window->loss_sum += step->loss;
   if (window->steps == 0 || step->local_loss > window->loss_max)
     window->loss_max = step->local_loss;
   window->steps++;
@@ -158,10 +158,9 @@ titan_status titan_trainer_report(titan_trainer *trainer, const trainer_step *st
   if (step->step != 1 && step->step % log_freq != 0)
     return TITAN_OK;
   titan_comm *group = titan_mesh_comm(trainer->env.mesh, TITAN_MESH_DP_CP);
-  double mean = window->loss_sum / (double)window->steps / titan_comm_size(group), means[1], loss_max;
-  TITAN_TRY(titan_comm_all_reduce(group, &mean, means, 1, TITAN_FLOAT64, TITAN_SUM, NULL));
+  double mean = window->loss_sum / (double)window->steps, loss_max;
   TITAN_TRY(titan_comm_all_reduce(group, &window->loss_max, &loss_max, 1, TITAN_FLOAT64, TITAN_MAX, NULL));
-  titan_status status = trainer->rank == 0 ? write_row(trainer, step, means, loss_max) : TITAN_OK;
+  titan_status status = trainer->rank == 0 ? write_row(trainer, step, mean, loss_max) : TITAN_OK;
   *window = (trainer_window){.start = titan_clock_seconds()};
   return titan_comm_agree(titan_trainer_world(trainer), status);
 }

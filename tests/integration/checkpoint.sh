@@ -43,6 +43,25 @@ elastic() {
   done
 }
 
+# Stops between two lines of the log leave the lines as they are, to the bit: 10 = 4 + 3 + 3 steps, a
+# line every three.
+windows() {
+  local mesh
+  for mesh in fsdp2 tp2; do
+    run 0 "straight_$mesh" $mesh --training.steps 10 --metrics.log_freq 3 || return
+    run 6 "parts_$mesh" $mesh --training.steps 10 --metrics.log_freq 3 --checkpoint.interval 4 --debug.inject_nan_step 5
+    run 6 "parts_$mesh" $mesh --training.steps 10 --metrics.log_freq 3 --checkpoint.interval 7 --debug.inject_nan_step 8
+    run 0 "parts_$mesh" $mesh --training.steps 10 --metrics.log_freq 3
+    said "parts_$mesh" 'Training starts at step 8'
+    "$tool" compare "straight_$mesh/checkpoint/step-10.h5" "parts_$mesh/checkpoint/step-10.h5" >compare.out 2>&1 ||
+      fail "$mesh: $(cat compare.out)"
+    "$FILE_TOOL" metrics "straight_$mesh/metrics.h5" >straight.rows
+    "$FILE_TOOL" metrics "parts_$mesh/metrics.h5" >parts.rows
+    [ "$(wc -l <straight.rows)" = 4 ] || fail "$mesh: $(wc -l <straight.rows) rows instead of 4"
+    cmp -s straight.rows parts.rows || fail "$mesh: metrics.h5 differs: $(diff straight.rows parts.rows | head -n 4)"
+  done
+}
+
 # signalled FOLDER MESH SIGNAL TIMES OPTIONS...: the signal goes to every rank once the run has trained; it ends with code 75.
 signalled() {
   local folder=$1 mesh=$2 signal=$3 times=$4 run process left=600

@@ -1,11 +1,13 @@
 # What the tests of checkpoints share; sourced after common.sh.
 FILE_TOOL=$(dirname "$COMPARE")/checkpoint_file
+tool=$(dirname "$TITAN")/titan-checkpoint
 meshes="one fsdp4 ddp2 hsdp tp2 fsdp2tp2"
 
 # mesh_of NAME: sets ranks and options of a mesh; the global batch is 4 sequences on each.
 mesh_of() {
   case $1 in
   one) ranks=1 mesh_options="--training.batch_size 4" ;;
+  fsdp2) ranks=2 mesh_options="--training.batch_size 2" ;;
   fsdp4) ranks=4 mesh_options="--training.batch_size 1" ;;
   ddp2) ranks=2 mesh_options="--training.batch_size 2 --training.data_parallel_replicate_degree 2" ;;
   hsdp) ranks=4 mesh_options="--training.batch_size 1 --training.data_parallel_replicate_degree 2" ;;

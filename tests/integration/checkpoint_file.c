@@ -3,10 +3,12 @@
 //   checkpoint_file digest FILE    verifies it, then prints a line "group/name checksum" for each tensor and the state;
 //                                  the same for the same contents, whatever mesh wrote them
 //   checkpoint_file flip FILE N    flips one bit of the byte N * length / 1000
+//   checkpoint_file metrics FILE   prints the rows of a metrics file, but for times and memory
 //
 // Exit status: 0, 1 (with a message), 2 usage.
 #include "base/memory.h"
 #include "checkpoint/file.h"
+#include "observe/metrics.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -56,14 +58,26 @@ static int flip(const char *path, long thousandth) {
   return fclose(file) == 0 && good ? 0 : 1;
 }
 
+static titan_status print_metrics(const char *path) {
+  titan_metrics_row *rows;
+  uint64_t count;
+  TITAN_TRY(titan_metrics_read(path, &rows, &count));
+  for (uint64_t i = 0; i < count; i++)
+    printf("%.0f %a %a %a %a %.0f\n", rows[i].step, rows[i].loss, rows[i].loss_max, rows[i].grad_norm, rows[i].lr,
+           rows[i].tokens);
+  titan_memory_free(rows);
+  return TITAN_OK;
+}
+
 int main(int argc, char **argv) {
   if (argc == 4 && strcmp(argv[1], "flip") == 0)
     return flip(argv[2], strtol(argv[3], NULL, 10));
-  if (argc != 3 || strcmp(argv[1], "digest") != 0) {
-    fputs("usage: checkpoint_file digest FILE | flip FILE THOUSANDTH\n", stderr);
+  bool metrics = argc == 3 && strcmp(argv[1], "metrics") == 0;
+  if (argc != 3 || (strcmp(argv[1], "digest") != 0 && !metrics)) {
+    fputs("usage: checkpoint_file digest FILE | metrics FILE | flip FILE THOUSANDTH\n", stderr);
     return 2;
   }
-  if (digest(argv[2]) == TITAN_OK)
+  if ((metrics ? print_metrics(argv[2]) : digest(argv[2])) == TITAN_OK)
     return 0;
   fprintf(stderr, "%s\n", titan_error_message());
   return 1;
