@@ -5,38 +5,51 @@
 #include <stdio.h>
 #include <string.h>
 
-// The next "name=value" of *text, which moves on. False at the end.
-static titan_status next(const char **text, char *name, size_t name_bytes, char *value, size_t value_bytes) {
+typedef struct hint {
+  char name[MPI_MAX_INFO_KEY], value[MPI_MAX_INFO_VAL]; // with the zero at the end
+} hint;
+
+static titan_status too_long(const char *what, const char *text, size_t length, size_t most) {
+  return titan_error(TITAN_ERROR_USAGE, "\"%.*s\" is too long for the %s of a hint: this MPI takes %zu characters",
+                     (int)length, text, what, most);
+}
+
+// The next "name=value" of *text, which moves on.
+static titan_status next(const char **text, hint *out) {
   size_t length = strcspn(*text, ",");
   const char *equals = memchr(*text, '=', length);
-  size_t name_length = equals != NULL ? (size_t)(equals - *text) : 0;
-  if (name_length == 0 || name_length + 1 == length || name_length >= name_bytes ||
-      length - name_length - 1 >= value_bytes)
+  size_t name = equals != NULL ? (size_t)(equals - *text) : 0;
+  if (name == 0 || name + 1 == length)
     return titan_error(TITAN_ERROR_USAGE, "\"%.*s\" is no hint: expected name=value", (int)length, *text);
-  snprintf(name, name_bytes, "%.*s", (int)name_length, *text);
-  snprintf(value, value_bytes, "%.*s", (int)(length - name_length - 1), equals + 1);
+  size_t value = length - name - 1;
+  if (name >= sizeof out->name)
+    return too_long("name", *text, name, sizeof out->name - 1);
+  if (value >= sizeof out->value)
+    return too_long("value", equals + 1, value, sizeof out->value - 1);
+  snprintf(out->name, sizeof out->name, "%.*s", (int)name, *text);
+  snprintf(out->value, sizeof out->value, "%.*s", (int)value, equals + 1);
   *text += length + ((*text)[length] == ',');
   return TITAN_OK;
 }
 
 titan_status titan_checkpoint_hints_check(const char *hints) {
-  char name[128], value[512];
+  hint unused;
   while (hints != NULL && *hints != '\0')
-    TITAN_TRY(next(&hints, name, sizeof name, value, sizeof value));
+    TITAN_TRY(next(&hints, &unused));
   return TITAN_OK;
 }
 
 titan_status titan_checkpoint_hints_create(const char *hints, MPI_Info *info) {
-  char name[128], value[512];
+  hint one;
   *info = MPI_INFO_NULL;
   if (hints == NULL || *hints == '\0')
     return TITAN_OK;
   TITAN_TRY_MPI(MPI_Info_create(info));
   titan_status status = TITAN_OK;
   while (*hints != '\0' && status == TITAN_OK) {
-    status = next(&hints, name, sizeof name, value, sizeof value);
+    status = next(&hints, &one);
     if (status == TITAN_OK)
-      status = TITAN_MPI(MPI_Info_set(*info, name, value));
+      status = TITAN_MPI(MPI_Info_set(*info, one.name, one.value));
   }
   if (status != TITAN_OK)
     MPI_Info_free(info);

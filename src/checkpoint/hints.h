@@ -6,7 +6,8 @@
 
 #include <mpi.h>
 
-// Not collective. TITAN_ERROR_USAGE for a text that is no list of name=value. NULL and "" are fine.
+// Not collective. TITAN_ERROR_USAGE for a text that is no list of name=value, and for names and values that are longer
+// than MPI takes. NULL and "" are fine.
 titan_status titan_checkpoint_hints_check(const char *hints);
 
 // Not collective. *info: MPI_INFO_NULL without hints, else the caller's to free.

@@ -182,6 +182,26 @@ static titan_status warn_estimate(const titan_config *config, titan_text *text) 
   return TITAN_OK;
 }
 
+// What is to be loaded, by a run that loads nothing: one line.
+static titan_status warn_of_loading(const titan_config *config, titan_text *text) {
+  static const int options[] = {TITAN_OPTION_checkpoint_load_step, TITAN_OPTION_checkpoint_exclude_from_loading};
+  const char *excluded = config->checkpoint.exclude_from_loading;
+  const bool asked[] = {config->checkpoint.load_step >= 0, excluded != NULL && *excluded != '\0'};
+  if (config->checkpoint.enable_checkpoint && !config->checkpoint.create_seed_checkpoint)
+    return TITAN_OK;
+  for (int i = 0; i < 2; i++) {
+    if (!asked[i])
+      continue;
+    TITAN_TRY(titan_text_printf(text, "%s", text->length > 0 ? ", " : ""));
+    TITAN_TRY(append_setting(config, &titan_options[options[i]], text));
+    TITAN_TRY(append_place(config, &titan_options[options[i]], text));
+  }
+  const char *reason = config->checkpoint.create_seed_checkpoint
+                           ? "a seed checkpoint is made of a new model"
+                           : "nothing is loaded without checkpoint.enable_checkpoint";
+  return text->length == 0 ? TITAN_OK : titan_text_printf(text, ": no effect, as %s", reason);
+}
+
 titan_status titan_config_warnings(const titan_config *config, void (*report)(void *context, const char *line),
                                    void *context) {
   titan_text text = {0};
@@ -193,6 +213,10 @@ titan_status titan_config_warnings(const titan_config *config, void (*report)(vo
     titan_text_destroy(&text);
   }
   TITAN_TRY_CLEANUP(warn_estimate(config, &text));
+  if (text.length > 0)
+    report(context, text.data);
+  titan_text_destroy(&text);
+  TITAN_TRY_CLEANUP(warn_of_loading(config, &text));
   if (text.length > 0)
     report(context, text.data);
   titan_text_destroy(&text);

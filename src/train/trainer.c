@@ -268,8 +268,7 @@ titan_status titan_trainer_run(titan_trainer *trainer) {
     titan_log_info("Training starts at step %lld, %.2f s after the program's start", (long long)trainer->step + 1,
                    titan_clock_since_process_start());
   else if (trainer->rank == 0)
-    titan_log_info("Nothing is left to train: training.steps = %lld, and the checkpoint is of step %lld",
-                   (long long)config->training.steps, (long long)trainer->step);
+    titan_trainer_checkpoint_log_finished(trainer);
   while (trainer->step < config->training.steps) {
     trainer_step step;
     TITAN_TRY(train_step(trainer, &step));

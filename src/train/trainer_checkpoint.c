@@ -31,6 +31,15 @@ titan_status titan_trainer_checkpoint_note(trainer_checkpoint *checkpoint, const
   return titan_text_printf(&checkpoint->last, "the last good checkpoint is %s", path);
 }
 
+void titan_trainer_checkpoint_log_finished(const titan_trainer *trainer) {
+  const titan_config *config = trainer->env.config;
+  titan_log_info("Nothing is left to train: training.steps = %lld, and the checkpoint is of step %lld",
+                 (long long)config->training.steps, (long long)trainer->step);
+  if (config->checkpoint.model_weights_only)
+    titan_log_info("checkpoint.model_weights_only: nothing is written, as the weights are saved after the last step of "
+                   "a training; titan-checkpoint export takes them out of any checkpoint");
+}
+
 // --- the end of a save ---
 
 static void log_save(const trainer_checkpoint *checkpoint, const titan_save_result *result, bool async) {

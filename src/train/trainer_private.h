@@ -86,6 +86,8 @@ titan_status titan_trainer_checkpoint_settle(titan_trainer *trainer);
 titan_status titan_trainer_checkpoint_seed(titan_trainer *trainer);
 void titan_trainer_checkpoint_destroy(titan_trainer *trainer);
 
+// Not collective. Tells that the checkpoint is of the last step already.
+void titan_trainer_checkpoint_log_finished(const titan_trainer *trainer);
 // Not collective. This rank's part of what trainer_step agrees on.
 bool titan_trainer_checkpoint_is_due(const titan_trainer *trainer);
 bool titan_trainer_checkpoint_has_ended(const titan_trainer *trainer);

@@ -277,6 +277,10 @@ checkpoint() {
   refused 2 'checkpoint.max_failures|"-1"' --checkpoint.max_failures -1
   refused 2 'checkpoint.exclude_from_loading|"weights"|optimizer, data, schedule' --checkpoint.exclude_from_loading data,weights
   refused 2 'checkpoint.mpi_io_hints|"striping"|name=value' --checkpoint.mpi_io_hints striping
+  refused 2 'checkpoint.mpi_io_hints (command line): "xxx|is too long for the name of a hint' \
+    --checkpoint.mpi_io_hints "$(printf 'x%.0s' {1..300})=1"
+  refused 2 'checkpoint.mpi_io_hints (command line): "xxx|is too long for the value of a hint' \
+    --checkpoint.mpi_io_hints "cb_nodes=$(printf 'x%.0s' {1..3000})"
   [ "$ranks" = 1 ] || refused 2 'create_seed_checkpoint|one rank' --checkpoint.create_seed_checkpoint
   # The folder.
   mkdir -p in_the_way
