@@ -6,8 +6,6 @@
 #include "checkpoint/values.h"
 #include "storage/hdf5.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -104,10 +102,7 @@ cleanup:
 }
 
 static titan_status open_file(titan_checkpoint_file *file, titan_checkpoint_fault *fault) {
-  file->descriptor = open(file->path, O_RDONLY | O_CLOEXEC);
-  *fault = TITAN_CHECKPOINT_SYSTEM;
-  if (file->descriptor < 0)
-    return titan_error(TITAN_ERROR_CHECKPOINT, "cannot open the checkpoint %s: %s", file->path, strerror(errno));
+  TITAN_TRY(titan_checkpoint_open_descriptor(file->path, &file->descriptor, fault));
   TITAN_TRY(titan_checkpoint_block_check(file->descriptor, file->path, &file->block, fault));
   *fault = TITAN_CHECKPOINT_DAMAGED;
   titan_hdf5_lock();

@@ -3,6 +3,7 @@
 #include "base/memory.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -64,6 +65,56 @@ titan_status titan_checkpoint_read_bytes(int descriptor, const char *path, uint6
   }
   return TITAN_OK;
 }
+
+// --- whose it is ---
+
+titan_status titan_checkpoint_open_descriptor(const char *path, int *descriptor, titan_checkpoint_fault *fault) {
+  struct stat information;
+  *fault = TITAN_CHECKPOINT_SYSTEM;
+  *descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); // a pipe without a writer is not waited for
+  if (*descriptor < 0 || fstat(*descriptor, &information) != 0)
+    return titan_error(TITAN_ERROR_CHECKPOINT, "cannot open the checkpoint %s: %s", path, strerror(errno));
+  if (S_ISREG(information.st_mode))
+    return TITAN_OK;
+  *fault = TITAN_CHECKPOINT_FOREIGN;
+  return titan_error(TITAN_ERROR_CHECKPOINT, "%s is %s, and no checkpoint", path,
+                     S_ISDIR(information.st_mode) ? "a folder" : "not a file");
+}
+
+// A few altered bytes, or none but zeros, are damage; anything else was written by somebody else.
+static bool is_nearly_magic(const unsigned char *bytes, size_t count) {
+  enum { FEW = 4 };
+  size_t zeros = 0, others = 0;
+  for (size_t i = 0; i < count; i++) {
+    zeros += bytes[i] == 0;
+    others += bytes[i] != (unsigned char)magic[i];
+  }
+  return others <= FEW || zeros == count;
+}
+
+// What the file has of its first bytes. FOREIGN when they are not ours.
+static titan_status check_magic(int descriptor, const char *path, titan_checkpoint_fault *fault) {
+  unsigned char bytes[sizeof magic];
+  ssize_t count = pread(descriptor, bytes, sizeof bytes, 0);
+  if (count < 0 || is_nearly_magic(bytes, (size_t)count))
+    return TITAN_OK;
+  *fault = TITAN_CHECKPOINT_FOREIGN;
+  return titan_error(TITAN_ERROR_CHECKPOINT,
+                     "%s is no checkpoint of this program: its first bytes are not those of one", path);
+}
+
+bool titan_checkpoint_is_foreign(const char *path) {
+  titan_checkpoint_fault fault;
+  int descriptor;
+  titan_status status = titan_checkpoint_open_descriptor(path, &descriptor, &fault);
+  if (status == TITAN_OK)
+    status = check_magic(descriptor, path, &fault);
+  if (descriptor >= 0)
+    close(descriptor);
+  return status != TITAN_OK && fault == TITAN_CHECKPOINT_FOREIGN;
+}
+
+// --- hashes ---
 
 static titan_status hash_range(int descriptor, const char *path, uint64_t begin, uint64_t end, XXH64_state_t *state,
                                unsigned char *buffer, titan_checkpoint_fault *fault) {
@@ -161,6 +212,15 @@ titan_status titan_checkpoint_block_seal(int descriptor, const char *path, titan
   return write_block(descriptor, path, block);
 }
 
+static titan_status check_version(const char *path, uint64_t version, titan_checkpoint_fault *fault) {
+  if (version >= 1 && version <= TITAN_CHECKPOINT_VERSION)
+    return TITAN_OK;
+  *fault = TITAN_CHECKPOINT_UNKNOWN_VERSION;
+  return titan_error(TITAN_ERROR_CHECKPOINT, "%s has format version %llu; this program knows versions from 1 to %d%s",
+                     path, (unsigned long long)version, TITAN_CHECKPOINT_VERSION,
+                     version > TITAN_CHECKPOINT_VERSION ? ": a newer one wrote it" : "");
+}
+
 // The block alone.
 static titan_status read_block(int descriptor, const char *path, titan_checkpoint_block *block,
                                titan_checkpoint_fault *fault) {
@@ -169,6 +229,7 @@ static titan_status read_block(int descriptor, const char *path, titan_checkpoin
   *fault = TITAN_CHECKPOINT_SYSTEM;
   if (fstat(descriptor, &information) != 0)
     return titan_error(TITAN_ERROR_CHECKPOINT, "%s: %s", path, strerror(errno));
+  TITAN_TRY(check_magic(descriptor, path, fault));
   TITAN_TRY(titan_checkpoint_read_bytes(descriptor, path, 0, bytes, sizeof bytes, fault));
   *fault = TITAN_CHECKPOINT_DAMAGED;
   if (memcmp(bytes, magic, sizeof magic) != 0)
@@ -177,12 +238,7 @@ static titan_status read_block(int descriptor, const char *path, titan_checkpoin
   if (get(bytes + HASH_AT) != XXH64(bytes, HASH_AT, 0))
     return titan_error(TITAN_ERROR_CHECKPOINT, "%s is damaged: its first block", path);
   decode(bytes, block);
-  if (block->version > TITAN_CHECKPOINT_VERSION) {
-    *fault = TITAN_CHECKPOINT_NEWER;
-    return titan_error(TITAN_ERROR_CHECKPOINT,
-                       "%s has format version %llu; this program knows versions up to %d: a newer one wrote it", path,
-                       (unsigned long long)block->version, TITAN_CHECKPOINT_VERSION);
-  }
+  TITAN_TRY(check_version(path, block->version, fault));
   if (block->file_bytes != (uint64_t)information.st_size)
     return titan_error(TITAN_ERROR_CHECKPOINT, "%s is damaged: it has %llu bytes, and was written with %llu", path,
                        (unsigned long long)information.st_size, (unsigned long long)block->file_bytes);

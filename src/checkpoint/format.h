@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum { TITAN_CHECKPOINT_VERSION = 1, TITAN_CHECKPOINT_BLOCK_BYTES = 4096 };
@@ -14,9 +15,10 @@ enum { TITAN_CHECKPOINT_VERSION = 1, TITAN_CHECKPOINT_BLOCK_BYTES = 4096 };
 // Why a file cannot be used.
 typedef enum titan_checkpoint_fault {
   TITAN_CHECKPOINT_SOUND,
-  TITAN_CHECKPOINT_DAMAGED, // cut, altered, or of another program
-  TITAN_CHECKPOINT_NEWER,   // of a later format version
-  TITAN_CHECKPOINT_SYSTEM,  // the system does not let us read it, or memory ran out
+  TITAN_CHECKPOINT_DAMAGED,         // cut or altered
+  TITAN_CHECKPOINT_FOREIGN,         // of another program, or no file at all
+  TITAN_CHECKPOINT_UNKNOWN_VERSION, // of a format version that this program does not know
+  TITAN_CHECKPOINT_SYSTEM,          // the system does not let us read it, or memory ran out
 } titan_checkpoint_fault;
 
 // A range of the file that holds tensor data.
@@ -34,6 +36,13 @@ typedef struct titan_checkpoint_block {
 } titan_checkpoint_block;
 
 // All of these: not collective; TITAN_ERROR_CHECKPOINT with the path and what is wrong.
+
+// Opens the file for reading. What is no file (a folder, a pipe, a device) is FOREIGN.
+titan_status titan_checkpoint_open_descriptor(const char *path, int *descriptor, titan_checkpoint_fault *fault);
+
+// Whether something is at `path` that this program has not written: by its first bytes, so that a damaged checkpoint is
+// still one. False where it cannot be looked at.
+bool titan_checkpoint_is_foreign(const char *path);
 
 // Computes the hashes of the complete file and writes its block. `block` comes with step, region_count and
 // regions_offset.

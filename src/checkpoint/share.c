@@ -1,7 +1,5 @@
 #include "checkpoint/share.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 
 // Rank 0's array of `bytes` bytes, in *array, for all.
@@ -39,14 +37,13 @@ static titan_status share(titan_comm *comm, titan_checkpoint_file *file) {
 
 // Rank 0 has the file; others make theirs.
 static titan_status prepare(titan_comm *comm, const char *path, titan_checkpoint_file **out) {
+  titan_checkpoint_fault unused;
   if (titan_comm_rank(comm) == 0)
     return TITAN_OK;
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, 1, sizeof **out, out));
-  (*out)->descriptor = open(path, O_RDONLY | O_CLOEXEC);
+  (*out)->descriptor = -1;
   TITAN_TRY(titan_memory_duplicate(TITAN_MEMORY_GENERAL, path, &(*out)->path));
-  if ((*out)->descriptor < 0)
-    return titan_error(TITAN_ERROR_CHECKPOINT, "cannot open the checkpoint %s: %s", path, strerror(errno));
-  return TITAN_OK;
+  return titan_checkpoint_open_descriptor(path, &(*out)->descriptor, &unused);
 }
 
 titan_status titan_checkpoint_file_open_shared(titan_comm *comm, const char *path, titan_checkpoint_file **out,

@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static const char *text_or(const char *text, const char *otherwise) {
   return text != NULL ? text : otherwise;
@@ -141,6 +142,9 @@ static const char *mesh_text(const char *mesh) {
 
 static titan_status show(const char *path) {
   titan_checkpoint_file *file;
+  struct stat properties;
+  if (stat(path, &properties) == 0 && S_ISDIR(properties.st_mode))
+    return titan_error(TITAN_ERROR_CHECKPOINT, "%s is a folder; its checkpoints: titan-checkpoint list %s", path, path);
   TITAN_TRY(titan_checkpoint_file_open(path, &file, NULL));
   const titan_checkpoint_contents *contents = &file->contents;
   printf("file:           %s, %s, format version %" PRIu64 "\n", path,

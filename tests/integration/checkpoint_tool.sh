@@ -67,6 +67,13 @@ looking() {
   echo text >run/checkpoint/step-7.h5
   does 0 '     2 |     4 |float32 weights, optimizer, state|7  cannot be used: |step-7.h5|step-6.h5.partial: not complete' list run/checkpoint
   rm run/checkpoint/step-[67].h5*
+  cp $first run/checkpoint/step-9.h5
+  mkfifo run/checkpoint/step-8.h5
+  does 0 '     9  cannot be used: run/checkpoint/step-9.h5 is a checkpoint of step 2|     8  cannot be used: |not a file' list run/checkpoint
+  does 4 'step-8.h5 is not a file' verify run/checkpoint/step-8.h5
+  rm run/checkpoint/step-[89].h5
+  does 4 'run/checkpoint is a folder|titan-checkpoint list run/checkpoint' show run/checkpoint
+  does 0 'optimizer AdamW' show $last
   three 0 '     2 |     4 ' list run/checkpoint/
   does 0 "step:           4|llama3 debugmodel|rope theta 500000|512 tokens|lanes|/optimizer/exp_avg_sq: 75 tensors|[2256, 256]|float32|seq_len = 64" show $last
   three 0 "step:           2" show $first
@@ -150,12 +157,12 @@ checkpoints() {
     [ "$command" = export ] && rest=out.safetensors
     does 4 'nowhere.h5|No such file' $command nowhere.h5 $rest
     echo 'a text, and no more' >text.h5
-    does 4 'text.h5' $command text.h5 $rest
+    does 4 'text.h5 is no checkpoint of this program' $command text.h5 $rest
     : >empty.h5
     does 4 'empty.h5' $command empty.h5 $rest
     cp run/metrics.h5 other.h5
-    does 4 'other.h5' $command other.h5 $rest
-    does 4 'run' $command run $rest
+    does 4 'other.h5 is no checkpoint of this program' $command other.h5 $rest
+    does 4 'run is a folder' $command run $rest
     copy newer.h5
     put newer.h5 24 '\002'
     does 4 'newer.h5' $command newer.h5 $rest

@@ -103,7 +103,7 @@ static void another_programs_file_is_refused(void **unused) {
     H5Fclose(file);
   }
   MPI_Barrier(MPI_COMM_WORLD);
-  expect_fault(TITAN_CHECKPOINT_DAMAGED, "no checkpoint of this program");
+  expect_fault(TITAN_CHECKPOINT_FOREIGN, "no checkpoint of this program");
 }
 
 static void a_later_format_version_is_named(void **unused) {
@@ -115,7 +115,7 @@ static void a_later_format_version_is_named(void **unused) {
   write_damaged(length);
   bytes[24] = 1;
   memcpy(bytes + 4088, &old, 8);
-  expect_fault(TITAN_CHECKPOINT_NEWER, "format version 2");
+  expect_fault(TITAN_CHECKPOINT_UNKNOWN_VERSION, "format version 2");
 }
 
 static void tensors_that_are_not_the_models_are_all_listed(void **unused) {
