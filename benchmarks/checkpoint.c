@@ -82,14 +82,14 @@ static void save(bench *b) {
   titan_checkpoint_contents contents = {.step = 1,
                                         .model_name = titan_runtime_options_of(b->runtime)->model->name,
                                         .model = titan_runtime_options_of(b->runtime)->arguments};
-  titan_save_request request = {.path = b->saved, .contents = &contents, .at_once = true};
+  titan_save_request request = {.path = b->saved, .contents = &contents, .at_once = true, .replace = true};
   titan_save_result result;
   bench_end(titan_saver_start(b->saver, &request));
   bench_end(titan_saver_finish(b->saver, &result));
 }
 
 static void load(bench *b) {
-  titan_checkpoint_load_options options = {.runtime = b->runtime, .optimizer = true};
+  titan_checkpoint_load_options options = {.runtime = b->runtime, .optimizer = true, .step = -1};
   titan_checkpoint_file *file;
   titan_checkpoint_fault fault;
   bench_end(titan_checkpoint_load(&options, b->saved, &file, &fault));
@@ -186,7 +186,7 @@ static void measure_async(bench *b, titan_save_mode mode, const char *name, int6
   titan_checkpoint_contents contents = {.step = 1,
                                         .model_name = titan_runtime_options_of(b->runtime)->model->name,
                                         .model = titan_runtime_options_of(b->runtime)->arguments};
-  titan_save_request request = {.path = b->saved, .contents = &contents};
+  titan_save_request request = {.path = b->saved, .contents = &contents, .replace = true};
   titan_save_result result;
   titan_saver *saver;
   double alone = 0, meanwhile = 0, start_call = 0, copy = 0, whole = 0, rate = copy_rate(b, threads);

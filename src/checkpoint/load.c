@@ -198,11 +198,24 @@ static titan_status load_tensors(load *l, titan_comm *world, const bool *wanted,
   return status;
 }
 
+// The same on all ranks.
+static titan_status check_step(const titan_checkpoint_file *file, int64_t step) {
+  if (step < 0 || file->contents.step == step)
+    return TITAN_OK;
+  titan_status status = titan_error(TITAN_ERROR_CHECKPOINT,
+                                    "%s is a checkpoint of step %lld, and its name says step %lld: rename it, or move "
+                                    "it away",
+                                    file->path, (long long)file->contents.step, (long long)step);
+  titan_error_mark_agreed();
+  return status;
+}
+
 static titan_status load_file(const titan_checkpoint_load_options *options, titan_comm *world,
                               const titan_checkpoint_file *file, titan_checkpoint_fault *fault) {
   bool moments = options->optimizer && titan_checkpoint_file_has(file, TITAN_CHECKPOINT_EXP_AVG);
   const bool wanted[TITAN_CHECKPOINT_GROUPS] = {true, moments, moments};
   titan_checkpoint_layout *layout = NULL;
+  TITAN_TRY(check_step(file, options->step));
   titan_status status = titan_checkpoint_layout_create(options->runtime, false, &layout);
   if (status == TITAN_OK)
     status = compare_tensors(file, layout, wanted);

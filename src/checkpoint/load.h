@@ -8,6 +8,7 @@
 typedef struct titan_checkpoint_load_options {
   titan_runtime *runtime;
   bool optimizer; // load the moments too, where the file has them
+  int64_t step;   // that the file must be of, by its name; below 0: any
 } titan_checkpoint_load_options;
 
 // Collective over the mesh. Opens `path` on rank 0, shares what it holds beside tensors (contents without texts and

@@ -1,5 +1,7 @@
 #include "checkpoint/number.h"
 
+#include <math.h>
+
 static const char *const names[] = {"float32", "bfloat16", "float16"};
 enum { NUMBERS = sizeof names / sizeof *names };
 
@@ -49,6 +51,19 @@ uint16_t titan_half_from_float(float value) {
   }
   bits += 0xfffu + (bits >> 13 & 1);
   return sign | (uint16_t)((bits >> 13) - (112u << 10));
+}
+
+int64_t titan_number_unfit(titan_number number, int64_t count, const float *values) {
+  for (int64_t i = 0; i < count && number == TITAN_NUMBER_FLOAT16; i++)
+    if (isfinite(values[i]) && fabsf(values[i]) >= 65520.0f) // half way from the largest to the next power of two
+      return i;
+  return -1;
+}
+
+titan_status titan_number_unfit_error(const char *path, const char *tensor, float value) {
+  return titan_error(TITAN_ERROR_CHECKPOINT,
+                     "%s: %s holds %g, which float16 cannot (65504 at most); bfloat16 and float32 can", path, tensor,
+                     (double)value);
 }
 
 void titan_number_to_float(titan_number number, int64_t count, const void *in, float *out) {

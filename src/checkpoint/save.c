@@ -154,6 +154,7 @@ static titan_status write_file(titan_saver *saver, bool threaded) {
       .patient = threaded,
       .staging = !threaded,
       .path = request->path,
+      .replace = request->replace,
       .hints = saver->hints,
       .contents = request->contents,
       .tensor_count = groups * saver->layout->parameter_count,

@@ -33,6 +33,7 @@ typedef struct titan_save_request {
   bool model_only;
   titan_number number; // of the model's tensors; other than float32 with model_only
   bool at_once;        // whatever the mode
+  bool replace;        // a file of that path may be there, and is overwritten
 } titan_save_request;
 
 // Collective; no save is under way. Returns when the file is complete, or, in the asynchronous modes, when the copy is

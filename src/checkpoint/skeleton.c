@@ -7,6 +7,7 @@
 #include "checkpoint/writer_private.h"
 #include "comm/mpi_error.h"
 #include "storage/hdf5.h"
+#include "storage/rename.h"
 #include "storage/space.h"
 
 #include <errno.h>
@@ -33,18 +34,30 @@ static uint64_t file_bytes(const titan_checkpoint_writer *writer, const titan_ch
 }
 
 // Hints that decide how a file is laid out (striping) act when MPI-IO makes it.
-static titan_status make_with_hints(const char *path, const char *hints) {
+static titan_status make_file(const char *path, const char *label, const char *hints) {
   MPI_Info info;
   MPI_File file;
   TITAN_TRY(titan_checkpoint_hints_create(hints, &info));
   if (info == MPI_INFO_NULL)
-    return TITAN_OK;
-  unlink(path);
-  titan_status status = TITAN_MPI(MPI_File_open(MPI_COMM_SELF, path, MPI_MODE_CREATE | MPI_MODE_RDWR, info, &file));
+    return titan_space_make_file(path, label);
+  int mode = MPI_MODE_CREATE | MPI_MODE_EXCL | MPI_MODE_RDWR;
+  titan_status status = TITAN_MPI(MPI_File_open(MPI_COMM_SELF, path, mode, info, &file));
   if (status == TITAN_OK)
     status = TITAN_MPI(MPI_File_close(&file));
   MPI_Info_free(&info);
   return status;
+}
+
+// Neither the file itself, unless it is to be replaced, nor its unfinished form.
+static titan_status check_names(const titan_checkpoint_writer *writer) {
+  struct stat unused;
+  if (!writer->replace && lstat(writer->path, &unused) == 0)
+    return titan_error(TITAN_ERROR_CHECKPOINT, "%s exists; nothing is overwritten: move it away", writer->path);
+  if (lstat(writer->partial, &unused) == 0)
+    return titan_error(TITAN_ERROR_CHECKPOINT,
+                       "cannot write %s: %s is in the way (being written, or left by who was killed): remove it first",
+                       writer->path, writer->partial);
+  return TITAN_OK;
 }
 
 static hid_t create_hdf5(const char *path) {
@@ -121,7 +134,9 @@ titan_status titan_checkpoint_skeleton_create(titan_checkpoint_writer *writer, c
   writer->step = contents->step;
   uint64_t bytes = file_bytes(writer, contents);
   TITAN_TRY(of_checkpoint(titan_space_check_free(writer->partial, writer->path, bytes)));
-  TITAN_TRY(of_checkpoint(make_with_hints(writer->partial, hints)));
+  TITAN_TRY(check_names(writer));
+  TITAN_TRY(of_checkpoint(make_file(writer->partial, writer->path, hints)));
+  writer->made = true;
   TITAN_TRY(of_checkpoint(titan_space_check_new(writer->partial, writer->path,
                                                 metadata_bytes(writer, contents) + TITAN_CHECKPOINT_BLOCK_BYTES)));
   titan_hdf5_lock();
@@ -168,7 +183,7 @@ titan_status titan_checkpoint_skeleton_complete(titan_checkpoint_writer *writer,
   if (close(descriptor) != 0 && status == TITAN_OK)
     status = system_error(writer);
   TITAN_TRY(status);
-  if (rename(writer->partial, writer->path) != 0)
+  if ((writer->replace ? rename : titan_rename_new)(writer->partial, writer->path) != 0)
     return system_error(writer);
   if (bytes != NULL)
     *bytes = block.file_bytes;

@@ -1,6 +1,7 @@
 #include "checkpoint/store.h"
 
 #include "base/memory.h"
+#include "checkpoint/format.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -8,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 titan_status titan_store_path(const char *folder, int64_t step, titan_text *path) {
@@ -22,6 +24,10 @@ static int64_t step_of(const char *name, const char *suffix) {
     return -1;
   snprintf(again, sizeof again, "step-%" PRId64 ".h5%s", step, suffix);
   return strcmp(again, name) == 0 ? step : -1;
+}
+
+int64_t titan_store_step_of(const char *name) {
+  return step_of(name, "");
 }
 
 static int compare(const void *a, const void *b) {
@@ -64,13 +70,37 @@ titan_status titan_store_list(const char *folder, int64_t **steps, int64_t *coun
   return list(folder, "", steps, count);
 }
 
-static titan_status remove_file(const char *folder, int64_t step, const char *suffix) {
+titan_status titan_store_lock(const char *folder, titan_lock_file file, titan_lock **out, bool *held) {
+  return titan_lock_take(folder, ".checkpoints.lock", file, out, held);
+}
+
+static bool is_folder(const char *path) {
+  struct stat information;
+  return lstat(path, &information) == 0 && S_ISDIR(information.st_mode);
+}
+
+static titan_status remove_file(const char *path) {
+  if (unlink(path) != 0 && errno != ENOENT && !is_folder(path))
+    return titan_error(TITAN_ERROR_CHECKPOINT, "cannot remove %s: %s", path, strerror(errno));
+  return TITAN_OK;
+}
+
+static titan_status remove_partial(const char *folder, int64_t step) {
   titan_text path = {0};
   titan_status status = titan_store_path(folder, step, &path);
   if (status == TITAN_OK)
-    status = titan_text_printf(&path, "%s", suffix);
-  if (status == TITAN_OK && unlink(path.data) != 0 && errno != ENOENT)
-    status = titan_error(TITAN_ERROR_CHECKPOINT, "cannot remove %s: %s", path.data, strerror(errno));
+    status = titan_text_printf(&path, ".partial");
+  if (status == TITAN_OK)
+    status = remove_file(path.data);
+  titan_text_destroy(&path);
+  return status;
+}
+
+static titan_status remove_checkpoint(const char *folder, int64_t step) {
+  titan_text path = {0};
+  titan_status status = titan_store_path(folder, step, &path);
+  if (status == TITAN_OK && !titan_checkpoint_is_foreign(path.data))
+    status = remove_file(path.data);
   titan_text_destroy(&path);
   return status;
 }
@@ -80,7 +110,7 @@ titan_status titan_store_remove_partial(const char *folder) {
   TITAN_TRY(list(folder, ".partial", &steps, &count));
   titan_status status = TITAN_OK;
   for (int64_t i = 0; i < count && status == TITAN_OK; i++)
-    status = remove_file(folder, steps[i], ".partial");
+    status = remove_partial(folder, steps[i]);
   titan_memory_free(steps);
   return status;
 }
@@ -91,12 +121,10 @@ titan_status titan_store_retain(const char *folder, int64_t keep, int64_t latest
     return TITAN_OK;
   TITAN_TRY(titan_store_list(folder, &steps, &count));
   titan_status status = TITAN_OK;
-  int64_t excess = count - keep;
-  for (int64_t i = 0; i < count && excess > 0 && status == TITAN_OK; i++)
-    if (steps[i] != latest) {
-      status = remove_file(folder, steps[i], "");
-      excess--;
-    }
+  while (count > 0 && steps[count - 1] > latest)
+    count--;
+  for (int64_t i = 0; i < count - keep && status == TITAN_OK; i++)
+    status = remove_checkpoint(folder, steps[i]);
   titan_memory_free(steps);
   return status;
 }

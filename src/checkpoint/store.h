@@ -4,6 +4,7 @@
 
 #include "base/status.h"
 #include "base/text.h"
+#include "storage/lock.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,10 +16,17 @@ titan_status titan_store_path(const char *folder, int64_t step, titan_text *path
 // exist has none. TITAN_ERROR_CHECKPOINT when it cannot be read, or is no folder.
 titan_status titan_store_list(const char *folder, int64_t **steps, int64_t *count);
 
-// Removes what killed runs left half written.
+// The step that a name like step-12.h5 gives; -1 for one that is no checkpoint's (step-012.h5, step-12.h5.partial).
+int64_t titan_store_step_of(const char *name);
+
+// Takes the folder for this process, as titan_lock_take does: one writes to it at a time, whatever name it has there.
+titan_status titan_store_lock(const char *folder, titan_lock_file file, titan_lock **out, bool *held);
+
+// Removes what killed runs left half written. Folders of such names are left.
 titan_status titan_store_remove_partial(const char *folder);
 
-// Removes all but the `keep` files of the highest steps, and never that of `latest`. keep 0: removes none.
+// Of the files of the steps up to `latest`, removes all but the `keep` of the highest steps, and never that of `latest`
+// nor one that this program has not written. Later steps are another branch's and stay. keep 0: removes none.
 // TITAN_ERROR_CHECKPOINT with the first file that cannot be removed.
 titan_status titan_store_retain(const char *folder, int64_t keep, int64_t latest);
 

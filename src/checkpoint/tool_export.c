@@ -15,12 +15,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 typedef struct exporting {
   const titan_tool *tool;
   const titan_tool_arguments *arguments;
   const char *out;
-  bool folder; // `out` is one
+  bool folder;             // `out` is one
+  uint64_t made;           // folders, see titan_folder_create_noting
+  bool indexed, described; // whether the index and config.json were written
   titan_checkpoint_file *file;
   int count;
   titan_checkpoint_tensor *sources; // the model's tensors
@@ -62,9 +65,9 @@ static titan_status check_output(const exporting *e) {
                            e->out);
 }
 
-static titan_status prepare_output(const exporting *e) {
-  TITAN_TRY(check_output(e));
-  titan_status status = e->folder ? titan_folder_create(e->out) : titan_folder_create_for(e->out);
+static titan_status make_folders(exporting *e) {
+  titan_status status =
+      e->folder ? titan_folder_create_noting(e->out, &e->made) : titan_folder_create_for_noting(e->out, &e->made);
   return status == TITAN_ERROR_OUTPUT ? titan_error(TITAN_ERROR_CHECKPOINT, "%s", titan_error_message()) : status;
 }
 
@@ -128,13 +131,11 @@ static titan_status write_piece(void *context, int tensor, int64_t row, int64_t 
   const float *values = e->values;
   TITAN_TRY(titan_checkpoint_file_read(e->file, e->indices[tensor], row, rows, 0, columns, e->raw));
   titan_number_to_float(source->number, count, e->raw, e->values);
-  for (int64_t i = 0; i < count; i++) {
+  for (int64_t i = 0; i < count; i++)
     e->not_finite += !isfinite(values[i]);
-    if (target->number == TITAN_NUMBER_FLOAT16 && isfinite(values[i]) && fabsf(values[i]) >= 65520.0f)
-      return titan_error(TITAN_ERROR_CHECKPOINT,
-                         "%s: %s holds %g, which float16 cannot (65504 at most); bfloat16 and float32 can",
-                         e->file->path, source->name, (double)values[i]);
-  }
+  int64_t place = titan_number_unfit(target->number, count, values);
+  if (place >= 0)
+    return titan_number_unfit_error(e->file->path, source->name, values[place]);
   if (e->units[tensor] > 1) {
     titan_hugging_face_permute(rows / e->units[tensor], e->units[tensor], columns, values, e->permuted);
     values = e->permuted;
@@ -142,18 +143,29 @@ static titan_status write_piece(void *context, int tensor, int64_t row, int64_t 
   return titan_safetensors_write(file->descriptor, file->path, target, row * columns, count, values);
 }
 
-static titan_status write_tensors(exporting *e) {
-  titan_status status = titan_tool_files_create(e->tool, &e->files);
+// --- what goes beside them ---
+
+static const char index_name[] = "model.safetensors.index.json", config_name[] = "config.json";
+
+static titan_status write_beside(const exporting *e, const char *name, const titan_text *text) {
+  titan_text path = {0};
+  titan_status status = titan_text_printf(&path, "%s/%s", e->out, name);
   if (status == TITAN_OK)
-    status = titan_tool_deal(e->tool, e->count, e->sources, e->units, write_piece, e);
-  return titan_tool_files_finish(e->tool, &e->files, status);
+    status = titan_tool_write_text(path.data, text);
+  titan_text_destroy(&path);
+  return status;
 }
 
-// --- what goes beside them ---
+static void remove_beside(const exporting *e, const char *name) {
+  titan_text path = {0};
+  if (titan_text_printf(&path, "%s/%s", e->out, name) == TITAN_OK)
+    unlink(path.data);
+  titan_text_destroy(&path);
+}
 
 static titan_status write_index(const exporting *e) {
   json_t *map = json_object(), *root;
-  titan_text text = {0}, path = {0};
+  titan_text text = {0};
   uint64_t total = 0;
   int failed = 0;
   for (int i = 0; i < e->count; i++) {
@@ -166,38 +178,42 @@ static titan_status write_index(const exporting *e) {
   titan_status status = dumped == NULL ? titan_error(TITAN_ERROR_MEMORY, "no memory for the index of %s", e->out)
                                        : titan_text_printf(&text, "%s\n", dumped);
   if (status == TITAN_OK)
-    status = titan_text_printf(&path, "%s/model.safetensors.index.json", e->out);
-  if (status == TITAN_OK)
-    status = titan_tool_write_text(path.data, &text);
+    status = write_beside(e, index_name, &text);
   free(dumped);
   json_decref(root);
   titan_text_destroy(&text);
-  titan_text_destroy(&path);
   return status;
 }
 
 static titan_status write_config(const exporting *e) {
   const titan_checkpoint_contents *contents = &e->file->contents;
   titan_hugging_face_config config = titan_tool_config_of(contents);
-  titan_text text = {0}, path = {0};
+  titan_text text = {0};
   titan_status status = titan_hugging_face_config_write(&config, e->targets[0].number, &text);
   if (status == TITAN_OK)
-    status = titan_text_printf(&path, "%s/config.json", e->out);
-  if (status == TITAN_OK)
-    status = titan_tool_write_text(path.data, &text);
+    status = write_beside(e, config_name, &text);
   titan_text_destroy(&text);
-  titan_text_destroy(&path);
   return status;
 }
 
-static titan_status write_companions(const exporting *e) {
+static titan_status write_companions(exporting *e) {
+  if (e->folder && e->files.count > 1) {
+    TITAN_TRY(write_index(e));
+    e->indexed = true;
+  }
+  if (e->folder) {
+    TITAN_TRY(write_config(e));
+    e->described = true;
+  }
+  return TITAN_OK;
+}
+
+// --- all of it ---
+
+static void tell(const exporting *e) {
   uint64_t bytes = 0;
   for (int i = 0; i < e->files.count; i++)
     bytes += e->files.files[i].bytes;
-  if (e->folder && e->files.count > 1)
-    TITAN_TRY(write_index(e));
-  if (e->folder)
-    TITAN_TRY(write_config(e));
   printf("%s: %d tensors of step %" PRId64 ", %s in %d file%s%s\n", e->out, e->count, e->file->contents.step,
          titan_tool_size_text((double)bytes).text, e->files.count, e->files.count > 1 ? "s" : "",
          e->folder ? ", with config.json" : "");
@@ -206,10 +222,7 @@ static titan_status write_companions(const exporting *e) {
   if (e->not_finite > 0)
     fprintf(stderr, "titan-checkpoint: warning: %" PRId64 " values of %s are not finite\n", e->not_finite,
             e->file->path);
-  return TITAN_OK;
 }
-
-// --- all of it ---
 
 static titan_status plan_files(exporting *e) {
   titan_safetensors_entry entries[TITAN_TOOL_ENTRIES];
@@ -220,23 +233,46 @@ static titan_status plan_files(exporting *e) {
                                count, entries, &e->files);
 }
 
+// The files are made, and room taken, before the checkpoint is read.
+static titan_status write_files(exporting *e) {
+  titan_comm *world = e->tool->world;
+  titan_status status = titan_comm_agree(world, titan_tool_files_create(e->tool, &e->files));
+  if (status == TITAN_OK)
+    status = titan_tool_check(e->tool, e->file, true);
+  if (status == TITAN_OK)
+    status = titan_tool_deal(e->tool, e->count, e->sources, e->units, write_piece, e);
+  if (status == TITAN_OK && e->tool->rank == 0)
+    status = write_companions(e);
+  return titan_tool_files_finish(e->tool, &e->files, status);
+}
+
 static titan_status run(exporting *e) {
   titan_comm *world = e->tool->world;
   titan_checkpoint_fault fault;
+  TITAN_TRY(titan_comm_agree(world, titan_tool_check_name(e->out, e->folder)));
   TITAN_TRY(titan_checkpoint_file_open_shared(world, e->arguments->paths[0], &e->file, &fault));
   titan_status status = take_tensors(e);
   if (status == TITAN_OK && e->tool->rank == 0)
     status = check_output(e);
-  TITAN_TRY(titan_comm_agree(world, status));
-  TITAN_TRY(titan_tool_check(e->tool, e->file, true));
-  if (e->tool->rank == 0)
-    status = prepare_output(e);
+  if (status == TITAN_OK && e->tool->rank == 0)
+    status = make_folders(e);
   if (status == TITAN_OK)
     status = plan_files(e);
   TITAN_TRY(titan_comm_agree(world, status));
-  TITAN_TRY(write_tensors(e));
+  TITAN_TRY(write_files(e));
   TITAN_TRY(titan_tool_sum(e->tool, &e->not_finite));
-  return titan_comm_agree(world, e->tool->rank == 0 ? write_companions(e) : TITAN_OK);
+  if (e->tool->rank == 0)
+    tell(e);
+  return TITAN_OK;
+}
+
+// Rank 0 has made what there is.
+static void remove_output(const exporting *e) {
+  if (e->indexed)
+    remove_beside(e, index_name);
+  if (e->described)
+    remove_beside(e, config_name);
+  titan_folder_remove_noted(e->out, e->made);
 }
 
 titan_status titan_tool_export(const titan_tool *tool, const titan_tool_arguments *arguments) {
@@ -245,6 +281,8 @@ titan_status titan_tool_export(const titan_tool *tool, const titan_tool_argument
                  .out = arguments->paths[1],
                  .folder = arguments->hugging_face && !ends_with(arguments->paths[1], ".safetensors")};
   titan_status status = run(&e);
+  if (status != TITAN_OK)
+    remove_output(&e);
   titan_tool_files_destroy(&e.files);
   for (int i = 0; e.targets != NULL && e.file != NULL && i < e.file->tensor_count; i++)
     titan_memory_free(e.targets[i].name);

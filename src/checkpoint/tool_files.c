@@ -1,6 +1,7 @@
 #include "checkpoint/tool_files.h"
 
 #include "base/memory.h"
+#include "storage/rename.h"
 #include "storage/space.h"
 
 #include <errno.h>
@@ -8,6 +9,15 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+titan_status titan_tool_check_name(const char *path, bool folder) {
+  size_t length = strlen(path);
+  if (length == 0)
+    return titan_error(TITAN_ERROR_USAGE, "the output has no name: OUT is empty");
+  if (!folder && path[length - 1] == '/')
+    return titan_error(TITAN_ERROR_USAGE, "%s ends in a slash, and the output is a file: give its name", path);
+  return TITAN_OK;
+}
 
 // --- planning ---
 
@@ -89,9 +99,14 @@ static titan_status write_all(int descriptor, const char *path, const titan_text
 }
 
 static titan_status make(titan_tool_file *file) {
-  file->descriptor = open(file->partial, O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0666);
+  file->descriptor = open(file->partial, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0666);
+  if (file->descriptor < 0 && errno == EEXIST)
+    return titan_error(TITAN_ERROR_CHECKPOINT,
+                       "cannot write %s: %s is in the way (being written, or left by who was killed): remove it first",
+                       file->path, file->partial);
   if (file->descriptor < 0)
     return output_error(file->path);
+  file->made = true;
   TITAN_TRY(titan_space_check_free(file->partial, file->path, file->bytes));
   if (ftruncate(file->descriptor, (off_t)file->bytes) != 0)
     return output_error(file->path);
@@ -121,7 +136,7 @@ titan_status titan_tool_files_create(const titan_tool *tool, titan_tool_files *f
   TITAN_TRY(titan_comm_agree(tool->world, status));
   TITAN_TRY(share_places(tool, files));
   for (int i = 0; i < files->count && tool->rank != 0 && status == TITAN_OK; i++) {
-    files->files[i].descriptor = open(files->files[i].partial, O_RDWR | O_CLOEXEC);
+    files->files[i].descriptor = open(files->files[i].partial, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
     if (files->files[i].descriptor < 0)
       status = output_error(files->files[i].path);
   }
@@ -144,21 +159,32 @@ static titan_status sync_and_close(titan_tool_files *files, titan_status status)
   return status;
 }
 
-static titan_status give_names(const titan_tool_files *files) {
-  for (int i = 0; i < files->count; i++)
-    if (rename(files->files[i].partial, files->files[i].path) != 0)
-      return output_error(files->files[i].path);
+static titan_status give_names(titan_tool_files *files) {
+  for (int i = 0; i < files->count; i++) {
+    titan_tool_file *file = &files->files[i];
+    if (titan_rename_new(file->partial, file->path) != 0)
+      return output_error(file->path);
+    file->named = true;
+  }
   return TITAN_OK;
+}
+
+static void remove_all(const titan_tool_files *files) {
+  for (int i = 0; i < files->count; i++) {
+    const titan_tool_file *file = &files->files[i];
+    if (file->made)
+      unlink(file->named ? file->path : file->partial);
+  }
 }
 
 titan_status titan_tool_files_finish(const titan_tool *tool, titan_tool_files *files, titan_status status) {
   status = titan_comm_agree(tool->world, sync_and_close(files, status));
   if (tool->rank == 0 && status == TITAN_OK)
     status = give_names(files);
-  else if (tool->rank == 0)
-    for (int i = 0; i < files->count; i++)
-      unlink(files->files[i].partial);
-  return titan_comm_agree(tool->world, status);
+  status = titan_comm_agree(tool->world, status);
+  if (status != TITAN_OK)
+    remove_all(files);
+  return status;
 }
 
 void titan_tool_files_destroy(titan_tool_files *files) {

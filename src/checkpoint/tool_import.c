@@ -1,6 +1,7 @@
 // titan-checkpoint import: weights in safetensors, with either naming, as a checkpoint that a run can go on from.
 #include "checkpoint/hugging_face.h"
 #include "checkpoint/store.h"
+#include "checkpoint/tool_files.h"
 #include "checkpoint/tool_metadata.h"
 #include "checkpoint/tool_pieces.h"
 #include "checkpoint/writer.h"
@@ -26,6 +27,8 @@ typedef struct importing {
   float *values, *permuted;
   int64_t slab_count;
   titan_checkpoint_writer *writer;
+  uint64_t made; // folders, see titan_folder_create_noting
+  titan_lock *lock;
 } importing;
 
 static const char embedding_name[] = "tok_embeddings.weight", output_name[] = "output.weight";
@@ -198,9 +201,26 @@ static titan_status write_checkpoint(importing *m) {
 
 // --- all of it ---
 
+static const char *last_part(const char *path) {
+  const char *slash = strrchr(path, '/');
+  return slash != NULL ? slash + 1 : path;
+}
+
+static titan_status check_name(const char *out) {
+  int64_t step = titan_store_step_of(last_part(out));
+  TITAN_TRY(titan_tool_check_name(out, false));
+  if (step <= 0)
+    return TITAN_OK;
+  return titan_error(TITAN_ERROR_USAGE,
+                     "%s: an import is a checkpoint of step 0, and a name step-%" PRId64 ".h5 says otherwise: call it "
+                     "step-0.h5 for a run to find it, or anything else",
+                     out, step);
+}
+
 static titan_status prepare(importing *m) {
   struct stat properties;
   const char *out = m->arguments->paths[1];
+  TITAN_TRY(check_name(out));
   if (lstat(out, &properties) == 0)
     return titan_error(TITAN_ERROR_CHECKPOINT, "%s exists; nothing is overwritten: give another name, or remove it",
                        out);
@@ -213,14 +233,37 @@ static titan_status prepare(importing *m) {
   return titan_memory_allocate(TITAN_MEMORY_GENERAL, piece, &m->permuted);
 }
 
-static titan_status make_folder(const titan_tool *tool, const char *out) {
-  titan_status status = tool->rank == 0 ? titan_folder_create_for(out) : TITAN_OK;
-  return status == TITAN_OK ? TITAN_OK : titan_error(TITAN_ERROR_CHECKPOINT, "%s", titan_error_message());
+// A folder of checkpoints is taken as a run takes it; in any other, a run is only looked for.
+static titan_status lock_folder(importing *m, bool *held) {
+  const char *out = m->arguments->paths[1], *name = last_part(out);
+  titan_text folder = {0};
+  titan_status status = titan_text_printf(&folder, "%.*s.", (int)(name - out), out);
+  if (status == TITAN_OK)
+    status = titan_store_lock(folder.data, titan_store_step_of(name) == 0 ? TITAN_LOCK_REMOVE : TITAN_LOCK_EXISTING,
+                              &m->lock, held);
+  titan_text_destroy(&folder);
+  return status;
+}
+
+// Rank 0.
+static titan_status take_folder(importing *m) {
+  const char *out = m->arguments->paths[1];
+  bool held = false;
+  titan_status status = titan_folder_create_for_noting(out, &m->made);
+  if (status == TITAN_OK)
+    status = lock_folder(m, &held);
+  if (status == TITAN_ERROR_OUTPUT) // of a checkpoint
+    status = titan_error(TITAN_ERROR_CHECKPOINT, "%s", titan_error_message());
+  if (status == TITAN_OK && held)
+    status = titan_error(TITAN_ERROR_CHECKPOINT,
+                         "cannot write %s: a run, or another import, is writing to this folder; wait for its end, or "
+                         "give another folder",
+                         out);
+  return status;
 }
 
 static void tell(const importing *m) {
-  const char *out = m->arguments->paths[1], *slash = strrchr(out, '/');
-  const char *name = slash != NULL ? slash + 1 : out;
+  const char *name = last_part(m->arguments->paths[1]);
   if (m->tied)
     printf("the output's weights were those of the embedding; from here on they are trained apart\n");
   printf("it holds weights only: a run that loads it starts with a fresh optimizer, schedule and data\n");
@@ -232,11 +275,14 @@ titan_status titan_tool_import(const titan_tool *tool, const titan_tool_argument
   importing m = {.tool = tool, .arguments = arguments};
   titan_status status = titan_comm_agree(tool->world, prepare(&m));
   if (status == TITAN_OK)
-    status = titan_comm_agree(tool->world, make_folder(tool, arguments->paths[1]));
+    status = titan_comm_agree(tool->world, tool->rank == 0 ? take_folder(&m) : TITAN_OK);
   if (status == TITAN_OK)
     status = write_checkpoint(&m);
   if (status == TITAN_OK && tool->rank == 0)
     tell(&m);
+  titan_lock_release(&m.lock);
+  if (status != TITAN_OK)
+    titan_folder_remove_noted(arguments->paths[1], m.made);
   titan_memory_free(m.tensors);
   titan_memory_free(m.units);
   titan_memory_free(m.sources);

@@ -32,6 +32,9 @@ static titan_status list_one(const char *folder, int64_t step) {
   if (status == TITAN_OK && titan_checkpoint_file_open(path.data, &file, NULL) != TITAN_OK) {
     printf("%10" PRId64 "  cannot be used: %s\n", step, titan_error_message());
     titan_error_clear();
+  } else if (status == TITAN_OK && file->contents.step != step) {
+    printf("%10" PRId64 "  cannot be used: %s is a checkpoint of step %" PRId64 "\n", step, path.data,
+           file->contents.step);
   } else if (status == TITAN_OK) {
     describe_contents(file, contents, sizeof contents);
     printf("%10" PRId64 "  %9s  %-36s  %s\n", step, titan_tool_size_text((double)file->block.file_bytes).text, contents,

@@ -80,6 +80,7 @@ titan_status titan_checkpoint_writer_create(const titan_checkpoint_writer_option
   if (status == TITAN_OK) {
     writer->comm = options->comm;
     writer->patient = options->patient;
+    writer->replace = options->replace;
     writer->tensor_count = options->tensor_count;
     writer->slab_count = options->slab_count;
     writer->file = writer->dataset = -1;
@@ -162,6 +163,17 @@ static const void *gather(titan_checkpoint_writer *writer, const titan_checkpoin
   return writer->staging;
 }
 
+static titan_status check_values(const titan_checkpoint_writer *writer, const titan_checkpoint_slab *piece,
+                                 const float *data, int64_t stride) {
+  const titan_checkpoint_tensor *tensor = &writer->tensors[piece->tensor];
+  for (int64_t i = 0; i < piece->rows && tensor->number == TITAN_NUMBER_FLOAT16; i++) {
+    int64_t place = titan_number_unfit(tensor->number, piece->columns, data + i * stride);
+    if (place >= 0)
+      return titan_number_unfit_error(writer->path, tensor->name, data[i * stride + place]);
+  }
+  return TITAN_OK;
+}
+
 static titan_status write_pieces(titan_checkpoint_writer *writer, const titan_checkpoint_slab *slab, const float *data,
                                  int64_t stride, XXH64_state_t *state) {
   int64_t capacity = TITAN_CHECKPOINT_STAGING_BYTES / (int64_t)sizeof(float);
@@ -175,6 +187,7 @@ static titan_status write_pieces(titan_checkpoint_writer *writer, const titan_ch
                                      .rows = slab->rows - row < rows ? slab->rows - row : rows,
                                      .column = slab->column + column,
                                      .columns = slab->columns - column < columns ? slab->columns - column : columns};
+      TITAN_TRY(check_values(writer, &piece, data + row * stride + column, stride));
       const void *elements = gather(writer, &piece, data + row * stride + column, stride);
       XXH64_update(state, elements, (size_t)(piece.rows * piece.columns) * size);
       TITAN_TRY(write_piece(writer, &piece, elements));
@@ -241,7 +254,7 @@ titan_status titan_checkpoint_writer_finish(titan_checkpoint_writer **writer, ti
   if (status == TITAN_OK && w->rank == 0)
     status = titan_checkpoint_skeleton_complete(w, bytes);
   status = titan_checkpoint_agree(w->comm, status, w->patient);
-  if (status != TITAN_OK && w->rank == 0)
+  if (status != TITAN_OK && w->made)
     unlink(w->partial);
   destroy(w);
   *writer = NULL;

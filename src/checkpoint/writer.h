@@ -20,6 +20,7 @@ typedef struct titan_checkpoint_writer_options {
   bool patient;      // wait for other ranks asleep: another thread computes
   bool staging;      // take the working memory; without, slabs must be float32 and dense in memory
   const char *path;  // of the finished file
+  bool replace;      // a file that is there already; without, that is a failure
   const char *hints; // MPI-IO's, "name=value,...", or NULL
   const titan_checkpoint_contents *contents; // on rank 0
   int tensor_count;                          // alike on all ranks; `offset` is not looked at
@@ -27,12 +28,13 @@ typedef struct titan_checkpoint_writer_options {
   int64_t slab_count; // that this rank will write
 } titan_checkpoint_writer_options;
 
-// Collective. TITAN_ERROR_CHECKPOINT on all ranks, with what went wrong on the lowest failing one, and no file left.
+// Collective. TITAN_ERROR_CHECKPOINT on all ranks, with what went wrong on the lowest failing one, and no file left;
+// PATH.partial must not be there.
 titan_status titan_checkpoint_writer_create(const titan_checkpoint_writer_options *options,
                                             titan_checkpoint_writer **out);
 
 // Not collective. Writes a slab, given as float32 rows of slab->columns elements that begin `stride` elements apart,
-// in the tensor's type, and sets its checksum.
+// in the tensor's type, and sets its checksum. TITAN_ERROR_CHECKPOINT for a finite value that the type cannot hold.
 titan_status titan_checkpoint_writer_write(titan_checkpoint_writer *writer, titan_checkpoint_slab *slab,
                                            const float *data, int64_t stride);
 

@@ -12,6 +12,7 @@ struct titan_checkpoint_writer {
   char *path, *partial;
   titan_checkpoint_tensor *tensors; // a copy; offsets on rank 0 only
   int tensor_count;
+  bool replace, made;                                // whether `partial` was made here: rank 0
   int64_t step;                                      // rank 0
   uint64_t regions_offset;                           // rank 0
   int64_t first_slab, slab_count, done_slabs, slabs; // of this rank: its place in /checksums; of all

@@ -116,10 +116,12 @@ static titan_status create_and_rename(titan_metrics *metrics, const titan_metric
   TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_OBSERVE, size, &partial));
   snprintf(partial, size, "%s.%ld.partial", path, (long)getpid());
   titan_status status = TITAN_OK;
-  TITAN_TRY_CLEANUP(titan_space_check_new(partial, path, GROWTH_BYTES + 2 * count * sizeof *rows));
-  if (create_file(partial, rows, count) < 0)
+  unlink(partial); // of a process of the same number that was killed
+  TITAN_TRY_CLEANUP(titan_space_make_file(partial, path));
+  status = titan_space_check_new(partial, path, GROWTH_BYTES + 2 * count * sizeof *rows);
+  if (status == TITAN_OK && create_file(partial, rows, count) < 0)
     status = titan_hdf5_error(TITAN_ERROR_OUTPUT, "cannot create the metrics file", path);
-  else if (stat(partial, &metrics->identity) != 0 || rename(partial, path) != 0)
+  else if (status == TITAN_OK && (stat(partial, &metrics->identity) != 0 || rename(partial, path) != 0))
     status = titan_error(TITAN_ERROR_OUTPUT, "cannot create the metrics file %s: %s", path, strerror(errno));
   if (status != TITAN_OK)
     unlink(partial);

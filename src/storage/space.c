@@ -38,15 +38,23 @@ static int rewrite_last_byte_and_reserve(int descriptor, uint64_t bytes) {
   return errno == ENOSPC || errno == EDQUOT || errno == EIO ? errno : 0; // others: not offered by this file system
 }
 
+titan_status titan_space_make_file(const char *path, const char *label) {
+  int descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (descriptor < 0 && errno == EEXIST)
+    return titan_error(TITAN_ERROR_OUTPUT, "cannot create the file %s: %s is in the way", label, path);
+  if (descriptor < 0)
+    return titan_error(TITAN_ERROR_OUTPUT, "cannot create the file %s: %s", label, strerror(errno));
+  close(descriptor);
+  return TITAN_OK;
+}
+
 titan_status titan_space_check_new(const char *path, const char *label, uint64_t bytes) {
-  int descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  int descriptor = open(path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
   int reason = descriptor < 0 ? errno : fill_and_empty(descriptor, bytes);
   if (descriptor >= 0)
     close(descriptor);
   if (reason == 0)
     return TITAN_OK;
-  if (descriptor >= 0)
-    unlink(path);
   return titan_error(TITAN_ERROR_OUTPUT, "cannot create the file %s: %s", label, strerror(reason));
 }
 

@@ -8,8 +8,12 @@
 
 #include <stdint.h>
 
-// Makes the file `path`, or empties it, and makes sure that `bytes` bytes can be written; it is empty afterwards.
-// TITAN_ERROR_OUTPUT with `label` (the name the user knows the file by) and the system's reason.
+// Makes the file `path`, empty. Nothing of that name may be there, not even a symbolic link: TITAN_ERROR_OUTPUT with
+// `label` (the name the user knows the file by) and the system's reason.
+titan_status titan_space_make_file(const char *path, const char *label);
+
+// Makes sure that `bytes` bytes can be written to the file `path`, which is empty, and is so afterwards.
+// TITAN_ERROR_OUTPUT with `label` and the system's reason.
 titan_status titan_space_check_new(const char *path, const char *label, uint64_t bytes);
 
 // Makes sure that the existing file can be written and grow by `bytes` bytes; leaves its contents as they are.

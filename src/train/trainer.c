@@ -172,8 +172,7 @@ void titan_trainer_destroy(titan_trainer **trainer) {
   titan_metrics_destroy(&t->metrics);
   if (t->steps_file != NULL)
     fclose(t->steps_file);
-  if (t->lock_file != NULL)
-    fclose(t->lock_file);
+  titan_lock_release(&t->lock);
   titan_memory_free(t);
   *trainer = NULL;
 }

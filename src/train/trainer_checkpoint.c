@@ -112,7 +112,8 @@ static titan_status save(titan_trainer *trainer, bool model_only, titan_number n
                                 .contents = &checkpoint->contents.contents,
                                 .model_only = model_only,
                                 .number = number,
-                                .at_once = must};
+                                .at_once = must,
+                                .replace = titan_trainer_checkpoint_was_there(checkpoint, trainer->step)};
   titan_status status = titan_saver_start(checkpoint->saver, &request);
   if (status != TITAN_OK)
     return failed(trainer, status, must);
@@ -158,6 +159,7 @@ void titan_trainer_checkpoint_destroy(titan_trainer *trainer) {
     return;
   titan_saver_destroy(&checkpoint->saver);
   titan_trainer_contents_destroy(&checkpoint->contents);
+  titan_lock_release(&checkpoint->lock);
   titan_memory_free(checkpoint->steps);
   titan_text_destroy(&checkpoint->folder);
   titan_text_destroy(&checkpoint->path);

@@ -3,6 +3,7 @@
 #define TITAN_TRAIN_TRAINER_CHECKPOINT_H
 
 #include "checkpoint/save.h"
+#include "storage/lock.h"
 #include "train/trainer_private.h"
 
 // A checkpoint's contents beside tensors, with the memory they lie in: it stays while a save is under way, and the
@@ -16,7 +17,8 @@ typedef struct trainer_contents {
 
 struct trainer_checkpoint {
   titan_text folder;
-  int64_t *steps; // found when the run began, ascending; all ranks
+  titan_lock *lock; // rank 0: on the folder
+  int64_t *steps;   // found when the run began, ascending; all ranks
   int64_t step_count;
   uint64_t corpus;  // fingerprint
   bool excluded[3]; // by titan_checkpoint_part
@@ -33,6 +35,12 @@ struct trainer_checkpoint {
 // Collective over the mesh. What the present step's checkpoint holds; on ranks other than 0 nothing of it is used.
 titan_status titan_trainer_contents_fill(titan_trainer *trainer, bool model_only, trainer_contents *out);
 void titan_trainer_contents_destroy(trainer_contents *contents);
+
+// Whether the folder had a file of that step when the run began.
+bool titan_trainer_checkpoint_was_there(const trainer_checkpoint *checkpoint, int64_t step);
+
+// The failure that a file of another program is.
+titan_status titan_trainer_checkpoint_foreign(const char *path);
 
 // Notes a file as the last good one.
 titan_status titan_trainer_checkpoint_note(trainer_checkpoint *checkpoint, const char *path);

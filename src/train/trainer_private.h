@@ -5,6 +5,7 @@
 #include "data/loader.h"
 #include "observe/metrics.h"
 #include "observe/report.h"
+#include "storage/lock.h"
 #include "train/setup.h"
 #include "train/trainer.h"
 
@@ -48,7 +49,7 @@ struct titan_trainer {
   titan_runtime *runtime;
   titan_metrics *metrics; // rank 0
   FILE *steps_file;       // rank 0, with debug.record_step_numbers
-  FILE *lock_file;        // rank 0: locked while the run lives
+  titan_lock *lock;       // rank 0: on the dump folder
   int rank, dp;           // in the world; data-parallel ranks
   double flops_per_token, peak_flops;
   int64_t step, tokens;             // finished; tokens of all ranks

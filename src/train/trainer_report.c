@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-#include <sys/file.h>
 
 static const double gib = 1024.0 * 1024 * 1024;
 
@@ -23,13 +22,13 @@ static titan_status open_file(const titan_trainer *trainer, const char *name, FI
   return status;
 }
 
-// Holds <dump>/.lock for as long as the run lives: two runs in one folder would write over each other. File systems
-// without locks are taken as they are.
+// Holds <dump>/.lock for as long as the run lives: two runs in one folder would write over each other.
 static titan_status lock_folder(titan_trainer *trainer) {
-  TITAN_TRY(open_file(trainer, ".lock", &trainer->lock_file));
-  if (flock(fileno(trainer->lock_file), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
-    return titan_error(TITAN_ERROR_USAGE, "another run is writing to this folder");
-  return TITAN_OK;
+  const char *folder = trainer->env.config->job.dump_folder;
+  bool held;
+  TITAN_TRY(titan_folder_create(folder));
+  TITAN_TRY(titan_lock_take(folder, ".lock", TITAN_LOCK_KEEP, &trainer->lock, &held));
+  return held ? titan_error(TITAN_ERROR_USAGE, "another run is writing to this folder") : TITAN_OK;
 }
 
 // What is wrong with the files of the dump folder is told as a mistake in the option: nothing has been computed yet.

@@ -3,111 +3,10 @@
 #include "base/log.h"
 #include "checkpoint/load.h"
 #include "checkpoint/store.h"
-#include "storage/folder.h"
 #include "train/trainer_checkpoint.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-#include <unistd.h>
-
-// --- the folder ---
-
-static titan_status of_folder(const titan_config *config, titan_status status) {
-  if (status == TITAN_OK)
-    return TITAN_OK;
-  return titan_error(TITAN_ERROR_USAGE, "checkpoint.folder = %s (%s): %s", config->checkpoint.folder,
-                     titan_config_origin(config, "checkpoint.folder"), titan_error_message());
-}
-
-static titan_status open_folder(const char *folder) {
-  TITAN_TRY(titan_folder_create(folder));
-  if (access(folder, W_OK | X_OK) != 0)
-    return titan_error(TITAN_ERROR_USAGE, "cannot write to the folder %s: %s", folder, strerror(errno));
-  return titan_store_remove_partial(folder);
-}
-
-static bool has_step(const trainer_checkpoint *checkpoint, int64_t step) {
-  for (int64_t i = 0; i < checkpoint->step_count; i++)
-    if (checkpoint->steps[i] == step)
-      return true;
-  return false;
-}
-
-static titan_status list_steps(const trainer_checkpoint *checkpoint, titan_text *text) {
-  enum { LISTED = 8 };
-  int64_t first = checkpoint->step_count > LISTED ? checkpoint->step_count - LISTED : 0;
-  if (checkpoint->step_count == 0)
-    return titan_text_printf(text, "none");
-  if (first > 0)
-    TITAN_TRY(titan_text_printf(text, "..., "));
-  for (int64_t i = first; i < checkpoint->step_count; i++)
-    TITAN_TRY(titan_text_printf(text, "%s%" PRId64, i > first ? ", " : "", checkpoint->steps[i]));
-  return TITAN_OK;
-}
-
-// What can be said of the folder before any work is done.
-static titan_status check_steps(const titan_config *config, const trainer_checkpoint *checkpoint) {
-  int64_t wanted = config->checkpoint.load_step;
-  titan_text there = {0};
-  titan_status status = TITAN_OK;
-  if (config->checkpoint.create_seed_checkpoint && has_step(checkpoint, 0))
-    return titan_error(TITAN_ERROR_CHECKPOINT,
-                       "checkpoint.create_seed_checkpoint: %s holds a checkpoint of step 0 already; remove it first",
-                       checkpoint->folder.data);
-  if (config->checkpoint.create_seed_checkpoint || wanted < 0 || has_step(checkpoint, wanted))
-    return TITAN_OK;
-  status = list_steps(checkpoint, &there);
-  if (status == TITAN_OK)
-    status =
-        titan_error(TITAN_ERROR_CHECKPOINT,
-                    "checkpoint.load_step = %" PRId64 " (%s): %s holds no checkpoint of that step; it has: %s", wanted,
-                    titan_config_origin(config, "checkpoint.load_step"), checkpoint->folder.data, there.data);
-  titan_text_destroy(&there);
-  return status;
-}
-
-// Rank 0.
-static titan_status find_steps(const titan_config *config, trainer_checkpoint *checkpoint) {
-  TITAN_TRY(of_folder(config, open_folder(checkpoint->folder.data)));
-  TITAN_TRY(titan_store_list(checkpoint->folder.data, &checkpoint->steps, &checkpoint->step_count));
-  return check_steps(config, checkpoint);
-}
-
-static titan_status share_steps(titan_comm *world, trainer_checkpoint *checkpoint) {
-  TITAN_TRY(titan_comm_broadcast(world, &checkpoint->step_count, 1, TITAN_INT64, 0, NULL));
-  if (titan_comm_rank(world) != 0)
-    TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GENERAL, (size_t)checkpoint->step_count * sizeof(int64_t),
-                                    &checkpoint->steps));
-  return checkpoint->step_count == 0
-             ? TITAN_OK
-             : titan_comm_broadcast(world, checkpoint->steps, (size_t)checkpoint->step_count, TITAN_INT64, 0, NULL);
-}
-
-static titan_status allocate(titan_trainer *trainer) {
-  const titan_config *config = trainer->env.config;
-  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, 1, sizeof *trainer->checkpoint, &trainer->checkpoint));
-  trainer_checkpoint *checkpoint = trainer->checkpoint;
-  for (const char *word = config->checkpoint.exclude_from_loading; word != NULL && *word != '\0';) {
-    int length = (int)strcspn(word, ",");
-    titan_checkpoint_part part;
-    if (titan_setup_checkpoint_part(word, length, &part))
-      checkpoint->excluded[part] = true;
-    word += length + (word[length] == ',');
-  }
-  return titan_text_printf(&checkpoint->folder, "%s/%s", config->job.dump_folder, config->checkpoint.folder);
-}
-
-titan_status titan_trainer_checkpoint_open(titan_trainer *trainer) {
-  const titan_config *config = trainer->env.config;
-  titan_comm *world = titan_trainer_world(trainer);
-  if (!config->checkpoint.enable_checkpoint && !config->checkpoint.create_seed_checkpoint)
-    return TITAN_OK;
-  TITAN_TRY(titan_comm_agree(world, allocate(trainer)));
-  titan_status status = trainer->rank == 0 ? find_steps(config, trainer->checkpoint) : TITAN_OK;
-  TITAN_TRY(titan_comm_agree(world, status));
-  return titan_comm_agree(world, share_steps(world, trainer->checkpoint));
-}
 
 // --- what is taken from a file ---
 
@@ -198,10 +97,10 @@ static void warn_of_newer(const titan_trainer *trainer) {
                       checkpoint->folder.data, newest);
 }
 
-static titan_status load_one(titan_trainer *trainer, const char *path, titan_checkpoint_fault *fault) {
+static titan_status load_one(titan_trainer *trainer, const char *path, int64_t step, titan_checkpoint_fault *fault) {
   double start = titan_clock_seconds();
-  titan_checkpoint_load_options options = {.runtime = trainer->runtime,
-                                           .optimizer = !trainer->checkpoint->excluded[TITAN_EXCLUDE_OPTIMIZER]};
+  titan_checkpoint_load_options options = {
+      .runtime = trainer->runtime, .optimizer = !trainer->checkpoint->excluded[TITAN_EXCLUDE_OPTIMIZER], .step = step};
   titan_checkpoint_file *file;
   TITAN_TRY(titan_checkpoint_load(&options, path, &file, fault));
   titan_status status = check_tokenizer(trainer, file);
@@ -232,7 +131,11 @@ static titan_status load_newest(titan_trainer *trainer) {
       continue;
     path.length = 0;
     TITAN_TRY_CLEANUP(titan_store_path(checkpoint->folder.data, checkpoint->steps[i], &path));
-    status = load_one(trainer, path.data, &fault);
+    status = load_one(trainer, path.data, checkpoint->steps[i], &fault);
+    if (status != TITAN_OK && fault == TITAN_CHECKPOINT_FOREIGN) {
+      status = titan_trainer_checkpoint_foreign(path.data);
+      titan_error_mark_agreed();
+    }
     if (status == TITAN_OK || fault != TITAN_CHECKPOINT_DAMAGED || wanted >= 0)
       goto cleanup;
     if (i > 0 && trainer->rank == 0)

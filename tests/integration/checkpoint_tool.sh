@@ -206,7 +206,16 @@ outputs() {
   limited 4 'big.safetensors|20480000' export $last big.safetensors
   RANKS=3 limited 4 'big/model.safetensors|20480000' export $last big --hf
   limited 4 'big.h5|20480000' import w.safetensors big.h5
-  find . -path './big*' -type f | grep . && fail "something was left"
+  limited 4 'big/a/b.safetensors|20480000' export $last big/a/b.safetensors
+  limited 4 'big/a/b.h5|20480000' import w.safetensors big/a/b.h5
+  find . -path './big*' | grep . && fail "something was left"
+  # Nor where it fails in the middle.
+  train large 1 "${options[@]}" --training.steps 1 --optimizer.lr 1e9
+  does 4 'large/checkpoint/step-1.h5|.weight holds|which float16 cannot' export large/checkpoint/step-1.h5 deep/er/f.safetensors --dtype float16
+  three 4 'which float16 cannot' export large/checkpoint/step-1.h5 deep/er/hf --hf --dtype float16 --max_shard_size 5MB
+  [ -e deep ] && fail "something was left: $(find deep)"
+  names
+  held
 
   # Inputs of import.
   does 4 'nowhere' import nowhere out.h5
@@ -251,6 +260,65 @@ outputs() {
   does 2 'needs --hf' export a b --max_shard_size 1GB
   does 2 "'5XB'" export a b --hf --max_shard_size 5XB
   does 2 '--hf takes no value' export a b --hf=yes
+}
+
+# What cannot be a name is refused at once, and what lies under the name of an unfinished file is left.
+names() {
+  does 2 'newd/ ends in a slash' export $last newd/
+  does 2 'newd/ ends in a slash' import w.safetensors newd/
+  does 2 'OUT is empty' export $last ''
+  three 2 'OUT is empty' export $last '' --hf
+  does 2 'OUT is empty' import w.safetensors ''
+  [ -e newd ] && fail "a folder was made"
+  local long
+  long=$(printf 'x%.0s' {1..250})
+  does 4 'too long' export $last "$long"
+  does 4 'too long' export $last newd/$long
+  does 4 'too long' import w.safetensors newd/$long
+  [ -e newd ] && fail "a folder was left"
+  # Hugging Face's folder is made, and taken back with what was written into it.
+  mkdir slash
+  does 0 'with config.json' export $last slash/ --hf
+  local link name
+  for link in no yes; do
+    for name in x.safetensors x.h5 hf_x/model.safetensors; do
+      mkdir -p "$(dirname $name)"
+      if [ $link = yes ]; then ln -s "$PWD/taken" $name.partial; else echo mine >$name.partial; fi
+    done
+    does 4 'x.safetensors.partial is in the way|remove it first' export $last x.safetensors
+    three 4 'x.safetensors.partial is in the way|remove it first' export $last x.safetensors
+    does 4 'x.h5.partial is in the way|remove it first' import w.safetensors x.h5
+    does 4 'hf_x is not empty' export $last hf_x --hf
+    for name in x.safetensors x.h5 hf_x/model.safetensors; do
+      [ "$(cat $name.partial)" = mine ] || fail "$name.partial has changed"
+      [ -e $name ] && fail "$name was written"
+      rm $name.partial
+    done
+  done
+  [ "$(cat taken)" = mine ] || fail "a link was followed"
+  # An import is of step 0.
+  does 2 'step-10.h5: an import is a checkpoint of step 0|step-0.h5' import w.safetensors steps/step-10.h5
+  [ -e steps ] && fail "a folder was made"
+  does 0 'under the name step-0.h5' import w.safetensors steps/step-010.h5
+}
+
+# A folder of checkpoints that a run holds (here: flock, in its place) takes no import, and nothing in it changes.
+held() {
+  mkdir taken_folder
+  echo mine >taken_folder/step-0.h5.partial
+  local real=$tool
+  printf '#!/bin/bash\nexec flock taken_folder/.checkpoints.lock %s "$@"\n' "$tool" >held.sh
+  chmod +x held.sh
+  tool=./held.sh
+  does 4 'taken_folder/step-0.h5: a run, or another import, is writing to this folder' import w.safetensors taken_folder/step-0.h5
+  does 4 'taken_folder/other.h5: a run, or another import, is writing to this folder' import w.safetensors taken_folder/other.h5
+  tool=$real
+  [ "$(cat taken_folder/step-0.h5.partial)" = mine ] || fail "what a run writes was written over"
+  rm -r taken_folder/step-0.h5.partial
+  does 0 'fresh optimizer' import w.safetensors taken_folder/step-0.h5
+  [ "$(ls -A taken_folder | wc -l)" = 2 ] || fail "not just the import and the run's lock: $(ls -A taken_folder)"
+  does 0 'fresh optimizer' import w.safetensors untouched/step-0.h5
+  [ "$(ls -A untouched)" = step-0.h5 ] || fail "not just the import: $(ls -A untouched)"
 }
 
 layernorms() {

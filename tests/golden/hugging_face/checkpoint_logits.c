@@ -26,7 +26,7 @@ static titan_status load(program *p, const char *path, int64_t batch, int64_t le
   TITAN_TRY(titan_device_create_cpu(1, &p->device));
   TITAN_TRY(titan_runtime_plan(&options, p->mesh, p->device, &p->runtime));
   TITAN_TRY(titan_runtime_allocate(p->runtime));
-  titan_checkpoint_load_options loading = {.runtime = p->runtime};
+  titan_checkpoint_load_options loading = {.runtime = p->runtime, .step = -1};
   TITAN_TRY(titan_checkpoint_load(&loading, path, &p->loaded, &fault));
   return titan_runtime_publish(p->runtime);
 }

@@ -125,7 +125,7 @@ static inline titan_checkpoint_contents state_contents(void) {
 }
 
 // Collective over the state's ranks.
-static inline titan_status state_save(state *s, titan_save_mode mode, const titan_save_request *request) {
+static inline titan_status state_save_new(state *s, titan_save_mode mode, const titan_save_request *request) {
   titan_checkpoint_contents contents = state_contents();
   titan_saver_options options = {.runtime = s->runtime, .mode = mode};
   titan_save_request full = *request;
@@ -144,8 +144,15 @@ static inline titan_status state_save(state *s, titan_save_mode mode, const tita
   return status;
 }
 
+// Over a file that is there.
+static inline titan_status state_save(state *s, titan_save_mode mode, const titan_save_request *request) {
+  titan_save_request replacing = *request;
+  replacing.replace = true;
+  return state_save_new(s, mode, &replacing);
+}
+
 static inline titan_status state_load(state *s, bool optimizer, const char *path, titan_checkpoint_fault *fault) {
-  titan_checkpoint_load_options options = {.runtime = s->runtime, .optimizer = optimizer};
+  titan_checkpoint_load_options options = {.runtime = s->runtime, .optimizer = optimizer, .step = STATE_STEP};
   titan_checkpoint_file *file;
   if (s->runtime == NULL)
     return TITAN_OK;

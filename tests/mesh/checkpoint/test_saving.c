@@ -80,6 +80,87 @@ static void without_room_a_save_fails_and_the_next_one_is_good(void **unused) {
   state_destroy(&s);
 }
 
+static bool enlarge(float *element, int64_t parameter, int group, int64_t row, int64_t column) {
+  *element = parameter == 1 && group == TITAN_CHECKPOINT_MODEL && row == 0 && column == 3
+                 ? 65520.0f
+                 : state_value(parameter, group, row, column);
+  return true;
+}
+
+// What float16 cannot hold is not saved as infinite, and what was saved before stays.
+static void a_value_too_large_for_float16_fails_the_save(void **unused) {
+  (void)unused;
+  shape all = {1, test_size(), 1};
+  state s = state_create(all, TITAN_FLOAT32);
+  titan_checkpoint_layout *layout;
+  titan_save_request request = {.path = state_path("step-7.h5"), .model_only = true, .number = TITAN_NUMBER_FLOAT16};
+  expect_on_all(titan_checkpoint_layout_create(s.runtime, false, &layout) == TITAN_OK);
+  state_each(&s, state_set);
+  expect_on_all(state_save(&s, TITAN_SAVE_AT_ONCE, &request) == TITAN_OK);
+  state_each(&s, enlarge);
+  expect_on_all(state_save(&s, TITAN_SAVE_AT_ONCE, &request) == TITAN_ERROR_CHECKPOINT);
+  expect_on_all(strstr(titan_error_message(), "holds 65520, which float16 cannot (65504 at most)") != NULL);
+  expect_on_all(strstr(titan_error_message(), layout->parameters[1].name) != NULL);
+  expect_on_all(access(state_path("step-7.h5.partial"), F_OK) != 0);
+  titan_checkpoint_file *file = open_good(state_path("step-7.h5"));
+  titan_checkpoint_file_close(&file);
+  request.path = state_path("step-7.h5");
+  request.number = TITAN_NUMBER_BFLOAT16;
+  expect_on_all(state_save(&s, TITAN_SAVE_AT_ONCE, &request) == TITAN_OK);
+  titan_checkpoint_layout_destroy(&layout);
+  state_destroy(&s);
+}
+
+static void make_text(const char *path) {
+  if (test_rank() == 0) {
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs("mine", file);
+    fclose(file);
+  }
+  MPI_Barrier(MPI_COMM_WORLD);
+}
+
+static bool is_text(const char *path) {
+  char text[8] = "";
+  FILE *file = fopen(path, "r");
+  bool good = file != NULL && fgets(text, sizeof text, file) != NULL && strcmp(text, "mine") == 0;
+  if (file != NULL)
+    fclose(file);
+  return good;
+}
+
+// Neither the finished file nor the one it is written as; through a symbolic link neither.
+static void what_is_in_the_way_is_not_written_over(void **unused) {
+  (void)unused;
+  shape all = {1, test_size(), 1};
+  state s = state_create(all, TITAN_FLOAT32);
+  static char path[160], partial[180], other[160];
+  snprintf(path, sizeof path, "%s", state_path("step-9.h5"));
+  snprintf(other, sizeof other, "%s", state_path("mine.txt"));
+  snprintf(partial, sizeof partial, "%s.partial", path);
+  titan_save_request request = {.path = path};
+  state_each(&s, state_set);
+  make_text(path);
+  expect_on_all(state_save_new(&s, TITAN_SAVE_AT_ONCE, &request) == TITAN_ERROR_CHECKPOINT);
+  expect_on_all(strstr(titan_error_message(), "step-9.h5 exists") != NULL && is_text(path));
+  for (int link = 0; link < 2; link++) {
+    make_text(other);
+    if (test_rank() == 0)
+      assert_int_equal(link ? symlink(other, partial) : rename(other, partial), 0);
+    MPI_Barrier(MPI_COMM_WORLD);
+    expect_on_all(state_save(&s, TITAN_SAVE_AT_ONCE, &request) == TITAN_ERROR_CHECKPOINT);
+    expect_on_all(strstr(titan_error_message(), "step-9.h5.partial is in the way") != NULL);
+    expect_on_all(is_text(partial) && is_text(path));
+    MPI_Barrier(MPI_COMM_WORLD);
+    if (test_rank() == 0)
+      unlink(partial);
+  }
+  MPI_Barrier(MPI_COMM_WORLD);
+  expect_on_all(state_save(&s, TITAN_SAVE_AT_ONCE, &request) == TITAN_OK);
+  state_destroy(&s);
+}
+
 static void a_folder_that_is_missing_is_told_and_leaves_the_saver_usable(void **unused) {
   (void)unused;
   shape all = {1, test_size(), 1};
@@ -117,6 +198,8 @@ int main(int argc, char **argv) {
       cmocka_unit_test(a_save_beside_the_computation_writes_the_state_at_its_start),
       cmocka_unit_test(the_file_gives_back_its_contents),
       cmocka_unit_test(without_room_a_save_fails_and_the_next_one_is_good),
+      cmocka_unit_test(a_value_too_large_for_float16_fails_the_save),
+      cmocka_unit_test(what_is_in_the_way_is_not_written_over),
       cmocka_unit_test(a_folder_that_is_missing_is_told_and_leaves_the_saver_usable),
       cmocka_unit_test(a_save_takes_the_staging_memory_that_was_announced),
   };

@@ -1,0 +1,80 @@
+#include "storage/lock.h"
+
+#include "base/memory.h"
+#include "base/text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct titan_lock {
+  titan_text path;
+  int descriptor;
+  bool made;
+};
+
+static titan_status open_file(titan_lock *lock, titan_lock_file file) {
+  lock->descriptor = open(lock->path.data, O_RDWR | O_CLOEXEC);
+  if (lock->descriptor < 0 && errno == ENOENT && file != TITAN_LOCK_EXISTING) {
+    lock->descriptor = open(lock->path.data, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    lock->made = lock->descriptor >= 0;
+  }
+  if (lock->descriptor >= 0 || (errno == ENOENT && file == TITAN_LOCK_EXISTING))
+    return TITAN_OK;
+  return titan_error(TITAN_ERROR_OUTPUT, "cannot write %s: %s", lock->path.data, strerror(errno));
+}
+
+// A file whose name was taken from it since it was opened (its holder removed it) guards nothing.
+static bool is_in_place(const titan_lock *lock) {
+  struct stat opened, named;
+  return fstat(lock->descriptor, &opened) == 0 && stat(lock->path.data, &named) == 0 && opened.st_ino == named.st_ino &&
+         opened.st_dev == named.st_dev;
+}
+
+static titan_status take(titan_lock *lock, titan_lock_file file, bool *held) {
+  for (;;) {
+    TITAN_TRY(open_file(lock, file));
+    if (lock->descriptor < 0)
+      return TITAN_OK;
+    *held = flock(lock->descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    if (*held || is_in_place(lock))
+      return TITAN_OK;
+    close(lock->descriptor);
+    lock->made = false;
+  }
+}
+
+static void destroy(titan_lock **lock) {
+  if ((*lock)->descriptor >= 0)
+    close((*lock)->descriptor);
+  titan_text_destroy(&(*lock)->path);
+  titan_memory_free(*lock);
+  *lock = NULL;
+}
+
+titan_status titan_lock_take(const char *folder, const char *name, titan_lock_file file, titan_lock **out, bool *held) {
+  titan_lock *lock = NULL;
+  *out = NULL;
+  *held = false;
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, 1, sizeof *lock, &lock));
+  lock->descriptor = -1;
+  titan_status status = titan_text_printf(&lock->path, "%s/%s", folder, name);
+  if (status == TITAN_OK)
+    status = take(lock, file, held);
+  lock->made = lock->made && file == TITAN_LOCK_REMOVE;
+  if (status != TITAN_OK || *held || lock->descriptor < 0)
+    destroy(&lock);
+  *out = lock;
+  return status;
+}
+
+void titan_lock_release(titan_lock **lock) {
+  if (*lock == NULL)
+    return;
+  if ((*lock)->made)
+    unlink((*lock)->path.data);
+  destroy(lock);
+}

@@ -1,0 +1,174 @@
+// Locks, folders that are taken back, and names that are not taken from others. Oracle: what the system says of the
+// files; another process for the lock.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+// cmocka needs the four above first
+#include <cmocka.h>
+
+#include "base/memory.h"
+#include "storage/folder.h"
+#include "storage/lock.h"
+#include "storage/rename.h"
+#include "storage/space.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char folder[64] = "/tmp/titan-storage-XXXXXX";
+
+static bool is_there(const char *path) {
+  struct stat unused;
+  return lstat(path, &unused) == 0;
+}
+
+static void write_file(const char *path) {
+  FILE *file = fopen(path, "w");
+  assert_non_null(file);
+  assert_int_equal(fclose(file), 0);
+}
+
+// --- locks ---
+
+// Takes the lock in another process, which says so and dies holding it once its input ends.
+typedef struct holder {
+  pid_t process;
+  int order, answer;
+} holder;
+
+static holder hold(const char *name) {
+  int order[2], answer[2];
+  char said = 0;
+  assert_int_equal(pipe(order) | pipe(answer), 0);
+  holder out = {fork(), order[1], answer[0]};
+  if (out.process == 0) {
+    titan_lock *lock;
+    bool held;
+    close(order[1]);
+    said = titan_lock_take(".", name, TITAN_LOCK_KEEP, &lock, &held) == TITAN_OK && !held ? 'y' : 'n';
+    ssize_t written = write(answer[1], &said, 1), got = read(order[0], &said, 1);
+    _exit(written + got != 1);
+  }
+  close(order[0]);
+  close(answer[1]);
+  assert_int_equal(read(out.answer, &said, 1), 1);
+  assert_int_equal(said, 'y');
+  return out;
+}
+
+static void let_go(const holder *other) {
+  int status;
+  close(other->order);
+  close(other->answer);
+  assert_int_equal(waitpid(other->process, &status, 0), other->process);
+  assert_int_equal(status, 0);
+}
+
+static void one_process_holds_a_lock_until_it_dies(void **unused) {
+  (void)unused;
+  titan_lock *lock;
+  bool held;
+  holder other = hold(".lock");
+  for (titan_lock_file file = TITAN_LOCK_KEEP; file <= TITAN_LOCK_EXISTING; file++) {
+    assert_int_equal(titan_lock_take(".", ".lock", file, &lock, &held), TITAN_OK);
+    assert_true(held && lock == NULL);
+  }
+  let_go(&other);
+  assert_int_equal(titan_lock_take(".", ".lock", TITAN_LOCK_KEEP, &lock, &held), TITAN_OK);
+  assert_true(!held && lock != NULL);
+  titan_lock_release(&lock);
+  assert_true(is_there(".lock"));
+}
+
+static void a_lock_leaves_the_file_that_it_found(void **unused) {
+  (void)unused;
+  titan_lock *lock;
+  bool held;
+  assert_int_equal(titan_lock_take(".", ".passing", TITAN_LOCK_EXISTING, &lock, &held), TITAN_OK);
+  assert_true(!held && lock == NULL && !is_there(".passing"));
+  assert_int_equal(titan_lock_take(".", ".passing", TITAN_LOCK_REMOVE, &lock, &held), TITAN_OK);
+  assert_true(!held && lock != NULL && is_there(".passing"));
+  titan_lock_release(&lock);
+  assert_false(is_there(".passing"));
+  write_file(".passing");
+  assert_int_equal(titan_lock_take(".", ".passing", TITAN_LOCK_REMOVE, &lock, &held), TITAN_OK);
+  titan_lock_release(&lock);
+  assert_true(is_there(".passing"));
+  assert_int_equal(titan_lock_take("nowhere", ".lock", TITAN_LOCK_KEEP, &lock, &held), TITAN_ERROR_OUTPUT);
+}
+
+// --- folders ---
+
+static void folders_that_were_made_are_taken_back(void **unused) {
+  (void)unused;
+  static const char *const paths[] = {"old/a/b/file", "old/a/b/", "./old//a/./b/file", "old/../old/a/b/file"};
+  uint64_t made;
+  assert_int_equal(titan_folder_create("old"), TITAN_OK);
+  for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+    assert_int_equal(titan_folder_create_for_noting(paths[i], &made), TITAN_OK);
+    assert_true(is_there("old/a/b"));
+    titan_folder_remove_noted(paths[i], made);
+    assert_true(is_there("old") && !is_there("old/a"));
+  }
+  char absolute[128];
+  snprintf(absolute, sizeof absolute, "%s/c/d", folder);
+  assert_int_equal(titan_folder_create_noting(absolute, &made), TITAN_OK);
+  write_file("c/mine");
+  titan_folder_remove_noted(absolute, made);
+  assert_true(is_there("c/mine") && !is_there("c/d"));
+  // On failure, what was made before it.
+  write_file("old/file");
+  assert_int_equal(titan_folder_create_noting("e/f/../../old/file/g", &made), TITAN_ERROR_OUTPUT);
+  titan_folder_remove_noted("e/f/../../old/file/g", made);
+  assert_true(!is_there("e") && is_there("old/file"));
+}
+
+// --- names ---
+
+static void names_are_not_taken_from_others(void **unused) {
+  (void)unused;
+  write_file("from");
+  write_file("to");
+  assert_int_equal(titan_rename_new("from", "to"), -1);
+  assert_int_equal(errno, EEXIST);
+  assert_true(is_there("from") && is_there("to"));
+  assert_int_equal(titan_rename_new("from", "free"), 0);
+  assert_true(!is_there("from") && is_there("free"));
+  assert_int_equal(titan_rename_new("from", "nothing"), -1);
+  assert_int_equal(errno, ENOENT);
+  assert_int_equal(symlink("nowhere", "link"), 0);
+  assert_int_equal(titan_rename_new("free", "link"), -1);
+  assert_int_equal(titan_space_make_file("link", "label"), TITAN_ERROR_OUTPUT);
+  assert_int_equal(titan_space_make_file("free", "label"), TITAN_ERROR_OUTPUT);
+  assert_false(is_there("nowhere"));
+  assert_int_equal(titan_space_make_file("new", "label"), TITAN_OK);
+  assert_int_equal(titan_space_check_new("new", "label", 100000), TITAN_OK);
+  assert_int_equal(titan_space_check_new("link", "label", 100000), TITAN_ERROR_OUTPUT);
+}
+
+static int make(void **unused) {
+  (void)unused;
+  return mkdtemp(folder) == NULL || chdir(folder) != 0;
+}
+
+static int remove_all(void **unused) {
+  char command[128];
+  (void)unused;
+  snprintf(command, sizeof command, "rm -rf '%s'", folder);
+  return system(command) != 0 || titan_memory_report_leaks() != 0;
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(one_process_holds_a_lock_until_it_dies),
+      cmocka_unit_test(a_lock_leaves_the_file_that_it_found),
+      cmocka_unit_test(folders_that_were_made_are_taken_back),
+      cmocka_unit_test(names_are_not_taken_from_others),
+  };
+  return cmocka_run_group_tests(tests, make, remove_all);
+}
