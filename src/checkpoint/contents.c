@@ -9,6 +9,18 @@
 enum { LONGEST_TEXT = 60000 };
 
 static const char *const norm_names[] = {"rmsnorm", "fused_rmsnorm", "layernorm", "np_layernorm"};
+enum { NORMS = sizeof norm_names / sizeof *norm_names };
+
+const char *titan_checkpoint_norm_name(titan_norm_type type) {
+  return norm_names[type];
+}
+
+int titan_checkpoint_norm_find(const char *name) {
+  for (int type = 0; type < NORMS; type++)
+    if (strcmp(name, norm_names[type]) == 0)
+      return type;
+  return -1;
+}
 
 static herr_t put_text(hid_t object, const char *name, const char *text) {
   char cut[LONGEST_TEXT + 1];
@@ -81,6 +93,19 @@ static herr_t get_numbers(hid_t object, int count, const number_row *rows, const
 
 // --- writing ---
 
+// The group is there with the moments.
+static bool has_optimizer(hid_t file) {
+  return H5Lexists(file, "/optimizer", H5P_DEFAULT) > 0;
+}
+
+static herr_t write_optimizer(hid_t file, const titan_checkpoint_contents *contents) {
+  hid_t group = H5Gopen2(file, "/optimizer", H5P_DEFAULT);
+  herr_t result = group < 0 ? -1 : put_text(group, "name", contents->optimizer);
+  if (group >= 0)
+    H5Gclose(group);
+  return result;
+}
+
 static herr_t write_model(hid_t file, titan_checkpoint_contents *contents) {
   hid_t group = H5Gopen2(file, "/model", H5P_DEFAULT);
   if (group < 0)
@@ -148,6 +173,8 @@ herr_t titan_checkpoint_contents_write(hid_t file, const titan_checkpoint_conten
   H5Gclose(root);
   if (result >= 0)
     result = write_model(file, &copy);
+  if (result >= 0 && has_optimizer(file))
+    result = write_optimizer(file, &copy);
   if (result >= 0 && copy.has_state)
     result = write_state(file, &copy);
   if (result >= 0 && copy.has_data)
@@ -180,6 +207,19 @@ static herr_t read_texts(hid_t root, titan_checkpoint_file *file) {
   return result;
 }
 
+static herr_t read_optimizer(hid_t hdf5, titan_checkpoint_file *file, const char **lacking) {
+  char **text = &file->texts[6];
+  *lacking = "/optimizer/name";
+  hid_t group = H5Gopen2(hdf5, "/optimizer", H5P_DEFAULT);
+  herr_t result = group < 0 ? -1 : 0;
+  if (result >= 0 && H5Aexists(group, "name") > 0)
+    result = titan_values_get_text(group, "name", text);
+  if (group >= 0)
+    H5Gclose(group);
+  file->contents.optimizer = *text;
+  return result;
+}
+
 static herr_t read_model(hid_t hdf5, titan_checkpoint_contents *c, const char **lacking) {
   const number_row rows[] = MODEL_ROWS(&c->model);
   char *norm = NULL;
@@ -187,10 +227,12 @@ static herr_t read_model(hid_t hdf5, titan_checkpoint_contents *c, const char **
   if (group < 0)
     return -1;
   herr_t result = get_numbers(group, ROWS(rows), lacking);
-  if (result >= 0 && titan_values_get_text(group, "norm_type", &norm) >= 0)
-    for (int type = 0; type < 4; type++)
-      if (strcmp(norm, norm_names[type]) == 0)
-        c->model.norm_type = (titan_norm_type)type;
+  if (result >= 0) {
+    int type = titan_values_get_text(group, "norm_type", &norm) >= 0 ? titan_checkpoint_norm_find(norm) : -1;
+    *lacking = type < 0 ? "norm_type" : *lacking;
+    result = type < 0 ? -1 : 0;
+    c->model.norm_type = (titan_norm_type)(type < 0 ? 0 : type);
+  }
   titan_memory_free(norm);
   H5Gclose(group);
   return result;
@@ -255,6 +297,8 @@ herr_t titan_checkpoint_contents_read(hid_t hdf5, titan_checkpoint_file *file, c
   if (root >= 0)
     H5Gclose(root);
   if (result < 0 || read_model(hdf5, c, lacking) < 0)
+    return -1;
+  if (has_optimizer(hdf5) && read_optimizer(hdf5, file, lacking) < 0)
     return -1;
   c->has_state = H5Lexists(hdf5, "/train_state", H5P_DEFAULT) > 0;
   c->has_data = H5Lexists(hdf5, "/dataloader", H5P_DEFAULT) > 0;

@@ -54,6 +54,7 @@ typedef struct titan_checkpoint_contents {
   int64_t step;
   const char *program, *mesh, *configuration, *written; // version; "tp 2"; as TOML; date and time
   const char *model_name, *model_flavor;
+  const char *optimizer; // "AdamW"; NULL where it has no moments, or is not known
   titan_model_arguments model;
   uint64_t tokenizer; // fingerprint; 0: not known
   // Training state, which files of weights only do not have.
@@ -73,12 +74,16 @@ typedef struct titan_checkpoint_contents {
   const int64_t *cursors; // [lane_count,4]: document, token, file, document at which the file begins
 } titan_checkpoint_contents;
 
+// As model.norm_type has it; and back: -1 for a name that is none.
+const char *titan_checkpoint_norm_name(titan_norm_type type);
+int titan_checkpoint_norm_find(const char *name);
+
 typedef struct titan_checkpoint_file {
   char *path;
   int descriptor;
   titan_checkpoint_block block;
   titan_checkpoint_contents contents; // owned
-  char *texts[6];                     // the memory of contents' texts
+  char *texts[7];                     // the memory of contents' texts
   void *arrays[4];                    // and of its arrays
   int tensor_count;
   titan_checkpoint_tensor *tensors;

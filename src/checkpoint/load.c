@@ -1,76 +1,9 @@
 #include "checkpoint/load.h"
 
-#include "base/text.h"
-#include "checkpoint/layout.h"
+#include "checkpoint/fit.h"
 #include "checkpoint/share.h"
 
 #include <string.h>
-
-// --- whether the file's tensors are the model's ---
-
-static titan_status add_shape(titan_text *text, const titan_checkpoint_tensor *tensor) {
-  if (tensor->rank == 1)
-    return titan_text_printf(text, "[%lld]", (long long)tensor->dims[0]);
-  return titan_text_printf(text, "[%lld, %lld]", (long long)tensor->dims[0], (long long)tensor->dims[1]);
-}
-
-static bool same_shape(const titan_checkpoint_tensor *a, const titan_checkpoint_tensor *b) {
-  return a->rank == b->rank && a->dims[0] == b->dims[0] && (a->rank == 1 || a->dims[1] == b->dims[1]);
-}
-
-// Names beyond so many are counted, not listed.
-enum { LISTED = 24 };
-
-static titan_status add_problem(titan_text *text, int *count, const char *what, const titan_checkpoint_tensor *tensor,
-                                const titan_checkpoint_tensor *wanted) {
-  if ((*count)++ >= LISTED)
-    return TITAN_OK;
-  TITAN_TRY(titan_text_printf(text, "\n  %s: %s/%s ", what, titan_checkpoint_group_path(tensor->group), tensor->name));
-  TITAN_TRY(add_shape(text, tensor));
-  if (wanted == NULL)
-    return TITAN_OK;
-  TITAN_TRY(titan_text_printf(text, ", the model's is "));
-  return add_shape(text, wanted);
-}
-
-static titan_status compare_group(const titan_checkpoint_file *file, const titan_checkpoint_layout *layout,
-                                  titan_checkpoint_group group, titan_text *text, int *count) {
-  for (int p = 0; p < layout->parameter_count; p++) {
-    titan_checkpoint_tensor wanted = layout->parameters[p];
-    wanted.group = group;
-    int found = titan_checkpoint_file_find(file, group, wanted.name);
-    if (found < 0)
-      TITAN_TRY(add_problem(text, count, "missing", &wanted, NULL));
-    else if (!same_shape(&file->tensors[found], &wanted))
-      TITAN_TRY(add_problem(text, count, "of another shape", &file->tensors[found], &wanted));
-  }
-  for (int t = 0; t < file->tensor_count; t++) {
-    const titan_checkpoint_tensor *tensor = &file->tensors[t];
-    bool known = tensor->group != group;
-    for (int p = 0; p < layout->parameter_count && !known; p++)
-      known = strcmp(layout->parameters[p].name, tensor->name) == 0;
-    if (!known)
-      TITAN_TRY(add_problem(text, count, "too much", tensor, NULL));
-  }
-  return TITAN_OK;
-}
-
-// The groups that are to be loaded hold the model's parameters, no more and no less.
-static titan_status compare_tensors(const titan_checkpoint_file *file, const titan_checkpoint_layout *layout,
-                                    const bool *wanted) {
-  titan_text text = {0};
-  int count = 0;
-  titan_status status = TITAN_OK;
-  for (int group = 0; group < TITAN_CHECKPOINT_GROUPS && status == TITAN_OK && count == 0; group++)
-    if (wanted[group])
-      status = compare_group(file, layout, (titan_checkpoint_group)group, &text, &count);
-  if (status == TITAN_OK && count > LISTED)
-    status = titan_text_printf(&text, "\n  and %d more", count - LISTED);
-  if (status == TITAN_OK && count > 0)
-    status = titan_error(TITAN_ERROR_CHECKPOINT, "%s does not fit this model:%s", file->path, text.data);
-  titan_text_destroy(&text);
-  return status;
-}
 
 // --- loading ---
 
@@ -218,7 +151,7 @@ static titan_status load_file(const titan_checkpoint_load_options *options, tita
   TITAN_TRY(check_step(file, options->step));
   titan_status status = titan_checkpoint_layout_create(options->runtime, false, &layout);
   if (status == TITAN_OK)
-    status = compare_tensors(file, layout, wanted);
+    status = titan_checkpoint_check_fit(file, titan_runtime_options_of(options->runtime), layout, wanted);
   status = titan_comm_agree(world, status);
   if (status == TITAN_OK) {
     load l = {.runtime = options->runtime, .file = file, .layout = layout};

@@ -14,8 +14,9 @@ typedef struct titan_checkpoint_load_options {
 // Collective over the mesh. Opens `path` on rank 0, shares what it holds beside tensors (contents without texts and
 // without the logged losses on the other ranks), and loads masters and moments; moments that are not loaded are zero.
 // Every slab of the file is verified by one rank at least. TITAN_ERROR_CHECKPOINT on all ranks: the file cannot be used
-// (*fault alike on all ranks), or its tensors are not those of the model (one message lists what is missing, too much,
-// or of another shape; *fault is SOUND). The runtime's masters and moments are undefined then.
+// (*fault alike on all ranks), or it is not of this model (one message lists constants of another value, and tensors
+// that are missing, too much, or of another shape), or of another step than its name says; *fault is SOUND in these two
+// cases. The runtime's masters and moments are undefined where data was damaged, and else untouched.
 titan_status titan_checkpoint_load(const titan_checkpoint_load_options *options, const char *path,
                                    titan_checkpoint_file **out, titan_checkpoint_fault *fault);
 

@@ -24,7 +24,7 @@ static titan_status share(titan_comm *comm, titan_checkpoint_file *file) {
   // Pointers of another process mean nothing here.
   if (titan_comm_rank(comm) != 0) {
     contents->program = contents->mesh = contents->configuration = contents->written = NULL;
-    contents->model_name = contents->model_flavor = NULL;
+    contents->model_name = contents->model_flavor = contents->optimizer = NULL;
     contents->log_count = 0;
     contents->log_steps = NULL;
     contents->log_mean = contents->log_max = NULL;

@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const norm_names[] = {"rmsnorm", "fused_rmsnorm", "layernorm", "np_layernorm"};
-
 // --- out ---
 
 void titan_tool_metadata_of(const titan_tool *tool, bool hugging_face, const titan_checkpoint_contents *contents,
@@ -23,7 +21,7 @@ void titan_tool_metadata_of(const titan_tool *tool, bool hugging_face, const tit
       {"titan.step", metadata->step, false},
       {"titan.model_name", contents->model_name, true},
       {"titan.model_flavor", contents->model_flavor, true},
-      {"titan.norm_type", norm_names[contents->model.norm_type], true},
+      {"titan.norm_type", titan_checkpoint_norm_name(contents->model.norm_type), true},
   };
   *count = 0;
   for (int i = 0; i < TITAN_TOOL_ENTRIES; i++)
@@ -159,13 +157,11 @@ static titan_status describe(const facts *known, titan_text *text) {
 static titan_status find_norm(const titan_safetensors_set *set, bool hugging_face, titan_norm_type *out) {
   const char *said = hugging_face ? NULL : titan_safetensors_set_metadata(set, "titan.norm_type");
   *out = tensor_of(set, hugging_face, "norm.weight") == NULL ? TITAN_NORM_NP_LAYERNORM : TITAN_NORM_RMSNORM;
-  for (int i = 0; i < 4 && said != NULL; i++)
-    if (strcmp(said, norm_names[i]) == 0) {
-      *out = (titan_norm_type)i;
-      return TITAN_OK;
-    }
-  if (said != NULL)
+  int type = said != NULL ? titan_checkpoint_norm_find(said) : -1;
+  if (said != NULL && type < 0)
     return titan_error(TITAN_ERROR_CHECKPOINT, "%s: unknown norm_type %.40s", set->path, said);
+  if (type >= 0)
+    *out = (titan_norm_type)type;
   if (hugging_face)
     *out = TITAN_NORM_RMSNORM;
   return TITAN_OK;

@@ -84,20 +84,20 @@ titan_status titan_tool_list(const titan_tool *tool, const titan_tool_arguments 
 
 static void show_model(const titan_checkpoint_contents *contents) {
   const titan_model_arguments *model = &contents->model;
-  static const char *const norms[] = {"rmsnorm", "fused_rmsnorm", "layernorm", "np_layernorm"};
   printf("model:          %s %s\n", text_or(contents->model_name, "?"), text_or(contents->model_flavor, "?"));
   printf("                dim %" PRId64 ", layers %" PRId64 ", heads %" PRId64 ", kv heads %" PRId64 ", ffn %" PRId64
          ", vocabulary %" PRId64 "\n",
          model->dim, model->layers, model->heads, model->kv_heads, titan_model_ffn_hidden(model), model->vocabulary);
-  printf("                %s, epsilon %g, rope theta %g\n", norms[model->norm_type], model->norm_epsilon,
-         model->rope_theta);
+  printf("                %s, epsilon %g, rope theta %g\n", titan_checkpoint_norm_name(model->norm_type),
+         model->norm_epsilon, model->rope_theta);
 }
 
 static void show_state(const titan_checkpoint_contents *contents) {
   if (contents->tokenizer != 0)
     printf("tokenizer:      fingerprint %016" PRIx64 "\n", contents->tokenizer);
   if (contents->has_state) {
-    printf("training:       %" PRId64 " tokens, learning rate %g\n", contents->tokens, contents->learning_rate);
+    printf("training:       %" PRId64 " tokens, learning rate %g, optimizer %s\n", contents->tokens,
+           contents->learning_rate, text_or(contents->optimizer, "?"));
     if (contents->log_count > 0)
       printf("loss:           %.4f at step %" PRId64 ", %.4f at step %" PRId64 " (%" PRId64 " logged)\n",
              contents->log_mean[0], contents->log_steps[0], contents->log_mean[contents->log_count - 1],

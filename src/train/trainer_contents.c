@@ -92,6 +92,7 @@ titan_status titan_trainer_contents_fill(titan_trainer *trainer, bool model_only
       .written = out->written.data,
       .model_name = config->model.name,
       .model_flavor = config->model.flavor,
+      .optimizer = config->optimizer.name,
       .model = titan_runtime_options_of(trainer->runtime)->arguments,
       .tokenizer = titan_tokenizer_fingerprint(trainer->env.tokenizer),
   };

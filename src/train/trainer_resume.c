@@ -97,6 +97,15 @@ static void warn_of_newer(const titan_trainer *trainer) {
                       checkpoint->folder.data, newest);
 }
 
+// The moments are the same averages of gradients in Adam and AdamW; what they are used for differs.
+static void warn_of_optimizer(const titan_trainer *trainer, const titan_checkpoint_file *file) {
+  const char *mine = trainer->env.config->optimizer.name, *theirs = file->contents.optimizer;
+  if (theirs != NULL && strcmp(theirs, mine) != 0 && !trainer->checkpoint->excluded[TITAN_EXCLUDE_OPTIMIZER])
+    titan_log_warning("%s was trained with %s, and this run goes on with %s (optimizer.name): the moments are taken "
+                      "over, weight decay acts otherwise",
+                      file->path, theirs, mine);
+}
+
 static titan_status load_one(titan_trainer *trainer, const char *path, int64_t step, titan_checkpoint_fault *fault) {
   double start = titan_clock_seconds();
   titan_checkpoint_load_options options = {
@@ -111,6 +120,7 @@ static titan_status load_one(titan_trainer *trainer, const char *path, int64_t s
   status = titan_comm_agree(titan_trainer_world(trainer), status);
   if (status == TITAN_OK && trainer->rank == 0) {
     log_loaded(trainer, file, titan_clock_seconds() - start);
+    warn_of_optimizer(trainer, file);
     warn_of_newer(trainer);
   }
   if (status == TITAN_OK)

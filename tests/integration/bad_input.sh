@@ -302,7 +302,10 @@ checkpoint() {
   documents 60 >other.jsonl
   refused 4 'another corpus|other.jsonl|exclude_from_loading = data' $on --training.dataset_path other.jsonl
   refused 4 'does not fit this model|too much: /model/layers.0.attention_norm.weight [256]' $on --model.norm_type np_layernorm
-  # The newest is of another program, or of a later version.
+  refused 4 'step-2.h5 does not fit this model|rope_theta: 500000 in the file, 10000 in this run' $on --model.name llama2
+  # The newest is of another program, or damaged beyond knowing.
+  cp out/metrics.h5 out/checkpoint/step-5.h5
+  refused 4 'step-5.h5 is no checkpoint of this program|move it away' $on
   head -c 100000 /dev/zero >out/checkpoint/step-5.h5
   refused 4 'step-5.h5 is no checkpoint of this program' $on --checkpoint.load_step 5
   rm out/checkpoint/step-5.h5

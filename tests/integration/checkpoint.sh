@@ -3,7 +3,8 @@
 # (losses, norms, weights, moments, state); between meshes only the order of sums does: 1e-5 relative, as in mesh.sh.
 # A run is stopped by debug.inject_nan_step, which ends it at a known step without a last save.
 #
-# usage: checkpoint.sh PROGRAM COMPARE WORK resume MESH | elastic A:B... | signals | kinds | failing_saves | damaged
+# usage: checkpoint.sh PROGRAM COMPARE WORK resume MESH | elastic A:B... | windows | signals | kinds | branches | folders |
+#                      other_models | failing_saves | damaged | sixty_four_ranks
 TITAN=$1 COMPARE=$2 WORK=$3
 part=$4
 shift 4
@@ -116,8 +117,9 @@ kinds() {
   alike seed bitwise 20 fresh/steps.txt seed/steps.txt
   run 0 kept one --checkpoint.interval 5 --checkpoint.keep_latest_k 2
   [ "$(echo $(ls kept/checkpoint))" = 'step-15.h5 step-20.h5' ] || fail "kept: $(ls kept/checkpoint)"
-  run 0 kept one
+  run 0 kept one --checkpoint.model_weights_only
   said kept 'Nothing is left to train'
+  said kept 'checkpoint.model_weights_only: nothing is written'
   run 0 weights fsdp4 --checkpoint.model_weights_only --checkpoint.export_dtype bfloat16
   digest weights/checkpoint/step-20.h5 weights.digest
   grep -q '^/model/output.weight bfloat16' weights.digest || fail "the weights are not in bfloat16"
@@ -130,6 +132,100 @@ kinds() {
   said fresh "the optimizer's moments begin at zero"
   said fresh 'the data begins at its start'
   said fresh "the learning rate's schedule begins at its start"
+  # What float16 cannot hold ends the run at its last save, and leaves what was saved before.
+  run 0 large one --training.steps 2
+  run 4 large one --training.steps 3 --optimizer.lr 1e9 --checkpoint.model_weights_only --checkpoint.export_dtype float16
+  said large 'which float16 cannot (65504 at most)'
+  said large '.weight holds'
+  [ "$(ls large/checkpoint)" = step-2.h5 ] || fail "after a save that failed: $(ls large/checkpoint)"
+  digest large/checkpoint/step-2.h5 large.digest
+  # Options on loading, where nothing is loaded.
+  run 0 unloaded one --training.steps 1 --checkpoint.enable_checkpoint=false --checkpoint.load_step 3 \
+    --checkpoint.exclude_from_loading data
+  said unloaded 'checkpoint.load_step = 3 (command line), checkpoint.exclude_from_loading = data (command line): no effect'
+  [ "$(grep -c 'no effect' unloaded.log)" = 1 ] || fail "$(grep -c 'no effect' unloaded.log) warnings instead of one"
+}
+
+# What is kept is counted in the branch that is trained on; the one that was left stays as it was, and is named.
+branches() {
+  run 0 b one --training.steps 10 --checkpoint.interval 2 || return
+  cksum b/checkpoint/step-8.h5 b/checkpoint/step-10.h5 >before
+  run 0 b one --training.steps 7 --checkpoint.interval 1 --checkpoint.keep_latest_k 2 --checkpoint.load_step 4
+  said b 'holds checkpoints up to step 10, newer than the one loaded'
+  [ "$(echo $(ls b/checkpoint))" = 'step-10.h5 step-6.h5 step-7.h5 step-8.h5' ] || fail "kept: $(ls b/checkpoint)"
+  cksum b/checkpoint/step-8.h5 b/checkpoint/step-10.h5 | cmp -s - before || fail "the branch that was left has changed"
+}
+
+# One run at a time in a folder of checkpoints, whatever path leads to it; and what is in it and not the run's own stays.
+folders() {
+  local running left=600
+  attempt first one --training.steps 100000 --checkpoint.interval 100000 &
+  running=$!
+  until [ -s first/steps.txt ] || [ $left = 0 ]; do
+    sleep 0.1
+    left=$((left - 1))
+  done
+  echo mine >first/checkpoint/step-9.h5.partial
+  mkdir second
+  ln -s ../first/checkpoint second/checkpoint
+  run 2 second fsdp2
+  said second 'checkpoint.folder = checkpoint (default): another run is writing to this folder'
+  run 2 third one --checkpoint.folder ../first/checkpoint
+  said third 'checkpoint.folder = ../first/checkpoint (command line): another run is writing to this folder'
+  run 2 first one
+  said first 'job.dump_folder = first (command line): another run is writing to this folder'
+  [ "$(cat first/checkpoint/step-9.h5.partial)" = mine ] || fail "a run removed what another one writes"
+  kill -KILL $(processes_of first)
+  wait $running
+  # Left by a run that is gone: removed. A folder of such a name stands in nobody's way, and a link is not followed.
+  echo mine >target
+  mkdir first/checkpoint/step-50.h5.partial
+  ln -s ../../target first/checkpoint/step-4.h5.partial
+  run 0 second one --training.steps 4 --checkpoint.interval 2
+  [ -e first/checkpoint/step-9.h5.partial ] && fail "what a killed run left is still there"
+  [ -d first/checkpoint/step-50.h5.partial ] || fail "a folder was removed"
+  [ "$(cat target)" = mine ] || fail "a link was followed"
+  # What is not a checkpoint is neither passed over nor written over.
+  local kind
+  for kind in hdf5 text pipe; do
+    case $kind in
+    hdf5) cp second/metrics.h5 first/checkpoint/step-6.h5 ;;
+    text) echo 'a text of mine' >first/checkpoint/step-6.h5 ;;
+    pipe) mkfifo first/checkpoint/step-6.h5 ;;
+    esac
+    [ $kind = pipe ] || cp first/checkpoint/step-6.h5 kept
+    run 4 second fsdp2 --checkpoint.interval 1
+    said second 'step-6.h5 is no checkpoint of this program, and nothing is overwritten: move it away'
+    run 4 second one --checkpoint.interval 1 --checkpoint.load_step 2
+    said second 'step-6.h5 is no checkpoint of this program, and nothing is overwritten: move it away'
+    [ $kind = pipe ] || cmp -s first/checkpoint/step-6.h5 kept || fail "$kind: it was written over"
+    rm first/checkpoint/step-6.h5
+  done
+  # A name says which step it is.
+  cp first/checkpoint/step-4.h5 first/checkpoint/step-7.h5
+  run 4 second fsdp2
+  said second 'step-7.h5 is a checkpoint of step 4, and its name says step 7'
+  run 4 second one --checkpoint.load_step 7
+  said second 'step-7.h5 is a checkpoint of step 4, and its name says step 7'
+  [ "$(echo $(ls first/checkpoint))" = 'step-2.h5 step-4.h5 step-50.h5.partial step-7.h5' ] ||
+    fail "left: $(ls first/checkpoint)"
+}
+
+# The model's constants decide, not its shapes; the same function under another name goes on.
+other_models() {
+  run 0 m fsdp2 --training.steps 2 || return
+  run 4 m fsdp2 --training.steps 3 --model.name llama2
+  said m 'm/checkpoint/step-2.h5 does not fit this model:'
+  said m 'name: llama3 in the file, llama2 in this run (model.name)'
+  said m 'rope_theta: 500000 in the file, 10000 in this run (model.name, model.flavor)'
+  run 4 m one --training.steps 3 --model.norm_type layernorm
+  said m 'norm_type: rmsnorm in the file, layernorm in this run (model.norm_type)'
+  [ "$(ls m/checkpoint)" = step-2.h5 ] || fail "something was written: $(ls m/checkpoint)"
+  run 0 m one --training.steps 3 --model.norm_type fused_rmsnorm --model.name llama --optimizer.name Adam
+  said m 'Loaded the checkpoint m/checkpoint/step-2.h5'
+  said m 'was trained with AdamW, and this run goes on with Adam (optimizer.name)'
+  run 0 m fsdp2 --training.steps 4 --optimizer.name Adam
+  grep -q 'was trained with' m.log && fail "a warning of an optimizer that is the same"
 }
 
 # The limit on a file's size stands for a full disk; the checkpoint of 100 MB does not fit, everything else does.

@@ -97,6 +97,11 @@ static inline bool state_spoil(float *element, int64_t parameter, int group, int
   return true;
 }
 
+static inline bool state_is_spoiled(float *element, int64_t parameter, int group, int64_t row, int64_t column) {
+  (void)parameter, (void)group, (void)row, (void)column;
+  return *element == -77;
+}
+
 static inline bool state_check(float *element, int64_t parameter, int group, int64_t row, int64_t column) {
   return *element == state_value(parameter, group, row, column);
 }
@@ -108,6 +113,7 @@ static inline titan_checkpoint_contents state_contents(void) {
                                      .configuration = "[training]\nsteps = 9\n",
                                      .model_name = "llama3",
                                      .model_flavor = "small",
+                                     .optimizer = "AdamW",
                                      .model = small_model_options(2, 1, TITAN_FLOAT32, TITAN_INTRA_NODE_AUTO).arguments,
                                      .tokenizer = STATE_TOKENIZER,
                                      .has_state = true,

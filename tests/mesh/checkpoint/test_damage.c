@@ -106,35 +106,129 @@ static void another_programs_file_is_refused(void **unused) {
   expect_fault(TITAN_CHECKPOINT_FOREIGN, "no checkpoint of this program");
 }
 
-static void a_later_format_version_is_named(void **unused) {
+static void write_text(const char *text, size_t count) {
+  if (test_rank() == 0) {
+    FILE *file = fopen(damaged_path, "wb");
+    assert_non_null(file);
+    fwrite(text, 1, count, file);
+    fclose(file);
+  }
+  MPI_Barrier(MPI_COMM_WORLD);
+}
+
+// Of a file that is too short for a checkpoint, what is there tells whose it is.
+static void a_short_file_is_damaged_where_it_begins_as_ours(void **unused) {
   (void)unused;
-  bytes[24] = 2;
-  uint64_t old, hash = XXH64(bytes, 4088, 0);
-  memcpy(&old, bytes + 4088, 8);
-  memcpy(bytes + 4088, &hash, 8);
+  static const char zeros[100];
+  write_text("titan-hpc checkpoint\n", 21);
+  expect_fault(TITAN_CHECKPOINT_DAMAGED, "cut off");
+  write_text("titan-hpc chackpoind", 20);
+  expect_fault(TITAN_CHECKPOINT_DAMAGED, "cut off");
+  write_text(zeros, sizeof zeros);
+  expect_fault(TITAN_CHECKPOINT_DAMAGED, "cut off");
+  write_text("a text, and no more\n", 20);
+  expect_fault(TITAN_CHECKPOINT_FOREIGN, "no checkpoint of this program");
+}
+
+static void what_is_no_file_is_refused_and_not_waited_for(void **unused) {
+  (void)unused;
+  for (int folder = 0; folder < 2; folder++) {
+    MPI_Barrier(MPI_COMM_WORLD);
+    if (test_rank() == 0) {
+      unlink(damaged_path);
+      assert_int_equal(folder ? mkdir(damaged_path, 0777) : mkfifo(damaged_path, 0666), 0);
+    }
+    MPI_Barrier(MPI_COMM_WORLD);
+    expect_fault(TITAN_CHECKPOINT_FOREIGN, folder ? "is a folder" : "is not a file");
+  }
+  if (test_rank() == 0)
+    assert_int_equal(rmdir(damaged_path), 0);
+}
+
+static void other_format_versions_are_named(void **unused) {
+  (void)unused;
+  for (unsigned char version = 0; version <= 2; version += 2) {
+    bytes[24] = version;
+    uint64_t old, hash = XXH64(bytes, 4088, 0);
+    memcpy(&old, bytes + 4088, 8);
+    memcpy(bytes + 4088, &hash, 8);
+    write_damaged(length);
+    bytes[24] = 1;
+    memcpy(bytes + 4088, &old, 8);
+    expect_fault(TITAN_CHECKPOINT_UNKNOWN_VERSION, version == 0 ? "format version 0" : "format version 2");
+  }
+}
+
+static void a_name_of_another_step_is_refused(void **unused) {
+  (void)unused;
+  titan_checkpoint_fault fault = TITAN_CHECKPOINT_DAMAGED;
+  titan_checkpoint_load_options options = {.runtime = loader.runtime, .optimizer = true, .step = STATE_STEP + 1};
+  titan_checkpoint_file *file;
   write_damaged(length);
-  bytes[24] = 1;
-  memcpy(bytes + 4088, &old, 8);
-  expect_fault(TITAN_CHECKPOINT_UNKNOWN_VERSION, "format version 2");
+  state_each(&loader, state_spoil);
+  expect_on_all(titan_checkpoint_load(&options, damaged_path, &file, &fault) == TITAN_ERROR_CHECKPOINT);
+  expect_on_all(fault == TITAN_CHECKPOINT_SOUND);
+  expect_on_all(strstr(titan_error_message(), "a checkpoint of step 7, and its name says step 8") != NULL);
+  expect_on_all(state_each(&loader, state_is_spoiled));
+}
+
+// Loads into a model with other options, and puts the right one back.
+static titan_status load_into(const titan_runtime_options *options) {
+  titan_checkpoint_fault fault;
+  titan_runtime *right = loader.runtime;
+  write_damaged(length);
+  expect_on_all(titan_runtime_plan(options, loader.mesh, loader.device, &loader.runtime) == TITAN_OK);
+  expect_on_all(titan_runtime_allocate(loader.runtime) == TITAN_OK);
+  state_each(&loader, state_spoil);
+  titan_status status = state_load(&loader, true, damaged_path, &fault);
+  expect_on_all(fault == TITAN_CHECKPOINT_SOUND);
+  expect_on_all(state_each(&loader, status == TITAN_OK ? state_check : state_is_spoiled));
+  titan_runtime_destroy(&loader.runtime);
+  loader.runtime = right;
+  return status;
+}
+
+// Of equal shapes, so that nothing but the constants can tell.
+static void constants_that_are_not_the_models_are_all_listed(void **unused) {
+  (void)unused;
+  static const char *const wanted[] = {
+      "name: llama3 in the file, llama2 in this run (model.name)",
+      "norm_type: layernorm in the file, rmsnorm in this run (model.norm_type)",
+      "norm_epsilon: 1e-05 in the file, 1e-06 in this run",
+      "rope_theta: 10000 in the file, 20000 in this run",
+      "\n  heads: 4 in the file, 8 in this run (model.flavor)",
+      "kv_heads: 2 in the file, 4 in this run (model.flavor)",
+  };
+  titan_runtime_options options = small_model_options(2, test_size(), TITAN_FLOAT32, TITAN_INTRA_NODE_AUTO);
+  options.model = titan_model_find("llama2");
+  options.arguments.norm_type = TITAN_NORM_RMSNORM;
+  options.arguments.norm_epsilon = 1e-6;
+  options.arguments.rope_theta = 2e4;
+  options.arguments.heads = 8;
+  options.arguments.kv_heads = 4;
+  expect_on_all(load_into(&options) == TITAN_ERROR_CHECKPOINT);
+  for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
+    expect_on_all(strstr(titan_error_message(), wanted[i]) != NULL);
+  expect_on_all(strstr(titan_error_message(), "tok_embeddings") == NULL);
+}
+
+static void names_of_one_model_are_one(void **unused) {
+  (void)unused;
+  titan_runtime_options options = small_model_options(2, test_size(), TITAN_FLOAT32, TITAN_INTRA_NODE_AUTO);
+  options.model = titan_model_find("llama");
+  expect_on_all(load_into(&options) == TITAN_OK);
 }
 
 static void tensors_that_are_not_the_models_are_all_listed(void **unused) {
   (void)unused;
-  titan_checkpoint_fault fault;
   titan_runtime_options options = small_model_options(0, test_size(), TITAN_FLOAT32, TITAN_INTRA_NODE_AUTO);
-  titan_runtime *right = loader.runtime;
   options.arguments.dim = 48; // and one layer, where the file has three
-  write_damaged(length);
-  expect_on_all(titan_runtime_plan(&options, loader.mesh, loader.device, &loader.runtime) == TITAN_OK);
-  expect_on_all(titan_runtime_allocate(loader.runtime) == TITAN_OK);
-  expect_on_all(state_load(&loader, true, damaged_path, &fault) == TITAN_ERROR_CHECKPOINT);
-  expect_on_all(fault == TITAN_CHECKPOINT_SOUND);
+  expect_on_all(load_into(&options) == TITAN_ERROR_CHECKPOINT);
   expect_on_all(strstr(titan_error_message(), "of another shape: /model/tok_embeddings.weight [97, 64], the model's is "
                                               "[97, 48]") != NULL);
   expect_on_all(strstr(titan_error_message(), "too much: /model/layers.1.") != NULL);
   expect_on_all(strstr(titan_error_message(), "more") != NULL);
-  titan_runtime_destroy(&loader.runtime);
-  loader.runtime = right;
+  expect_on_all(strstr(titan_error_message(), "dim: 64 in the file, 48 in this run") != NULL);
 }
 
 static int make(void **unused) {
@@ -156,7 +250,12 @@ int main(int argc, char **argv) {
       cmocka_unit_test(a_file_cut_anywhere_is_known_for_damaged),
       cmocka_unit_test(one_flipped_bit_anywhere_is_found),
       cmocka_unit_test(another_programs_file_is_refused),
-      cmocka_unit_test(a_later_format_version_is_named),
+      cmocka_unit_test(a_short_file_is_damaged_where_it_begins_as_ours),
+      cmocka_unit_test(what_is_no_file_is_refused_and_not_waited_for),
+      cmocka_unit_test(other_format_versions_are_named),
+      cmocka_unit_test(a_name_of_another_step_is_refused),
+      cmocka_unit_test(constants_that_are_not_the_models_are_all_listed),
+      cmocka_unit_test(names_of_one_model_are_one),
       cmocka_unit_test(tensors_that_are_not_the_models_are_all_listed),
   };
   begin_mpi_tests(&argc, &argv);
