@@ -46,10 +46,21 @@ static titan_status read_config(const importing *m, titan_hugging_face_config *c
   return status;
 }
 
+// Whether any of the names is one of Hugging Face's: in a set that is not complete, which one is missing does not
+// matter.
+static bool is_hugging_face(const titan_safetensors_set *set) {
+  char ours[TITAN_HUGGING_FACE_NAME_BYTES];
+  for (int i = 0; i < set->count; i++)
+    if (titan_hugging_face_name_to_ours(set->tensors[i].tensor->name, ours) &&
+        strcmp(ours, set->tensors[i].tensor->name) != 0)
+      return true;
+  return false;
+}
+
 static titan_status find_model(importing *m) {
   titan_hugging_face_config config;
   bool has_config = false;
-  m->hugging_face = titan_safetensors_set_find(m->set, "model.embed_tokens.weight") >= 0;
+  m->hugging_face = is_hugging_face(m->set);
   if (m->arguments->model != NULL && titan_model_find(m->arguments->model) == NULL)
     return titan_error(TITAN_ERROR_USAGE, "--model: there is no %s; expected one of %s", m->arguments->model,
                        titan_model_names());
@@ -76,9 +87,18 @@ static titan_status complain(complaint_list *list, const char *what, const char 
   return list->count == TOLD + 1 ? titan_text_printf(&list->text, "\n  and more") : TITAN_OK;
 }
 
+// "[256, 768]"
+static void describe_shape(int rank, const int64_t *dims, char *text, size_t size) {
+  size_t used = (size_t)snprintf(text, size, "[");
+  for (int d = 0; d < rank && used < size; d++)
+    used += (size_t)snprintf(text + used, size - used, "%s%" PRId64, d > 0 ? ", " : "", dims[d]);
+  if (used < size)
+    snprintf(text + used, size - used, "]");
+}
+
 static titan_status find_source(importing *m, int index, bool *used, complaint_list *complaints) {
   const titan_checkpoint_tensor *tensor = &m->tensors[index];
-  char theirs[TITAN_HUGGING_FACE_NAME_BYTES], what[120];
+  char theirs[TITAN_HUGGING_FACE_NAME_BYTES], what[192];
   const char *name = m->tied && strcmp(tensor->name, output_name) == 0 ? embedding_name : tensor->name;
   if (m->hugging_face) {
     if (!titan_hugging_face_name(name, theirs))
@@ -94,15 +114,14 @@ static titan_status find_source(importing *m, int index, bool *used, complaint_l
     snprintf(what, sizeof what, "of dtype %s (expected F32, BF16 or F16)", source->type);
     return complain(complaints, what, name);
   }
-  if (source->rank != tensor->rank || source->dims[0] != tensor->dims[0] ||
-      (tensor->rank == 2 && source->dims[1] != tensor->dims[1])) {
-    if (tensor->rank == 2)
-      snprintf(what, sizeof what, "not [%" PRId64 ", %" PRId64 "]", tensor->dims[0], tensor->dims[1]);
-    else
-      snprintf(what, sizeof what, "not [%" PRId64 "]", tensor->dims[0]);
-    return complain(complaints, what, name);
-  }
-  return TITAN_OK;
+  if (source->rank == tensor->rank && source->dims[0] == tensor->dims[0] &&
+      (tensor->rank == 1 || source->dims[1] == tensor->dims[1]))
+    return TITAN_OK;
+  char found[100], wanted[48];
+  describe_shape(source->rank, source->dims, found, sizeof found);
+  describe_shape(tensor->rank, tensor->dims, wanted, sizeof wanted);
+  snprintf(what, sizeof what, "of shape %s, not %s", found, wanted);
+  return complain(complaints, what, name);
 }
 
 static titan_status match_tensors(importing *m) {

@@ -71,20 +71,39 @@ static const titan_safetensors_tensor *tensor_of(const titan_safetensors_set *se
   return index < 0 ? NULL : set->tensors[index].tensor;
 }
 
+static titan_status find_matrix(const titan_safetensors_set *set, bool hugging_face, const char *ours,
+                                const titan_safetensors_tensor **out) {
+  char theirs[TITAN_HUGGING_FACE_NAME_BYTES];
+  *out = tensor_of(set, hugging_face, ours);
+  if (*out != NULL && (*out)->rank == 2)
+    return TITAN_OK;
+  bool renamed = hugging_face && titan_hugging_face_name(ours, theirs);
+  return titan_error(TITAN_ERROR_CHECKPOINT,
+                     "%s holds no Llama: it has no matrix %s; expected a Llama's tensors with titan-hpc's names or "
+                     "Hugging Face's",
+                     set->path, renamed ? theirs : ours);
+}
+
+// One more than the highest number in a name, so that a tensor that is missing is found missing by its name.
+static int64_t count_layers(const titan_safetensors_set *set, bool hugging_face) {
+  int64_t layers = 0, layer;
+  for (int i = 0; i < set->count; i++)
+    if (sscanf(set->tensors[i].tensor->name, hugging_face ? "model.layers.%6" SCNd64 "." : "layers.%6" SCNd64 ".",
+               &layer) == 1 &&
+        layer >= layers)
+      layers = layer + 1;
+  return layers;
+}
+
 static titan_status facts_of(const titan_safetensors_set *set, bool hugging_face,
                              const titan_hugging_face_config *config, facts *out) {
-  const titan_safetensors_tensor *embedding = tensor_of(set, hugging_face, "tok_embeddings.weight"),
-                                 *wk = tensor_of(set, hugging_face, "layers.0.attention.wk.weight"),
-                                 *w1 = tensor_of(set, hugging_face, "layers.0.feed_forward.w1.weight");
-  if (embedding == NULL || wk == NULL || w1 == NULL || embedding->rank != 2 || wk->rank != 2 || w1->rank != 2)
-    return titan_error(TITAN_ERROR_CHECKPOINT,
-                       "%s holds no Llama: expected matrices %s and others, with titan-hpc's names or Hugging Face's",
-                       set->path, hugging_face ? "model.embed_tokens.weight" : "tok_embeddings.weight");
+  const titan_safetensors_tensor *embedding, *wk, *w1;
+  TITAN_TRY(find_matrix(set, hugging_face, "tok_embeddings.weight", &embedding));
+  TITAN_TRY(find_matrix(set, hugging_face, "layers.0.attention.wk.weight", &wk));
+  TITAN_TRY(find_matrix(set, hugging_face, "layers.0.feed_forward.w1.weight", &w1));
   *out = (facts){
       .vocabulary = embedding->dims[0], .dim = embedding->dims[1], .kv_rows = wk->dims[0], .ffn_hidden = w1->dims[0]};
-  char name[64] = "layers.0.attention.wk.weight";
-  while (tensor_of(set, hugging_face, name) != NULL)
-    snprintf(name, sizeof name, "layers.%" PRId64 ".attention.wk.weight", ++out->layers);
+  out->layers = count_layers(set, hugging_face);
   if (config == NULL)
     return TITAN_OK;
   out->heads = config->heads;
@@ -145,9 +164,10 @@ static titan_status search(const facts *known, const char *name, const char *fla
   return TITAN_OK;
 }
 
-static titan_status describe(const facts *known, titan_text *text) {
-  TITAN_TRY(titan_text_printf(text, "dim %" PRId64 ", layers %" PRId64 ", rows of wk %" PRId64 ", ffn %" PRId64,
-                              known->dim, known->layers, known->kv_rows, known->ffn_hidden));
+static titan_status describe(const facts *known, bool hugging_face, titan_text *text) {
+  TITAN_TRY(titan_text_printf(text, "dim %" PRId64 ", layers %" PRId64 ", rows of %s %" PRId64 ", ffn %" PRId64,
+                              known->dim, known->layers, hugging_face ? "k_proj" : "wk", known->kv_rows,
+                              known->ffn_hidden));
   if (known->heads > 0)
     TITAN_TRY(titan_text_printf(text, ", heads %" PRId64 ", rope theta %g, epsilon %g", known->heads, known->rope_theta,
                                 known->norm_epsilon));
@@ -180,7 +200,7 @@ titan_status titan_tool_model_find(const titan_safetensors_set *set, bool huggin
     flavor = titan_safetensors_set_metadata(set, "titan.model_flavor");
   TITAN_TRY_CLEANUP(facts_of(set, hugging_face, config, &known));
   TITAN_TRY_CLEANUP(search(&known, name, flavor, out, &found, &names));
-  TITAN_TRY_CLEANUP(describe(&known, &sizes));
+  TITAN_TRY_CLEANUP(describe(&known, hugging_face, &sizes));
   if (found == 0)
     status = titan_error(TITAN_ERROR_CHECKPOINT,
                          "%s: no flavor%s%s%s%s has these sizes: %s. A run could not go on from it; "

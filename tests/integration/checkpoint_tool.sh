@@ -233,7 +233,7 @@ outputs() {
   does 4 'w.safetensors|8B' import w.safetensors out.h5 --flavor 8B
   does 2 'gpt|llama2' import w.safetensors out.h5 --model gpt
   sed 's/"shape":\[256,768\]/"shape":[768,256]/g' w.safetensors >shape.safetensors
-  does 4 'shape.safetensors|8 tensors|not [256, 768]: layers.0.feed_forward.w2.weight' import shape.safetensors out.h5
+  does 4 'shape.safetensors|8 tensors|of shape [768, 256], not [256, 768]: layers.0.feed_forward.w2.weight' import shape.safetensors out.h5
   cp w.safetensors nan.safetensors
   put nan.safetensors 20000000 '\377\377\377\377\377\377\377\377'
   does 4 'nan.safetensors|holds|finite' import nan.safetensors out.h5
@@ -241,6 +241,13 @@ outputs() {
   does 0 '' export $last hf --hf
   sed -i 's/"rope_scaling": null/"rope_scaling": {"rope_type": "llama3", "factor": 8.0}/' hf/config.json
   does 4 'hf/config.json|llama3' import hf out.h5
+  # Errors name the tensors as the files do.
+  mkdir -p hf_renamed hf_beheaded
+  sed 's/model\.layers\.3\.self_attn\.k_proj/model.layers.3.self_attn.k_pro_/' hf/model.safetensors >hf_renamed/model.safetensors
+  does 4 'hf_renamed: 2 tensors|missing: model.layers.3.self_attn.k_proj.weight|not part of the model: model.layers.3.self_attn.k_pro_' \
+    import hf_renamed out.h5 --model llama3
+  sed 's/model\.embed_tokens/model.embed_tokenz/' hf/model.safetensors >hf_beheaded/model.safetensors
+  does 4 'hf_beheaded holds no Llama: it has no matrix model.embed_tokens.weight' import hf_beheaded out.h5
   sed -i 's/"rope_scaling": .*/"rope_scaling": null,/; s/"num_attention_heads": 16/"num_attention_heads": 8/; s/"head_dim": 16/"head_dim": 32/' hf/config.json
   does 4 'hf|heads 8' import hf out.h5
   echo '{' >hf/config.json
