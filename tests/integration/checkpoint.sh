@@ -268,5 +268,23 @@ damaged() {
   said d 'no whole checkpoint is left in d/checkpoint'
 }
 
+# 64 ranks, 4 x 16, save into one file: it is whole, and one rank goes on from it as one that made all steps.
+sixty_four_ranks() {
+  run_timeout=900
+  local options=(--job.config_file "$here/../../configs/debug_64.toml" --debug.record_step_numbers --metrics.peak_flops 1e12
+    --training.steps 6)
+  launch 1 "$TITAN" "${options[@]}" --job.dump_folder one --training.batch_size 64 2>one.log ||
+    fail "one rank: $(tail -n 5 one.log)"
+  launch 64 "$TITAN" "${options[@]}" --job.dump_folder many --training.data_parallel_replicate_degree 4 \
+    --checkpoint.enable_checkpoint --checkpoint.interval 3 --debug.inject_nan_step 4 2>many.log
+  grep -qF "Building 2-D device mesh with ['dp_replicate', 'dp_shard'], [4, 16]" many.log || fail "not a mesh of 4 x 16"
+  [ "$(ls many/checkpoint)" = step-3.h5 ] || fail "64 ranks: $(ls many/checkpoint) $(tail -n 20 many.log)"
+  "$tool" verify many/checkpoint/step-3.h5 || fail "the file of 64 ranks is not whole"
+  launch 1 "$TITAN" "${options[@]}" --job.dump_folder many --training.batch_size 64 --checkpoint.enable_checkpoint \
+    2>many.log || fail "one rank after 64: $(tail -n 5 many.log)"
+  said many 'Training starts at step 4'
+  alike "64 ranks, then one" numbers 6 1e-5 one/steps.txt many/steps.txt
+}
+
 "$part" "$@"
 finish
