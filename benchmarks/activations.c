@@ -97,7 +97,8 @@ int main(int argc, char **argv) {
   titan_device *device;
   titan_topology topology;
   bench_end(titan_mpi_initialize(&argc, &argv, &mpi));
-  bench_arguments a = bench_parse(argc, argv, (bench_arguments){"debugmodel", "llama3", 8, 2048, 3, TITAN_FLOAT32});
+  bench_arguments a =
+      bench_parse(argc, argv, (bench_arguments){"debugmodel", "llama3", 8, 2048, 3, TITAN_FLOAT32, false});
   bench_end(titan_comm_create_node(MPI_COMM_WORLD, "node", &node));
   bench_end(titan_topology_query(node, &topology));
   omp_set_num_threads(topology.threads);

@@ -247,7 +247,7 @@ int main(int argc, char **argv) {
             argv[0]);
     MPI_Abort(MPI_COMM_WORLD, 2);
   }
-  bench_arguments defaults = {"271M", "llama2", started.size > 2 ? started.size : 2, 256, 3, TITAN_FLOAT32};
+  bench_arguments defaults = {"271M", "llama2", started.size > 2 ? started.size : 2, 256, 3, TITAN_FLOAT32, false};
   bench_arguments a = bench_parse(argc - 1, argv + 1, defaults);
   bench_end(titan_comm_create_node(MPI_COMM_WORLD, "node", &node));
   bench_end(titan_topology_query(node, &topology));

@@ -25,8 +25,10 @@ bench_arguments bench_parse(int argc, char **argv, bench_arguments defaults) {
     a.rounds = atoll(argv[5]);
   if (argc > 6)
     a.model = argv[6];
+  a.compile = argc > 7 && strcmp(argv[7], "compile") == 0;
   if (titan_model_find(a.model) == NULL || a.batch < 1 || a.length < 1 || a.rounds < 1) {
-    fprintf(stderr, "usage: %s [flavor [batch [length [float32|bfloat16 [rounds [llama2|llama3]]]]]]\n", argv[0]);
+    fprintf(stderr, "usage: %s [flavor [batch [length [float32|bfloat16 [rounds [llama2|llama3 [compile]]]]]]]\n",
+            argv[0]);
     MPI_Abort(MPI_COMM_WORLD, 2);
   }
   return a;
@@ -83,6 +85,7 @@ titan_runtime_options bench_runtime_options(const bench_arguments *arguments, in
   options.shape = (titan_model_shape){arguments->batch / dp, arguments->length, arguments->batch * arguments->length,
                                       arguments->dtype};
   options.loss_parallel = true;
+  options.compile = arguments->compile;
   return options;
 }
 

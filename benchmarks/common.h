@@ -4,11 +4,12 @@
 
 #include "parallel/runtime.h"
 
-// A benchmark's command line: [flavor [batch [length [float32|bfloat16 [rounds [model]]]]]].
+// A benchmark's command line: [flavor [batch [length [float32|bfloat16 [rounds [model [compile]]]]]]].
 typedef struct bench_arguments {
   const char *flavor, *model;
   int64_t batch, length, rounds; // batch: sequences of the global batch
   titan_dtype dtype;
+  bool compile;
 } bench_arguments;
 
 // `defaults` where the command line is shorter.
@@ -19,7 +20,7 @@ void bench_end(titan_status status);
 // Best of `products` products of two size x size matrices of `dtype`, FLOP/s of this rank.
 double bench_ceiling(titan_device *device, titan_dtype dtype, int64_t size, int products);
 
-// The model with a vocabulary of 2,256, for a batch that `dp` data-parallel ranks share; everything else is off.
+// The model with a vocabulary of 2,256, for a batch that `dp` data-parallel ranks share; nothing is recomputed.
 titan_runtime_options bench_runtime_options(const bench_arguments *arguments, int dp);
 
 // Plans, allocates and initialises. Collective over the mesh.

@@ -1,7 +1,8 @@
 // One rank's training step: tokens/s, FLOP/s as a share of this machine's matrix-product ceiling, time by operation,
 // memory.
 //
-//   benchmarks/step [flavor [batch [length [float32|bfloat16 [steps [model]]]]]]     debugmodel 8 2048 float32 5 llama3
+//   benchmarks/step [flavor [batch [length [float32|bfloat16 [steps [model [compile]]]]]]]
+//                    debugmodel 8 2048 float32 5 llama3
 //   mpirun -np 2 benchmarks/step ...         the same work over two ranks: batch is the global batch
 //
 // FLOP/s count causal attention at half and nothing that is recomputed. The ceiling is the device's own matrix product,
@@ -69,8 +70,9 @@ static void run(const bench_arguments *a, titan_comm *node, titan_mesh *mesh, in
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     titan_runtime_memory memory = titan_runtime_memory_of(runtime);
-    printf("%s %s, batch %lld x %lld, %s, %d rank(s) x %d thread(s), %s\n", a->model, a->flavor, (long long)a->batch,
-           (long long)a->length, titan_dtype_name(a->dtype), ranks, topology.threads, device->description);
+    printf("%s %s, batch %lld x %lld, %s%s, %d rank(s) x %d thread(s), %s\n", a->model, a->flavor, (long long)a->batch,
+           (long long)a->length, titan_dtype_name(a->dtype), a->compile ? ", compile" : "", ranks, topology.threads,
+           device->description);
     printf("step: mean %.3f s, best %.3f s; %.0f tokens/s (best %.0f)\n", total / (double)a->rounds, best,
            tokens * (double)a->rounds / total, tokens / best);
     printf("work: %.1f GFLOP a rank and step; %.1f GFLOP/s a rank (best %.1f)\n", 1e-9 * flops,
@@ -97,7 +99,8 @@ int main(int argc, char **argv) {
   titan_comm *node;
   titan_mesh *mesh;
   bench_end(titan_mpi_initialize(&argc, &argv, &mpi));
-  bench_arguments a = bench_parse(argc, argv, (bench_arguments){"debugmodel", "llama3", 8, 2048, 5, TITAN_FLOAT32});
+  bench_arguments a =
+      bench_parse(argc, argv, (bench_arguments){"debugmodel", "llama3", 8, 2048, 5, TITAN_FLOAT32, false});
   bench_end(titan_comm_create_node(MPI_COMM_WORLD, "node", &node));
   bench_end(titan_mesh_create(MPI_COMM_WORLD, (titan_mesh_degrees){1, 1, mpi.size, 1, 1}, &mesh));
   run(&a, node, mesh, mpi.rank, mpi.size);

@@ -99,7 +99,8 @@ static void average(way *w, int ranks) {
 int main(int argc, char **argv) {
   titan_mpi mpi;
   bench_end(titan_mpi_initialize(&argc, &argv, &mpi));
-  bench_arguments a = bench_parse(argc, argv, (bench_arguments){"debugmodel", "llama3", 4, 2048, 5, TITAN_FLOAT32});
+  bench_arguments a =
+      bench_parse(argc, argv, (bench_arguments){"debugmodel", "llama3", 4, 2048, 5, TITAN_FLOAT32, false});
   way ways[] = {
       {.name = "one rank, all threads", .alone = true},
       {.name = "tp, MPI", .intra_node = TITAN_INTRA_NODE_MPI},

@@ -169,11 +169,11 @@ static void the_need_of_each_mode_is_a_budget_that_is_met(void **state) {
     const char *compile = way & 1 ? "true" : "false", *async = way == 3 ? "true" : "false";
     const char *save = way & 2 ? "true" : "false";
     for (size_t m = 0; m < sizeof modes / sizeof *modes; m++) {
-      asked a = ASK("debug_model.toml", "--memory_estimation.world_size", "4", "--training.tensor_parallel_degree", "2",
-                    "--training.compile", compile, "--experimental.enable_async_tensor_parallel", async,
-                    "--checkpoint.enable_checkpoint", save, "--checkpoint.async_mode", "async_with_pinned_mem",
-                    "--activation_checkpoint.mode", modes[m][0], "--activation_checkpoint.selective_ac_option",
-                    modes[m][1]);
+      asked a =
+          ASK("debug_model.toml", "--memory_estimation.world_size", "4", "--training.tensor_parallel_degree", "2",
+              "--training.compile", compile, "--experimental.enable_async_tensor_parallel", async,
+              "--checkpoint.enable_checkpoint", save, "--checkpoint.async_mode", "async_with_pinned_mem",
+              "--activation_checkpoint.mode", modes[m][0], "--activation_checkpoint.selective_ac_option", modes[m][1]);
       const titan_estimate_kind *given = &a.estimate->kinds[a.estimate->largest];
       char option[64];
       snprintf(option, sizeof option, "budget=%.9f", (double)given->total / (1 << 30) + 1e-9);
