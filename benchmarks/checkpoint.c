@@ -108,8 +108,12 @@ static void warm_memory(const bench *b) {
 // A file that is written is made anew; one that is read comes from the disk.
 static void make_ready(const bench *b, act what) {
   const char *path = what == PLAIN_WRITE || what == PLAIN_READ ? b->plain : b->saved;
-  if (b->rank == 0 && what <= SAVE)
+  if (b->rank == 0 && what <= SAVE) {
+    char partial[sizeof b->saved + 16]; // of a run that was ended
+    snprintf(partial, sizeof partial, "%s.partial", path);
+    unlink(partial);
     unlink(path);
+  }
   int descriptor = b->rank == 0 && what > SAVE ? open(path, O_RDONLY | O_CLOEXEC) : -1;
   if (descriptor >= 0) {
     posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED);

@@ -106,11 +106,20 @@ bool titan_checkpoint_file_has(const titan_checkpoint_file *file, titan_checkpoi
 titan_status titan_checkpoint_file_read(const titan_checkpoint_file *file, int tensor, int64_t row, int64_t rows,
                                         int64_t column, int64_t columns, void *out);
 
+// Where the elements of a slab go. Both may be NULL; `context` is passed to them.
+typedef struct titan_checkpoint_sink {
+  // Memory for `rows` x `columns` elements as they lie in the file, one row after another, that they are read into;
+  // NULL: there is none for these.
+  void *(*place)(void *context, int64_t row, int64_t rows, int64_t column, int64_t columns);
+  // Gets what was not read in place: `count` elements of `row`, from `column` on, as they lie in the file.
+  void (*use)(void *context, int64_t row, int64_t column, int64_t count, const void *elements);
+  void *context;
+} titan_checkpoint_sink;
+
 // Reads a slab in pieces and compares its checksum; a difference is TITAN_ERROR_CHECKPOINT with the tensor and the
-// rows. `use` (may be NULL) gets each piece: `count` elements of `row`, from `column` on, as they lie in the file.
-typedef void titan_checkpoint_use(void *context, int64_t row, int64_t column, int64_t count, const void *elements);
-titan_status titan_checkpoint_file_read_slab(const titan_checkpoint_file *file, int64_t slab, titan_checkpoint_use *use,
-                                             void *context);
+// rows. sink NULL: nobody wants the elements.
+titan_status titan_checkpoint_file_read_slab(const titan_checkpoint_file *file, int64_t slab,
+                                             const titan_checkpoint_sink *sink);
 
 // Verifies all slabs.
 titan_status titan_checkpoint_file_verify(const titan_checkpoint_file *file);

@@ -26,6 +26,15 @@ static void use_piece(void *context, int64_t row, int64_t column, int64_t count,
                         l->shard + r->first_in_shard + (row - r->row) * r->stride + (column - r->column));
 }
 
+// Rows that lie in the shard as in the file are read where they belong.
+static void *place_in_shard(void *context, int64_t row, int64_t rows, int64_t column, int64_t columns) {
+  load *l = context;
+  const titan_checkpoint_rectangle *r = l->rectangle;
+  if (l->number != TITAN_NUMBER_FLOAT32 || (rows > 1 && columns != r->stride))
+    return NULL;
+  return l->shard + r->first_in_shard + (row - r->row) * r->stride + (column - r->column);
+}
+
 static int64_t greater(int64_t a, int64_t b) {
   return a > b ? a : b;
 }
@@ -63,7 +72,8 @@ static titan_status load_slab(load *l, int64_t index) {
   if (end_row - row != slab->rows || end_column - column != slab->columns)
     return load_part(l, (int)slab->tensor, row, end_row, column, end_column);
   l->verified[index] = 1;
-  return titan_checkpoint_file_read_slab(l->file, index, use_piece, l);
+  const titan_checkpoint_sink sink = {place_in_shard, use_piece, l};
+  return titan_checkpoint_file_read_slab(l->file, index, &sink);
 }
 
 static titan_status load_rectangle(load *l, titan_checkpoint_group group) {
@@ -99,7 +109,7 @@ static titan_status verify_rest(load *l, titan_comm *world) {
   int64_t turn = 0, mine = titan_comm_rank(world), size = titan_comm_size(world);
   for (int64_t i = 0; i < l->file->slab_count; i++)
     if (!l->verified[i] && turn++ % size == mine)
-      TITAN_TRY(titan_checkpoint_file_read_slab(l->file, i, NULL, NULL));
+      TITAN_TRY(titan_checkpoint_file_read_slab(l->file, i, NULL));
   return TITAN_OK;
 }
 

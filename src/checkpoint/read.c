@@ -3,10 +3,12 @@
 
 #include "base/memory.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <xxhash.h>
 
-enum { PIECE_BYTES = 4 << 20, SEPARATE_BYTES = 64 << 10 };
+// A piece stays in the cache from reading to hashing to its use, while the system reads another one, so far ahead.
+enum { PIECE_BYTES = 1 << 20, AHEAD_BYTES = 8 << 20, SEPARATE_BYTES = 64 << 10 };
 
 // Where an element lies in the file.
 static uint64_t place(const titan_checkpoint_tensor *tensor, int64_t row, int64_t column) {
@@ -56,8 +58,7 @@ titan_status titan_checkpoint_file_read(const titan_checkpoint_file *file, int i
 typedef struct slab_reading {
   const titan_checkpoint_file *file;
   const titan_checkpoint_slab *slab;
-  titan_checkpoint_use *use;
-  void *context;
+  const titan_checkpoint_sink *sink;
   XXH64_state_t *state;
   char *buffer;
 } slab_reading;
@@ -65,10 +66,15 @@ typedef struct slab_reading {
 // rows x columns at (row, column): what fits the buffer.
 static titan_status take(slab_reading *r, int64_t row, int64_t rows, int64_t column, int64_t columns) {
   size_t size = titan_number_bytes(r->file->tensors[r->slab->tensor].number);
-  TITAN_TRY(titan_checkpoint_file_read(r->file, (int)r->slab->tensor, row, rows, column, columns, r->buffer));
-  XXH64_update(r->state, r->buffer, (size_t)(rows * columns) * size);
-  for (int64_t i = 0; i < rows && r->use != NULL; i++)
-    r->use(r->context, row + i, column, columns, r->buffer + (size_t)(i * columns) * size);
+  const titan_checkpoint_sink *sink = r->sink;
+  char *own = sink->place != NULL ? sink->place(sink->context, row, rows, column, columns) : NULL;
+  char *elements = own != NULL ? own : r->buffer;
+  TITAN_TRY(titan_checkpoint_file_read(r->file, (int)r->slab->tensor, row, rows, column, columns, elements));
+  uint64_t ahead = place(&r->file->tensors[r->slab->tensor], row, column) + AHEAD_BYTES;
+  posix_fadvise(r->file->descriptor, (off_t)ahead, PIECE_BYTES, POSIX_FADV_WILLNEED);
+  XXH64_update(r->state, elements, (size_t)(rows * columns) * size);
+  for (int64_t i = 0; i < rows && own == NULL && sink->use != NULL; i++)
+    sink->use(sink->context, row + i, column, columns, elements + (size_t)(i * columns) * size);
   return TITAN_OK;
 }
 
@@ -96,9 +102,10 @@ static titan_status compare(const titan_checkpoint_file *file, const titan_check
                      (long long)(slab->column + slab->columns - 1));
 }
 
-titan_status titan_checkpoint_file_read_slab(const titan_checkpoint_file *file, int64_t slab, titan_checkpoint_use *use,
-                                             void *context) {
-  slab_reading r = {file, &file->slabs[slab], use, context, XXH64_createState(), NULL};
+titan_status titan_checkpoint_file_read_slab(const titan_checkpoint_file *file, int64_t slab,
+                                             const titan_checkpoint_sink *sink) {
+  static const titan_checkpoint_sink nobody;
+  slab_reading r = {file, &file->slabs[slab], sink != NULL ? sink : &nobody, XXH64_createState(), NULL};
   if (r.state == NULL)
     return titan_error(TITAN_ERROR_MEMORY, "no memory for a hash");
   titan_status status = titan_memory_allocate(TITAN_MEMORY_GENERAL, PIECE_BYTES, &r.buffer);
@@ -114,6 +121,6 @@ titan_status titan_checkpoint_file_read_slab(const titan_checkpoint_file *file, 
 
 titan_status titan_checkpoint_file_verify(const titan_checkpoint_file *file) {
   for (int64_t slab = 0; slab < file->slab_count; slab++)
-    TITAN_TRY(titan_checkpoint_file_read_slab(file, slab, NULL, NULL));
+    TITAN_TRY(titan_checkpoint_file_read_slab(file, slab, NULL));
   return TITAN_OK;
 }

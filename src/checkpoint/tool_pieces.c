@@ -36,7 +36,7 @@ titan_status titan_tool_check(const titan_tool *tool, const titan_checkpoint_fil
     if (model_only && file->tensors[file->slabs[i].tensor].group != TITAN_CHECKPOINT_MODEL)
       continue;
     if (turn++ % tool->size == tool->rank)
-      status = titan_checkpoint_file_read_slab(file, i, NULL, NULL);
+      status = titan_checkpoint_file_read_slab(file, i, NULL);
   }
   return titan_comm_agree(tool->world, status);
 }
