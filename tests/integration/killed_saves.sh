@@ -9,29 +9,35 @@ kills=$4
 . "$(dirname "$0")/common.sh"
 . "$here/checkpoint_common.sh"
 RANDOM=4711
-steps=400
+steps=16
 
 # The reference's files are kept as digests: 100 MB each are too much.
-attempt reference fsdp4 --training.steps $steps --checkpoint.interval 1 --debug.inject_nan_step 13
-for step in $(seq 12); do
+begin=$(date +%s%3N)
+attempt reference fsdp4 --training.steps $steps --checkpoint.interval 1
+span=$((($(date +%s%3N) - begin) / 2)) # milliseconds: from when a run trains, kills fall into as long a time
+for step in $(seq $steps); do
   digest "reference/checkpoint/step-$step.h5" "reference_$step.digest"
 done
 rm -r reference
 
 for kill in $(seq "$kills"); do
   mode=$([ $((kill % 2)) = 0 ] && echo async_with_pinned_mem || echo disabled)
+  rm -f victim.log
   attempt victim fsdp4 --training.steps $steps --checkpoint.interval 1 --checkpoint.async_mode $mode \
     --checkpoint.keep_latest_k 3 &
   run=$!
-  # Wait until it saves, then a random part of two seconds.
+  # Wait until it trains, then a random part of the span.
   left=600
-  until [ -n "$(find victim/checkpoint -name '*.partial' 2>/dev/null)" ] || [ $left = 0 ]; do
+  until grep -q 'Training starts' victim.log 2>/dev/null || [ $left = 0 ]; do
     sleep 0.05
     left=$((left - 1))
   done
-  sleep "$((RANDOM % 2)).$(printf %03d $((RANDOM % 1000)))"
+  wait_ms=$((RANDOM % span))
+  sleep "$((wait_ms / 1000)).$(printf %03d $((wait_ms % 1000)))"
   mapfile -t processes < <(processes_of victim)
-  if [ $((RANDOM % 2)) = 0 ]; then
+  if [ ${#processes[@]} = 0 ]; then
+    ended=$((${ended:-0} + 1)) # it was done before
+  elif [ $((RANDOM % 2)) = 0 ]; then
     kill -9 "${processes[@]}" 2>/dev/null
   else
     kill -9 "${processes[RANDOM % ${#processes[@]}]}" 2>/dev/null
@@ -40,14 +46,12 @@ for kill in $(seq "$kills"); do
   newest=$(ls victim/checkpoint | sed -n 's/^step-\([0-9]*\)\.h5$/\1/p' | sort -n | tail -n 1)
   [ -n "$newest" ] || continue # killed before the first was complete
   digest "victim/checkpoint/step-$newest.h5" victim.digest
-  if [ "$newest" -le 12 ]; then
-    cmp -s victim.digest "reference_$newest.digest" || fail "kill $kill: step $newest differs from the run nobody killed"
-    compared=$((${compared:-0} + 1))
-  fi
-  if [ "$newest" -gt 9 ]; then # near the reference's end: begin anew
+  cmp -s victim.digest "reference_$newest.digest" || fail "kill $kill: step $newest differs from the run nobody killed"
+  compared=$((${compared:-0} + 1))
+  if [ "$newest" = $steps ]; then # done: begin anew
     rm -r victim
   fi
 done
-echo "$kills kills, ${compared:-0} newest checkpoints compared"
+echo "$kills runs, ${ended:-0} of them done before their kill, ${compared:-0} newest checkpoints compared"
 [ "${compared:-0}" -gt $((kills / 4)) ] || fail "too few checkpoints to compare"
 finish
