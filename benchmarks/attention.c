@@ -3,7 +3,7 @@
 // training step counts: two forward, four backward, of the lower triangle; computing the scores again and the
 // exponentials are overhead. Usage: attention [threads]
 #include "base/clock.h"
-#include "device/cpu/isa.h"
+#include "base/cpu_isa.h"
 #include "device/cpu/kernel.h"
 
 #include <stdio.h>

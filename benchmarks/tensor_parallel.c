@@ -7,10 +7,12 @@
 //
 // Ranks with one thread each are one tp group; "one rank" is the first of them alone with as many threads as there are
 // ranks, while the others sleep. Exposed seconds: inside calls that begin or wait for operations of the tp group
-// (copies and sums of the group included), mean over the ranks. The ceiling is the device's own matrix product of the
-// compute type, 2048 cubed, by the same ranks and threads.
+// (copies and sums of the group included), mean over the ranks; of these, waiting for a rank that comes later, which
+// nothing can hide, and the transfer itself (exposed.h), by operation below. The ceiling is the device's own matrix
+// product of the compute type, 2048 cubed, by the same ranks and threads.
 #include "comm/bootstrap.h"
 #include "common.h"
+#include "exposed.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -24,7 +26,8 @@ typedef struct way {
   titan_device *device;
   titan_runtime *runtime;
   titan_mesh *mesh;
-  double seconds, best, exposed, flops, peak; // sums over rounds; this rank's flops of a step; ceiling of all ranks
+  double seconds, best, flops, peak; // sums over rounds; this rank's flops of a step; ceiling of all ranks
+  bench_exposed exposed;
 } way;
 
 // A barrier in which ranks that come early leave their core to others.
@@ -54,6 +57,7 @@ static void create(const bench_arguments *a, way *w, int ranks) {
 }
 
 static void destroy(way *w) {
+  bench_exposed_free(&w->exposed);
   titan_runtime_destroy(&w->runtime);
   titan_device_destroy(&w->device);
   titan_mesh_destroy(&w->mesh);
@@ -62,12 +66,14 @@ static void destroy(way *w) {
 // One step; the first is not counted.
 static void take_step(way *w, int64_t step) {
   titan_comm *tp = titan_mesh_comm(w->mesh, TITAN_MESH_TP);
-  double exposed = titan_comm_exposed_seconds(tp), seconds = bench_step(w->runtime, step);
+  if (step > 1)
+    bench_exposed_start(&w->exposed, tp);
+  double seconds = bench_step(w->runtime, step);
   if (step == 1)
     return;
+  bench_exposed_stop(&w->exposed, tp);
   w->seconds += seconds;
   w->best = fmin(w->best, seconds);
-  w->exposed += titan_comm_exposed_seconds(tp) - exposed;
 }
 
 static void measure_ceiling(const bench_arguments *a, way *w) {
@@ -81,19 +87,21 @@ static void report(const bench_arguments *a, const way *ways, int count, int ran
   double tokens = (double)(a->batch * a->length), rounds = (double)a->rounds;
   printf("%s %s, batch %lld x %lld, %s, %lld steps of each in turns, %s\n", a->model, a->flavor, (long long)a->batch,
          (long long)a->length, titan_dtype_name(a->dtype), (long long)a->rounds, ways[0].device->description);
-  printf("%-34s %9s %9s %10s %9s %12s %12s\n", "", "s/step", "best", "tokens/s", "of one", "exposed s", "of ceiling");
+  printf("%-28s %9s %9s %9s %8s %10s %10s %10s %11s\n", "", "s/step", "best", "tokens/s", "of one", "exposed s",
+         "waiting", "transfer", "of ceiling");
   for (int i = 0; i < count; i++) {
     const way *w = &ways[i];
-    double mean = w->seconds / rounds;
-    printf("%-34s %9.3f %9.3f %10.0f %9.3f %12.4f %11.1f%%\n", w->name, mean, w->best, tokens / mean,
-           ways[0].seconds / w->seconds, w->exposed / rounds, 100 * w->flops * (w->alone ? 1 : ranks) / mean / w->peak);
+    double mean = w->seconds / rounds, waiting = bench_exposed_waiting(&w->exposed) / rounds;
+    double transfer = bench_exposed_transfer(&w->exposed) / rounds;
+    printf("%-28s %9.3f %9.3f %9.0f %8.3f %10.4f %10.4f %10.4f %10.1f%%\n", w->name, mean, w->best, tokens / mean,
+           ways[0].seconds / w->seconds, waiting + transfer, waiting, transfer,
+           100 * w->flops * (w->alone ? 1 : ranks) / mean / w->peak);
   }
-}
-
-// The mean of the ranks' exposed seconds.
-static void average(way *w, int ranks) {
-  MPI_Allreduce(MPI_IN_PLACE, &w->exposed, 1, MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD);
-  w->exposed /= ranks;
+  for (int i = 0; i < count; i++)
+    if (!ways[i].alone) {
+      printf("%s, exposed in a step\n", ways[i].name);
+      bench_exposed_print(&ways[i].exposed, a->rounds, "  ");
+    }
 }
 
 int main(int argc, char **argv) {
@@ -123,7 +131,7 @@ int main(int argc, char **argv) {
     }
   for (int i = 0; i < WAYS; i++)
     if (!ways[i].alone)
-      average(&ways[i], mpi.size);
+      bench_exposed_average(&ways[i].exposed, titan_mesh_comm(ways[i].mesh, TITAN_MESH_TP));
   if (mpi.rank == 0)
     report(&a, ways, WAYS, mpi.size);
   for (int i = 0; i < WAYS; i++)

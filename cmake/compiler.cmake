@@ -11,6 +11,12 @@ if(TITAN_SANITIZE)
   target_link_options(titan_options INTERFACE -fsanitize=address,undefined)
 endif()
 
+# What the compiler is told of an instruction-set level of x86-64 (src/base/cpu_isa.h).
+set(TITAN_CPU_FLAGS_baseline "")
+set(TITAN_CPU_FLAGS_avx2 -mavx2 -mfma -mf16c)
+set(TITAN_CPU_FLAGS_avx512 ${TITAN_CPU_FLAGS_avx2} -mavx512f -mavx512bw -mavx512vl -mavx512dq -mprefer-vector-width=512)
+set(TITAN_CPU_FLAGS_avx512_bf16 ${TITAN_CPU_FLAGS_avx512} -mavx512bf16)
+
 # titan_library(folder [libraries...]): the static library titan_<folder> of every source in the current folder and
 # those below it; an #include "folder/file.h" resolves from src/.
 function(titan_library name)

@@ -1,6 +1,6 @@
 #include "app/version.h"
 
-#include "device/cpu/isa.h"
+#include "base/cpu_isa.h"
 
 #include <dnnl.h>
 #include <hdf5.h>

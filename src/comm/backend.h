@@ -92,6 +92,8 @@ struct titan_comm {
   int in_flight;
   titan_comm_traffic traffic;
   double exposed_seconds;
+  void (*observer)(void *context, const titan_comm_stretch *stretch);
+  void *observer_context;
   struct titan_staging *staging; // NULL: all goes through the backend
   titan_work *idle_works;
 };
@@ -103,6 +105,10 @@ titan_status titan_comm_create(const titan_comm_backend *backend, MPI_Comm mpi, 
 titan_status titan_comm_begin(titan_comm *comm, const titan_operation *operation, titan_work_start *start,
                               titan_work **work);
 const char *titan_operation_name(titan_operation_kind kind);
+
+// Counts the time since `begun` as the group's exposed seconds. operation: NULL where it serves all in flight.
+// contributes: as in titan_comm_stretch.
+void titan_comm_count_exposed(titan_comm *comm, const titan_operation *operation, bool contributes, double begun);
 
 // The works in flight of this process, oldest first.
 void titan_work_list_append(titan_work *work);

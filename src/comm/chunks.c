@@ -90,7 +90,7 @@ titan_status titan_chunks_take(titan_work *work, int rank, const void **chunk) {
     if (!work->done && work->cursor <= index)
       sched_yield();
   }
-  comm->exposed_seconds += titan_clock_seconds() - begun;
+  titan_comm_count_exposed(comm, operation, false, begun);
   return work->status == TITAN_OK ? TITAN_OK : titan_error(work->status, "%s", work->message);
 }
 
@@ -105,14 +105,21 @@ void *titan_chunks_place(titan_work *work, int rank) {
 titan_status titan_chunks_give(titan_work *work, int rank) {
   titan_comm *comm = work->comm;
   work->cursor++;
+  if (rank == comm->rank || work->done)
+    return TITAN_OK;
+  double begun = titan_clock_seconds();
+  titan_status status = TITAN_OK;
   if (work->phase != STAGED)
-    return rank == comm->rank || work->done ? TITAN_OK : comm->backend->give_chunk(work, rank);
-  // The others' chunks are complete: they may come for them while this rank computes its own.
-  return work->cursor == comm->size - 1 ? titan_staging_arrive(comm->staging, work->state.number) : TITAN_OK;
+    status = comm->backend->give_chunk(work, rank);
+  else if (work->cursor == comm->size - 1)
+    // The others' chunks are complete: they may come for them while this rank computes its own.
+    status = titan_staging_arrive(comm->staging, work->state.number);
+  titan_comm_count_exposed(comm, &work->operation, true, begun);
+  return status;
 }
 
 void titan_chunks_poll(titan_comm *comm) {
   double begun = titan_clock_seconds();
   titan_comm_progress();
-  comm->exposed_seconds += titan_clock_seconds() - begun;
+  titan_comm_count_exposed(comm, NULL, false, begun);
 }

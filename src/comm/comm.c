@@ -121,6 +121,26 @@ double titan_comm_exposed_seconds(const titan_comm *comm) {
   return comm->exposed_seconds;
 }
 
+void titan_comm_observe(titan_comm *comm, void (*observer)(void *context, const titan_comm_stretch *stretch),
+                        void *context) {
+  comm->observer = observer;
+  comm->observer_context = context;
+}
+
+void titan_comm_count_exposed(titan_comm *comm, const titan_operation *operation, bool contributes, double begun) {
+  double ended = titan_clock_seconds();
+  comm->exposed_seconds += ended - begun;
+  if (comm->observer == NULL)
+    return;
+  titan_comm_stretch stretch = {.operation = "progress", .contributes = contributes, .begun = begun, .ended = ended};
+  if (operation != NULL) {
+    stretch.operation = titan_operation_name(operation->kind);
+    stretch.bytes = operation->count * titan_dtype_bytes(operation->dtype);
+    stretch.sequence = operation->sequence;
+  }
+  comm->observer(comm->observer_context, &stretch);
+}
+
 // --- the way into every operation ---
 
 const char *titan_operation_name(titan_operation_kind kind) {
@@ -227,7 +247,7 @@ titan_status titan_comm_begin(titan_comm *comm, const titan_operation *operation
     work->operation.sequence = comm->sequence++;
   double begun = titan_clock_seconds();
   titan_status status = start(work);
-  comm->exposed_seconds += titan_clock_seconds() - begun;
+  titan_comm_count_exposed(comm, &work->operation, true, begun);
   if (status != TITAN_OK) {
     if (work->release != NULL)
       work->release(work);

@@ -86,6 +86,21 @@ titan_comm_traffic titan_comm_traffic_of(const titan_comm *comm);
 // copying and summing included: transfer that nothing hides.
 double titan_comm_exposed_seconds(const titan_comm *comm);
 
+// A stretch of that time, for those who ask where it goes.
+typedef struct titan_comm_stretch {
+  const char
+      *operation;    // static; "progress" where all operations in flight are looked after, and nothing else is known
+  size_t bytes;      // that a rank contributes to the operation
+  uint64_t sequence; // of the operation in this group, alike on every rank
+  // What this rank contributes is on its way from `begun` on: the others need not wait for it any longer. Otherwise the
+  // rank waits for others, or finishes its own part.
+  bool contributes;
+  double begun, ended; // as titan_clock_seconds
+} titan_comm_stretch;
+// Not collective. From now on `observer` is called for every stretch, from the thread that communicates; NULL: no more.
+void titan_comm_observe(titan_comm *comm, void (*observer)(void *context, const titan_comm_stretch *stretch),
+                        void *context);
+
 // --- memory of the group itself ---
 
 // Handles and working memory that a group keeps between operations. Operations that together need no more than this

@@ -73,7 +73,7 @@ titan_status titan_work_wait(titan_work **handle) {
       if (!work->done)
         sched_yield(); // ranks may outnumber cores
     }
-    work->comm->exposed_seconds += titan_clock_seconds() - begun;
+    titan_comm_count_exposed(work->comm, &work->operation, false, begun);
   }
   titan_status status = work->status;
   if (status != TITAN_OK)

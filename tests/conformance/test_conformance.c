@@ -8,8 +8,8 @@
 // cmocka needs the four above first
 #include <cmocka.h>
 
+#include "base/cpu_isa.h"
 #include "conformance.h"
-#include "device/cpu/isa.h"
 
 #include <math.h>
 #include <stdio.h>

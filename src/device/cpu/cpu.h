@@ -2,7 +2,7 @@
 #ifndef TITAN_DEVICE_CPU_CPU_H
 #define TITAN_DEVICE_CPU_CPU_H
 
-#include "device/cpu/isa.h"
+#include "base/cpu_isa.h"
 #include "device/device.h"
 
 #include <dnnl.h>

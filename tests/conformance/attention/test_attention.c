@@ -11,8 +11,8 @@
 // cmocka needs the four above first
 #include <cmocka.h>
 
+#include "base/cpu_isa.h"
 #include "base/random.h"
-#include "device/cpu/isa.h"
 #include "device/cpu/kernel.h"
 #include "reference.h"
 

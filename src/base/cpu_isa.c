@@ -1,4 +1,4 @@
-#include "device/cpu/isa.h"
+#include "base/cpu_isa.h"
 
 #include <cpuid.h>
 #include <stdio.h>

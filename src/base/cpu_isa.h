@@ -1,10 +1,10 @@
-// Instruction-set levels of the CPU device: what this chip has, what the user allows.
-#ifndef TITAN_DEVICE_CPU_ISA_H
-#define TITAN_DEVICE_CPU_ISA_H
+// Instruction-set levels of x86-64 that code is compiled for: what this chip has, what the user allows.
+#ifndef TITAN_BASE_CPU_ISA_H
+#define TITAN_BASE_CPU_ISA_H
 
 #include "base/status.h"
 
-// In rising order; each includes those before it. amx concerns oneDNN only: the kernels of avx512_bf16 run with it.
+// In rising order; each includes those before it. amx concerns oneDNN only: our own code of avx512_bf16 runs with it.
 typedef enum titan_cpu_isa {
   TITAN_CPU_BASELINE,
   TITAN_CPU_AVX2,

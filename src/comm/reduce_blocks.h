@@ -1,0 +1,20 @@
+// One block of a reduction (reduce.h), compiled for several instruction-set levels.
+#ifndef TITAN_COMM_REDUCE_BLOCKS_H
+#define TITAN_COMM_REDUCE_BLOCKS_H
+
+#include "comm/comm.h"
+
+// Elements reduced at a time: the partial results stay in the first-level cache, and every source is read in one
+// stream.
+enum { TITAN_REDUCE_BLOCK = 1024 };
+
+// `count` <= TITAN_REDUCE_BLOCK elements from element `first` on. The result is stored after all sources were read, so
+// that `out` may be one of them.
+typedef void titan_reduce_block(titan_reduction reduction, const void *const *sources, int source_count, size_t first,
+                                size_t count, void *out);
+
+// By type of element, NULL where it cannot be reduced.
+extern titan_reduce_block *const titan_reduce_blocks_baseline[], *const titan_reduce_blocks_avx2[],
+                                                                     *const titan_reduce_blocks_avx512[];
+
+#endif

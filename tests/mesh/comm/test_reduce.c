@@ -1,0 +1,144 @@
+// Property: on every instruction-set level of this machine, a block of any length reduces, bit by bit, to what adding
+// (or choosing) one element after another gives, also in place and with what is not a number.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+// cmocka needs the four above first
+#include <cmocka.h>
+
+#include "base/cpu_isa.h"
+#include "comm/reduce.h"
+#include "comm/reduce_blocks.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SOURCES = 3, FIRST = 5, MOST = FIRST + TITAN_REDUCE_BLOCK };
+
+static titan_reduce_block *const *const levels[] = {titan_reduce_blocks_baseline, titan_reduce_blocks_avx2,
+                                                    titan_reduce_blocks_avx512};
+
+static double element(titan_dtype dtype, const void *array, size_t i) {
+  switch (dtype) {
+  case TITAN_FLOAT32:
+    return (double)((const float *)array)[i];
+  case TITAN_BFLOAT16:
+    return (double)titan_bf16_to_float(((const titan_bf16 *)array)[i]);
+  case TITAN_FLOAT64:
+    return ((const double *)array)[i];
+  case TITAN_INT32:
+    return (double)((const int32_t *)array)[i];
+  default:
+    return (double)((const int64_t *)array)[i];
+  }
+}
+
+static void set(titan_dtype dtype, void *array, size_t i, double value) {
+  switch (dtype) {
+  case TITAN_FLOAT32:
+    ((float *)array)[i] = (float)value;
+    break;
+  case TITAN_BFLOAT16:
+    ((titan_bf16 *)array)[i] = titan_bf16_from_float((float)value);
+    break;
+  case TITAN_FLOAT64:
+    ((double *)array)[i] = value;
+    break;
+  case TITAN_INT32:
+    ((int32_t *)array)[i] = (int32_t)value;
+    break;
+  default:
+    ((int64_t *)array)[i] = (int64_t)value;
+  }
+}
+
+static bool is_whole(titan_dtype dtype) {
+  return dtype == TITAN_INT32 || dtype == TITAN_INT64;
+}
+
+// One more element: a sum of float32 or bfloat16 is rounded to float32 each time.
+static double joined(titan_dtype dtype, titan_reduction reduction, double a, double b) {
+  if (reduction == TITAN_SUM)
+    return dtype == TITAN_FLOAT32 || dtype == TITAN_BFLOAT16 ? (double)((float)a + (float)b) : a + b;
+  if (isnan(a) || isnan(b))
+    return (double)NAN;
+  return (reduction == TITAN_MAX ? a > b : a < b) ? a : b;
+}
+
+// Small whole numbers, and for others fractions of very different sizes with a few that are no numbers.
+static double some_value(titan_dtype dtype, uint64_t index) {
+  double value = (double)((index * 2654435761u >> 7) % 2000) - 1000;
+  if (is_whole(dtype))
+    return value;
+  return index % 97 == 0 ? (double)NAN : index % 89 == 0 ? (double)INFINITY : ldexp(value / 7, (int)(index % 40) - 20);
+}
+
+static void check(titan_reduce_block *block, titan_dtype dtype, titan_reduction reduction, size_t count, int in_place) {
+  size_t size = titan_dtype_bytes(dtype);
+  _Alignas(64) static char sources[SOURCES][MOST * 8], out[MOST * 8], expected[MOST * 8];
+  const void *pointers[SOURCES];
+  for (int s = 0; s < SOURCES; s++) {
+    pointers[s] = sources[s];
+    for (size_t i = 0; i < MOST; i++)
+      set(dtype, sources[s], i, some_value(dtype, (uint64_t)s * MOST + i));
+  }
+  void *to = in_place < SOURCES ? sources[in_place] : out;
+  memset(out, 0, sizeof out);
+  memcpy(expected, to, sizeof expected);
+  for (size_t i = FIRST; i < FIRST + count; i++) {
+    double total = element(dtype, sources[0], i);
+    for (int s = 1; s < SOURCES; s++)
+      total = joined(dtype, reduction, total, element(dtype, sources[s], i));
+    set(dtype, expected, i, total);
+  }
+  block(reduction, pointers, SOURCES, FIRST, count, to);
+  for (size_t i = 0; i < MOST; i++)
+    if (isnan(element(dtype, expected, i)))
+      assert_true(isnan(element(dtype, to, i)));
+    else
+      assert_memory_equal((char *)to + i * size, expected + i * size, size);
+}
+
+static void every_level_gives_the_same_bits(void **state) {
+  (void)state;
+  static const size_t counts[] = {0, 1, 7, 16, 33, 1000, TITAN_REDUCE_BLOCK};
+  static const titan_dtype dtypes[] = {TITAN_FLOAT32, TITAN_BFLOAT16, TITAN_FLOAT64, TITAN_INT32, TITAN_INT64};
+  titan_cpu_isa best = titan_cpu_isa_best();
+  for (int level = 0; level < 3; level++) {
+    if (level > (int)best) {
+      printf("level %s: not on this machine\n", titan_cpu_isa_name((titan_cpu_isa)level));
+      continue;
+    }
+    assert_null(levels[level][TITAN_BYTE]);
+    for (size_t d = 0; d < sizeof dtypes / sizeof *dtypes; d++)
+      for (int reduction = TITAN_SUM; reduction <= TITAN_MIN; reduction++)
+        for (size_t c = 0; c < sizeof counts / sizeof *counts; c++)
+          for (int in_place = 0; in_place <= SOURCES; in_place++)
+            check(levels[level][dtypes[d]], dtypes[d], (titan_reduction)reduction, counts[c], in_place);
+  }
+}
+
+static void long_arrays_are_reduced_whole(void **state) {
+  (void)state;
+  enum { COUNT = 300001 };
+  float *a = malloc(COUNT * sizeof *a), *b = malloc(COUNT * sizeof *b);
+  assert_true(a != NULL && b != NULL);
+  for (int i = 0; i < COUNT; i++)
+    a[i] = (float)i, b[i] = 0.5f;
+  const void *sources[] = {a, b};
+  assert_int_equal(titan_reduce(TITAN_FLOAT32, TITAN_SUM, sources, 2, a, COUNT), TITAN_OK);
+  for (int i = 0; i < COUNT; i++)
+    assert_true(a[i] == (float)i + 0.5f);
+  assert_int_equal(titan_reduce(TITAN_BYTE, TITAN_SUM, sources, 2, a, 1), TITAN_ERROR_INTERNAL);
+  free(a);
+  free(b);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(every_level_gives_the_same_bits),
+                                     cmocka_unit_test(long_arrays_are_reduced_whole)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
