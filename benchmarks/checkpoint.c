@@ -1,8 +1,10 @@
 // Checkpoints against plain MPI-IO of the same bytes to the same place, in one run and in turns; and what an
 // asynchronous save costs the training.
 //
-//   mpirun -np 2 benchmarks/checkpoint FOLDER [flavor [batch [length [float32|bfloat16 [rounds [model]]]]]]
+//   mpirun -np 2 benchmarks/checkpoint FOLDER [flavor [batch [length [float32|bfloat16 [rounds [model [files]]]]]]]
 //                                              271M 2 256 float32 3 llama2
+//
+// "files": without the asynchronous saves, and so without training steps.
 //
 // Plain: each rank writes its shards of masters and moments, one after another, to its own part of one file in pieces
 // of 16 MiB, and MPI_File_sync; no names, no checksums. Each file is dropped from the page cache before it is read.
@@ -257,7 +259,7 @@ int main(int argc, char **argv) {
   titan_topology topology;
   bench_end(titan_mpi_initialize(&argc, &argv, &started));
   if (argc < 2) {
-    fprintf(stderr, "usage: %s FOLDER [flavor [batch [length [float32|bfloat16 [rounds [llama2|llama3]]]]]]\n",
+    fprintf(stderr, "usage: %s FOLDER [flavor [batch [length [float32|bfloat16 [rounds [llama2|llama3 [files]]]]]]]\n",
             argv[0]);
     MPI_Abort(MPI_COMM_WORLD, 2);
   }
@@ -276,8 +278,10 @@ int main(int argc, char **argv) {
     printf("%s %s, %.3f GB of masters and moments, %d rank(s) x %d thread(s), %lld rounds in turns, %s\n", a.model,
            a.flavor, 1e-9 * (double)b.all, started.size, topology.threads, (long long)a.rounds, device->description);
   measure_files(&b, a.rounds);
-  measure_async(&b, TITAN_SAVE_ASYNC_PINNED, "async_with_pinned_mem", a.rounds, topology.threads);
-  measure_async(&b, TITAN_SAVE_ASYNC, "async", a.rounds, topology.threads);
+  if (argc < 9 || strcmp(argv[8], "files") != 0) {
+    measure_async(&b, TITAN_SAVE_ASYNC_PINNED, "async_with_pinned_mem", a.rounds, topology.threads);
+    measure_async(&b, TITAN_SAVE_ASYNC, "async", a.rounds, topology.threads);
+  }
   if (b.rank == 0) {
     unlink(b.plain);
     unlink(b.saved);

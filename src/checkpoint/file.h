@@ -106,22 +106,27 @@ bool titan_checkpoint_file_has(const titan_checkpoint_file *file, titan_checkpoi
 titan_status titan_checkpoint_file_read(const titan_checkpoint_file *file, int tensor, int64_t row, int64_t rows,
                                         int64_t column, int64_t columns, void *out);
 
-// Where the elements of a slab go. Both may be NULL; `context` is passed to them.
-typedef struct titan_checkpoint_sink {
-  // Memory for `rows` x `columns` elements as they lie in the file, one row after another, that they are read into;
-  // NULL: there is none for these.
-  void *(*place)(void *context, int64_t row, int64_t rows, int64_t column, int64_t columns);
-  // Gets what was not read in place: `count` elements of `row`, from `column` on, as they lie in the file.
-  void (*use)(void *context, int64_t row, int64_t column, int64_t count, const void *elements);
-  void *context;
-} titan_checkpoint_sink;
+// A rectangle of a tensor to read.
+typedef struct titan_checkpoint_section {
+  int64_t tensor, row, rows, column, columns;
+  int64_t slab; // that it is the whole of, and whose checksum is compared; -1: nothing is verified
+} titan_checkpoint_section;
 
-// Reads a slab in pieces and compares its checksum; a difference is TITAN_ERROR_CHECKPOINT with the tensor and the
-// rows. sink NULL: nobody wants the elements.
-titan_status titan_checkpoint_file_read_slab(const titan_checkpoint_file *file, int64_t slab,
-                                             const titan_checkpoint_sink *sink);
+titan_checkpoint_section titan_checkpoint_slab_section(const titan_checkpoint_file *file, int64_t slab);
 
-// Verifies all slabs.
-titan_status titan_checkpoint_file_verify(const titan_checkpoint_file *file);
+// Gets `count` elements of a row of sections[section], from `column` on, as they lie in the file.
+typedef void titan_checkpoint_use(void *context, int64_t section, int64_t row, int64_t column, int64_t count,
+                                  const void *elements);
+
+// Reads sections, one after another, ahead of their use (stream.h), and compares checksums; a difference is
+// TITAN_ERROR_CHECKPOINT with the tensor and the rows. What is used may turn out damaged afterwards. use NULL: nobody
+// wants the elements.
+titan_status titan_checkpoint_file_read_sections(const titan_checkpoint_file *file,
+                                                 const titan_checkpoint_section *sections, int64_t count,
+                                                 titan_checkpoint_use *use, void *context);
+
+// Verifies the slabs for which `wanted` (NULL: all) returns true; it is asked in order.
+titan_status titan_checkpoint_file_verify(const titan_checkpoint_file *file,
+                                          bool (*wanted)(void *context, int64_t slab), void *context);
 
 #endif

@@ -7,33 +7,23 @@
 
 // --- loading ---
 
+// A section of the file, and where it goes.
+typedef struct target {
+  const titan_checkpoint_rectangle *rectangle;
+  titan_number number; // in the file
+  float *shard;
+} target;
+
 typedef struct load {
   titan_runtime *runtime;
   const titan_checkpoint_file *file;
   const titan_checkpoint_layout *layout;
   int32_t *verified; // [slab_count]
-  // The present rectangle, and the shard it goes to.
-  const titan_checkpoint_rectangle *rectangle;
-  titan_number number;
-  float *shard;
+  int64_t count, capacity;
+  titan_checkpoint_section *sections;
+  target *targets;
+  int64_t turn, mine, ranks; // of verify_rest
 } load;
-
-// Elements of a row of the tensor into the shard.
-static void use_piece(void *context, int64_t row, int64_t column, int64_t count, const void *elements) {
-  load *l = context;
-  const titan_checkpoint_rectangle *r = l->rectangle;
-  titan_number_to_float(l->number, count, elements,
-                        l->shard + r->first_in_shard + (row - r->row) * r->stride + (column - r->column));
-}
-
-// Rows that lie in the shard as in the file are read where they belong.
-static void *place_in_shard(void *context, int64_t row, int64_t rows, int64_t column, int64_t columns) {
-  load *l = context;
-  const titan_checkpoint_rectangle *r = l->rectangle;
-  if (l->number != TITAN_NUMBER_FLOAT32 || (rows > 1 && columns != r->stride))
-    return NULL;
-  return l->shard + r->first_in_shard + (row - r->row) * r->stride + (column - r->column);
-}
 
 static int64_t greater(int64_t a, int64_t b) {
   return a > b ? a : b;
@@ -42,46 +32,39 @@ static int64_t lesser(int64_t a, int64_t b) {
   return a < b ? a : b;
 }
 
-// What of a slab lies in the rectangle, row by row in pieces.
-static titan_status load_part(load *l, int tensor, int64_t row, int64_t end_row, int64_t column, int64_t end_column) {
-  enum { PIECE_ELEMENTS = 1 << 20 };
-  int64_t columns = end_column - column, at_once = greater(1, PIECE_ELEMENTS / columns);
-  size_t size = titan_number_bytes(l->file->tensors[tensor].number);
-  char *piece = NULL;
-  TITAN_TRY(
-      titan_memory_allocate(TITAN_MEMORY_GENERAL, (size_t)(lesser(at_once, end_row - row) * columns) * size, &piece));
-  titan_status status = TITAN_OK;
-  for (; row < end_row && status == TITAN_OK; row += at_once) {
-    int64_t rows = lesser(at_once, end_row - row);
-    status = titan_checkpoint_file_read(l->file, tensor, row, rows, column, columns, piece);
-    for (int64_t i = 0; i < rows && status == TITAN_OK; i++)
-      use_piece(l, row + i, column, columns, piece + (size_t)(i * columns) * size);
+static titan_status add_section(load *l, const titan_checkpoint_section *section, const target *to) {
+  if (l->count == l->capacity) {
+    l->capacity = l->capacity > 0 ? 2 * l->capacity : 1024;
+    TITAN_TRY(titan_memory_resize(TITAN_MEMORY_GENERAL, (size_t)l->capacity * sizeof *l->sections, &l->sections));
+    TITAN_TRY(titan_memory_resize(TITAN_MEMORY_GENERAL, (size_t)l->capacity * sizeof *l->targets, &l->targets));
   }
-  titan_memory_free(piece);
-  return status;
+  l->sections[l->count] = *section;
+  l->targets[l->count++] = *to;
+  return TITAN_OK;
 }
 
-static titan_status load_slab(load *l, int64_t index) {
+// What of a slab lies in the rectangle.
+static titan_status add_slab(load *l, int64_t index, const target *to) {
   const titan_checkpoint_slab *slab = &l->file->slabs[index];
-  const titan_checkpoint_rectangle *r = l->rectangle;
+  const titan_checkpoint_rectangle *r = to->rectangle;
   int64_t row = greater(slab->row, r->row), end_row = lesser(slab->row + slab->rows, r->row + r->rows);
   int64_t column = greater(slab->column, r->column),
           end_column = lesser(slab->column + slab->columns, r->column + r->columns);
   if (row >= end_row || column >= end_column)
     return TITAN_OK;
-  if (end_row - row != slab->rows || end_column - column != slab->columns)
-    return load_part(l, (int)slab->tensor, row, end_row, column, end_column);
-  l->verified[index] = 1;
-  const titan_checkpoint_sink sink = {place_in_shard, use_piece, l};
-  return titan_checkpoint_file_read_slab(l->file, index, &sink);
+  titan_checkpoint_section section = {slab->tensor, row, end_row - row, column, end_column - column, -1};
+  if (section.rows == slab->rows && section.columns == slab->columns) {
+    section.slab = index;
+    l->verified[index] = 1;
+  }
+  return add_section(l, &section, to);
 }
 
-static titan_status load_rectangle(load *l, titan_checkpoint_group group) {
+static titan_status add_rectangle(load *l, const titan_checkpoint_rectangle *r, titan_checkpoint_group group) {
   const titan_checkpoint_file *file = l->file;
-  const titan_checkpoint_rectangle *r = l->rectangle;
   int tensor = titan_checkpoint_file_find(file, group, l->layout->parameters[r->parameter].name);
-  l->number = file->tensors[tensor].number;
-  l->shard = titan_checkpoint_shard(titan_runtime_unit(l->runtime, r->unit), group);
+  const target to = {r, file->tensors[tensor].number,
+                     titan_checkpoint_shard(titan_runtime_unit(l->runtime, r->unit), group)};
   int64_t first = 0, end = file->slab_count; // the slabs are sorted by tensor
   while (first < end) {
     int64_t middle = first + (end - first) / 2;
@@ -91,26 +74,36 @@ static titan_status load_rectangle(load *l, titan_checkpoint_group group) {
       end = middle;
   }
   for (; first < file->slab_count && file->slabs[first].tensor == tensor; first++)
-    TITAN_TRY(load_slab(l, first));
+    TITAN_TRY(add_slab(l, first, &to));
   return TITAN_OK;
+}
+
+// Elements of a row of the tensor into the shard.
+static void use_elements(void *context, int64_t section, int64_t row, int64_t column, int64_t count,
+                         const void *elements) {
+  const target *to = &((const load *)context)->targets[section];
+  const titan_checkpoint_rectangle *r = to->rectangle;
+  titan_number_to_float(to->number, count, elements,
+                        to->shard + r->first_in_shard + (row - r->row) * r->stride + (column - r->column));
 }
 
 static titan_status load_groups(load *l, const bool *wanted) {
   for (int group = 0; group < TITAN_CHECKPOINT_GROUPS; group++)
-    for (int64_t i = 0; i < l->layout->rectangle_count && wanted[group]; i++) {
-      l->rectangle = &l->layout->rectangles[i];
-      TITAN_TRY(load_rectangle(l, (titan_checkpoint_group)group));
-    }
-  return TITAN_OK;
+    for (int64_t i = 0; i < l->layout->rectangle_count && wanted[group]; i++)
+      TITAN_TRY(add_rectangle(l, &l->layout->rectangles[i], (titan_checkpoint_group)group));
+  return titan_checkpoint_file_read_sections(l->file, l->sections, l->count, use_elements, l);
+}
+
+static bool is_left_to_me(void *context, int64_t slab) {
+  load *l = context;
+  return !l->verified[slab] && l->turn++ % l->ranks == l->mine;
 }
 
 // Slabs that no rank has read as a whole are dealt out and read for their checksums alone.
 static titan_status verify_rest(load *l, titan_comm *world) {
-  int64_t turn = 0, mine = titan_comm_rank(world), size = titan_comm_size(world);
-  for (int64_t i = 0; i < l->file->slab_count; i++)
-    if (!l->verified[i] && turn++ % size == mine)
-      TITAN_TRY(titan_checkpoint_file_read_slab(l->file, i, NULL));
-  return TITAN_OK;
+  l->mine = titan_comm_rank(world);
+  l->ranks = titan_comm_size(world);
+  return titan_checkpoint_file_verify(l->file, is_left_to_me, l);
 }
 
 static void clear_moments(titan_runtime *runtime) {
@@ -136,6 +129,8 @@ static titan_status load_tensors(load *l, titan_comm *world, const bool *wanted,
   if (status == TITAN_OK)
     status = titan_comm_agree(world, verify_rest(l, world));
   titan_memory_free(l->verified);
+  titan_memory_free(l->sections);
+  titan_memory_free(l->targets);
   if (status == TITAN_OK)
     *fault = TITAN_CHECKPOINT_SOUND;
   return status;

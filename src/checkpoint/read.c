@@ -2,13 +2,13 @@
 #include "checkpoint/file.h"
 
 #include "base/memory.h"
+#include "checkpoint/stream.h"
 
-#include <fcntl.h>
 #include <string.h>
 #include <xxhash.h>
 
-// A piece stays in the cache from reading to hashing to its use, while the system reads another one, so far ahead.
-enum { PIECE_BYTES = 1 << 20, AHEAD_BYTES = 8 << 20, SEPARATE_BYTES = 64 << 10 };
+// Rows of which fewer bytes are wanted are not read one by one.
+enum { PIECE_BYTES = 1 << 20, SEPARATE_BYTES = 64 << 10 };
 
 // Where an element lies in the file.
 static uint64_t place(const titan_checkpoint_tensor *tensor, int64_t row, int64_t column) {
@@ -53,41 +53,66 @@ titan_status titan_checkpoint_file_read(const titan_checkpoint_file *file, int i
   return TITAN_OK;
 }
 
-// --- slabs ---
+// --- sections ---
 
-typedef struct slab_reading {
+// Where a walk over sections has come to: the piece that begins at (row, column) of sections[section], counted from the
+// section's own first.
+typedef struct walk {
   const titan_checkpoint_file *file;
-  const titan_checkpoint_slab *slab;
-  const titan_checkpoint_sink *sink;
-  XXH64_state_t *state;
-  char *buffer;
-} slab_reading;
+  const titan_checkpoint_section *sections;
+  int64_t count, section, row, column;
+} walk;
 
-// rows x columns at (row, column): what fits the buffer.
-static titan_status take(slab_reading *r, int64_t row, int64_t rows, int64_t column, int64_t columns) {
-  size_t size = titan_number_bytes(r->file->tensors[r->slab->tensor].number);
-  const titan_checkpoint_sink *sink = r->sink;
-  char *own = sink->place != NULL ? sink->place(sink->context, row, rows, column, columns) : NULL;
-  char *elements = own != NULL ? own : r->buffer;
-  TITAN_TRY(titan_checkpoint_file_read(r->file, (int)r->slab->tensor, row, rows, column, columns, elements));
-  uint64_t ahead = place(&r->file->tensors[r->slab->tensor], row, column) + AHEAD_BYTES;
-  posix_fadvise(r->file->descriptor, (off_t)ahead, PIECE_BYTES, POSIX_FADV_WILLNEED);
-  XXH64_update(r->state, elements, (size_t)(rows * columns) * size);
-  for (int64_t i = 0; i < rows && own == NULL && sink->use != NULL; i++)
-    sink->use(sink->context, row + i, column, columns, elements + (size_t)(i * columns) * size);
-  return TITAN_OK;
+// rows x columns of a section, at (row, column) of the tensor; in the span a row begins `pitch` bytes after the one
+// before.
+typedef struct piece {
+  titan_stream_span span;
+  int64_t section, row, rows, column, columns;
+  size_t pitch;
+  bool last; // of the section
+} piece;
+
+static bool next_piece(walk *w, piece *out) {
+  while (w->section < w->count && (w->sections[w->section].rows <= 0 || w->sections[w->section].columns <= 0))
+    w->section++;
+  if (w->section == w->count)
+    return false;
+  const titan_checkpoint_section *section = &w->sections[w->section];
+  const titan_checkpoint_tensor *tensor = &w->file->tensors[section->tensor];
+  int64_t size = (int64_t)titan_number_bytes(tensor->number), capacity = TITAN_STREAM_BYTES / size;
+  int64_t pitch = titan_checkpoint_columns(tensor), columns = section->columns - w->column, rows = 1;
+  columns = columns < capacity ? columns : capacity;
+  bool together = section->columns == pitch || section->columns * size < SEPARATE_BYTES;
+  if (columns == section->columns && together)
+    rows += (capacity - columns) / pitch;
+  rows = rows < section->rows - w->row ? rows : section->rows - w->row;
+  *out = (piece){.section = w->section,
+                 .row = section->row + w->row,
+                 .rows = rows,
+                 .column = section->column + w->column,
+                 .columns = columns,
+                 .pitch = (size_t)(pitch * size)};
+  out->span =
+      (titan_stream_span){place(tensor, out->row, out->column), (size_t)(((rows - 1) * pitch + columns) * size)};
+  w->column += columns;
+  if (w->column == section->columns) {
+    w->column = 0;
+    w->row += rows;
+  }
+  if (w->row == section->rows) {
+    w->row = 0;
+    w->section++;
+    out->last = true;
+  }
+  return true;
 }
 
-static titan_status read_pieces(slab_reading *r) {
-  const titan_checkpoint_slab *slab = r->slab;
-  int64_t capacity = PIECE_BYTES / (int64_t)titan_number_bytes(r->file->tensors[slab->tensor].number);
-  int64_t columns = slab->columns < capacity ? slab->columns : capacity;
-  int64_t rows = columns < slab->columns ? 1 : capacity / columns;
-  for (int64_t row = 0; row < slab->rows; row += rows)
-    for (int64_t column = 0; column < slab->columns; column += columns)
-      TITAN_TRY(take(r, slab->row + row, slab->rows - row < rows ? slab->rows - row : rows, slab->column + column,
-                     slab->columns - column < columns ? slab->columns - column : columns));
-  return TITAN_OK;
+static bool next_span(void *context, titan_stream_span *span) {
+  piece p;
+  bool is_there = next_piece(context, &p);
+  if (is_there)
+    *span = p.span;
+  return is_there;
 }
 
 static titan_status compare(const titan_checkpoint_file *file, const titan_checkpoint_slab *slab, uint64_t checksum) {
@@ -102,25 +127,70 @@ static titan_status compare(const titan_checkpoint_file *file, const titan_check
                      (long long)(slab->column + slab->columns - 1));
 }
 
-titan_status titan_checkpoint_file_read_slab(const titan_checkpoint_file *file, int64_t slab,
-                                             const titan_checkpoint_sink *sink) {
-  static const titan_checkpoint_sink nobody;
-  slab_reading r = {file, &file->slabs[slab], sink != NULL ? sink : &nobody, XXH64_createState(), NULL};
-  if (r.state == NULL)
+// The elements of a piece: into the hash where the section is a slab, and to their user.
+static void use_piece(const titan_checkpoint_file *file, const titan_checkpoint_section *section, const piece *p,
+                      const char *bytes, XXH64_state_t *state, titan_checkpoint_use *use, void *context) {
+  size_t row_bytes = (size_t)p->columns * titan_number_bytes(file->tensors[section->tensor].number);
+  bool dense = p->rows == 1 || row_bytes == p->pitch;
+  if (section->slab >= 0)
+    for (int64_t i = 0; i < (dense ? 1 : p->rows); i++)
+      XXH64_update(state, bytes + (size_t)i * p->pitch, dense ? p->span.bytes : row_bytes);
+  for (int64_t i = 0; i < p->rows && use != NULL; i++)
+    use(context, p->section, p->row + i, p->column, p->columns, bytes + (size_t)i * p->pitch);
+}
+
+static titan_status use_sections(walk *w, titan_stream *stream, XXH64_state_t *state, titan_checkpoint_use *use,
+                                 void *context) {
+  piece p;
+  XXH64_reset(state, 0);
+  while (next_piece(w, &p)) {
+    const titan_checkpoint_section *section = &w->sections[p.section];
+    const void *bytes;
+    TITAN_TRY(titan_stream_take(stream, &bytes));
+    use_piece(w->file, section, &p, bytes, state, use, context);
+    if (!p.last)
+      continue;
+    if (section->slab >= 0)
+      TITAN_TRY(compare(w->file, &w->file->slabs[section->slab], XXH64_digest(state)));
+    XXH64_reset(state, 0);
+  }
+  return TITAN_OK;
+}
+
+titan_status titan_checkpoint_file_read_sections(const titan_checkpoint_file *file,
+                                                 const titan_checkpoint_section *sections, int64_t count,
+                                                 titan_checkpoint_use *use, void *context) {
+  walk taken = {.file = file, .sections = sections, .count = count}, ahead = taken;
+  titan_stream *stream = NULL;
+  uint64_t bytes = 0;
+  for (int64_t i = 0; i < count; i++)
+    bytes += (uint64_t)(sections[i].rows * sections[i].columns) *
+             titan_number_bytes(file->tensors[sections[i].tensor].number);
+  XXH64_state_t *state = XXH64_createState();
+  if (state == NULL)
     return titan_error(TITAN_ERROR_MEMORY, "no memory for a hash");
-  titan_status status = titan_memory_allocate(TITAN_MEMORY_GENERAL, PIECE_BYTES, &r.buffer);
-  XXH64_reset(r.state, 0);
+  titan_status status = titan_stream_create(file->descriptor, file->path, bytes, next_span, &ahead, &stream);
   if (status == TITAN_OK)
-    status = read_pieces(&r);
-  if (status == TITAN_OK)
-    status = compare(file, r.slab, XXH64_digest(r.state));
-  XXH64_freeState(r.state);
-  titan_memory_free(r.buffer);
+    status = use_sections(&taken, stream, state, use, context);
+  titan_stream_destroy(&stream);
+  XXH64_freeState(state);
   return status;
 }
 
-titan_status titan_checkpoint_file_verify(const titan_checkpoint_file *file) {
-  for (int64_t slab = 0; slab < file->slab_count; slab++)
-    TITAN_TRY(titan_checkpoint_file_read_slab(file, slab, NULL));
-  return TITAN_OK;
+titan_checkpoint_section titan_checkpoint_slab_section(const titan_checkpoint_file *file, int64_t slab) {
+  const titan_checkpoint_slab *s = &file->slabs[slab];
+  return (titan_checkpoint_section){s->tensor, s->row, s->rows, s->column, s->columns, slab};
+}
+
+titan_status titan_checkpoint_file_verify(const titan_checkpoint_file *file,
+                                          bool (*wanted)(void *context, int64_t slab), void *context) {
+  titan_checkpoint_section *sections;
+  int64_t count = 0;
+  TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GENERAL, (size_t)file->slab_count * sizeof *sections + 1, &sections));
+  for (int64_t i = 0; i < file->slab_count; i++)
+    if (wanted == NULL || wanted(context, i))
+      sections[count++] = titan_checkpoint_slab_section(file, i);
+  titan_status status = titan_checkpoint_file_read_sections(file, sections, count, NULL, NULL);
+  titan_memory_free(sections);
+  return status;
 }

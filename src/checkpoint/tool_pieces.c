@@ -30,15 +30,23 @@ int64_t titan_tool_largest_piece(int count, const titan_checkpoint_tensor *tenso
   return largest;
 }
 
+typedef struct dealing {
+  const titan_tool *tool;
+  const titan_checkpoint_file *file;
+  bool model_only;
+  int64_t turn;
+} dealing;
+
+static bool is_mine(void *context, int64_t slab) {
+  dealing *d = context;
+  if (d->model_only && d->file->tensors[d->file->slabs[slab].tensor].group != TITAN_CHECKPOINT_MODEL)
+    return false;
+  return d->turn++ % d->tool->size == d->tool->rank;
+}
+
 titan_status titan_tool_check(const titan_tool *tool, const titan_checkpoint_file *file, bool model_only) {
-  titan_status status = TITAN_OK;
-  for (int64_t i = 0, turn = 0; i < file->slab_count && status == TITAN_OK; i++) {
-    if (model_only && file->tensors[file->slabs[i].tensor].group != TITAN_CHECKPOINT_MODEL)
-      continue;
-    if (turn++ % tool->size == tool->rank)
-      status = titan_checkpoint_file_read_slab(file, i, NULL);
-  }
-  return titan_comm_agree(tool->world, status);
+  dealing d = {tool, file, model_only, 0};
+  return titan_comm_agree(tool->world, titan_checkpoint_file_verify(file, is_mine, &d));
 }
 
 titan_status titan_tool_sum(const titan_tool *tool, int64_t *value) {
