@@ -167,7 +167,7 @@ static titan_status write_file(titan_saver *saver, bool threaded) {
   for (int group = 0; group < groups && status == TITAN_OK; group++)
     status = write_group(saver, writer, (titan_checkpoint_group)group,
                          threaded ? saver->copy + group * saver->layout->elements : NULL);
-  return titan_checkpoint_writer_finish(&writer, status, &saver->result.bytes);
+  return titan_checkpoint_writer_finish(&writer, status, &saver->result.written);
 }
 
 static void *run_thread(void *context) {

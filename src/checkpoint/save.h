@@ -2,7 +2,7 @@
 #ifndef TITAN_CHECKPOINT_SAVE_H
 #define TITAN_CHECKPOINT_SAVE_H
 
-#include "checkpoint/file.h"
+#include "checkpoint/writer.h"
 #include "parallel/runtime.h"
 
 typedef enum titan_save_mode {
@@ -45,7 +45,7 @@ bool titan_saver_is_busy(const titan_saver *saver);
 bool titan_saver_is_done(const titan_saver *saver);
 
 typedef struct titan_save_result {
-  uint64_t bytes;               // of the file (rank 0)
+  titan_checkpoint_written written;
   double seconds, copy_seconds; // from start to end, of which the training stood still
 } titan_save_result;
 

@@ -185,7 +185,6 @@ titan_status titan_checkpoint_skeleton_complete(titan_checkpoint_writer *writer,
   TITAN_TRY(status);
   if ((writer->replace ? rename : titan_rename_new)(writer->partial, writer->path) != 0)
     return system_error(writer);
-  if (bytes != NULL)
-    *bytes = block.file_bytes;
+  *bytes = block.file_bytes;
   return synchronize_folder(writer);
 }

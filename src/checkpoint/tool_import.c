@@ -181,13 +181,13 @@ static titan_status write_file(importing *m, const titan_checkpoint_contents *co
                                              .tensor_count = m->count,
                                              .tensors = m->tensors,
                                              .slab_count = m->slab_count};
-  uint64_t bytes;
+  titan_checkpoint_written written;
   TITAN_TRY(titan_checkpoint_writer_create(&options, &m->writer));
   titan_status status = titan_tool_deal(m->tool, m->count, m->tensors, m->units, write_slab, m);
-  TITAN_TRY(titan_checkpoint_writer_finish(&m->writer, status, &bytes));
+  TITAN_TRY(titan_checkpoint_writer_finish(&m->writer, status, &written));
   if (m->tool->rank == 0)
     printf("%s: %s %s, %d tensors, %s\n", options.path, m->model.definition->name, m->model.flavor, m->count,
-           titan_tool_size_text((double)bytes).text);
+           titan_tool_size_text((double)written.bytes).text);
   return TITAN_OK;
 }
 

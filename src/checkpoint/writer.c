@@ -1,5 +1,6 @@
 #include "checkpoint/writer_private.h"
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "checkpoint/agree.h"
 #include "checkpoint/hints.h"
@@ -78,6 +79,7 @@ titan_status titan_checkpoint_writer_create(const titan_checkpoint_writer_option
   titan_checkpoint_writer *writer = NULL;
   titan_status status = titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, 1, sizeof *writer, &writer);
   if (status == TITAN_OK) {
+    writer->begun = titan_clock_seconds();
     writer->comm = options->comm;
     writer->patient = options->patient;
     writer->replace = options->replace;
@@ -92,6 +94,7 @@ titan_status titan_checkpoint_writer_create(const titan_checkpoint_writer_option
   if (status == TITAN_OK) {
     *out = writer;
     status = create(writer, options);
+    writer->opened = titan_clock_seconds();
     if (status == TITAN_OK)
       return TITAN_OK;
     return titan_checkpoint_writer_finish(out, status, NULL);
@@ -246,14 +249,23 @@ static titan_status close_file(titan_checkpoint_writer *writer, titan_status sta
   return status;
 }
 
-titan_status titan_checkpoint_writer_finish(titan_checkpoint_writer **writer, titan_status status, uint64_t *bytes) {
+titan_status titan_checkpoint_writer_finish(titan_checkpoint_writer **writer, titan_status status,
+                                            titan_checkpoint_written *written) {
   titan_checkpoint_writer *w = *writer;
+  titan_checkpoint_written result = {.create_seconds = w->opened - w->begun};
+  double done = titan_clock_seconds();
   // Ranks wait here for the slowest, before the collective calls of HDF5 in which they would spin.
   status = titan_checkpoint_agree(w->comm, status, w->patient);
+  double all_done = titan_clock_seconds();
   status = titan_checkpoint_agree(w->comm, close_file(w, status), w->patient);
   if (status == TITAN_OK && w->rank == 0)
-    status = titan_checkpoint_skeleton_complete(w, bytes);
+    status = titan_checkpoint_skeleton_complete(w, &result.bytes);
   status = titan_checkpoint_agree(w->comm, status, w->patient);
+  result.write_seconds = done - w->opened;
+  result.wait_seconds = all_done - done;
+  result.flush_seconds = titan_clock_seconds() - all_done;
+  if (status == TITAN_OK && written != NULL)
+    *written = result;
   if (status != TITAN_OK && w->made)
     unlink(w->partial);
   destroy(w);

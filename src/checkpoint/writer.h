@@ -38,8 +38,16 @@ titan_status titan_checkpoint_writer_create(const titan_checkpoint_writer_option
 titan_status titan_checkpoint_writer_write(titan_checkpoint_writer *writer, titan_checkpoint_slab *slab,
                                            const float *data, int64_t stride);
 
+typedef struct titan_checkpoint_written {
+  uint64_t bytes; // the file's length (rank 0)
+  // Seconds of this rank, in the order in which they pass: until the file is made and open; from there to the last
+  // slab; waiting for other ranks' slabs; bringing it to the disk, and its name.
+  double create_seconds, write_seconds, wait_seconds, flush_seconds;
+} titan_checkpoint_written;
+
 // Collective. Completes the file, or, where a rank passes a failure or meets one, removes it; frees the writer.
-// *bytes (may be NULL): the file's length.
-titan_status titan_checkpoint_writer_finish(titan_checkpoint_writer **writer, titan_status status, uint64_t *bytes);
+// *written (may be NULL) is set on success.
+titan_status titan_checkpoint_writer_finish(titan_checkpoint_writer **writer, titan_status status,
+                                            titan_checkpoint_written *written);
 
 #endif

@@ -20,6 +20,7 @@ struct titan_checkpoint_writer {
   hid_t file, dataset;                               // open, or -1
   int64_t dataset_tensor;                            // that `dataset` is of
   float *staging;
+  double begun, opened; // titan_clock_seconds
 };
 
 // Rank 0: makes the file with everything in it but tensor data and checksums, and takes the room.

@@ -43,7 +43,7 @@ void titan_trainer_checkpoint_log_finished(const titan_trainer *trainer) {
 // --- the end of a save ---
 
 static void log_save(const trainer_checkpoint *checkpoint, const titan_save_result *result, bool async) {
-  double gigabytes = (double)result->bytes / 1e9;
+  double gigabytes = (double)result->written.bytes / 1e9;
   char copied[64] = "";
   if (async)
     snprintf(copied, sizeof copied, ", while the training stood still for %.3f s", result->copy_seconds);
