@@ -1,6 +1,7 @@
 #include "checkpoint/save.h"
 
 #include "base/clock.h"
+#include "base/copy.h"
 #include "base/memory.h"
 #include "checkpoint/layout.h"
 #include "checkpoint/writer.h"
@@ -185,7 +186,7 @@ static void *run_thread(void *context) {
 static void copy_rectangle(const titan_checkpoint_rectangle *r, const float *shard, float *out) {
   const float *from = shard + r->first_in_shard;
   if (r->stride == r->columns) {
-    memcpy(out, from, (size_t)(r->rows * r->columns) * sizeof *out);
+    titan_copy_past_caches(out, from, (size_t)(r->rows * r->columns) * sizeof *out);
     return;
   }
   for (int64_t i = 0; i < r->rows; i++)

@@ -7,6 +7,7 @@
 // cmocka needs the four above first
 #include <cmocka.h>
 
+#include "base/copy.h"
 #include "base/dtype.h"
 #include "base/memory.h"
 #include "base/random.h"
@@ -111,11 +112,29 @@ static int nothing_is_left(void **state) {
   return titan_memory_report_leaks() == 0 ? 0 : -1;
 }
 
+static void a_copy_past_the_caches_copies_exactly(void **state) {
+  (void)state;
+  enum { BYTES = 1000 };
+  char from[BYTES], to[BYTES];
+  for (size_t begin = 0; begin < 70; begin += 3)
+    for (size_t count = 0; count + begin + 5 <= BYTES; count += count < 140 ? 1 : 97) {
+      for (size_t i = 0; i < BYTES; i++)
+        from[i] = (char)(i * 7 + count), to[i] = -1;
+      titan_copy_past_caches(to + begin, from + 5, count);
+      for (size_t i = 0; i < BYTES; i++)
+        assert_int_equal(to[i], i < begin || i >= begin + count ? -1 : from[i - begin + 5]);
+    }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(philox_gives_the_published_blocks), cmocka_unit_test(a_stream_does_not_depend_on_how_it_is_cut),
-      cmocka_unit_test(normals_have_the_asked_moments),    cmocka_unit_test(the_quantile_inverts_the_distribution),
-      cmocka_unit_test(memory_is_counted_by_tag),          cmocka_unit_test(bfloat16_rounds_to_nearest_even),
+      cmocka_unit_test(philox_gives_the_published_blocks),
+      cmocka_unit_test(a_stream_does_not_depend_on_how_it_is_cut),
+      cmocka_unit_test(normals_have_the_asked_moments),
+      cmocka_unit_test(the_quantile_inverts_the_distribution),
+      cmocka_unit_test(memory_is_counted_by_tag),
+      cmocka_unit_test(bfloat16_rounds_to_nearest_even),
+      cmocka_unit_test(a_copy_past_the_caches_copies_exactly),
       cmocka_unit_test(distances_are_levenshtein),
   };
   return cmocka_run_group_tests(tests, NULL, nothing_is_left);
