@@ -98,17 +98,12 @@ void bench_exposed_average(bench_exposed *exposed, titan_comm *comm) {
   }
 }
 
-double bench_exposed_waiting(const bench_exposed *exposed) {
-  double sum = 0;
-  for (int i = 0; i < exposed->row_count; i++)
-    sum += exposed->rows[i].waiting;
-  return sum;
-}
-
-double bench_exposed_transfer(const bench_exposed *exposed) {
-  double sum = 0;
-  for (int i = 0; i < exposed->row_count; i++)
-    sum += exposed->rows[i].transfer;
+bench_exposed_row bench_exposed_sum(const bench_exposed *exposed) {
+  bench_exposed_row sum = {0};
+  for (int i = 0; i < exposed->row_count; i++) {
+    sum.waiting += exposed->rows[i].waiting;
+    sum.transfer += exposed->rows[i].transfer;
+  }
   return sum;
 }
 

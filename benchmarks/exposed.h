@@ -31,8 +31,8 @@ void bench_exposed_stop(bench_exposed *exposed, titan_comm *comm);
 void bench_exposed_average(bench_exposed *exposed, titan_comm *comm);
 // One line for each row, per step; `indent` in front.
 void bench_exposed_print(const bench_exposed *exposed, int64_t steps, const char *indent);
-double bench_exposed_waiting(const bench_exposed *exposed);
-double bench_exposed_transfer(const bench_exposed *exposed);
+// Waiting and transfer of all rows.
+bench_exposed_row bench_exposed_sum(const bench_exposed *exposed);
 void bench_exposed_free(bench_exposed *exposed);
 
 #endif

@@ -91,8 +91,8 @@ static void report(const bench_arguments *a, const way *ways, int count, int ran
          "waiting", "transfer", "of ceiling");
   for (int i = 0; i < count; i++) {
     const way *w = &ways[i];
-    double mean = w->seconds / rounds, waiting = bench_exposed_waiting(&w->exposed) / rounds;
-    double transfer = bench_exposed_transfer(&w->exposed) / rounds;
+    bench_exposed_row exposed = bench_exposed_sum(&w->exposed);
+    double mean = w->seconds / rounds, waiting = exposed.waiting / rounds, transfer = exposed.transfer / rounds;
     printf("%-28s %9.3f %9.3f %9.0f %8.3f %10.4f %10.4f %10.4f %10.1f%%\n", w->name, mean, w->best, tokens / mean,
            ways[0].seconds / w->seconds, waiting + transfer, waiting, transfer,
            100 * w->flops * (w->alone ? 1 : ranks) / mean / w->peak);

@@ -102,9 +102,9 @@ int titan_checkpoint_file_find(const titan_checkpoint_file *file, titan_checkpoi
 // Whether any tensor is in the group.
 bool titan_checkpoint_file_has(const titan_checkpoint_file *file, titan_checkpoint_group group);
 
-// Reads a rectangle of a tensor into out[rows,columns], elements as in the file. Nothing is verified.
+// Reads rows of a tensor into out[rows,columns], elements as in the file. Nothing is verified.
 titan_status titan_checkpoint_file_read(const titan_checkpoint_file *file, int tensor, int64_t row, int64_t rows,
-                                        int64_t column, int64_t columns, void *out);
+                                        void *out);
 
 // A rectangle of a tensor to read.
 typedef struct titan_checkpoint_section {

@@ -4,11 +4,10 @@
 #include "base/memory.h"
 #include "checkpoint/stream.h"
 
-#include <string.h>
 #include <xxhash.h>
 
 // Rows of which fewer bytes are wanted are not read one by one.
-enum { PIECE_BYTES = 1 << 20, SEPARATE_BYTES = 64 << 10 };
+enum { SEPARATE_BYTES = 64 << 10 };
 
 // Where an element lies in the file.
 static uint64_t place(const titan_checkpoint_tensor *tensor, int64_t row, int64_t column) {
@@ -16,41 +15,12 @@ static uint64_t place(const titan_checkpoint_tensor *tensor, int64_t row, int64_
          (uint64_t)(row * titan_checkpoint_columns(tensor) + column) * titan_number_bytes(tensor->number);
 }
 
-static titan_status read_at(const titan_checkpoint_file *file, uint64_t offset, void *out, size_t bytes) {
-  titan_checkpoint_fault fault;
-  return titan_checkpoint_read_bytes(file->descriptor, file->path, offset, out, bytes, &fault);
-}
-
-// Rows of which only some columns are wanted, short ones: whole stretches of the file are read, and the columns picked.
-static titan_status read_narrow(const titan_checkpoint_file *file, const titan_checkpoint_tensor *tensor, int64_t row,
-                                int64_t rows, int64_t column, int64_t columns, char *out) {
-  size_t size = titan_number_bytes(tensor->number), pitch = (size_t)titan_checkpoint_columns(tensor) * size;
-  size_t wanted = (size_t)columns * size;
-  int64_t at_once = pitch < PIECE_BYTES ? (int64_t)(PIECE_BYTES / pitch) : 1;
-  char *span = NULL;
-  TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GENERAL, (size_t)at_once * pitch, &span));
-  titan_status status = TITAN_OK;
-  for (int64_t done = 0; done < rows && status == TITAN_OK; done += at_once) {
-    int64_t count = rows - done < at_once ? rows - done : at_once;
-    status = read_at(file, place(tensor, row + done, column), span, (size_t)(count - 1) * pitch + wanted);
-    for (int64_t i = 0; i < count && status == TITAN_OK; i++)
-      memcpy(out + (size_t)(done + i) * wanted, span + (size_t)i * pitch, wanted);
-  }
-  titan_memory_free(span);
-  return status;
-}
-
 titan_status titan_checkpoint_file_read(const titan_checkpoint_file *file, int index, int64_t row, int64_t rows,
-                                        int64_t column, int64_t columns, void *out) {
+                                        void *out) {
   const titan_checkpoint_tensor *tensor = &file->tensors[index];
-  size_t wanted = (size_t)columns * titan_number_bytes(tensor->number);
-  if (columns == titan_checkpoint_columns(tensor))
-    return read_at(file, place(tensor, row, 0), out, (size_t)rows * wanted);
-  if (wanted < SEPARATE_BYTES && rows > 1)
-    return read_narrow(file, tensor, row, rows, column, columns, out);
-  for (int64_t i = 0; i < rows; i++)
-    TITAN_TRY(read_at(file, place(tensor, row + i, column), (char *)out + (size_t)i * wanted, wanted));
-  return TITAN_OK;
+  size_t bytes = (size_t)(rows * titan_checkpoint_columns(tensor)) * titan_number_bytes(tensor->number);
+  titan_checkpoint_fault fault;
+  return titan_checkpoint_read_bytes(file->descriptor, file->path, place(tensor, row, 0), out, bytes, &fault);
 }
 
 // --- sections ---
@@ -166,6 +136,8 @@ titan_status titan_checkpoint_file_read_sections(const titan_checkpoint_file *fi
   for (int64_t i = 0; i < count; i++)
     bytes += (uint64_t)(sections[i].rows * sections[i].columns) *
              titan_number_bytes(file->tensors[sections[i].tensor].number);
+  if (count == 0)
+    return TITAN_OK;
   XXH64_state_t *state = XXH64_createState();
   if (state == NULL)
     return titan_error(TITAN_ERROR_MEMORY, "no memory for a hash");

@@ -66,21 +66,16 @@ static bool read_direct(const titan_stream *stream, slot *s) {
   return count >= 0 && (size_t)count >= wanted;
 }
 
-static bool read_through_cache(const titan_stream *stream, slot *s) {
-  size_t done = 0;
+static titan_status read_through_cache(const titan_stream *stream, slot *s) {
+  titan_checkpoint_fault fault;
   s->bytes = s->memory;
-  while (done < s->span.bytes) {
-    ssize_t count = pread(stream->descriptor, s->memory + done, s->span.bytes - done, (off_t)(s->span.offset + done));
-    if (count <= 0)
-      return false; // interrupted, too: the taker reads again
-    done += (size_t)count;
-  }
-  return true;
+  return titan_checkpoint_read_bytes(stream->descriptor, stream->path, s->span.offset, s->memory, s->span.bytes,
+                                     &fault);
 }
 
 static bool read_span(const titan_stream *stream, slot *s) {
   bool direct = stream->direct >= 0 && !is_cached(stream, &s->span);
-  return (direct && read_direct(stream, s)) || read_through_cache(stream, s);
+  return (direct && read_direct(stream, s)) || read_through_cache(stream, s) == TITAN_OK;
 }
 
 // --- the threads ---
@@ -172,19 +167,11 @@ titan_status titan_stream_create(int descriptor, const char *path, uint64_t byte
   return TITAN_OK;
 }
 
-// What a thread could not read is read again: this says why.
-static titan_status read_again(const titan_stream *stream, slot *s) {
-  titan_checkpoint_fault fault;
-  s->bytes = s->memory;
-  return titan_checkpoint_read_bytes(stream->descriptor, stream->path, s->span.offset, s->memory, s->span.bytes,
-                                     &fault);
-}
-
 static titan_status take_alone(titan_stream *stream, const void **bytes) {
   slot *s = &stream->slots[0];
   if (!stream->next(stream->context, &s->span))
     return titan_error(TITAN_ERROR_INTERNAL, "%s: a span is taken that is not there", stream->path);
-  TITAN_TRY(read_again(stream, s));
+  TITAN_TRY(read_through_cache(stream, s));
   *bytes = s->bytes;
   return TITAN_OK;
 }
@@ -205,8 +192,8 @@ titan_status titan_stream_take(titan_stream *stream, const void **bytes) {
   pthread_mutex_unlock(&stream->lock);
   if (state == EMPTY)
     return titan_error(TITAN_ERROR_INTERNAL, "%s: a span is taken that is not there", stream->path);
-  if (state == FAILED)
-    TITAN_TRY(read_again(stream, s));
+  if (state == FAILED) // messages are a thread's own: reading again says why
+    TITAN_TRY(read_through_cache(stream, s));
   *bytes = s->bytes;
   return TITAN_OK;
 }

@@ -35,7 +35,7 @@ static bool same_shape(const titan_checkpoint_tensor *a, const titan_checkpoint_
 static titan_status read_values(comparison *c, const titan_checkpoint_file *file, int tensor, int64_t row, int64_t rows,
                                 float *out) {
   int64_t columns = titan_checkpoint_columns(&file->tensors[tensor]);
-  TITAN_TRY(titan_checkpoint_file_read(file, tensor, row, rows, 0, columns, c->raw));
+  TITAN_TRY(titan_checkpoint_file_read(file, tensor, row, rows, c->raw));
   titan_number_to_float(file->tensors[tensor].number, rows * columns, c->raw, out);
   return TITAN_OK;
 }

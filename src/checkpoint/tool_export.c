@@ -129,7 +129,7 @@ static titan_status write_piece(void *context, int tensor, int64_t row, int64_t 
   const titan_tool_file *file = &e->files.files[e->files.file_of[tensor]];
   int64_t columns = titan_checkpoint_columns(source), count = rows * columns;
   const float *values = e->values;
-  TITAN_TRY(titan_checkpoint_file_read(e->file, e->indices[tensor], row, rows, 0, columns, e->raw));
+  TITAN_TRY(titan_checkpoint_file_read(e->file, e->indices[tensor], row, rows, e->raw));
   titan_number_to_float(source->number, count, e->raw, e->values);
   for (int64_t i = 0; i < count; i++)
     e->not_finite += !isfinite(values[i]);

@@ -88,10 +88,9 @@ double titan_comm_exposed_seconds(const titan_comm *comm);
 
 // A stretch of that time, for those who ask where it goes.
 typedef struct titan_comm_stretch {
-  const char
-      *operation;    // static; "progress" where all operations in flight are looked after, and nothing else is known
-  size_t bytes;      // that a rank contributes to the operation
-  uint64_t sequence; // of the operation in this group, alike on every rank
+  const char *operation; // static; "progress": looking after all in flight, with no bytes and no sequence
+  size_t bytes;          // that a rank contributes to the operation
+  uint64_t sequence;     // of the operation in this group, alike on every rank
   // What this rank contributes is on its way from `begun` on: the others need not wait for it any longer. Otherwise the
   // rank waits for others, or finishes its own part.
   bool contributes;

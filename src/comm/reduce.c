@@ -10,7 +10,7 @@ enum { PARALLEL_ELEMENTS = 1 << 17 };
 static titan_reduce_block *const *blocks_in_use(void) {
   static titan_reduce_block *const *blocks;
   if (blocks == NULL) {
-    titan_cpu_isa isa = TITAN_CPU_BASELINE;
+    titan_cpu_isa isa;
     if (titan_cpu_isa_choose(&isa) != TITAN_OK)
       isa = TITAN_CPU_BASELINE;
     blocks = isa >= TITAN_CPU_AVX512 ? titan_reduce_blocks_avx512

@@ -14,7 +14,8 @@ typedef void titan_reduce_block(titan_reduction reduction, const void *const *so
                                 size_t count, void *out);
 
 // By type of element, NULL where it cannot be reduced.
-extern titan_reduce_block *const titan_reduce_blocks_baseline[], *const titan_reduce_blocks_avx2[],
-                                                                     *const titan_reduce_blocks_avx512[];
+extern titan_reduce_block *const titan_reduce_blocks_baseline[];
+extern titan_reduce_block *const titan_reduce_blocks_avx2[];
+extern titan_reduce_block *const titan_reduce_blocks_avx512[];
 
 #endif

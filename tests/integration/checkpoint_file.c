@@ -21,8 +21,7 @@ static titan_status digest_tensor(const titan_checkpoint_file *file, int index) 
   size_t bytes = (size_t)titan_checkpoint_tensor_bytes(tensor);
   void *data;
   TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GENERAL, bytes, &data));
-  titan_status status = titan_checkpoint_file_read(file, index, 0, titan_checkpoint_rows(tensor), 0,
-                                                   titan_checkpoint_columns(tensor), data);
+  titan_status status = titan_checkpoint_file_read(file, index, 0, titan_checkpoint_rows(tensor), data);
   if (status == TITAN_OK)
     printf("%s/%s %s %016" PRIx64 "\n", titan_checkpoint_group_path(tensor->group), tensor->name,
            titan_number_name(tensor->number), (uint64_t)XXH64(data, bytes, 0));
