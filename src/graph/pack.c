@@ -2,8 +2,8 @@
 // "dynamic storage allocation", Garey and Johnson, SR2). Blocks are placed one after another, each into a gap between
 // those placed before that live at the same time; what differs is the order and the choice of the gap. The first result
 // that meets the lower bound is taken, else the best of all.
+#include "graph/pack.h"
 #include "base/memory.h"
-#include "graph/plan_private.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +27,7 @@ typedef struct packing {
   size_t *best;  // offsets of the best result, by block
   item *best_order;
   size_t total;   // of the best result
+  size_t enough;  // a result of at most so many bytes ends the search
   int item_count; // in order
 } packing;
 
@@ -151,7 +152,7 @@ static uint64_t next_random(uint64_t *state) { // Knuth's linear congruential ge
 // It ends near the bound, which need not be within reach.
 static void walk(packing *p) {
   uint64_t random = 1;
-  for (int round = 0; round < WALK_ROUNDS && p->total > p->bound + p->bound / 64; round++) {
+  for (int round = 0; round < WALK_ROUNDS && p->total > p->enough && p->total > p->bound + p->bound / 64; round++) {
     memcpy(p->order, p->best_order, (size_t)p->item_count * sizeof *p->order);
     int from = (int)(next_random(&random) % (uint64_t)p->item_count);
     int to = (int)(next_random(&random) % (uint64_t)(from + 1));
@@ -166,13 +167,13 @@ static void search(packing *p) {
   static double (*const keys[])(const packing *, const titan_block *) = {by_size,  by_area, by_crowd,
                                                                          by_begin, by_end,  by_life};
   enum { KEYS = sizeof keys / sizeof *keys };
-  for (int i = 0; i < 2 * KEYS && p->total > p->bound; i++) {
+  for (int i = 0; i < 2 * KEYS && p->total > p->enough; i++) {
     sort(p, keys[i / 2]);
     place(p, i % 2 == 1);
   }
-  for (int i = 0; i < KEYS && p->total > p->bound; i++) {
+  for (int i = 0; i < KEYS && p->total > p->enough; i++) {
     sort(p, keys[i]);
-    for (int round = 0; round < REPAIR_ROUNDS && p->total > p->bound; round++) {
+    for (int round = 0; round < REPAIR_ROUNDS && p->total > p->enough; round++) {
       item *highest = place(p, false), moved = *highest;
       memmove(p->order + 1, p->order, (size_t)(highest - p->order) * sizeof *p->order);
       p->order[0] = moved;
@@ -202,6 +203,11 @@ static void begin(packing *p, size_t alignment) {
 
 titan_status titan_blocks_pack(titan_block *blocks, int count, int positions, size_t alignment, size_t *total,
                                size_t *bound) {
+  return titan_blocks_pack_within(blocks, count, positions, alignment, 0, total, bound);
+}
+
+titan_status titan_blocks_pack_within(titan_block *blocks, int count, int positions, size_t alignment, size_t divisor,
+                                      size_t *total, size_t *bound) {
   titan_status status = TITAN_OK;
   size_t most = (size_t)count + 1;
   *total = *bound = 0;
@@ -212,6 +218,7 @@ titan_status titan_blocks_pack(titan_block *blocks, int count, int positions, si
   TITAN_TRY_CLEANUP(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, most, sizeof *p.best, &p.best));
   TITAN_TRY_CLEANUP(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, most, sizeof *p.best_order, &p.best_order));
   begin(&p, alignment);
+  p.enough = p.bound + (divisor > 0 ? p.bound / divisor : 0);
   search(&p);
   for (int i = 0; i < count; i++)
     blocks[i].offset = p.best[i];

@@ -1,0 +1,233 @@
+// From compute order to actions. First pass: what is computed, with batches and transfers. Second pass: parameters are
+// gathered ahead of their use, gradients reduced after it, and units updated.
+#include "step/list.h"
+
+#include "base/memory.h"
+
+typedef struct lowering {
+  const titan_order *order;
+  const titan_step_shape *shape;
+  int rank;
+  titan_step_list computes; // LOAD, RUN, SEND, RECV
+  bool *loaded;             // by microbatch
+  int *next_use;            // by RUN of `computes`: the next RUN of its unit, or their number
+  int *runs;                // places of RUNs in `computes`
+  int run_count;
+  bool *whole;        // by unit: gathered and not released
+  int *gradient_runs; // by unit: so far
+  int *reduces;       // places of the REDUCEs in the list
+  int *reduced_units;
+  int reduce_count, waited, updated; // REDUCEs; of these, waited for; units updated of those waited for
+  titan_step_list *out;
+} lowering;
+
+// --- computing ---
+
+static titan_action action_of(titan_action_kind kind, int unit, int microbatch) {
+  return (titan_action){.kind = kind, .unit = unit, .microbatch = microbatch, .peer = -1, .after = -1};
+}
+
+static titan_status add_run(lowering *l, titan_compute compute, int unit, int microbatch) {
+  titan_action run = action_of(TITAN_ACTION_RUN, unit, microbatch);
+  run.compute = compute;
+  if (l->shape->units[unit].reads_batch && !l->loaded[microbatch]) {
+    TITAN_TRY(titan_step_list_add(&l->computes, action_of(TITAN_ACTION_LOAD, -1, microbatch)));
+    l->loaded[microbatch] = true;
+  }
+  return titan_step_list_add(&l->computes, run);
+}
+
+// The input of `unit` or its gradient, from or to the rank of a neighbouring stage, where that is another.
+static titan_status add_transfer(lowering *l, titan_action_kind kind, titan_compute compute, int stage, int unit,
+                                 int microbatch) {
+  if (stage < 0 || stage >= l->order->stages || l->order->rank_of_stage[stage] == l->rank)
+    return TITAN_OK;
+  titan_action transfer = action_of(kind, unit, microbatch);
+  transfer.compute = compute;
+  transfer.peer = l->order->rank_of_stage[stage];
+  return titan_step_list_add(&l->computes, transfer);
+}
+
+static titan_status add_forward(lowering *l, const titan_cell *cell, int first, int end) {
+  TITAN_TRY(add_transfer(l, TITAN_ACTION_RECV, TITAN_COMPUTE_FORWARD, cell->stage - 1, first, cell->microbatch));
+  for (int unit = first; unit < end; unit++)
+    TITAN_TRY(add_run(l, TITAN_COMPUTE_FORWARD, unit, cell->microbatch));
+  return add_transfer(l, TITAN_ACTION_SEND, TITAN_COMPUTE_FORWARD, cell->stage + 1, end, cell->microbatch);
+}
+
+// A merged unit has run both ways in its forward; the first unit of the model has no gradient of its input.
+static titan_status add_backward(lowering *l, const titan_cell *cell, int first, int end) {
+  bool weights_only = cell->compute == TITAN_COMPUTE_WEIGHT_GRADIENT;
+  bool input_only = cell->compute == TITAN_COMPUTE_INPUT_GRADIENT;
+  if (!weights_only)
+    TITAN_TRY(add_transfer(l, TITAN_ACTION_RECV, TITAN_COMPUTE_BACKWARD, cell->stage + 1, end, cell->microbatch));
+  for (int unit = end - 1; unit >= first; unit--)
+    if (!l->shape->units[unit].merged && !(input_only && unit == 0))
+      TITAN_TRY(add_run(l, cell->compute, unit, cell->microbatch));
+  return weights_only
+             ? TITAN_OK
+             : add_transfer(l, TITAN_ACTION_SEND, TITAN_COMPUTE_BACKWARD, cell->stage - 1, first, cell->microbatch);
+}
+
+static titan_status add_computes(lowering *l) {
+  for (int i = 0; i < l->order->counts[l->rank]; i++) {
+    const titan_cell *cell = &l->order->cells[l->rank][i];
+    int first = l->shape->first_unit[cell->stage], end = l->shape->first_unit[cell->stage + 1];
+    TITAN_TRY(cell->compute == TITAN_COMPUTE_FORWARD ? add_forward(l, cell, first, end)
+                                                     : add_backward(l, cell, first, end));
+  }
+  return TITAN_OK;
+}
+
+// --- parameters ---
+
+static titan_status find_uses(lowering *l) {
+  size_t count = (size_t)l->computes.count + 1;
+  int *next; // by unit
+  TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GRAPH, count * sizeof(int), &l->runs));
+  TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GRAPH, count * sizeof(int), &l->next_use));
+  TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GRAPH, (size_t)l->shape->unit_count * sizeof(int), &next));
+  for (int i = 0; i < l->computes.count; i++)
+    if (l->computes.actions[i].kind == TITAN_ACTION_RUN)
+      l->runs[l->run_count++] = i;
+  for (int unit = 0; unit < l->shape->unit_count; unit++)
+    next[unit] = l->run_count;
+  for (int run = l->run_count - 1; run >= 0; run--) {
+    int unit = l->computes.actions[l->runs[run]].unit;
+    l->next_use[run] = next[unit];
+    next[unit] = run;
+  }
+  titan_memory_free(next);
+  return TITAN_OK;
+}
+
+// The units of this RUN and of those ahead of it that are not whole yet.
+static titan_status add_gathers(lowering *l, int run) {
+  for (int ahead = run; l->shape->gathers && ahead <= run + l->shape->look_ahead && ahead < l->run_count; ahead++) {
+    int unit = l->computes.actions[l->runs[ahead]].unit;
+    if (l->whole[unit])
+      continue;
+    l->whole[unit] = true;
+    TITAN_TRY(titan_step_list_add(l->out, action_of(TITAN_ACTION_GATHER, unit, -1)));
+  }
+  return TITAN_OK;
+}
+
+// A unit that would be gathered again at once is kept.
+static titan_status add_release(lowering *l, int run) {
+  int unit = l->computes.actions[l->runs[run]].unit;
+  if (!l->shape->gathers || (l->next_use[run] < l->run_count && l->next_use[run] <= run + 1 + l->shape->look_ahead))
+    return TITAN_OK;
+  l->whole[unit] = false;
+  return titan_step_list_add(l->out, action_of(TITAN_ACTION_RELEASE, unit, -1));
+}
+
+// --- gradients ---
+
+// UPDATEs of the units whose REDUCE is number `end` at most, each after it.
+static titan_status add_updates(lowering *l, int end) {
+  for (; l->updated < end; l->updated++) {
+    titan_action update = action_of(TITAN_ACTION_UPDATE, l->reduced_units[l->updated], -1);
+    const titan_action *reduce = &l->out->actions[l->reduces[l->updated]];
+    if (!reduce->last)
+      continue;
+    if (l->waited <= l->updated) {
+      update.after = l->reduces[l->updated];
+      l->waited = l->updated + 1;
+    }
+    TITAN_TRY(titan_step_list_add(l->out, update));
+  }
+  return TITAN_OK;
+}
+
+// Before a RUN with gradients: so many REDUCEs may be in flight beside its own.
+static titan_status wait_for_reduces(lowering *l, titan_action *run) {
+  int done = l->reduce_count + 1 - l->shape->reduces_in_flight;
+  if (l->shape->early_update)
+    TITAN_TRY(add_updates(l, done));
+  if (done > l->waited) {
+    run->after = l->reduces[done - 1];
+    l->waited = done;
+  }
+  return TITAN_OK;
+}
+
+static titan_status add_reduce(lowering *l, const titan_action *run, int so_far) {
+  bool each = l->shape->reduce == TITAN_REDUCE_EACH;
+  titan_action reduce = action_of(TITAN_ACTION_REDUCE, run->unit, run->microbatch);
+  reduce.last = so_far == l->order->microbatches - 1;
+  reduce.add = each && so_far > 0;
+  if (!each && !reduce.last)
+    return TITAN_OK;
+  l->reduces[l->reduce_count] = l->out->count;
+  l->reduced_units[l->reduce_count++] = run->unit;
+  return titan_step_list_add(l->out, reduce);
+}
+
+static titan_status add_run_around(lowering *l, int number) {
+  titan_action run = l->computes.actions[l->runs[number]];
+  bool gradients = titan_action_has_gradients(&run, l->shape);
+  int so_far = l->gradient_runs[run.unit];
+  TITAN_TRY(add_gathers(l, number));
+  if (gradients) {
+    run.add = l->shape->reduce == TITAN_REDUCE_LAST && so_far > 0;
+    run.last = so_far == l->order->microbatches - 1;
+    TITAN_TRY(wait_for_reduces(l, &run));
+    l->gradient_runs[run.unit]++;
+  }
+  TITAN_TRY(titan_step_list_add(l->out, run));
+  TITAN_TRY(add_release(l, number));
+  return gradients ? add_reduce(l, &run, so_far) : TITAN_OK;
+}
+
+// Without early updates: all units in the order of the forward, once every gradient is complete.
+static titan_status add_last_updates(lowering *l) {
+  if (!l->shape->backward)
+    return TITAN_OK;
+  if (l->shape->early_update)
+    return add_updates(l, l->reduce_count);
+  for (int unit = 0; unit < l->shape->unit_count; unit++) {
+    if (l->gradient_runs[unit] == 0)
+      continue;
+    titan_action update = action_of(TITAN_ACTION_UPDATE, unit, -1);
+    if (l->waited < l->reduce_count)
+      update.after = l->reduces[l->reduce_count - 1];
+    l->waited = l->reduce_count;
+    TITAN_TRY(titan_step_list_add(l->out, update));
+  }
+  return TITAN_OK;
+}
+
+// --- all of it ---
+
+static titan_status lower(lowering *l) {
+  size_t units = (size_t)l->shape->unit_count, microbatches = (size_t)l->order->microbatches;
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, microbatches, sizeof(bool), &l->loaded));
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, units, sizeof(bool), &l->whole));
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, units, sizeof(int), &l->gradient_runs));
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, units * microbatches, sizeof(int), &l->reduces));
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, units * microbatches, sizeof(int), &l->reduced_units));
+  TITAN_TRY(add_computes(l));
+  TITAN_TRY(find_uses(l));
+  for (int i = 0, run = 0; i < l->computes.count; i++)
+    TITAN_TRY(l->computes.actions[i].kind == TITAN_ACTION_RUN ? add_run_around(l, run++)
+                                                              : titan_step_list_add(l->out, l->computes.actions[i]));
+  return add_last_updates(l);
+}
+
+titan_status titan_step_lower(const titan_order *order, const titan_step_shape *shape, int rank, titan_step_list *out) {
+  *out = (titan_step_list){0};
+  lowering l = {.order = order, .shape = shape, .rank = rank, .out = out};
+  titan_status status = lower(&l);
+  titan_step_list_destroy(&l.computes);
+  titan_memory_free(l.loaded);
+  titan_memory_free(l.next_use);
+  titan_memory_free(l.runs);
+  titan_memory_free(l.whole);
+  titan_memory_free(l.gradient_runs);
+  titan_memory_free(l.reduces);
+  titan_memory_free(l.reduced_units);
+  if (status != TITAN_OK)
+    titan_step_list_destroy(out);
+  return status;
+}

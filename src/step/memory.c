@@ -1,0 +1,261 @@
+#include "step/memory.h"
+
+#include "base/memory.h"
+#include "step/pack.h"
+
+static const titan_arena arena_of[TITAN_BLOCK_KINDS] = {
+    [TITAN_BLOCK_INPUT] = TITAN_ARENA_ACTIVATIONS,   [TITAN_BLOCK_INPUT_GRADIENT] = TITAN_ARENA_ACTIVATIONS,
+    [TITAN_BLOCK_SAVED] = TITAN_ARENA_ACTIVATIONS,   [TITAN_BLOCK_SCRATCH] = TITAN_ARENA_ACTIVATIONS,
+    [TITAN_BLOCK_GATHERED] = TITAN_ARENA_PARAMETERS, [TITAN_BLOCK_FLAT] = TITAN_ARENA_EXCHANGE,
+    [TITAN_BLOCK_SUM] = TITAN_ARENA_GRADIENTS,       [TITAN_BLOCK_PART] = TITAN_ARENA_GRADIENTS,
+    [TITAN_BLOCK_SHARD] = TITAN_ARENA_GRADIENTS,
+};
+
+typedef struct builder {
+  const titan_step_list *list;
+  const titan_step_shape *shape;
+  const titan_step_sizes *sizes;
+  int microbatches, capacity;
+  int *open;                  // [kinds][units + 1][microbatches]: the block, or -1
+  int pending, pending_count; // REDUCEs whose blocks are alive: the first, as places in `reduces`
+  int *reduces;
+  titan_step_memory *out;
+} builder;
+
+static int *open_at(const builder *b, titan_block_kind kind, int unit, int microbatch) {
+  size_t units = (size_t)b->shape->unit_count + 1;
+  return &b->open[((size_t)kind * units + (size_t)unit) * (size_t)b->microbatches + (size_t)microbatch];
+}
+
+// The block is alive at action `place`; it is new where it was not. *index: -1 where it takes no bytes.
+static titan_status use(builder *b, titan_block_kind kind, int unit, int microbatch, size_t bytes, int place,
+                        int *index) {
+  int *open = open_at(b, kind, unit, microbatch < 0 ? 0 : microbatch);
+  *index = -1;
+  if (bytes == 0)
+    return TITAN_OK;
+  if (*open < 0) {
+    if (b->out->block_count == b->capacity) {
+      b->capacity = b->capacity > 0 ? 2 * b->capacity : 256;
+      TITAN_TRY(titan_memory_resize(TITAN_MEMORY_GRAPH, (size_t)b->capacity * sizeof *b->out->blocks, &b->out->blocks));
+    }
+    *open = b->out->block_count++;
+    size_t alignment = b->sizes->alignment;
+    b->out->blocks[*open] = (titan_step_block){.kind = kind,
+                                               .arena = arena_of[kind],
+                                               .unit = unit,
+                                               .microbatch = microbatch,
+                                               .bytes = (bytes + alignment - 1) / alignment * alignment,
+                                               .first = place};
+  }
+  b->out->blocks[*open].last = place;
+  *index = *open;
+  return TITAN_OK;
+}
+
+static void close_block(const builder *b, titan_block_kind kind, int unit, int microbatch) {
+  *open_at(b, kind, unit, microbatch < 0 ? 0 : microbatch) = -1;
+}
+
+static size_t input_bytes(const builder *b, int unit) {
+  return unit < b->shape->unit_count ? b->sizes->units[unit].input : 0;
+}
+
+static titan_status use_shard(builder *b, int unit, int place, titan_step_places *places) {
+  size_t bytes = b->sizes->own_shards ? 0 : b->sizes->units[unit].shard;
+  return use(b, TITAN_BLOCK_SHARD, unit, -1, bytes, place, &places->shard);
+}
+
+// Where a RUN's gradients go: straight to the shard where that is the whole, or to the sum where it begins one; else
+// into a flat block of their own, which is then added.
+static titan_status use_gradients(builder *b, const titan_action *run, int place, titan_step_places *places) {
+  int unit = run->unit;
+  bool whole = b->sizes->whole_shards, sums = !whole && b->shape->reduce == TITAN_REDUCE_LAST && b->microbatches > 1;
+  size_t flat = b->sizes->units[unit].flat;
+  if (whole)
+    TITAN_TRY(use_shard(b, unit, place, places));
+  if (sums)
+    TITAN_TRY(use(b, TITAN_BLOCK_SUM, unit, -1, flat, place, &places->sum));
+  if (whole ? run->add : !sums || run->add)
+    TITAN_TRY(use(b, TITAN_BLOCK_FLAT, unit, run->microbatch, flat, place, &places->flat));
+  if (places->flat >= 0 && (whole || (sums && !run->last)))
+    close_block(b, TITAN_BLOCK_FLAT, unit, run->microbatch);
+  return TITAN_OK;
+}
+
+static titan_status use_run(builder *b, const titan_action *run, int place, titan_step_places *places) {
+  int unit = run->unit, m = run->microbatch, next = unit + 1;
+  const titan_step_unit_sizes *sizes = &b->sizes->units[unit];
+  bool forward = run->compute == TITAN_COMPUTE_FORWARD, merged = b->shape->backward && b->shape->units[unit].merged;
+  bool backward = !forward || merged, input_gradient = backward && run->compute != TITAN_COMPUTE_WEIGHT_GRADIENT;
+  if (forward || sizes->keeps_input)
+    TITAN_TRY(use(b, TITAN_BLOCK_INPUT, unit, m, sizes->input, place, &places->input));
+  if (forward)
+    TITAN_TRY(use(b, TITAN_BLOCK_INPUT, next, m, input_bytes(b, next), place, &places->output));
+  if (!forward)
+    TITAN_TRY(use(b, TITAN_BLOCK_INPUT_GRADIENT, next, m, input_bytes(b, next), place, &places->output_gradient));
+  if (input_gradient)
+    TITAN_TRY(use(b, TITAN_BLOCK_INPUT_GRADIENT, unit, m, sizes->input, place, &places->input_gradient));
+  if (b->shape->backward)
+    TITAN_TRY(use(b, TITAN_BLOCK_SAVED, unit, m, sizes->saved, place, &places->saved));
+  TITAN_TRY(use(b, TITAN_BLOCK_SCRATCH, unit, m, sizes->scratch[run->compute], place, &places->scratch));
+  close_block(b, TITAN_BLOCK_SCRATCH, unit, m);
+  if (b->shape->gathers)
+    TITAN_TRY(use(b, TITAN_BLOCK_GATHERED, unit, -1, sizes->gathered, place, &places->gathered));
+  return titan_action_has_gradients(run, b->shape) ? use_gradients(b, run, place, places) : TITAN_OK;
+}
+
+static titan_status use_reduce(builder *b, const titan_action *reduce, int place, titan_step_places *places) {
+  int unit = reduce->unit;
+  const titan_step_unit_sizes *sizes = &b->sizes->units[unit];
+  if (!b->sizes->whole_shards) {
+    TITAN_TRY(use(b, TITAN_BLOCK_FLAT, unit, reduce->microbatch, sizes->flat, place, &places->flat));
+    if (reduce->add)
+      TITAN_TRY(use(b, TITAN_BLOCK_PART, unit, reduce->microbatch, sizes->shard, place, &places->part));
+  }
+  b->reduces[b->pending_count++] = place;
+  return use_shard(b, unit, place, places);
+}
+
+// What the REDUCEs up to action `after` held is alive until the action before `place`, and no longer.
+static void complete_reduces(builder *b, int after, int place) {
+  for (; b->pending < b->pending_count && b->reduces[b->pending] <= after; b->pending++) {
+    const titan_step_places *places = &b->out->places[b->reduces[b->pending]];
+    const titan_action *reduce = &b->list->actions[b->reduces[b->pending]];
+    if (places->flat >= 0)
+      b->out->blocks[places->flat].last = place - 1;
+    if (places->part >= 0)
+      b->out->blocks[places->part].last = place - 1;
+    if (places->shard >= 0)
+      b->out->blocks[places->shard].last = place - 1;
+    close_block(b, TITAN_BLOCK_FLAT, reduce->unit, reduce->microbatch);
+    close_block(b, TITAN_BLOCK_PART, reduce->unit, reduce->microbatch);
+  }
+}
+
+static titan_status use_action(builder *b, int place) {
+  const titan_action *action = &b->list->actions[place];
+  titan_step_places *places = &b->out->places[place];
+  *places = (titan_step_places){-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
+  if (action->after >= 0)
+    complete_reduces(b, action->after, place);
+  switch (action->kind) {
+  case TITAN_ACTION_RUN:
+    return use_run(b, action, place, places);
+  case TITAN_ACTION_GATHER:
+  case TITAN_ACTION_RELEASE:
+    TITAN_TRY(use(b, TITAN_BLOCK_GATHERED, action->unit, -1, b->sizes->units[action->unit].gathered, place,
+                  &places->gathered));
+    if (action->kind == TITAN_ACTION_RELEASE)
+      close_block(b, TITAN_BLOCK_GATHERED, action->unit, -1);
+    return TITAN_OK;
+  case TITAN_ACTION_SEND:
+  case TITAN_ACTION_RECV:
+    return use(b, action->compute == TITAN_COMPUTE_FORWARD ? TITAN_BLOCK_INPUT : TITAN_BLOCK_INPUT_GRADIENT,
+               action->unit, action->microbatch, input_bytes(b, action->unit), place, &places->input);
+  case TITAN_ACTION_REDUCE:
+    return use_reduce(b, action, place, places);
+  case TITAN_ACTION_UPDATE:
+    return use_shard(b, action->unit, place, places);
+  case TITAN_ACTION_LOAD:
+  case TITAN_ACTIONS:
+    break;
+  }
+  return TITAN_OK;
+}
+
+static titan_status list_blocks(builder *b) {
+  size_t entries = (size_t)TITAN_BLOCK_KINDS * ((size_t)b->shape->unit_count + 1) * (size_t)b->microbatches;
+  size_t count = (size_t)b->list->count + 1;
+  TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GRAPH, entries * sizeof(int), &b->open));
+  TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GRAPH, count * sizeof(int), &b->reduces));
+  TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GRAPH, count * sizeof *b->out->places, &b->out->places));
+  for (size_t i = 0; i < entries; i++)
+    b->open[i] = -1;
+  for (int place = 0; place < b->list->count; place++)
+    TITAN_TRY(use_action(b, place));
+  complete_reduces(b, b->list->count, b->list->count);
+  return TITAN_OK;
+}
+
+static int count_microbatches(const titan_step_list *list) {
+  int most = 0;
+  for (int i = 0; i < list->count; i++)
+    most = list->actions[i].microbatch > most ? list->actions[i].microbatch : most;
+  return most + 1;
+}
+
+titan_status titan_step_memory_create(const titan_step_list *list, const titan_step_shape *shape,
+                                      const titan_step_sizes *sizes, titan_step_memory *out) {
+  builder b = {.list = list, .shape = shape, .sizes = sizes, .microbatches = count_microbatches(list), .out = out};
+  *out = (titan_step_memory){0};
+  titan_status status = list_blocks(&b);
+  titan_memory_free(b.open);
+  titan_memory_free(b.reduces);
+  for (int arena = 0; arena < TITAN_ARENAS && status == TITAN_OK; arena++)
+    status = titan_step_pack(out->blocks, out->block_count, (titan_arena)arena, list->count, &out->bytes[arena],
+                             &out->bounds[arena]);
+  if (status != TITAN_OK)
+    titan_step_memory_destroy(out);
+  return status;
+}
+
+void titan_step_memory_destroy(titan_step_memory *memory) {
+  titan_memory_free(memory->blocks);
+  titan_memory_free(memory->places);
+  *memory = (titan_step_memory){0};
+}
+
+size_t titan_step_memory_alive(const titan_step_memory *memory, titan_arena arena, int action) {
+  size_t bytes = 0;
+  for (int i = 0; i < memory->block_count; i++) {
+    const titan_step_block *block = &memory->blocks[i];
+    if (block->arena == arena && block->first <= action && action <= block->last)
+      bytes += block->bytes;
+  }
+  return bytes;
+}
+
+int titan_step_memory_peak(const titan_step_memory *memory, titan_arena arena, int actions) {
+  size_t most = 0;
+  int peak = -1;
+  for (int action = 0; action < actions; action++) {
+    size_t bytes = titan_step_memory_alive(memory, arena, action);
+    if (bytes > most) {
+      most = bytes;
+      peak = action;
+    }
+  }
+  return peak;
+}
+
+static const char *const kind_names[TITAN_BLOCK_KINDS] = {
+    [TITAN_BLOCK_INPUT] = "input",          [TITAN_BLOCK_INPUT_GRADIENT] = "input_gradient",
+    [TITAN_BLOCK_SAVED] = "saved",          [TITAN_BLOCK_SCRATCH] = "scratch",
+    [TITAN_BLOCK_GATHERED] = "gathered",    [TITAN_BLOCK_FLAT] = "gradients",
+    [TITAN_BLOCK_SUM] = "gradient_sum",     [TITAN_BLOCK_PART] = "gradient_part",
+    [TITAN_BLOCK_SHARD] = "gradient_shard",
+};
+static const char *const arena_names[TITAN_ARENAS] = {
+    [TITAN_ARENA_ACTIVATIONS] = "activations",
+    [TITAN_ARENA_PARAMETERS] = "parameters",
+    [TITAN_ARENA_EXCHANGE] = "exchange",
+    [TITAN_ARENA_GRADIENTS] = "gradients",
+};
+
+titan_status titan_step_memory_print(const titan_step_memory *memory, const titan_step_shape *shape, titan_text *text) {
+  for (int arena = 0; arena < TITAN_ARENAS; arena++)
+    if (memory->bounds[arena] > 0)
+      TITAN_TRY(titan_text_printf(text, "arena %s: %zu bytes, at most %zu of them alive at once (%.3f)\n",
+                                  arena_names[arena], memory->bytes[arena], memory->bounds[arena],
+                                  (double)memory->bytes[arena] / (double)memory->bounds[arena]));
+  for (int i = 0; i < memory->block_count; i++) {
+    const titan_step_block *block = &memory->blocks[i];
+    TITAN_TRY(titan_text_printf(text, "%-11s %12zu bytes at %12zu  #%d..#%d  %s %s", arena_names[block->arena],
+                                block->bytes, block->offset, block->first, block->last, kind_names[block->kind],
+                                shape->units[block->unit].name));
+    TITAN_TRY(block->microbatch >= 0 ? titan_text_printf(text, " m%d\n", block->microbatch)
+                                     : titan_text_printf(text, "\n"));
+  }
+  return TITAN_OK;
+}

@@ -1,0 +1,11 @@
+#ifndef TITAN_STEP_PACK_H
+#define TITAN_STEP_PACK_H
+
+#include "step/memory.h"
+
+// Sets the offsets of the blocks of one arena, whose sizes are multiples of the alignment. *bytes: of the arena;
+// *bound: the most that is alive at once. actions: of the list.
+titan_status titan_step_pack(titan_step_block *blocks, int count, titan_arena arena, int actions, size_t *bytes,
+                             size_t *bound);
+
+#endif

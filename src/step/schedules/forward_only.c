@@ -1,0 +1,9 @@
+// Forwards alone, for validation: each rank runs its stages for one microbatch after another.
+#include "step/schedule.h"
+
+titan_status titan_schedule_forward_only(titan_order *order) {
+  for (int m = 0; m < order->microbatches; m++)
+    for (int stage = 0; stage < order->stages; stage++)
+      TITAN_TRY(titan_order_add(order, order->rank_of_stage[stage], TITAN_COMPUTE_FORWARD, stage, m));
+  return TITAN_OK;
+}

@@ -1,0 +1,222 @@
+#include "toy.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void toy_create(toy *t, int units, int microbatches, bool backward) {
+  *t = (toy){0};
+  for (int u = 0; u < units; u++) {
+    bool head = u == units - 1;
+    snprintf(t->names[u], sizeof t->names[u], u == 0 ? "embedding" : head ? "head" : "layers.%d", u - 1);
+    t->units[u] = (titan_step_unit){.name = t->names[u], .merged = head, .reads_batch = u == 0 || head};
+    size_t flat = 64 * (size_t)(1 + (u * 5 + 3) % 7);
+    t->unit_sizes[u] = (titan_step_unit_sizes){.input = u > 0 ? 128 : 0,
+                                               .saved = head || u == 0 ? 0 : 192 + 64 * (size_t)(u % 3),
+                                               .scratch = {64 * (size_t)(1 + u % 4), 128 * (size_t)(1 + u % 2), 64, 64},
+                                               .gathered = flat / 2,
+                                               .flat = flat,
+                                               .shard = 64,
+                                               .keeps_input = u > 0 && !head};
+  }
+  t->first_unit[1] = units;
+  t->shape = (titan_step_shape){.unit_count = units,
+                                .units = t->units,
+                                .first_unit = t->first_unit,
+                                .backward = backward,
+                                .gathers = true,
+                                .look_ahead = 1,
+                                .reduce = TITAN_REDUCE_EACH,
+                                .reduces_in_flight = 2};
+  t->sizes = (titan_step_sizes){.units = t->unit_sizes, .own_shards = true, .alignment = 64};
+  const titan_schedule_row *row = titan_schedule_find(backward ? "plain" : "forward_only");
+  if (titan_schedule_make(row, 1, 1, microbatches, &t->order) != TITAN_OK)
+    abort();
+}
+
+void toy_destroy(toy *t) {
+  titan_order_destroy(&t->order);
+}
+
+// --- what is computed ---
+
+static uint64_t parameter_of(int unit) {
+  return 1000003u * (uint64_t)(unit + 1);
+}
+static uint64_t batch_of(int microbatch) {
+  return 7919u * (uint64_t)(microbatch + 1);
+}
+static uint64_t output_of(int unit, uint64_t x, uint64_t parameter) {
+  return x * 31 + parameter * (uint64_t)(unit + 2);
+}
+static uint64_t input_gradient_of(uint64_t dy, uint64_t x, uint64_t parameter) {
+  return dy * 17 + x * 3 + parameter;
+}
+static uint64_t gradient_of(uint64_t dy, uint64_t x) {
+  return dy * 13 + x * 5 + 1;
+}
+
+typedef struct memory_of_toy {
+  const toy *t;
+  const titan_step_list *list;
+  titan_step_memory memory;
+  char *arenas[TITAN_ARENAS];
+  uint64_t shards[TOY_UNITS];
+  bool written[TOY_UNITS]; // shards
+  uint64_t updated[TOY_UNITS];
+  int updates[TOY_UNITS];
+  uint64_t losses[64];
+  int pending; // REDUCEs up to here are complete
+  bool good;
+} memory_of_toy;
+
+static void write_block(memory_of_toy *m, int index, uint64_t value) {
+  if (index < 0) {
+    m->good = false;
+    return;
+  }
+  const titan_step_block *block = &m->memory.blocks[index];
+  uint64_t *at = (uint64_t *)(m->arenas[block->arena] + block->offset);
+  for (size_t i = 0; i < block->bytes / 8; i++)
+    at[i] = value;
+}
+
+static uint64_t read_block(memory_of_toy *m, int index) {
+  if (index < 0) {
+    m->good = false;
+    return 0;
+  }
+  const titan_step_block *block = &m->memory.blocks[index];
+  const uint64_t *at = (const uint64_t *)(m->arenas[block->arena] + block->offset);
+  for (size_t i = 1; i < block->bytes / 8; i++)
+    m->good &= at[i] == at[0];
+  return at[0];
+}
+
+static void add_to_shard(memory_of_toy *m, const titan_step_places *places, int unit, uint64_t value, bool add) {
+  m->good &= add == m->written[unit];
+  m->written[unit] = true;
+  if (m->t->sizes.own_shards)
+    m->shards[unit] = (add ? m->shards[unit] : 0) + value;
+  else
+    write_block(m, places->shard, (add ? read_block(m, places->shard) : 0) + value);
+}
+
+static void complete(memory_of_toy *m, int after) {
+  for (; m->pending <= after; m->pending++) {
+    const titan_action *action = &m->list->actions[m->pending];
+    const titan_step_places *places = &m->memory.places[m->pending];
+    if (action->kind != TITAN_ACTION_REDUCE || m->t->sizes.whole_shards)
+      continue;
+    uint64_t value = read_block(m, places->flat);
+    if (action->add) // by way of the part
+      write_block(m, places->part, value);
+    add_to_shard(m, places, action->unit, action->add ? read_block(m, places->part) : value, action->add);
+  }
+}
+
+static void put_gradients(memory_of_toy *m, const titan_action *run, const titan_step_places *places, uint64_t value) {
+  bool sums = places->sum >= 0;
+  if (m->t->sizes.whole_shards) {
+    if (run->add)
+      write_block(m, places->flat, value);
+    add_to_shard(m, places, run->unit, run->add ? read_block(m, places->flat) : value, run->add);
+    return;
+  }
+  if (sums && !run->add) {
+    write_block(m, places->sum, value);
+    return;
+  }
+  write_block(m, places->flat, value);
+  if (sums && !run->last)
+    write_block(m, places->sum, read_block(m, places->sum) + read_block(m, places->flat));
+  else if (sums)
+    write_block(m, places->flat, read_block(m, places->flat) + read_block(m, places->sum));
+}
+
+static void run_unit(memory_of_toy *m, const titan_action *run, const titan_step_places *places) {
+  const toy *t = m->t;
+  int unit = run->unit;
+  uint64_t parameter = t->shape.gathers ? read_block(m, places->gathered) : parameter_of(unit);
+  bool first = unit == 0, last = unit == t->shape.unit_count - 1;
+  write_block(m, places->scratch, 0xdead0000u + (uint64_t)unit);
+  uint64_t x = first ? batch_of(run->microbatch) : 0;
+  if (!first && (run->compute == TITAN_COMPUTE_FORWARD || t->unit_sizes[unit].keeps_input))
+    x = read_block(m, places->input);
+  if (run->compute == TITAN_COMPUTE_FORWARD) {
+    uint64_t y = output_of(unit, x, parameter);
+    if (places->saved >= 0)
+      write_block(m, places->saved, x);
+    if (!last)
+      write_block(m, places->output, y);
+    else
+      m->losses[run->microbatch] += y;
+    if (!last || !t->shape.backward)
+      return;
+  }
+  uint64_t dy = last ? batch_of(run->microbatch) : read_block(m, places->output_gradient);
+  if (places->saved >= 0)
+    m->good &= read_block(m, places->saved) == x;
+  if (!first)
+    write_block(m, places->input_gradient, input_gradient_of(dy, x, parameter));
+  put_gradients(m, run, places, gradient_of(dy, x));
+}
+
+static void run_action(memory_of_toy *m, int place) {
+  const titan_action *action = &m->list->actions[place];
+  const titan_step_places *places = &m->memory.places[place];
+  if (action->after >= 0)
+    complete(m, action->after);
+  switch (action->kind) {
+  case TITAN_ACTION_RUN:
+    run_unit(m, action, places);
+    break;
+  case TITAN_ACTION_GATHER:
+    write_block(m, places->gathered, parameter_of(action->unit) + m->updated[action->unit]);
+    break;
+  case TITAN_ACTION_UPDATE:
+    m->updates[action->unit]++;
+    m->updated[action->unit] = m->t->sizes.own_shards ? m->shards[action->unit] : read_block(m, places->shard);
+    break;
+  default:
+    break;
+  }
+}
+
+static bool is_right(const memory_of_toy *m) {
+  const toy *t = m->t;
+  int units = t->shape.unit_count;
+  uint64_t sums[TOY_UNITS] = {0};
+  for (int microbatch = 0; microbatch < t->order.microbatches; microbatch++) {
+    uint64_t x[TOY_UNITS + 1] = {batch_of(microbatch)}, dy = batch_of(microbatch);
+    for (int u = 0; u < units; u++)
+      x[u + 1] = output_of(u, x[u], parameter_of(u));
+    if (m->losses[microbatch] != x[units])
+      return false;
+    for (int u = units - 1; u >= 0; u--) {
+      sums[u] += gradient_of(dy, x[u]);
+      dy = input_gradient_of(dy, x[u], parameter_of(u));
+    }
+  }
+  for (int u = 0; u < units && t->shape.backward; u++)
+    if (m->updates[u] != 1 || m->updated[u] != sums[u])
+      return false;
+  return m->good;
+}
+
+bool toy_run(const toy *t, const titan_step_list *list) {
+  memory_of_toy m = {.t = t, .list = list, .good = true};
+  if (titan_step_memory_create(list, &t->shape, &t->sizes, &m.memory) != TITAN_OK)
+    return false;
+  for (int arena = 0; arena < TITAN_ARENAS; arena++) {
+    m.arenas[arena] = malloc(m.memory.bytes[arena] + 1);
+    memset(m.arenas[arena], 0x5a, m.memory.bytes[arena]);
+  }
+  for (int place = 0; place < list->count; place++)
+    run_action(&m, place);
+  bool right = is_right(&m);
+  for (int arena = 0; arena < TITAN_ARENAS; arena++)
+    free(m.arenas[arena]);
+  titan_step_memory_destroy(&m.memory);
+  return right;
+}
