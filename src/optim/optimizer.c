@@ -1,49 +1,123 @@
 #include "optim/optimizer.h"
 
-#include "optim/lr_schedule.h"
+#include <string.h>
 
-#include <math.h>
-
-double titan_optimizer_sum_of_squares(titan_runtime *runtime) {
+static void add_squares(titan_runtime *runtime, const titan_unit *unit, double *sum) {
   titan_device *device = titan_runtime_device(runtime);
   bool first = titan_comm_rank(titan_mesh_comm(titan_runtime_mesh(runtime), TITAN_MESH_TP)) == 0;
-  double sum = 0;
-  for (int i = 0; i < titan_runtime_unit_count(runtime); i++) {
-    const titan_unit *unit = titan_runtime_unit(runtime, i);
-    for (int p = 0; p < unit->plan->parameter_count; p++) {
-      titan_unit_slice slice;
-      if ((first || unit->plan->parameters[p].sharded) && titan_unit_slice_of(unit, p, &slice))
-        sum += device->vector->sum_of_squares(device, slice.count, unit->gradient + slice.first_in_shard);
-    }
+  for (int p = 0; p < unit->plan->parameter_count; p++) {
+    titan_unit_slice slice;
+    if ((first || unit->plan->parameters[p].sharded) && titan_unit_slice_of(unit, p, &slice))
+      *sum += device->vector->sum_of_squares(device, slice.count, unit->gradient + slice.first_in_shard);
   }
+}
+
+double titan_optimizer_sum_of_squares(titan_runtime *runtime) {
+  double sum = 0;
+  for (int i = 0; i < titan_runtime_unit_count(runtime); i++)
+    add_squares(runtime, titan_runtime_unit(runtime, i), &sum);
   return sum;
 }
 
+double titan_optimizer_squares(const titan_optimizer_step_state *state, titan_runtime *runtime) {
+  return state->early ? state->squares : titan_optimizer_sum_of_squares(runtime);
+}
+
 double titan_optimizer_learning_rate(const titan_optimizer_options *options, int64_t step) {
-  return options->learning_rate * titan_lr_factor(step - 1 - options->schedule_first, options->warmup_steps,
+  return options->learning_rate * titan_lr_factor(&options->curve, step - 1 - options->schedule_first,
+                                                  options->warmup_steps,
                                                   options->total_steps - options->schedule_first);
+}
+
+bool titan_optimizer_role_find(const char *name, size_t length, unsigned *bit) {
+  static const struct {
+    const char *name;
+    titan_parameter_role role;
+  } rows[] = {{"norm", TITAN_PARAMETER_NORM}, {"embedding", TITAN_PARAMETER_EMBEDDING}, {"output", TITAN_PARAMETER_OUTPUT}};
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+    if (strlen(rows[i].name) == length && strncmp(rows[i].name, name, length) == 0) {
+      *bit = 1u << rows[i].role;
+      return true;
+    }
+  return false;
+}
+
+static titan_update update_of(const titan_optimizer_step_state *state, titan_runtime *runtime) {
+  const titan_optimizer_options *options = state->options;
+  return (titan_update){.device = titan_runtime_device(runtime),
+                        .learning_rate = titan_optimizer_learning_rate(options, state->step),
+                        .beta1 = options->beta1,
+                        .beta2 = options->beta2,
+                        .epsilon = options->epsilon,
+                        .momentum = options->momentum,
+                        .weight_decay = options->weight_decay,
+                        .gradient_scale = state->gradient_scale,
+                        .updates = state->step - options->moments_first,
+                        .dtype = titan_runtime_options_of(runtime)->shape.dtype};
+}
+
+// A run of a unit's shard.
+static titan_status update_run(const titan_optimizer_rule *rule, titan_update update, const titan_unit *unit,
+                               int64_t first, int64_t count) {
+  update.count = count;
+  update.master = unit->master + first;
+  update.gradient = unit->gradient + first;
+  for (int slot = 0; slot < rule->slot_count; slot++)
+    update.slots[slot] = unit->slots[slot] + first;
+  update.compute = (char *)unit->compute + (size_t)first * titan_dtype_bytes(update.dtype);
+  return rule->update(&update);
+}
+
+// Runs of parameters that decay alike, with the gaps after them.
+static titan_status update_by_role(const titan_optimizer_step_state *state, titan_runtime *runtime,
+                                   const titan_unit *unit, titan_update update) {
+  const titan_optimizer_options *options = state->options;
+  const titan_model_definition *model = titan_runtime_options_of(runtime)->model;
+  int64_t begin = 0;
+  for (int p = 0; p < unit->plan->parameter_count; p++) {
+    titan_unit_slice slice, next;
+    bool decays = !(options->no_decay >> model->role(unit->plan->parameters[p].name) & 1);
+    if (!titan_unit_slice_of(unit, p, &slice))
+      continue;
+    int64_t end = unit->shard_elements;
+    if (p + 1 < unit->plan->parameter_count && titan_unit_slice_of(unit, p + 1, &next))
+      end = next.first_in_shard;
+    update.weight_decay = decays ? options->weight_decay : 0;
+    TITAN_TRY(update_run(options->rule, update, unit, begin, end - begin));
+    begin = end;
+  }
+  return TITAN_OK;
+}
+
+static titan_status update_unit(void *context, titan_runtime *runtime, int index) {
+  titan_optimizer_step_state *state = context;
+  const titan_unit *unit = titan_runtime_unit(runtime, index);
+  titan_update update = update_of(state, runtime);
+  if (state->early)
+    add_squares(runtime, unit, &state->squares);
+  if (state->options->no_decay != 0)
+    return update_by_role(state, runtime, unit, update);
+  return update_run(state->options->rule, update, unit, 0, unit->shard_elements);
+}
+
+void titan_optimizer_begin(titan_optimizer_step_state *state, titan_runtime *runtime,
+                           const titan_optimizer_options *options, int64_t step) {
+  *state = (titan_optimizer_step_state){.options = options,
+                                        .step = step,
+                                        .gradient_scale = 1,
+                                        .early = titan_runtime_options_of(runtime)->early_update};
+  titan_runtime_set_updater(runtime, (titan_updater){update_unit, state});
+}
+
+titan_status titan_optimizer_end(titan_optimizer_step_state *state, titan_runtime *runtime, double norm) {
+  double clip = state->options->max_norm / (norm + 1e-6);
+  state->gradient_scale = clip < 1 ? clip : 1;
+  return state->early ? titan_runtime_publish(runtime) : titan_runtime_update(runtime);
 }
 
 titan_status titan_optimizer_step(titan_runtime *runtime, const titan_optimizer_options *options, int64_t step,
                                   double norm) {
-  titan_device *device = titan_runtime_device(runtime);
-  double updates = (double)(step - options->moments_first); // of the moments, with this one
-  double clip = options->max_norm / (norm + 1e-6);
-  titan_adam_step adam = {
-      .learning_rate = (float)titan_optimizer_learning_rate(options, step),
-      .beta1 = (float)options->beta1,
-      .beta2 = (float)options->beta2,
-      .epsilon = (float)options->epsilon,
-      .weight_decay = (float)options->weight_decay,
-      .bias_correction1 = (float)(1 - pow(options->beta1, updates)),
-      .bias_correction2 = (float)(1 - pow(options->beta2, updates)),
-      .decoupled = options->decoupled,
-      .gradient_scale = (float)(clip < 1 ? clip : 1),
-  };
-  for (int i = 0; i < titan_runtime_unit_count(runtime); i++) {
-    titan_unit *unit = titan_runtime_unit(runtime, i);
-    device->vector->adam(device, &adam, unit->shard_elements, unit->master, unit->exp_avg, unit->exp_avg_sq,
-                         unit->gradient, unit->compute, titan_runtime_options_of(runtime)->shape.dtype);
-  }
-  return titan_runtime_publish(runtime);
+  titan_optimizer_step_state state;
+  titan_optimizer_begin(&state, runtime, options, step);
+  return titan_optimizer_end(&state, runtime, norm);
 }

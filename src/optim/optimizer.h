@@ -1,31 +1,54 @@
-// Adam and AdamW over the flat float32 shards, and the norm that clipping needs.
+// The optimizer over the units of a runtime, and the norm that clipping needs.
 #ifndef TITAN_OPTIM_OPTIMIZER_H
 #define TITAN_OPTIM_OPTIMIZER_H
 
+#include "optim/lr_schedule.h"
+#include "optim/rule.h"
 #include "parallel/runtime.h"
 
 typedef struct titan_optimizer_options {
-  bool decoupled; // AdamW: the weight decay does not go through the moments
-  double learning_rate, beta1, beta2, epsilon, weight_decay;
-  double max_norm;
+  const titan_optimizer_rule *rule;
+  double learning_rate, beta1, beta2, epsilon, momentum, weight_decay;
+  unsigned no_decay; // bits 1 << titan_parameter_role: parameters whose weights do not decay
+  double max_norm;   // clipping; not with early updates
+  titan_lr_curve curve;
   int64_t warmup_steps, total_steps;
-  // Finished steps at which the schedule began, and at which the moments were zero: 0, unless a run that resumed was
+  // Finished steps at which the schedule began, and at which the states were zero: 0, unless a run that resumed was
   // told to begin them anew.
   int64_t schedule_first, moments_first;
 } titan_optimizer_options;
+
+// One step on its way.
+typedef struct titan_optimizer_step_state {
+  const titan_optimizer_options *options;
+  int64_t step;          // counted from 1
+  double gradient_scale; // of clipping
+  double squares;        // with early updates: the sum of squares of the gradients of the units updated so far
+  bool early;
+} titan_optimizer_step_state;
 
 // Not collective. Sum of squares of this rank's reduced gradient shards (over all its units, in a fixed order), with
 // what all ranks of the tp group hold alike counted on the first of them: the sum over sharding group and tp group is
 // the square of the global norm.
 double titan_optimizer_sum_of_squares(titan_runtime *runtime);
+// The same after titan_runtime_step, also where early updates have used the memory of the gradients again.
+double titan_optimizer_squares(const titan_optimizer_step_state *state, titan_runtime *runtime);
 
 // Learning rate of step `step`, counted from 1.
 double titan_optimizer_learning_rate(const titan_optimizer_options *options, int64_t step);
 
-// Collective (it publishes the new parameters). One step of Adam (Kingma and Ba, 2015) or AdamW (Loshchilov and Hutter,
-// 2019) with the gradient multiplied by min(1, max_norm / (norm + 1e-6)), `norm` being the global L2 norm. Step counts
-// from 1.
+// Not collective. Before titan_runtime_step: `state` (borrowed until the step's end) becomes what the runtime's updates
+// go by.
+void titan_optimizer_begin(titan_optimizer_step_state *state, titan_runtime *runtime,
+                           const titan_optimizer_options *options, int64_t step);
+// Collective. After it, with the global L2 norm of the gradients: updates all units (but for early updates, which are
+// done), with the gradient multiplied by min(1, max_norm / (norm + 1e-6)), and publishes the new parameters.
+titan_status titan_optimizer_end(titan_optimizer_step_state *state, titan_runtime *runtime, double norm);
+// Collective. Both at once, for a step without early updates.
 titan_status titan_optimizer_step(titan_runtime *runtime, const titan_optimizer_options *options, int64_t step,
                                   double norm);
+
+// Names of roles for messages and options: "norm", "embedding", "output"; false when there is none of this name.
+bool titan_optimizer_role_find(const char *name, size_t length, unsigned *bit);
 
 #endif

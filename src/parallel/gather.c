@@ -1,13 +1,5 @@
 #include "parallel/gather.h"
 
-enum { BUFFERS = 2, NO_UNIT = -1 };
-
-typedef struct gather_buffer {
-  void *data;
-  int unit; // that it holds or is receiving
-  titan_work *work;
-} gather_buffer;
-
 struct titan_gather {
   titan_way way;
   titan_comm *comm;
@@ -17,26 +9,23 @@ struct titan_gather {
   titan_unit *units;     // borrowed
   titan_shared **shared; // by unit
   void **owned;          // by unit: shards from the device
-  gather_buffer buffers[BUFFERS];
-  int latest; // buffer that was begun or waited for last
+  void **whole;          // by unit: where it is, or is being, gathered
+  titan_work **works;    // by unit: the gather in flight
 };
 
 static size_t shard_bytes(const titan_unit *unit, titan_dtype dtype) {
   return (size_t)unit->shard_elements * titan_dtype_bytes(dtype);
 }
 
-static size_t buffer_bytes(int unit_count, const titan_unit *units, titan_dtype dtype) {
-  return (size_t)titan_units_longest(unit_count, units) * titan_dtype_bytes(dtype);
+size_t titan_gather_shard_bytes(titan_dtype dtype, int unit_count, const titan_unit *units) {
+  size_t bytes = 0;
+  for (int i = 0; i < unit_count; i++)
+    bytes += shard_bytes(&units[i], dtype);
+  return bytes;
 }
 
-titan_gather_bytes titan_gather_bytes_of(const titan_comm *comm, titan_dtype dtype, titan_intra_node intra_node,
-                                         int unit_count, const titan_unit *units) {
-  titan_gather_bytes bytes = {0};
-  for (int i = 0; i < unit_count; i++)
-    bytes.shards += shard_bytes(&units[i], dtype);
-  if (titan_way_choose(comm, intra_node) == TITAN_WAY_MPI)
-    bytes.gathered = BUFFERS * buffer_bytes(unit_count, units, dtype);
-  return bytes;
+bool titan_gather_is_needed(const titan_comm *comm, titan_intra_node intra_node) {
+  return titan_way_choose(comm, intra_node) == TITAN_WAY_MPI;
 }
 
 static titan_status create_shards(titan_gather *gather) {
@@ -58,14 +47,13 @@ static titan_status create_shards(titan_gather *gather) {
   return TITAN_OK;
 }
 
-static titan_status create_buffers(titan_gather *gather) {
-  size_t bytes = buffer_bytes(gather->unit_count, gather->units, gather->dtype);
-  for (int i = 0; i < BUFFERS; i++) {
-    gather->buffers[i].unit = NO_UNIT;
-    if (gather->way == TITAN_WAY_MPI)
-      TITAN_TRY(gather->device->allocate(gather->device, TITAN_MEMORY_PARAMETERS, bytes, &gather->buffers[i].data));
-  }
-  return TITAN_OK;
+static titan_status create(titan_gather *gather) {
+  size_t count = (size_t)gather->unit_count;
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, count, sizeof(void *), &gather->shared));
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, count, sizeof(void *), &gather->owned));
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, count, sizeof(void *), &gather->whole));
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, count, sizeof(void *), &gather->works));
+  return create_shards(gather);
 }
 
 titan_status titan_gather_create(titan_comm *comm, titan_device *device, titan_dtype dtype, titan_intra_node intra_node,
@@ -84,14 +72,7 @@ titan_status titan_gather_create(titan_comm *comm, titan_device *device, titan_d
                            .dtype = dtype,
                            .unit_count = unit_count,
                            .units = units};
-  size_t count = (size_t)unit_count;
-  titan_status status = titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, count, sizeof(void *), &gather->shared);
-  if (status == TITAN_OK)
-    status = titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, count, sizeof(void *), &gather->owned);
-  if (status == TITAN_OK)
-    status = create_shards(gather);
-  if (status == TITAN_OK)
-    status = create_buffers(gather);
+  titan_status status = create(gather);
   if (status != TITAN_OK)
     titan_gather_destroy(&gather);
   *out = gather;
@@ -102,11 +83,9 @@ void titan_gather_destroy(titan_gather **gather) {
   titan_gather *g = *gather;
   if (g == NULL)
     return;
-  for (int i = 0; i < BUFFERS; i++) {
-    titan_work_wait(&g->buffers[i].work);
-    g->device->free(g->device, g->buffers[i].data);
-  }
   for (int i = 0; i < g->unit_count; i++) {
+    if (g->works != NULL)
+      titan_work_wait(&g->works[i]);
     if (g->shared != NULL)
       titan_shared_destroy(&g->shared[i]);
     if (g->owned != NULL)
@@ -114,32 +93,20 @@ void titan_gather_destroy(titan_gather **gather) {
   }
   titan_memory_free(g->shared);
   titan_memory_free(g->owned);
+  titan_memory_free(g->whole);
+  titan_memory_free(g->works);
   titan_memory_free(g);
   *gather = NULL;
 }
 
-static gather_buffer *buffer_of(titan_gather *gather, int unit) {
-  for (int i = 0; i < BUFFERS; i++)
-    if (gather->buffers[i].unit == unit)
-      return &gather->buffers[i];
-  return NULL;
-}
-
-titan_status titan_gather_begin(titan_gather *gather, int unit) {
-  if (gather->way != TITAN_WAY_MPI)
-    return TITAN_OK;
-  gather_buffer *buffer = buffer_of(gather, unit);
-  if (buffer != NULL) {
-    gather->latest = (int)(buffer - gather->buffers);
-    return TITAN_OK;
-  }
-  gather->latest = (gather->latest + 1) % BUFFERS;
-  buffer = &gather->buffers[gather->latest];
-  TITAN_TRY(titan_work_wait(&buffer->work));
-  buffer->unit = unit;
+titan_status titan_gather_begin(titan_gather *gather, int unit, void *whole) {
   const titan_unit *source = &gather->units[unit];
-  return titan_comm_all_gather(gather->comm, source->compute, buffer->data, (size_t)source->shard_elements,
-                               gather->dtype, &buffer->work);
+  if (gather->way != TITAN_WAY_MPI)
+    return titan_error(TITAN_ERROR_INTERNAL, "unit %d is whole without a gather", unit);
+  TITAN_TRY(titan_work_wait(&gather->works[unit]));
+  gather->whole[unit] = whole;
+  return titan_comm_all_gather(gather->comm, source->compute, whole, (size_t)source->shard_elements, gather->dtype,
+                               &gather->works[unit]);
 }
 
 titan_status titan_gather_wait(titan_gather *gather, int unit, const void **parameters) {
@@ -151,21 +118,16 @@ titan_status titan_gather_wait(titan_gather *gather, int unit, const void **para
     *parameters = titan_shared_part(gather->shared[unit], 0);
     return TITAN_OK;
   }
-  gather_buffer *buffer = buffer_of(gather, unit);
-  if (buffer == NULL) {
-    TITAN_TRY(titan_gather_begin(gather, unit));
-    buffer = buffer_of(gather, unit);
-  }
-  gather->latest = (int)(buffer - gather->buffers); // the next one to begin takes the other buffer
-  TITAN_TRY(titan_work_wait(&buffer->work));
-  *parameters = buffer->data;
-  return TITAN_OK;
+  TITAN_TRY(titan_work_wait(&gather->works[unit]));
+  *parameters = gather->whole[unit];
+  return *parameters != NULL ? TITAN_OK
+                             : titan_error(TITAN_ERROR_INTERNAL, "unit %d is used before it is gathered", unit);
 }
 
 titan_status titan_gather_publish(titan_gather *gather) {
-  for (int i = 0; i < BUFFERS; i++) {
-    TITAN_TRY(titan_work_wait(&gather->buffers[i].work));
-    gather->buffers[i].unit = NO_UNIT;
+  for (int i = 0; gather->way == TITAN_WAY_MPI && i < gather->unit_count; i++) {
+    TITAN_TRY(titan_work_wait(&gather->works[i]));
+    gather->whole[i] = NULL;
   }
   // One barrier would do for all units; the windows need their own memory barriers.
   for (int i = 0; gather->way == TITAN_WAY_SHARED && i < gather->unit_count; i++)

@@ -1,8 +1,8 @@
 // The compute copies of the units' parameters: each rank owns a shard, and a unit is whole where and while it is used.
 //
 // Three ways, chosen at creation: one rank holds all; the ranks of one node keep one copy in shared memory, where each
-// writes its shard and all read the whole (no gathering at all); or shards are all-gathered through MPI into one of two
-// buffers, the next unit's gather in flight while this one computes.
+// writes its shard and all read the whole (no gathering at all); or shards are all-gathered through MPI into memory
+// that the step's list names.
 #ifndef TITAN_PARALLEL_GATHER_H
 #define TITAN_PARALLEL_GATHER_H
 
@@ -19,17 +19,15 @@ titan_status titan_gather_create(titan_comm *comm, titan_device *device, titan_d
 // Collective.
 void titan_gather_destroy(titan_gather **gather);
 
-// Bytes that create will allocate on this rank: for shards (tag MASTERS when float32, else PARAMETERS), and for
-// gathered units (tag PARAMETERS).
-typedef struct titan_gather_bytes {
-  size_t shards, gathered;
-} titan_gather_bytes;
-titan_gather_bytes titan_gather_bytes_of(const titan_comm *comm, titan_dtype dtype, titan_intra_node intra_node,
-                                         int unit_count, const titan_unit *units);
+// Bytes of the shards that create will allocate on this rank (tag MASTERS when float32, else PARAMETERS).
+size_t titan_gather_shard_bytes(titan_dtype dtype, int unit_count, const titan_unit *units);
+// Whether units are whole only after a gather.
+bool titan_gather_is_needed(const titan_comm *comm, titan_intra_node intra_node);
 
-// Collective, non-blocking: starts to make unit whole, unless it is.
-titan_status titan_gather_begin(titan_gather *gather, int unit);
-// Collective. *parameters: [flat_elements], valid until the second begin of another unit after this.
+// Collective, non-blocking: starts to make a unit whole in `whole`, [flat_elements] of the compute type. Only where a
+// gather is needed.
+titan_status titan_gather_begin(titan_gather *gather, int unit, void *whole);
+// Collective. Waits for the unit's gather, where one was begun. *parameters: [flat_elements].
 titan_status titan_gather_wait(titan_gather *gather, int unit, const void **parameters);
 // Collective. To be called after all shards were rewritten: wholes are stale before it, and fresh after.
 titan_status titan_gather_publish(titan_gather *gather);

@@ -1,8 +1,8 @@
-// Sums of gradients over the data-parallel ranks, each started as soon as a unit's backward is done.
+// Sums of gradients over the data-parallel ranks, each begun and waited for where the step's list says.
 //
-// Over the sharding group: reduce-scatter, through shared memory inside a node or through MPI, two units in flight.
-// Over the replicas: all-reduce of what this rank then holds, in buckets of about 100 MB (consecutive units in the
-// order of the backward, whose gradients lie one after another).
+// Over the sharding group: reduce-scatter, through shared memory inside a node or through MPI. Over the replicas:
+// all-reduce of what this rank then holds, in buckets of about 100 MB (units that were completed one after another,
+// whose shards lie one after another), or unit by unit where shards do not.
 #ifndef TITAN_PARALLEL_REDUCE_H
 #define TITAN_PARALLEL_REDUCE_H
 
@@ -15,21 +15,45 @@ typedef struct titan_reduce titan_reduce;
 // At most so many are in flight at once; the next one waits for the oldest.
 enum { TITAN_REDUCE_SCATTERS_IN_FLIGHT = 2, TITAN_REDUCE_SUMS_IN_FLIGHT = 4 };
 
-// Collective over both groups. Sets units[i].gradient.
-titan_status titan_reduce_create(titan_comm *shard, titan_comm *replicate, titan_device *device,
-                                 titan_intra_node intra_node, int unit_count, titan_unit *units, titan_reduce **out);
+typedef struct titan_reduce_options {
+  titan_comm *shard, *replicate;
+  titan_device *device;
+  titan_intra_node intra_node;
+  int unit_count;
+  titan_unit *units;     // borrowed
+  const int *order;      // borrowed: units in the order in which they are completed
+  size_t exchange_bytes; // of the arena for whole gradients that are reduced
+  bool own_shards;       // allocate units[i].gradient, one after another in that order; else the caller sets it
+} titan_reduce_options;
+
+// Collective over both groups.
+titan_status titan_reduce_create(const titan_reduce_options *options, titan_reduce **out);
 // Collective.
 void titan_reduce_destroy(titan_reduce **reduce);
 
 // Bytes that create will allocate on this rank, all under the tag GRADIENTS.
-size_t titan_reduce_bytes_of(const titan_comm *shard, int unit_count, const titan_unit *units);
+size_t titan_reduce_bytes_of(const titan_reduce_options *options);
 
-// Collective (it may wait for an earlier unit). *flat: [flat_elements] float32 to be overwritten with this rank's
-// gradients.
-titan_status titan_reduce_begin(titan_reduce *reduce, int unit, float **flat);
-// Collective, non-blocking. The gradients of the unit are complete: starts the sums. Units come in descending order.
-titan_status titan_reduce_end(titan_reduce *reduce, int unit);
-// Collective. All sums are done; each unit's gradient shard holds the sum over all data-parallel ranks.
+// The arena, of exchange_bytes; NULL where the group has one rank (and then no bytes are needed for it).
+void *titan_reduce_exchange(const titan_reduce *reduce);
+
+// Begins the sum of a unit's whole gradients at byte `offset` of the arena. `part`: NULL where the sum overwrites the
+// unit's shard, else memory for a shard, which is then added to it. last: this completes the unit's gradients.
+typedef struct titan_reduce_request {
+  int unit;
+  size_t offset;
+  float *part;
+  bool last;
+} titan_reduce_request;
+// Collective, non-blocking. *number counts the requests of a step from 0. In a group of one rank the shard has the
+// gradients already, and nothing is summed but replicas.
+titan_status titan_reduce_begin(titan_reduce *reduce, const titan_reduce_request *request, int *number);
+// Collective. The requests up to `number` are complete; the sums over replicas of units that they complete have begun
+// as far as they fill a bucket.
+titan_status titan_reduce_wait(titan_reduce *reduce, int number);
+// Collective. As above, and the sums over replicas of all units completed so far are complete too.
 titan_status titan_reduce_finish(titan_reduce *reduce);
+// All is complete: a new step counts from 0.
+titan_status titan_reduce_end_step(titan_reduce *reduce);
 
 #endif

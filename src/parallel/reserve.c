@@ -2,8 +2,8 @@
 #include "parallel/runtime_private.h"
 #include "parallel/tensor.h"
 
-// Of the sharding group: a unit being gathered while the next is begun, and what publishing needs.
-enum { GATHERS_IN_FLIGHT = 2, PUBLISHING = 1 };
+// Of the sharding group: what publishing needs.
+enum { PUBLISHING = 1 };
 
 static titan_comm *group_of(const titan_runtime *runtime, titan_mesh_group group) {
   return titan_mesh_comm(runtime->mesh, group);
@@ -77,7 +77,9 @@ void titan_runtime_unstage(titan_runtime *runtime) {
 
 static titan_comm_reservation of_shards(const titan_runtime *runtime) {
   const titan_comm *comm = group_of(runtime, TITAN_MESH_DP_SHARD_CP);
-  titan_comm_reservation reservation = {.works = GATHERS_IN_FLIGHT + TITAN_REDUCE_SCATTERS_IN_FLIGHT + PUBLISHING};
+  // A unit is being gathered while those ahead of it are begun.
+  int gathers = runtime->steps[STEP_TRAINING].lowering.look_ahead + 1;
+  titan_comm_reservation reservation = {.works = gathers + TITAN_REDUCE_SCATTERS_IN_FLIGHT + PUBLISHING};
   if (titan_way_choose(comm, runtime->options.intra_node) == TITAN_WAY_MPI) {
     reservation.buffers = TITAN_REDUCE_SCATTERS_IN_FLIGHT;
     for (int unit = 0; unit < runtime->unit_count; unit++)
@@ -121,7 +123,7 @@ size_t titan_runtime_communication_bytes(const titan_runtime *runtime) {
   if (is_staged(runtime))
     bytes += titan_comm_stage_bytes(group_of(runtime, TITAN_MESH_TP), staged_bytes(runtime));
   if (titan_way_choose(shards, runtime->options.intra_node) == TITAN_WAY_SHARED)
-    bytes += (size_t)(runtime->unit_count + TITAN_REDUCE_SCATTERS_IN_FLIGHT) * titan_shared_handle_bytes(shards);
+    bytes += (size_t)(runtime->unit_count + 1) * titan_shared_handle_bytes(shards);
   return bytes;
 }
 

@@ -3,68 +3,74 @@
 #include "base/log.h"
 #include "parallel/tensor.h"
 
+#include <stdio.h>
 #include <string.h>
 
-static titan_comm *shard_group(const titan_runtime *runtime) {
-  return titan_mesh_comm(runtime->mesh, TITAN_MESH_DP_SHARD_CP);
+// --- planning ---
+
+static titan_status create_constants(titan_runtime *runtime) {
+  const titan_model_kind *row = runtime->options.model->constants;
+  titan_model_shape shape = runtime->options.shape;
+  titan_graph *graph;
+  if (row == NULL)
+    return TITAN_OK;
+  // A shorter sequence reads the beginning of what a longer one does.
+  if (runtime->options.validation.batch > 0 && runtime->options.validation.length > shape.length)
+    shape.length = runtime->options.validation.length;
+  TITAN_TRY(titan_runtime_graph_create(runtime, row, &shape, false, NULL, &graph));
+  return titan_runtime_program_create(runtime, row, -1, graph, NULL, false, &runtime->constants);
 }
 
-static titan_comm *replicate_group(const titan_runtime *runtime) {
-  return titan_mesh_comm(runtime->mesh, TITAN_MESH_DP_REPLICATE);
-}
-
-size_t titan_runtime_boundary_bytes(const titan_runtime *runtime) {
-  const runtime_part *block = &runtime->parts[TITAN_PART_BLOCK];
-  return titan_tensor_bytes(&block->plan->externals[block->at.x].type);
-}
-
-size_t titan_runtime_scratch_bytes(const titan_runtime *runtime) {
-  size_t most = 0;
-  for (int part = 0; part <= TITAN_PARTS; part++) {
-    const titan_plan *plan = part == TITAN_PARTS ? runtime->other_block.plan : runtime->parts[part].plan;
-    for (int phase = 0; phase < TITAN_PHASES && plan != NULL; phase++)
-      if (plan->phases[phase].scratch_bytes > most)
-        most = plan->phases[phase].scratch_bytes;
+static titan_status create_steps(titan_runtime *runtime) {
+  size_t count = (size_t)runtime->unit_count;
+  runtime->steps[STEP_TRAINING].exists = true;
+  runtime->steps[STEP_TRAINING].shape = runtime->options.shape;
+  runtime->steps[STEP_VALIDATION].exists = runtime->options.validation.batch > 0;
+  runtime->steps[STEP_VALIDATION].shape = runtime->options.validation;
+  for (int kind = 0; kind < STEPS; kind++) {
+    if (!runtime->steps[kind].exists)
+      continue;
+    TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, count, sizeof(int),
+                                           &runtime->steps[kind].program_of_unit));
+    TITAN_TRY(titan_runtime_programs_create(runtime, (runtime_step_kind)kind));
   }
-  return most;
+  return TITAN_OK;
 }
 
 static titan_status plan(titan_runtime *runtime) {
-  const titan_model_arguments *arguments = &runtime->options.arguments;
-  runtime->unit_count = (int)titan_model_unit_count(arguments);
+  const titan_model_definition *model = runtime->options.model;
+  runtime->unit_count = (int)model->unit_count(&runtime->options.arguments);
   size_t count = (size_t)runtime->unit_count;
-  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, count, sizeof(bool), &runtime->is_other));
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, count, sizeof *runtime->units, &runtime->units));
-  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, count, sizeof(void *), &runtime->saved));
-  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, count, sizeof(void *), &runtime->boundaries));
-  for (titan_part part = TITAN_PART_EMBEDDING; part <= TITAN_PART_SETUP; part++) {
-    titan_graph *graph;
-    if (part == TITAN_PART_BLOCK) // last: a budget is for what the rest leaves
-      continue;
-    TITAN_TRY(titan_runtime_graph_create(runtime, part, &graph));
-    TITAN_TRY(titan_runtime_part_create(runtime, part, graph, NULL, &runtime->parts[part]));
-  }
-  return titan_runtime_blocks_create(runtime);
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, count, sizeof(int), &runtime->completion));
+  TITAN_TRY(create_constants(runtime));
+  TITAN_TRY(create_steps(runtime));
+  TITAN_TRY(titan_runtime_blocks_create(runtime));
+  titan_runtime_lay_out(runtime);
+  for (int kind = 0; kind < STEPS; kind++)
+    TITAN_TRY(titan_runtime_list_create(runtime, (runtime_step_kind)kind));
+  return TITAN_OK;
 }
 
 void titan_runtime_lay_out(titan_runtime *runtime) {
-  titan_comm *shard = shard_group(runtime);
+  titan_comm *shard = titan_runtime_shard_group(runtime);
   for (int unit = 0; unit < runtime->unit_count; unit++) {
     char prefix[TITAN_PREFIX_BYTES];
-    titan_model_unit_prefix(&runtime->options.arguments, unit, prefix, sizeof prefix);
-    titan_unit_lay_out(&runtime->units[unit], prefix, titan_runtime_part_of(runtime, unit)->plan,
-                       titan_comm_rank(shard), titan_comm_size(shard));
+    titan_model_unit_prefix(runtime->options.model, &runtime->options.arguments, unit, prefix, sizeof prefix);
+    titan_unit_lay_out(&runtime->units[unit], prefix,
+                       titan_runtime_program_of(&runtime->steps[STEP_TRAINING], unit)->plan, titan_comm_rank(shard),
+                       titan_comm_size(shard));
   }
 }
 
-titan_status titan_runtime_plan(const titan_runtime_options *options, titan_mesh *mesh, titan_device *device,
-                                titan_runtime **out) {
+titan_status titan_runtime_create(const titan_runtime_options *options, titan_mesh *mesh, titan_device *device,
+                                  titan_runtime **out) {
   titan_runtime *runtime;
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, 1, sizeof *runtime, &runtime));
   runtime->options = *options;
   runtime->mesh = mesh;
   runtime->device = device;
-  device->groups[TITAN_PLACEMENT_TP] = titan_mesh_comm(mesh, TITAN_MESH_TP);
+  runtime->groups[TITAN_PLACEMENT_TP] = titan_mesh_comm(mesh, TITAN_MESH_TP);
   titan_status status = plan(runtime);
   if (status != TITAN_OK)
     titan_runtime_destroy(&runtime);
@@ -72,60 +78,110 @@ titan_status titan_runtime_plan(const titan_runtime_options *options, titan_mesh
   return status;
 }
 
-static size_t rope_table_bytes(const titan_runtime *runtime) {
-  const runtime_part *setup = &runtime->parts[TITAN_PART_SETUP];
-  return titan_tensor_bytes(&setup->plan->externals[setup->at.rope_table].type);
+titan_status titan_runtime_choose(titan_runtime *runtime, size_t fixed) {
+  return runtime->options.activations.mode == TITAN_ACTIVATIONS_BUDGET ? titan_runtime_budget_choose(runtime, fixed)
+                                                                       : TITAN_OK;
+}
+
+titan_status titan_runtime_plan(const titan_runtime_options *options, titan_mesh *mesh, titan_device *device,
+                                titan_runtime **out) {
+  TITAN_TRY(titan_runtime_create(options, mesh, device, out));
+  titan_status status = titan_runtime_choose(*out, options->activations.fixed);
+  if (status != TITAN_OK)
+    titan_runtime_destroy(out);
+  return status;
+}
+
+// --- memory ---
+
+static bool is_result(const titan_plan *plan, int external) {
+  return plan->externals[external].written;
+}
+
+size_t titan_runtime_constant_bytes(const titan_runtime *runtime) {
+  const titan_plan *plan = runtime->constants.plan;
+  size_t bytes = 0;
+  for (int i = 0; plan != NULL && i < plan->external_count; i++)
+    bytes += is_result(plan, i) ? titan_tensor_bytes(&plan->externals[i].type) : 0;
+  return bytes;
+}
+
+static size_t constants_scratch_bytes(const titan_runtime *runtime) {
+  return runtime->constants.plan != NULL ? runtime->constants.plan->phases[TITAN_FORWARD].scratch_bytes : 0;
+}
+
+// Constants are computed before the first step, in the arena of activations.
+static size_t activation_bytes(const titan_runtime *runtime) {
+  size_t arena = titan_runtime_arena_bytes(runtime, TITAN_ARENA_ACTIVATIONS), scratch = constants_scratch_bytes(runtime);
+  return arena > scratch ? arena : scratch;
 }
 
 static size_t batch_bytes(const titan_runtime *runtime) {
-  return (size_t)(runtime->options.shape.batch * runtime->options.shape.length) * sizeof(int32_t);
+  const titan_runtime_options *options = &runtime->options;
+  int64_t training = options->microbatches * options->shape.batch * options->shape.length;
+  int64_t validation = options->validation.batch * options->validation.length;
+  return (size_t)(training > validation ? training : validation) * sizeof(int32_t);
+}
+
+static size_t losses_bytes(const titan_runtime *runtime) {
+  return (size_t)runtime->options.microbatches * sizeof(float);
+}
+
+titan_reduce_options titan_runtime_reduce_options(titan_runtime *runtime) {
+  return (titan_reduce_options){
+      .shard = titan_runtime_shard_group(runtime),
+      .replicate = titan_runtime_replicate_group(runtime),
+      .device = runtime->device,
+      .intra_node = runtime->options.intra_node,
+      .unit_count = runtime->unit_count,
+      .units = runtime->units,
+      .order = runtime->completion,
+      .exchange_bytes = titan_runtime_arena_bytes(runtime, TITAN_ARENA_EXCHANGE),
+      .own_shards = titan_runtime_owns_shards(runtime),
+  };
 }
 
 titan_runtime_memory titan_runtime_memory_of(const titan_runtime *runtime) {
   titan_runtime_memory memory = {0};
-  size_t *by_tag = memory.by_tag,
-         shards = (size_t)titan_units_shard_elements(runtime->unit_count, runtime->units) * sizeof(float);
   titan_dtype dtype = runtime->options.shape.dtype;
-  titan_gather_bytes gather = titan_gather_bytes_of(shard_group(runtime), dtype, runtime->options.intra_node,
-                                                    runtime->unit_count, runtime->units);
-  by_tag[TITAN_MEMORY_PARAMETERS] = gather.gathered + (dtype == TITAN_FLOAT32 ? 0 : gather.shards);
-  by_tag[TITAN_MEMORY_MASTERS] = dtype == TITAN_FLOAT32 ? gather.shards : shards;
-  by_tag[TITAN_MEMORY_OPTIMIZER] = 2 * shards;
-  by_tag[TITAN_MEMORY_GRADIENTS] = titan_reduce_bytes_of(shard_group(runtime), runtime->unit_count, runtime->units);
-  size_t boundary = titan_runtime_boundary_bytes(runtime);
-  by_tag[TITAN_MEMORY_ACTIVATIONS] = rope_table_bytes(runtime);
-  for (int unit = 0; unit < runtime->unit_count; unit++) {
-    size_t saved = titan_runtime_part_of(runtime, unit)->plan->saved_bytes;
-    by_tag[TITAN_MEMORY_ACTIVATIONS] += saved + (unit > 0 ? boundary : 0);
-    memory.chosen += titan_model_unit_part(&runtime->options.arguments, unit) == TITAN_PART_BLOCK ? saved : 0;
-  }
-  memory.chosen += titan_runtime_scratch_bytes(runtime);
-  by_tag[TITAN_MEMORY_SCRATCH] = titan_runtime_scratch_bytes(runtime) + 2 * boundary;
+  titan_reduce_options reduce = titan_runtime_reduce_options((titan_runtime *)runtime);
+  size_t *by_tag = memory.by_tag,
+         shards = (size_t)titan_units_shard_elements(runtime->unit_count, runtime->units) * sizeof(float),
+         computed = titan_gather_shard_bytes(dtype, runtime->unit_count, runtime->units);
+  by_tag[TITAN_MEMORY_PARAMETERS] =
+      titan_runtime_arena_bytes(runtime, TITAN_ARENA_PARAMETERS) + (dtype == TITAN_FLOAT32 ? 0 : computed);
+  by_tag[TITAN_MEMORY_MASTERS] = dtype == TITAN_FLOAT32 ? computed : shards;
+  by_tag[TITAN_MEMORY_OPTIMIZER] = (size_t)runtime->options.slot_count * shards;
+  by_tag[TITAN_MEMORY_GRADIENTS] =
+      titan_reduce_bytes_of(&reduce) + titan_runtime_arena_bytes(runtime, TITAN_ARENA_GRADIENTS);
+  by_tag[TITAN_MEMORY_ACTIVATIONS] = titan_runtime_constant_bytes(runtime) + activation_bytes(runtime);
+  memory.chosen = activation_bytes(runtime);
   by_tag[TITAN_MEMORY_COMMUNICATION] = titan_runtime_communication_bytes(runtime);
-  by_tag[TITAN_MEMORY_BATCH] = 2 * batch_bytes(runtime) + 2 * sizeof(float);
+  by_tag[TITAN_MEMORY_BATCH] = 2 * batch_bytes(runtime) + losses_bytes(runtime) + sizeof(float);
   for (int tag = 0; tag < TITAN_MEMORY_TAG_COUNT; tag++)
     memory.total += by_tag[tag];
   return memory;
 }
 
-static titan_status allocate_states(titan_runtime *runtime) {
+static titan_status allocate_shards(titan_runtime *runtime, titan_memory_tag tag, float **out) {
   titan_device *device = runtime->device;
   int64_t elements = titan_units_shard_elements(runtime->unit_count, runtime->units);
-  size_t bytes = (size_t)elements * sizeof(float);
+  TITAN_TRY(device->allocate(device, tag, (size_t)elements * sizeof(float), out));
+  device->vector->fill(device, elements, *out, 0);
+  return TITAN_OK;
+}
+
+static titan_status allocate_states(titan_runtime *runtime) {
   bool own_masters = runtime->options.shape.dtype != TITAN_FLOAT32;
-  TITAN_TRY(device->allocate(device, TITAN_MEMORY_OPTIMIZER, bytes, &runtime->exp_avg));
-  TITAN_TRY(device->allocate(device, TITAN_MEMORY_OPTIMIZER, bytes, &runtime->exp_avg_sq));
-  device->vector->fill(device, elements, runtime->exp_avg, 0);
-  device->vector->fill(device, elements, runtime->exp_avg_sq, 0);
-  if (own_masters) {
-    TITAN_TRY(device->allocate(device, TITAN_MEMORY_MASTERS, bytes, &runtime->masters));
-    device->vector->fill(device, elements, runtime->masters, 0);
-  }
+  for (int slot = 0; slot < runtime->options.slot_count; slot++)
+    TITAN_TRY(allocate_shards(runtime, TITAN_MEMORY_OPTIMIZER, &runtime->slots[slot]));
+  if (own_masters)
+    TITAN_TRY(allocate_shards(runtime, TITAN_MEMORY_MASTERS, &runtime->masters));
   int64_t first = 0;
   for (int i = 0; i < runtime->unit_count; i++) {
     titan_unit *unit = &runtime->units[i];
-    unit->exp_avg = runtime->exp_avg + first;
-    unit->exp_avg_sq = runtime->exp_avg_sq + first;
+    for (int slot = 0; slot < runtime->options.slot_count; slot++)
+      unit->slots[slot] = runtime->slots[slot] + first;
     if (own_masters)
       unit->master = runtime->masters + first;
     first += unit->shard_elements;
@@ -133,53 +189,61 @@ static titan_status allocate_states(titan_runtime *runtime) {
   return TITAN_OK;
 }
 
-static titan_status allocate_activations(titan_runtime *runtime) {
+static titan_status allocate_arena(titan_runtime *runtime, titan_arena arena, titan_memory_tag tag, size_t bytes) {
+  return bytes > 0 ? runtime->device->allocate(runtime->device, tag, bytes, &runtime->arenas[arena]) : TITAN_OK;
+}
+
+static titan_status allocate_step(titan_runtime *runtime) {
   titan_device *device = runtime->device;
-  size_t boundary = titan_runtime_boundary_bytes(runtime);
-  for (int i = 0; i < runtime->unit_count; i++) {
-    size_t saved = titan_runtime_part_of(runtime, i)->plan->saved_bytes;
-    if (saved > 0)
-      TITAN_TRY(device->allocate(device, TITAN_MEMORY_ACTIVATIONS, saved, &runtime->saved[i]));
-    if (i > 0)
-      TITAN_TRY(device->allocate(device, TITAN_MEMORY_ACTIVATIONS, boundary, &runtime->boundaries[i]));
-  }
-  TITAN_TRY(device->allocate(device, TITAN_MEMORY_ACTIVATIONS, rope_table_bytes(runtime), &runtime->rope_table));
-  TITAN_TRY(device->allocate(device, TITAN_MEMORY_SCRATCH, titan_runtime_scratch_bytes(runtime), &runtime->scratch));
-  for (int i = 0; i < 2; i++)
-    TITAN_TRY(device->allocate(device, TITAN_MEMORY_SCRATCH, boundary, &runtime->gradients[i]));
+  const titan_plan *constants = runtime->constants.plan;
+  TITAN_TRY(allocate_arena(runtime, TITAN_ARENA_ACTIVATIONS, TITAN_MEMORY_ACTIVATIONS, activation_bytes(runtime)));
+  TITAN_TRY(allocate_arena(runtime, TITAN_ARENA_PARAMETERS, TITAN_MEMORY_PARAMETERS,
+                           titan_runtime_arena_bytes(runtime, TITAN_ARENA_PARAMETERS)));
+  TITAN_TRY(allocate_arena(runtime, TITAN_ARENA_GRADIENTS, TITAN_MEMORY_GRADIENTS,
+                           titan_runtime_arena_bytes(runtime, TITAN_ARENA_GRADIENTS)));
+  for (int i = 0; constants != NULL && i < constants->external_count; i++)
+    if (is_result(constants, i))
+      TITAN_TRY(device->allocate(device, TITAN_MEMORY_ACTIVATIONS, titan_tensor_bytes(&constants->externals[i].type),
+                                 &runtime->constant_values[i]));
   TITAN_TRY(device->allocate(device, TITAN_MEMORY_BATCH, batch_bytes(runtime), &runtime->tokens));
   TITAN_TRY(device->allocate(device, TITAN_MEMORY_BATCH, batch_bytes(runtime), &runtime->labels));
-  TITAN_TRY(device->allocate(device, TITAN_MEMORY_BATCH, sizeof(float), &runtime->loss));
+  TITAN_TRY(device->allocate(device, TITAN_MEMORY_BATCH, losses_bytes(runtime), &runtime->losses));
   TITAN_TRY(device->allocate(device, TITAN_MEMORY_BATCH, sizeof(float), &runtime->d_loss));
-  *runtime->d_loss = 1;
+  *runtime->d_loss = (float)(1.0 / (double)runtime->options.global_tokens);
   return TITAN_OK;
 }
 
 static titan_status prepare_kernels(titan_runtime *runtime) {
-  for (int unit = 0; unit < runtime->unit_count; unit++)
-    TITAN_TRY(titan_executable_prepare(titan_runtime_part_of(runtime, unit)->executable));
-  return titan_executable_prepare(runtime->parts[TITAN_PART_SETUP].executable);
+  for (int kind = 0; kind < STEPS; kind++)
+    for (int i = 0; i < runtime->steps[kind].program_count; i++)
+      TITAN_TRY(titan_executable_prepare(runtime->steps[kind].programs[i].executable));
+  return runtime->constants.executable != NULL ? titan_executable_prepare(runtime->constants.executable) : TITAN_OK;
 }
 
-// The constants that parts read: computed once.
-static titan_status run_setup(titan_runtime *runtime) {
-  runtime_part *part = &runtime->parts[TITAN_PART_SETUP];
-  part->externals[part->at.rope_table] = runtime->rope_table;
-  titan_bindings bindings = {.scratch = runtime->scratch, .externals = part->externals};
-  return titan_executable_run(part->executable, TITAN_FORWARD, &bindings, NULL);
+// The constants that programs read: computed once.
+static titan_status run_constants(titan_runtime *runtime) {
+  runtime_program *program = &runtime->constants;
+  if (program->executable == NULL)
+    return TITAN_OK;
+  for (int i = 0; i < program->plan->external_count; i++)
+    program->externals[i] = runtime->constant_values[i];
+  titan_bindings bindings = {.scratch = runtime->arenas[TITAN_ARENA_ACTIVATIONS],
+                             .externals = program->externals,
+                             .groups = runtime->groups};
+  return titan_executable_run(program->executable, TITAN_FORWARD, &bindings, NULL);
 }
 
 // Collective; fails alike on all ranks, leaving neither.
 static titan_status create_exchange(titan_runtime *runtime) {
   titan_comm *world = titan_mesh_comm(runtime->mesh, TITAN_MESH_WORLD);
   const titan_runtime_options *options = &runtime->options;
-  titan_status status = titan_gather_create(shard_group(runtime), runtime->device, options->shape.dtype,
-                                            options->intra_node, runtime->unit_count, runtime->units, &runtime->gather);
+  titan_status status =
+      titan_gather_create(titan_runtime_shard_group(runtime), runtime->device, options->shape.dtype,
+                          options->intra_node, runtime->unit_count, runtime->units, &runtime->gather);
   status = titan_comm_agree(world, status);
   if (status == TITAN_OK) {
-    status = titan_reduce_create(shard_group(runtime), replicate_group(runtime), runtime->device, options->intra_node,
-                                 runtime->unit_count, runtime->units, &runtime->reduce);
-    status = titan_comm_agree(world, status);
+    titan_reduce_options reduce = titan_runtime_reduce_options(runtime);
+    status = titan_comm_agree(world, titan_reduce_create(&reduce, &runtime->reduce));
   }
   if (status == TITAN_OK)
     status = titan_comm_agree(world, titan_runtime_stage(runtime));
@@ -187,8 +251,28 @@ static titan_status create_exchange(titan_runtime *runtime) {
     titan_runtime_unstage(runtime);
     titan_reduce_destroy(&runtime->reduce);
     titan_gather_destroy(&runtime->gather);
+    return status;
   }
-  return status;
+  runtime->arenas[TITAN_ARENA_EXCHANGE] = titan_reduce_exchange(runtime->reduce);
+  return TITAN_OK;
+}
+
+// Containers often have a small /dev/shm: then units are gathered, which the lists name.
+static titan_status go_without_shared_memory(titan_runtime *runtime) {
+  titan_device *device = runtime->device;
+  if (titan_comm_rank(titan_mesh_comm(runtime->mesh, TITAN_MESH_WORLD)) == 0)
+    titan_log_warning("going without shared memory inside the node: %s", titan_error_message());
+  runtime->options.intra_node = TITAN_INTRA_NODE_MPI;
+  for (int kind = 0; kind < STEPS; kind++)
+    TITAN_TRY(titan_runtime_list_create(runtime, (runtime_step_kind)kind));
+  for (int arena = 0; arena < TITAN_ARENAS; arena++)
+    if (arena == TITAN_ARENA_PARAMETERS) {
+      device->free(device, runtime->arenas[arena]);
+      runtime->arenas[arena] = NULL;
+      TITAN_TRY(allocate_arena(runtime, TITAN_ARENA_PARAMETERS, TITAN_MEMORY_PARAMETERS,
+                               titan_runtime_arena_bytes(runtime, TITAN_ARENA_PARAMETERS)));
+    }
+  return titan_runtime_reserve(runtime);
 }
 
 titan_status titan_runtime_allocate(titan_runtime *runtime) {
@@ -196,7 +280,7 @@ titan_status titan_runtime_allocate(titan_runtime *runtime) {
   // Local allocations first, agreed on, so that no rank enters the collective ones alone.
   titan_status status = allocate_states(runtime);
   if (status == TITAN_OK)
-    status = allocate_activations(runtime);
+    status = allocate_step(runtime);
   if (status == TITAN_OK)
     status = prepare_kernels(runtime);
   if (status == TITAN_OK)
@@ -204,15 +288,12 @@ titan_status titan_runtime_allocate(titan_runtime *runtime) {
   TITAN_TRY(titan_comm_agree(world, status));
   status = create_exchange(runtime);
   if (status == TITAN_ERROR_MEMORY && runtime->options.intra_node == TITAN_INTRA_NODE_AUTO) {
-    // Containers often have a small /dev/shm. Every rank came to the same end.
-    if (titan_comm_rank(world) == 0)
-      titan_log_warning("going without shared memory inside the node: %s", titan_error_message());
-    runtime->options.intra_node = TITAN_INTRA_NODE_MPI;
-    TITAN_TRY(titan_comm_agree(world, titan_runtime_reserve(runtime)));
+    // Every rank came to the same end.
+    TITAN_TRY(titan_comm_agree(world, go_without_shared_memory(runtime)));
     status = create_exchange(runtime);
   }
   TITAN_TRY(status);
-  return run_setup(runtime);
+  return run_constants(runtime);
 }
 
 void titan_runtime_destroy(titan_runtime **runtime) {
@@ -223,26 +304,27 @@ void titan_runtime_destroy(titan_runtime **runtime) {
   titan_runtime_unstage(r);
   titan_gather_destroy(&r->gather);
   titan_reduce_destroy(&r->reduce);
-  for (int i = 0; i < r->unit_count; i++) {
-    if (r->saved != NULL)
-      device->free(device, r->saved[i]);
-    if (r->boundaries != NULL)
-      device->free(device, r->boundaries[i]);
-  }
-  void *const buffers[] = {r->scratch,    r->gradients[0], r->gradients[1], r->masters, r->exp_avg, r->exp_avg_sq,
-                           r->rope_table, r->tokens,       r->labels,       r->loss,    r->d_loss};
+  r->arenas[TITAN_ARENA_EXCHANGE] = NULL; // it was the reduction's
+  for (int i = 0; i < TITAN_ARENAS; i++)
+    device->free(device, r->arenas[i]);
+  for (int i = 0; i <= TITAN_MAX_OUTPUTS; i++)
+    device->free(device, r->constant_values[i]);
+  for (int i = 0; i < TITAN_MOST_SLOTS; i++)
+    device->free(device, r->slots[i]);
+  void *const buffers[] = {r->masters, r->tokens, r->labels, r->losses, r->d_loss};
   for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
     device->free(device, buffers[i]);
-  for (int part = 0; part < TITAN_PARTS; part++)
-    titan_runtime_part_destroy(&r->parts[part]);
-  titan_runtime_part_destroy(&r->other_block);
-  titan_memory_free(r->is_other);
+  for (int kind = 0; kind < STEPS; kind++)
+    titan_runtime_step_destroy(&r->steps[kind]);
+  titan_runtime_program_destroy(&r->constants);
+  titan_runtime_program_destroy(&r->logits);
   titan_memory_free(r->units);
-  titan_memory_free(r->saved);
-  titan_memory_free(r->boundaries);
+  titan_memory_free(r->completion);
   titan_memory_free(r);
   *runtime = NULL;
 }
+
+// --- looking at it ---
 
 titan_status titan_runtime_publish(titan_runtime *runtime) {
   return titan_gather_publish(runtime->gather);
@@ -272,6 +354,36 @@ const titan_runtime_options *titan_runtime_options_of(const titan_runtime *runti
 const char *titan_runtime_gathering(const titan_runtime *runtime) {
   return titan_gather_description(runtime->gather);
 }
-const titan_graph *titan_runtime_graph(const titan_runtime *runtime, titan_part part) {
-  return runtime->parts[part].graph;
+
+int titan_runtime_program_count(const titan_runtime *runtime) {
+  return runtime->steps[STEP_TRAINING].program_count;
+}
+const titan_graph *titan_runtime_program_graph(const titan_runtime *runtime, int program) {
+  return runtime->steps[STEP_TRAINING].programs[program].graph;
+}
+const titan_plan *titan_runtime_program_plan(const titan_runtime *runtime, int program) {
+  return runtime->steps[STEP_TRAINING].programs[program].plan;
+}
+int titan_runtime_program_of_unit(const titan_runtime *runtime, int unit) {
+  return runtime->steps[STEP_TRAINING].program_of_unit[unit];
+}
+const titan_graph *titan_runtime_constants_graph(const titan_runtime *runtime) {
+  return runtime->constants.graph;
+}
+
+void titan_runtime_program_name(const titan_runtime *runtime, int program, char *text, size_t size) {
+  const runtime_step *step = &runtime->steps[STEP_TRAINING];
+  const char *kind = runtime->options.model->kinds[step->programs[program].kind].name;
+  int unit = 0;
+  bool other = false;
+  for (int i = 0; i < program; i++)
+    other |= step->programs[i].kind == step->programs[program].kind;
+  while (step->program_of_unit[unit] != program)
+    unit++;
+  snprintf(text, size, "%s%s%s", kind, other ? "." : "", other ? step->names[unit] : "");
+}
+
+titan_runtime_list titan_runtime_list_of(const titan_runtime *runtime, bool validation) {
+  const runtime_step *step = &runtime->steps[validation ? STEP_VALIDATION : STEP_TRAINING];
+  return step->exists ? (titan_runtime_list){&step->list, &step->lowering, &step->memory} : (titan_runtime_list){0};
 }

@@ -1,8 +1,8 @@
-// The runtime of one step: a model's parts as executables, its units as flat shards, the activations between them, and
-// the walk forward and back with gathering and reducing on the way.
+// The runtime: a model's kinds of units as programs, its units as flat shards, and a step as a list of actions
+// (step/list.h), which one loop runs. A second list of forwards alone, for validation, shares parameters and memory.
 //
-// Creation has two stages, so that the memory is known before any of it is taken: titan_runtime_plan makes graphs,
-// plans and layouts; titan_runtime_allocate takes what titan_runtime_memory_of says, to the byte.
+// Creation has stages, so that the memory is known before any of it is taken: titan_runtime_plan makes graphs, programs,
+// lists and layouts; titan_runtime_allocate takes what titan_runtime_memory_of says, to the byte.
 #ifndef TITAN_PARALLEL_RUNTIME_H
 #define TITAN_PARALLEL_RUNTIME_H
 
@@ -10,6 +10,7 @@
 #include "mesh/mesh.h"
 #include "model/model.h"
 #include "parallel/unit.h"
+#include "step/memory.h"
 
 typedef struct titan_runtime titan_runtime;
 
@@ -35,7 +36,15 @@ typedef struct titan_activation_options {
 typedef struct titan_runtime_options {
   const titan_model_definition *model;
   titan_model_arguments arguments;
-  titan_model_shape shape; // of this rank
+  titan_model_shape shape; // of one microbatch of this rank
+  int64_t microbatches;    // of a step, at least 1
+  int64_t global_tokens;   // counted tokens of the whole step, over all microbatches and ranks: what the loss is divided by
+  titan_reduce_when reduce;
+  bool early_update; // a unit is updated as soon as its gradients are complete, whose memory is used again
+  // float32 states that the optimizer keeps for each parameter, by name; static texts.
+  int slot_count;
+  const char *slots[TITAN_MOST_SLOTS];
+  titan_model_shape validation; // of a rank's batch; batch 0: there is no validation
   titan_intra_node intra_node;
   bool loss_parallel; // with tensor parallelism: logits stay cut over the vocabulary
   titan_activation_options activations;
@@ -48,7 +57,7 @@ typedef struct titan_runtime_options {
 typedef struct titan_runtime_memory {
   size_t by_tag[TITAN_MEMORY_TAG_COUNT];
   size_t total;
-  size_t chosen; // of total: the scratch arena and what blocks save, which modes of activation checkpointing decide
+  size_t chosen; // of total: the arena of activations, which modes of activation checkpointing decide
 } titan_runtime_memory;
 
 // FLOPs of a rank's step, and of these, what is computed again.
@@ -67,6 +76,13 @@ titan_status titan_runtime_describe_compile(const titan_runtime *runtime, titan_
 titan_status titan_runtime_plan(const titan_runtime_options *options, titan_mesh *mesh, titan_device *device,
                                 titan_runtime **out);
 titan_runtime_memory titan_runtime_memory_of(const titan_runtime *runtime);
+
+// The stages of titan_runtime_plan, for those who share a budget over ranks: where the activations have one,
+// titan_runtime_create leaves them as small as can be, and titan_runtime_choose takes the least recomputation that fits,
+// with fixed as in titan_activation_options. Without a budget there is nothing to choose. Not collective.
+titan_status titan_runtime_create(const titan_runtime_options *options, titan_mesh *mesh, titan_device *device,
+                                  titan_runtime **out);
+titan_status titan_runtime_choose(titan_runtime *runtime, size_t fixed);
 // Collective over the mesh. Parameters and states are zero.
 titan_status titan_runtime_allocate(titan_runtime *runtime);
 // Collective over the mesh when allocated.
@@ -77,19 +93,38 @@ titan_status titan_runtime_initialize(titan_runtime *runtime, uint64_t seed);
 // Collective. Makes the shards that the optimizer (or a load) wrote visible to all.
 titan_status titan_runtime_publish(titan_runtime *runtime);
 
-// The rank's buffers for the next step's batch: [B,L] int32 each.
+// The rank's buffers for the next step's batch: [M,B,L] int32 each, M the microbatches; for validation [B,L] of its own
+// shape, in the same memory.
 int32_t *titan_runtime_tokens(titan_runtime *runtime);
 int32_t *titan_runtime_labels(titan_runtime *runtime);
 
-// Not collective. TITAN_ERROR_DATA when a token or label of the batch is outside the vocabulary. To be agreed on before
-// the step, which the ranks of a tp group could not refuse: each knows a part of the vocabulary.
+// Not collective. TITAN_ERROR_DATA when a token or label of the batch is outside the vocabulary (a label may be
+// TITAN_LABEL_IGNORED). To be agreed on before the step, which the ranks of a tp group could not refuse: each knows a
+// part of the vocabulary.
 titan_status titan_runtime_check_batch(const titan_runtime *runtime);
-// Collective. Forward, backward and the reduction of gradients. *loss: the sum over this rank's tokens divided by
-// shape.global_tokens (the sum over the data-parallel ranks is the mean loss). Afterwards every unit's gradient shard
-// holds the gradient of the mean loss.
-titan_status titan_runtime_step(titan_runtime *runtime, float *loss);
+titan_status titan_runtime_check_validation_batch(const titan_runtime *runtime);
 
-// Not collective; needs the parameters whole on this rank (one rank). logits: [B*L,V] float32 for the present tokens.
+// What an optimizer does with one unit: called by the list's UPDATEs, in their order, alike on all ranks.
+typedef struct titan_updater {
+  titan_status (*update)(void *context, titan_runtime *runtime, int unit);
+  void *context;
+} titan_updater;
+// To be set before the first UPDATE, and to hold until the last.
+void titan_runtime_set_updater(titan_runtime *runtime, titan_updater updater);
+
+// Collective. The list up to its last gradient: forward, backward and the reduction of gradients; with early_update the
+// updates too. *loss: the sum over this rank's tokens divided by global_tokens (the sum over the data-parallel ranks is
+// the mean loss). Afterwards every unit's gradient shard holds the gradient of the mean loss (not with early_update,
+// where its memory has been used again).
+titan_status titan_runtime_step(titan_runtime *runtime, double *loss);
+// Collective. The rest of the list: the updates; then makes the new parameters visible to all.
+titan_status titan_runtime_update(titan_runtime *runtime);
+
+// Collective. Runs the list of forwards for the validation batch. *loss_sum: the sum over this rank's counted tokens.
+titan_status titan_runtime_validate(titan_runtime *runtime, double *loss_sum);
+
+// Not collective; needs the parameters whole on this rank (one rank). logits: [B*L,V] float32 for the present tokens of
+// the first microbatch.
 titan_status titan_runtime_logits(titan_runtime *runtime, float *logits);
 
 int titan_runtime_unit_count(const titan_runtime *runtime);
@@ -99,7 +134,25 @@ titan_device *titan_runtime_device(titan_runtime *runtime);
 const titan_runtime_options *titan_runtime_options_of(const titan_runtime *runtime);
 // How parameters reach the kernels: "one rank", "shared memory", "MPI".
 const char *titan_runtime_gathering(const titan_runtime *runtime);
-// The graph of a part after its passes, NULL for parts that this runtime has not made.
-const titan_graph *titan_runtime_graph(const titan_runtime *runtime, titan_part part);
+
+// The programs of training: kinds of units with their choice of passes.
+int titan_runtime_program_count(const titan_runtime *runtime);
+const titan_graph *titan_runtime_program_graph(const titan_runtime *runtime, int program);
+const titan_plan *titan_runtime_program_plan(const titan_runtime *runtime, int program);
+// "block", or, for another program of the same kind, with the name of its first unit, "block.layers.1"; into text (size
+// bytes).
+void titan_runtime_program_name(const titan_runtime *runtime, int program, char *text, size_t size);
+int titan_runtime_program_of_unit(const titan_runtime *runtime, int unit);
+// The program that computes the model's constants; NULL where it has none.
+const titan_graph *titan_runtime_constants_graph(const titan_runtime *runtime);
+
+// The list of a step, what it was lowered by, and its memory; of validation where `validation`, NULL where there is
+// none.
+typedef struct titan_runtime_list {
+  const titan_step_list *list;
+  const titan_step_shape *shape;
+  const titan_step_memory *memory;
+} titan_runtime_list;
+titan_runtime_list titan_runtime_list_of(const titan_runtime *runtime, bool validation);
 
 #endif

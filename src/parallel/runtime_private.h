@@ -7,51 +7,94 @@
 #include "parallel/gather.h"
 #include "parallel/reduce.h"
 #include "parallel/runtime.h"
+#include "step/memory.h"
+#include "step/schedule.h"
 
-// A part's graph, its executable and the places of its external values (-1: it has none of that name).
-typedef struct runtime_part {
+// What an external value of a program is bound to.
+typedef enum runtime_wire {
+  WIRE_TOKENS,
+  WIRE_LABELS,
+  WIRE_INPUT,           // x
+  WIRE_OUTPUT,          // y
+  WIRE_INPUT_GRADIENT,  // d(x)
+  WIRE_OUTPUT_GRADIENT, // d(y)
+  WIRE_LOSS,
+  WIRE_LOSS_GRADIENT, // d(loss)
+  WIRE_LOGITS,
+  WIRE_CONSTANT, // a result of the model's constants, by name: the first of the constants
+} runtime_wire;
+
+// A kind of unit with one choice of passes: its graph, the executable, and what its external values are.
+typedef struct runtime_program {
+  int kind; // of the model
   titan_graph *graph;
   titan_executable *executable;
   const titan_plan *plan;
-  void **externals; // by external index; filled anew for each unit
-  struct {
-    int tokens, labels, x, y, loss, logits, rope_table, d_y, d_x, d_loss;
-  } at;
-} runtime_part;
+  void **externals; // by external index; filled anew for each RUN
+  int *wires;       // by external index: a runtime_wire, or WIRE_CONSTANT + the constant's index
+  titan_compile_report compiled;
+} runtime_program;
+
+// The lists that a runtime has: of training, and of forwards alone.
+typedef enum runtime_step_kind { STEP_TRAINING, STEP_VALIDATION, STEPS } runtime_step_kind;
+
+enum { UNIT_NAME_BYTES = 48 };
+
+// One list with its programs and its memory.
+typedef struct runtime_step {
+  bool exists;
+  titan_model_shape shape; // of a microbatch
+  runtime_program *programs;
+  int program_count;
+  int *program_of_unit;
+  titan_step_unit *units;
+  char (*names)[UNIT_NAME_BYTES];
+  titan_step_unit_sizes *unit_sizes;
+  titan_step_sizes sizes;
+  int first_unit[2];
+  titan_order order;
+  titan_step_shape lowering;
+  titan_step_list list;
+  titan_step_memory memory;
+  int *reduce_numbers; // by action: how many REDUCEs stand before it
+  int first_update;    // action at which the updates of a step without early ones begin; the list's end else
+} runtime_step;
 
 struct titan_runtime {
   titan_runtime_options options;
   titan_mesh *mesh;
   titan_device *device;
-  runtime_part parts[TITAN_PARTS];
-  runtime_part other_block; // blocks with other recomputation than parts[TITAN_PART_BLOCK]; no graph: there are none
-  bool *is_other;           // by unit
-  titan_compile_report compiled[TITAN_PARTS];
+  titan_comm *groups[TITAN_PLACEMENT_DIMENSIONS]; // borrowed: what collectives of programs go over
+  runtime_step steps[STEPS];
+  runtime_program constants, logits;
   int unit_count;
   titan_unit *units;
+  int *completion; // units in the order in which their gradients are complete
   titan_gather *gather;
   titan_reduce *reduce;
   bool staged; // the tp group's collectives go through shared memory, taken by this runtime
-  void *scratch;
-  void **saved;       // by unit
-  void **boundaries;  // by unit: its input x; NULL for the embedding
-  void *gradients[2]; // of boundaries, in turn
-  float *masters;     // shards of all units when the compute type is not float32
-  float *exp_avg, *exp_avg_sq;
-  float *rope_table;
+  char *arenas[TITAN_ARENAS];
+  float *masters;                      // shards of all units when the compute type is not float32
+  float *slots[TITAN_MOST_SLOTS];      // shards of all units
+  void *constant_values[TITAN_MAX_OUTPUTS + 1];
   int32_t *tokens, *labels;
-  float *loss, *d_loss;
+  float *losses; // by microbatch
+  float *d_loss;
+  titan_updater updater;
 };
 
-size_t titan_runtime_scratch_bytes(const titan_runtime *runtime);
-// Bytes of x[B,L,D], or of this rank's rows of it.
-size_t titan_runtime_boundary_bytes(const titan_runtime *runtime);
-// The part of a unit.
-static inline runtime_part *titan_runtime_part_of(const titan_runtime *runtime, int unit) {
-  const runtime_part *part = runtime->is_other[unit]
-                                 ? &runtime->other_block
-                                 : &runtime->parts[titan_model_unit_part(&runtime->options.arguments, unit)];
-  return (runtime_part *)part;
+static inline runtime_program *titan_runtime_program_of(const runtime_step *step, int unit) {
+  return &step->programs[step->program_of_unit[unit]];
+}
+static inline titan_comm *titan_runtime_shard_group(const titan_runtime *runtime) {
+  return titan_mesh_comm(runtime->mesh, TITAN_MESH_DP_SHARD_CP);
+}
+static inline titan_comm *titan_runtime_replicate_group(const titan_runtime *runtime) {
+  return titan_mesh_comm(runtime->mesh, TITAN_MESH_DP_REPLICATE);
+}
+// Shards that the list does not place: they live from step to step.
+static inline bool titan_runtime_owns_shards(const titan_runtime *runtime) {
+  return !runtime->options.early_update;
 }
 
 // Not collective. Has the mesh's groups keep what a step's communication needs at most; and the bytes that this, and
@@ -63,21 +106,47 @@ size_t titan_runtime_communication_bytes(const titan_runtime *runtime);
 titan_status titan_runtime_stage(titan_runtime *runtime);
 void titan_runtime_unstage(titan_runtime *runtime);
 
-// A part's graph with the passes that come before activation checkpointing.
-titan_status titan_runtime_graph_create(titan_runtime *runtime, titan_part part, titan_graph **out);
-// Sets the units' places, once all parts are there.
-void titan_runtime_lay_out(titan_runtime *runtime);
-// Makes a part from its graph, of which it takes possession. `keep`: see titan_activation_checkpoint_apply; NULL: all
-// is kept.
-titan_status titan_runtime_part_create(titan_runtime *runtime, titan_part part, titan_graph *graph, const bool *keep,
-                                       runtime_part *out);
-// A block of a choice, or where `choices` is NULL of a policy.
-titan_status titan_runtime_block_create(titan_runtime *runtime, const titan_activation_choices *choices, int choice,
-                                        titan_keep policy, runtime_part *out);
-// The blocks for TITAN_ACTIVATIONS_BUDGET; the other parts are there.
-titan_status titan_runtime_budget_create(titan_runtime *runtime);
-// Decides which blocks recompute what, makes them, and lays out the units.
+// A graph of a kind of unit, with the passes that come before activation checkpointing. `backward`: differentiated,
+// where the kind has a backward. *compiled (may be NULL): what was fused.
+titan_status titan_runtime_graph_create(titan_runtime *runtime, const titan_model_kind *kind,
+                                        const titan_model_shape *shape, bool backward, titan_compile_report *compiled,
+                                        titan_graph **out);
+// Makes a program from its graph, of which it takes possession. `keep`: see titan_activation_checkpoint_apply; NULL:
+// all is kept. The kind's number is `kind`; -1: it is none of a unit.
+titan_status titan_runtime_program_create(titan_runtime *runtime, const titan_model_kind *row, int kind,
+                                          titan_graph *graph, const bool *keep, bool backward, runtime_program *out);
+void titan_runtime_program_destroy(runtime_program *program);
+// Another program for a step; its index.
+titan_status titan_runtime_program_add(runtime_step *step, int *index, runtime_program **out);
+// A program of a kind that recomputes by a choice, or where `choices` is NULL by a policy.
+titan_status titan_runtime_block_create(titan_runtime *runtime, int kind, const titan_activation_choices *choices,
+                                        int choice, titan_keep policy, runtime_program *out);
+
+// Programs of the units of a step, but for those of the kinds that activation checkpointing is for.
+titan_status titan_runtime_programs_create(titan_runtime *runtime, runtime_step_kind kind);
+// Decides which units recompute what, for training. With a budget this is provisional: as little as can be is kept.
 titan_status titan_runtime_blocks_create(titan_runtime *runtime);
-void titan_runtime_part_destroy(runtime_part *part);
+// With a budget: the programs with which the rank's memory fits. fixed: see titan_activation_options.
+titan_status titan_runtime_budget_choose(titan_runtime *runtime, size_t fixed);
+// Whether activation checkpointing is for this kind: it has a backward that is no part of its forward, and x is an
+// input.
+bool titan_runtime_is_checkpointed(const titan_runtime *runtime, int kind);
+
+// Sets the units' places, once programs are there.
+void titan_runtime_lay_out(titan_runtime *runtime);
+// Makes the list of a step and packs its memory; anew where there was one.
+titan_status titan_runtime_list_create(titan_runtime *runtime, runtime_step_kind kind);
+// Sizes of the blocks of a step's units, from its programs.
+void titan_runtime_list_sizes(titan_runtime *runtime, runtime_step_kind kind);
+void titan_runtime_step_destroy(runtime_step *step);
+// Bytes of an arena: the most that a list needs.
+size_t titan_runtime_arena_bytes(const titan_runtime *runtime, titan_arena arena);
+
+titan_reduce_options titan_runtime_reduce_options(titan_runtime *runtime);
+// Bytes of the constants together, each aligned.
+size_t titan_runtime_constant_bytes(const titan_runtime *runtime);
+
+// Runs the actions first .. end - 1 of a step's list.
+titan_status titan_runtime_run(titan_runtime *runtime, runtime_step *step, int first, int end);
 
 #endif

@@ -7,11 +7,13 @@ static const double gib = 1024.0 * 1024 * 1024;
 
 titan_runtime_work titan_runtime_work_of(const titan_runtime *runtime) {
   titan_runtime_work work = {0};
+  double microbatches = (double)runtime->options.microbatches;
   for (int unit = 0; unit < runtime->unit_count; unit++)
     for (int phase = 0; phase < TITAN_PHASES; phase++) {
-      const titan_plan_phase *p = &titan_runtime_part_of(runtime, unit)->plan->phases[phase];
-      work.flops += p->cost.flops;
-      work.recomputed += p->recomputed.flops;
+      const titan_plan_phase *p =
+          &titan_runtime_program_of(&runtime->steps[STEP_TRAINING], unit)->plan->phases[phase];
+      work.flops += p->cost.flops * microbatches;
+      work.recomputed += p->recomputed.flops * microbatches;
     }
   return work;
 }
@@ -45,7 +47,7 @@ static titan_status add_operation(const titan_graph *graph, const titan_node *no
   return text->length > before ? TITAN_OK : titan_text_printf(text, "%s", titan_op_name(node->call.kind));
 }
 
-static titan_status add_recomputed(const runtime_part *block, titan_text *text) {
+static titan_status add_recomputed(const runtime_program *block, titan_text *text) {
   const titan_plan_phase *backward = &block->plan->phases[TITAN_BACKWARD];
   const char *comma = "";
   for (int i = 0; i < backward->count; i++) {
@@ -59,42 +61,55 @@ static titan_status add_recomputed(const runtime_part *block, titan_text *text) 
   return comma[0] == '\0' ? titan_text_printf(text, "nothing") : TITAN_OK;
 }
 
+// Units whose program it is.
+static long long units_of(const titan_runtime *runtime, int program) {
+  long long count = 0;
+  for (int unit = 0; unit < runtime->unit_count; unit++)
+    count += runtime->steps[STEP_TRAINING].program_of_unit[unit] == program;
+  return count;
+}
+
 titan_status titan_runtime_describe_activations(const titan_runtime *runtime, titan_text *text) {
+  const runtime_step *step = &runtime->steps[STEP_TRAINING];
   titan_runtime_work work = titan_runtime_work_of(runtime);
-  const runtime_part *block = &runtime->parts[TITAN_PART_BLOCK], *other = &runtime->other_block;
-  long long layers = (long long)runtime->options.arguments.layers, others = 0;
+  long long blocks = 0;
   size_t saved = 0;
   for (int unit = 0; unit < runtime->unit_count; unit++) {
-    others += runtime->is_other[unit];
-    saved += titan_runtime_part_of(runtime, unit)->plan->saved_bytes +
-             (unit > 0 ? titan_runtime_boundary_bytes(runtime) : 0);
+    blocks += titan_runtime_is_checkpointed(runtime, titan_runtime_program_of(step, unit)->kind);
+    saved += step->unit_sizes[unit].saved + step->unit_sizes[unit].input;
   }
   TITAN_TRY(titan_text_printf(text, "Activations kept: %.3f GiB; recomputed a step: ", (double)saved / gib));
-  if (block->plan->phases[TITAN_BACKWARD].recomputed.bytes == 0 && others == 0)
+  bool nothing = true;
+  for (int i = 0; i < step->program_count; i++)
+    nothing &= step->programs[i].plan->phases[TITAN_BACKWARD].recomputed.bytes == 0;
+  if (nothing)
     return titan_text_printf(text, "nothing");
-  TITAN_TRY(titan_text_printf(text, "%.3g GFLOP (%.1f %% more): in %lld of %lld blocks ", work.recomputed / 1e9,
-                              100 * work.recomputed / (work.flops - work.recomputed), layers - others, layers));
-  TITAN_TRY(add_recomputed(block, text));
-  if (others == 0)
-    return TITAN_OK;
-  TITAN_TRY(titan_text_printf(text, "; in %lld ", others));
-  return add_recomputed(other, text);
+  TITAN_TRY(titan_text_printf(text, "%.3g GFLOP (%.1f %% more)", work.recomputed / 1e9,
+                              100 * work.recomputed / (work.flops - work.recomputed)));
+  bool first = true;
+  for (int i = 0; i < step->program_count; i++) {
+    if (!titan_runtime_is_checkpointed(runtime, step->programs[i].kind))
+      continue;
+    TITAN_TRY(first ? titan_text_printf(text, ": in %lld of %lld blocks ", units_of(runtime, i), blocks)
+                    : titan_text_printf(text, "; in %lld ", units_of(runtime, i)));
+    TITAN_TRY(add_recomputed(&step->programs[i], text));
+    first = false;
+  }
+  return TITAN_OK;
 }
 
 // --- fusing ---
 
 titan_status titan_runtime_describe_compile(const titan_runtime *runtime, titan_text *text) {
-  int units[TITAN_PARTS] = {0};
+  const runtime_step *step = &runtime->steps[STEP_TRAINING];
   const char *comma = "Compiled: ";
   if (!runtime->options.compile)
     return TITAN_OK;
-  for (int unit = 0; unit < runtime->unit_count; unit++)
-    units[titan_model_unit_part(&runtime->options.arguments, unit)]++;
-  const titan_compile_report *first = &runtime->compiled[TITAN_PART_BLOCK];
+  const titan_compile_report *first = &step->programs[0].compiled;
   for (int row = 0; row < first->rows; row++) {
     int applied = 0;
-    for (int part = 0; part < TITAN_PARTS; part++)
-      applied += units[part] * runtime->compiled[part].applied[row];
+    for (int i = 0; i < step->program_count; i++)
+      applied += (int)units_of(runtime, i) * step->programs[i].compiled.applied[row];
     if (applied > 0)
       TITAN_TRY(titan_text_printf(text, "%s%s (%d x)", comma, first->names[row], applied));
     comma = applied > 0 ? ", " : comma;

@@ -1,12 +1,12 @@
 // A unit's parameters as one flat vector: one after another as its plan placed them, padded to the group's size and cut
-// in equal shards. Masters, moments and reduced gradients exist only as float32 shards.
+// in equal shards. Masters, the optimizer's states and reduced gradients exist only as float32 shards.
 #ifndef TITAN_PARALLEL_UNIT_H
 #define TITAN_PARALLEL_UNIT_H
 
 #include "comm/comm.h"
 #include "graph/plan.h"
 
-enum { TITAN_PREFIX_BYTES = 32 };
+enum { TITAN_PREFIX_BYTES = 32, TITAN_MOST_SLOTS = 4 };
 
 // What happens to gathered parameters and to gradients inside one node.
 typedef enum titan_intra_node {
@@ -27,7 +27,8 @@ typedef struct titan_unit {
   int64_t shard_elements;                          // of each rank; a multiple of TITAN_PARAMETER_ALIGNMENT
   int64_t flat_elements;                           // shard_elements * ranks of the group
   int64_t first;                                   // element of the flat vector at which this rank's shard begins
-  float *master, *exp_avg, *exp_avg_sq, *gradient; // [shard_elements] each
+  float *master, *gradient;                        // [shard_elements] each
+  float *slots[TITAN_MOST_SLOTS];                  // [shard_elements] each: the states that the optimizer asked for
   void *compute; // [shard_elements] of the compute type: what is gathered; master itself when that is float32
 } titan_unit;
 

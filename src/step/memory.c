@@ -185,13 +185,43 @@ static int count_microbatches(const titan_step_list *list) {
   return most + 1;
 }
 
-titan_status titan_step_memory_create(const titan_step_list *list, const titan_step_shape *shape,
-                                      const titan_step_sizes *sizes, titan_step_memory *out) {
+static titan_status create_blocks(const titan_step_list *list, const titan_step_shape *shape,
+                                  const titan_step_sizes *sizes, titan_step_memory *out) {
   builder b = {.list = list, .shape = shape, .sizes = sizes, .microbatches = count_microbatches(list), .out = out};
   *out = (titan_step_memory){0};
   titan_status status = list_blocks(&b);
   titan_memory_free(b.open);
   titan_memory_free(b.reduces);
+  return status;
+}
+
+titan_status titan_step_memory_bound(const titan_step_list *list, const titan_step_shape *shape,
+                                     const titan_step_sizes *sizes, titan_arena arena, size_t *bytes) {
+  titan_step_memory memory;
+  int64_t *changes = NULL, alive = 0;
+  *bytes = 0;
+  titan_status status = create_blocks(list, shape, sizes, &memory);
+  if (status == TITAN_OK)
+    status = titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, (size_t)list->count + 2, sizeof *changes, &changes);
+  for (int i = 0; status == TITAN_OK && i < memory.block_count; i++) {
+    const titan_step_block *block = &memory.blocks[i];
+    if (block->arena == arena) {
+      changes[block->first] += (int64_t)block->bytes;
+      changes[block->last + 1] -= (int64_t)block->bytes;
+    }
+  }
+  for (int action = 0; status == TITAN_OK && action < list->count; action++) {
+    alive += changes[action];
+    *bytes = (size_t)alive > *bytes ? (size_t)alive : *bytes;
+  }
+  titan_memory_free(changes);
+  titan_step_memory_destroy(&memory);
+  return status;
+}
+
+titan_status titan_step_memory_create(const titan_step_list *list, const titan_step_shape *shape,
+                                      const titan_step_sizes *sizes, titan_step_memory *out) {
+  titan_status status = create_blocks(list, shape, sizes, out);
   for (int arena = 0; arena < TITAN_ARENAS && status == TITAN_OK; arena++)
     status = titan_step_pack(out->blocks, out->block_count, (titan_arena)arena, list->count, &out->bytes[arena],
                              &out->bounds[arena]);

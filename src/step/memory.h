@@ -73,6 +73,10 @@ titan_status titan_step_memory_create(const titan_step_list *list, const titan_s
                                       const titan_step_sizes *sizes, titan_step_memory *out);
 void titan_step_memory_destroy(titan_step_memory *memory);
 
+// The most that is alive in an arena at once, without packing it: what a choice of sizes would need at least.
+titan_status titan_step_memory_bound(const titan_step_list *list, const titan_step_shape *shape,
+                                     const titan_step_sizes *sizes, titan_arena arena, size_t *bytes);
+
 // Bytes alive in an arena at an action.
 size_t titan_step_memory_alive(const titan_step_memory *memory, titan_arena arena, int action);
 // The first action at which most is alive in an arena; -1: nothing ever is.

@@ -7,15 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-// The unit's name without the dot that its prefix ends with.
-static void name_unit(const titan_unit *unit, char *text, size_t size) {
-  size_t length = strlen(unit->prefix);
-  if (length > 1)
-    snprintf(text, size, "%.*s", (int)length - 1, unit->prefix);
-  else
-    snprintf(text, size, "%s", titan_graph_name(unit->plan->graph));
-}
-
 static int compare_bytes(const void *left, const void *right) {
   const titan_plan_block *const *a = left, *const *b = right;
   return (*a)->bytes != (*b)->bytes ? ((*a)->bytes < (*b)->bytes ? 1 : -1) : (*a)->offset < (*b)->offset ? -1 : 1;
@@ -46,30 +37,6 @@ static titan_status list_values(const titan_plan *plan, titan_estimate_peak *pea
   return TITAN_OK;
 }
 
-// One visit of the step's walk: keeps the moment when more is alive than at any before.
-static void visit(titan_runtime *runtime, int index, titan_phase phase, int saved_units, size_t saved_bytes,
-                  titan_estimate_peak *peak, int *at) {
-  const titan_unit *unit = titan_runtime_unit(runtime, index);
-  titan_plan_peak here = titan_plan_peak_of(unit->plan, phase);
-  if (here.instruction < 0 || (*at >= 0 && saved_bytes + here.bytes <= peak->saved_bytes + peak->scratch_bytes))
-    return;
-  *peak = (titan_estimate_peak){.phase = phase,
-                                .instruction = here.instruction,
-                                .instructions = unit->plan->phases[phase].count,
-                                .operation = unit->plan->phases[phase].instructions[here.instruction].node->call.kind,
-                                .saved_units = saved_units,
-                                .saved_bytes = saved_bytes,
-                                .scratch_bytes = here.bytes};
-  name_unit(unit, peak->unit, sizeof peak->unit);
-  *at = index;
-}
-
-// Bytes of a unit's saved activations, with its input where that comes from another unit.
-static size_t kept_by(const titan_unit *unit) {
-  int x = titan_plan_external_find(unit->plan, "x");
-  return unit->plan->saved_bytes + (x >= 0 ? titan_tensor_bytes(&unit->plan->externals[x].type) : 0);
-}
-
 // Keeps the list sorted, the most bytes first, and counts what has no place in it.
 static void add_saved(titan_estimate_peak *peak, const char *name, size_t bytes, int units) {
   int at = peak->kept_count;
@@ -90,41 +57,65 @@ static void add_saved(titan_estimate_peak *peak, const char *name, size_t bytes,
   peak->kept_count++;
 }
 
-// What the first `units` units keep: their inputs, and the values of each plan.
-static void list_saved(titan_runtime *runtime, int units, titan_estimate_peak *peak) {
-  for (int i = 0; i < units; i++) {
-    const titan_plan *plan = titan_runtime_unit(runtime, i)->plan;
-    int with_plan = 0, earlier = 0, x = titan_plan_external_find(plan, "x");
-    for (int k = 0; k < units; k++) {
-      with_plan += titan_runtime_unit(runtime, k)->plan == plan;
-      earlier += k < i && titan_runtime_unit(runtime, k)->plan == plan;
-    }
-    if (earlier > 0)
-      continue;
-    if (x >= 0)
-      add_saved(peak, "input x", titan_tensor_bytes(&plan->externals[x].type), with_plan);
-    for (int b = 0; b < plan->saved_count; b++) {
-      char name[2 * TITAN_NAME_BYTES];
-      titan_plan_value_text(plan, plan->saved[b].value, name, sizeof name);
-      add_saved(peak, name, plan->saved[b].bytes, with_plan);
-    }
+// The values that a unit's plan keeps, for all units with this plan that are alive.
+static void list_plan(const titan_plan *plan, int units, titan_estimate_peak *peak) {
+  for (int b = 0; b < plan->saved_count; b++) {
+    char name[2 * TITAN_NAME_BYTES];
+    titan_plan_value_text(plan, plan->saved[b].value, name, sizeof name);
+    add_saved(peak, name, plan->saved[b].bytes, units);
   }
 }
 
-// Follows the walk of a step: what units save is alive from their forward to their backward.
+static bool is_alive(const titan_step_block *block, titan_block_kind kind, int action) {
+  return block->kind == kind && block->first <= action && action <= block->last;
+}
+
+// What is alive at an action beside the RUN's scratch: inputs, their gradients, and what units save, by value.
+static void list_alive(titan_runtime *runtime, const titan_step_memory *memory, int action, titan_estimate_peak *peak) {
+  int inputs = 0, gradients = 0;
+  size_t input = 0;
+  for (int i = 0; i < memory->block_count; i++) {
+    const titan_step_block *block = &memory->blocks[i];
+    bool saved = is_alive(block, TITAN_BLOCK_SAVED, action);
+    inputs += is_alive(block, TITAN_BLOCK_INPUT, action);
+    gradients += is_alive(block, TITAN_BLOCK_INPUT_GRADIENT, action);
+    if (saved || is_alive(block, TITAN_BLOCK_INPUT, action) || is_alive(block, TITAN_BLOCK_INPUT_GRADIENT, action))
+      peak->saved_bytes += block->bytes;
+    input = block->kind == TITAN_BLOCK_INPUT ? block->bytes : input;
+    peak->saved_units += saved;
+  }
+  if (inputs > 0)
+    add_saved(peak, "input x", input, inputs);
+  if (gradients > 0)
+    add_saved(peak, "gradient of x", input, gradients);
+  for (int program = 0; program < titan_runtime_program_count(runtime); program++) {
+    int units = 0;
+    for (int i = 0; i < memory->block_count; i++)
+      units += is_alive(&memory->blocks[i], TITAN_BLOCK_SAVED, action) &&
+               titan_runtime_program_of_unit(runtime, memory->blocks[i].unit) == program;
+    if (units > 0)
+      list_plan(titan_runtime_program_plan(runtime, program), units, peak);
+  }
+}
+
+// The action of the step's list at which most is alive, and in it the instruction at which most of its scratch is.
 titan_status titan_estimate_find_peak(titan_runtime *runtime, titan_estimate_peak *peak) {
-  int units = titan_runtime_unit_count(runtime), at = -1;
-  size_t saved = 0;
-  for (int i = 0; i < units; i++) {
-    saved += kept_by(titan_runtime_unit(runtime, i));
-    visit(runtime, i, TITAN_FORWARD, i + 1, saved, peak, &at);
-  }
-  for (int i = units - 1; i >= 0; i--) {
-    visit(runtime, i, TITAN_BACKWARD, i + 1, saved, peak, &at);
-    saved -= kept_by(titan_runtime_unit(runtime, i));
-  }
-  if (at < 0)
+  titan_runtime_list list = titan_runtime_list_of(runtime, false);
+  int action = titan_step_memory_peak(list.memory, TITAN_ARENA_ACTIVATIONS, list.list->count);
+  if (action < 0 || list.list->actions[action].kind != TITAN_ACTION_RUN)
     return TITAN_OK;
-  list_saved(runtime, peak->saved_units, peak);
-  return list_values(titan_runtime_unit(runtime, at)->plan, peak);
+  const titan_action *run = &list.list->actions[action];
+  const titan_unit *unit = titan_runtime_unit(runtime, run->unit);
+  titan_phase phase = run->compute == TITAN_COMPUTE_FORWARD ? TITAN_FORWARD : TITAN_BACKWARD;
+  titan_plan_peak here = titan_plan_peak_of(unit->plan, phase);
+  if (here.instruction < 0)
+    return TITAN_OK;
+  *peak = (titan_estimate_peak){.phase = phase,
+                                .instruction = here.instruction,
+                                .instructions = unit->plan->phases[phase].count,
+                                .operation = unit->plan->phases[phase].instructions[here.instruction].node->call.kind,
+                                .scratch_bytes = here.bytes};
+  snprintf(peak->unit, sizeof peak->unit, "%s", list.shape->units[run->unit].name);
+  list_alive(runtime, list.memory, action, peak);
+  return list_values(unit->plan, peak);
 }

@@ -57,39 +57,40 @@ static titan_status write_graph(const char *folder, const char *kind, const tita
   return TITAN_OK;
 }
 
-static titan_status write_graph_of(const char *folder, const char *kind, const titan_plan *plan) {
-  return write_graph(folder, kind, plan->graph);
-}
-
-typedef titan_status kind_writer(const char *folder, const char *kind, const titan_plan *plan);
-
-// Each different plan of the units, with the name of its part; a later one of a part also has that of its first unit,
-// as the parameters do: block.layers.1.
-static titan_status for_each_kind(titan_runtime *runtime, const char *folder, kind_writer *write) {
-  for (int i = 0; i < titan_runtime_unit_count(runtime); i++) {
-    const titan_unit *unit = titan_runtime_unit(runtime, i);
-    const char *part = titan_graph_name(unit->plan->graph);
-    bool known = false, later = false;
-    for (int k = 0; k < i; k++) {
-      const titan_plan *earlier = titan_runtime_unit(runtime, k)->plan;
-      known |= earlier == unit->plan;
-      later |= strcmp(titan_graph_name(earlier->graph), part) == 0;
-    }
-    char kind[KIND_BYTES];
-    int length = later && unit->prefix[0] != '\0' ? (int)strlen(unit->prefix) - 1 : 0; // without the dot at its end
-    snprintf(kind, sizeof kind, "%s%s%.*s", part, length > 0 ? "." : "", length, unit->prefix);
-    if (!known)
-      TITAN_TRY(write(folder, kind, unit->plan));
-  }
-  return TITAN_OK;
+// The list of a step, and under it its blocks.
+static titan_status write_list(const char *folder, const char *kind, titan_runtime_list list) {
+  titan_text text = {0};
+  char name[KIND_BYTES + 16];
+  if (list.list == NULL)
+    return TITAN_OK;
+  snprintf(name, sizeof name, "plans/%s.txt", kind);
+  titan_status status = titan_step_print(list.list, list.shape, &text);
+  if (status == TITAN_OK)
+    status = titan_text_printf(&text, "\n");
+  if (status == TITAN_OK)
+    status = titan_step_memory_print(list.memory, list.shape, &text);
+  if (status == TITAN_OK)
+    status = write_file("debug.dump_plan", folder, name, &text);
+  titan_text_destroy(&text);
+  return status;
 }
 
 titan_status titan_plan_files_write(titan_runtime *runtime, const char *folder) {
-  return for_each_kind(runtime, folder, write_plan);
+  for (int i = 0; i < titan_runtime_program_count(runtime); i++) {
+    char name[KIND_BYTES];
+    titan_runtime_program_name(runtime, i, name, sizeof name);
+    TITAN_TRY(write_plan(folder, name, titan_runtime_program_plan(runtime, i)));
+  }
+  TITAN_TRY(write_list(folder, "step", titan_runtime_list_of(runtime, false)));
+  return write_list(folder, "validation", titan_runtime_list_of(runtime, true));
 }
 
 titan_status titan_graph_files_write(titan_runtime *runtime, const char *folder) {
-  const titan_graph *setup = titan_runtime_graph(runtime, TITAN_PART_SETUP);
-  TITAN_TRY(for_each_kind(runtime, folder, write_graph_of));
-  return write_graph(folder, titan_graph_name(setup), setup);
+  for (int i = 0; i < titan_runtime_program_count(runtime); i++) {
+    char name[KIND_BYTES];
+    titan_runtime_program_name(runtime, i, name, sizeof name);
+    TITAN_TRY(write_graph(folder, name, titan_runtime_program_graph(runtime, i)));
+  }
+  const titan_graph *constants = titan_runtime_constants_graph(runtime);
+  return constants != NULL ? write_graph(folder, titan_graph_name(constants), constants) : TITAN_OK;
 }

@@ -50,10 +50,11 @@ titan_setup_beside titan_setup_beside_of(const titan_config *config, titan_runti
                                          const titan_comm *node);
 size_t titan_setup_beside_sum(const titan_setup_beside *beside);
 
-// Collective over world. Where the activations have a budget: sets options->activations.fixed, for all ranks alike.
-titan_status titan_setup_share_budget(const titan_config *config, titan_runtime_options *options, titan_mesh *mesh,
-                                      titan_device *device, titan_comm *world, titan_comm *node);
-// The same failure of titan_runtime_plan, told with the option that set the budget. Other statuses pass.
+// Collective over world. Where the activations have a budget: *fixed, alike on all ranks, is the most that a rank takes
+// whatever is chosen (titan_runtime_choose); 0 where there is no budget.
+titan_status titan_setup_share_budget(const titan_config *config, titan_runtime *runtime, titan_comm *world,
+                                      titan_comm *node, size_t *fixed);
+// The same failure of titan_runtime_choose, told with the option that set the budget. Other statuses pass.
 titan_status titan_setup_budget_error(const titan_config *config, titan_status status);
 
 // Collective over node and world. Compares what all ranks of this node will take, `beside` the runtime's memory, with

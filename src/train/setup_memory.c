@@ -28,29 +28,16 @@ size_t titan_setup_beside_sum(const titan_setup_beside *beside) {
 
 // --- a budget for activations ---
 
-// Of this rank.
-static titan_status fixed_bytes(const titan_config *config, const titan_runtime_options *options, titan_mesh *mesh,
-                                titan_device *device, const titan_comm *world, const titan_comm *node, size_t *bytes) {
-  titan_runtime_options plain = *options;
-  titan_runtime *runtime;
-  plain.activations = (titan_activation_options){.mode = TITAN_ACTIVATIONS_FULL};
-  TITAN_TRY(titan_runtime_plan(&plain, mesh, device, &runtime));
+titan_status titan_setup_share_budget(const titan_config *config, titan_runtime *runtime, titan_comm *world,
+                                      titan_comm *node, size_t *fixed) {
   titan_runtime_memory memory = titan_runtime_memory_of(runtime);
   titan_setup_beside beside = titan_setup_beside_of(config, runtime, world, node);
-  *bytes = memory.total - memory.chosen + titan_setup_beside_sum(&beside);
-  titan_runtime_destroy(&runtime);
-  return TITAN_OK;
-}
-
-titan_status titan_setup_share_budget(const titan_config *config, titan_runtime_options *options, titan_mesh *mesh,
-                                      titan_device *device, titan_comm *world, titan_comm *node) {
-  size_t bytes = 0;
-  if (options->activations.mode != TITAN_ACTIVATIONS_BUDGET)
+  int64_t mine = (int64_t)(memory.total - memory.chosen + titan_setup_beside_sum(&beside)), most = 0;
+  *fixed = 0;
+  if (titan_runtime_options_of(runtime)->activations.mode != TITAN_ACTIVATIONS_BUDGET)
     return TITAN_OK;
-  TITAN_TRY(titan_comm_agree(world, fixed_bytes(config, options, mesh, device, world, node, &bytes)));
-  int64_t mine = (int64_t)bytes, most;
   TITAN_TRY(titan_comm_all_reduce(world, &mine, &most, 1, TITAN_INT64, TITAN_MAX, NULL));
-  options->activations.fixed = (size_t)most;
+  *fixed = (size_t)most;
   return TITAN_OK;
 }
 

@@ -36,12 +36,13 @@ static titan_status choose_options(titan_trainer *trainer, size_t auto_budget, t
 static titan_status plan_model(titan_trainer *trainer) {
   const titan_trainer_environment *env = &trainer->env;
   titan_comm *world = titan_trainer_world(trainer);
-  size_t auto_budget = 0;
+  size_t auto_budget = 0, fixed = 0;
   titan_runtime_options options;
   TITAN_TRY(titan_setup_available_bytes(world, env->node, env->topology, &auto_budget));
   TITAN_TRY(titan_comm_agree(world, choose_options(trainer, auto_budget, &options)));
-  TITAN_TRY(titan_setup_share_budget(env->config, &options, env->mesh, env->device, world, env->node));
-  titan_status status = titan_runtime_plan(&options, env->mesh, env->device, &trainer->runtime);
+  TITAN_TRY(titan_comm_agree(world, titan_runtime_create(&options, env->mesh, env->device, &trainer->runtime)));
+  TITAN_TRY(titan_setup_share_budget(env->config, trainer->runtime, world, env->node, &fixed));
+  titan_status status = titan_runtime_choose(trainer->runtime, fixed);
   TITAN_TRY(titan_comm_agree(world, titan_setup_budget_error(env->config, status)));
   titan_setup_beside beside = titan_setup_beside_of(env->config, trainer->runtime, world, env->node);
   return titan_setup_check_memory(trainer->runtime, titan_setup_beside_sum(&beside), env->mesh, env->device, env->node,

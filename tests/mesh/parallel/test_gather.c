@@ -36,22 +36,55 @@ static bool is_whole(const fake_units *fake, titan_dtype dtype, int step, int un
   return true;
 }
 
-// Waits for `unit`, begins `next` (or -1), and looks at the unit while the next is on its way.
-static bool use(titan_gather *gather, const fake_units *fake, titan_dtype dtype, int step, int unit, int next) {
+// Where units are made whole, as the step's list gives them places.
+typedef struct wholes {
+  bool needed;
+  void *places[FAKE_UNITS];
+  bool begun[FAKE_UNITS];
+} wholes;
+
+static void wholes_create(wholes *w, const fake_units *fake, titan_dtype dtype, titan_intra_node intra_node) {
+  *w = (wholes){.needed = titan_gather_is_needed(comm, intra_node)};
+  bool good = true;
+  for (int u = 0; u < FAKE_UNITS; u++)
+    good &= titan_memory_allocate(TITAN_MEMORY_GENERAL, (size_t)fake->units[u].flat_elements * titan_dtype_bytes(dtype),
+                                  &w->places[u]) == TITAN_OK;
+  expect_on_all(good);
+}
+
+static void wholes_destroy(wholes *w) {
+  for (int u = 0; u < FAKE_UNITS; u++)
+    titan_memory_free(w->places[u]);
+}
+
+static bool begin_one(titan_gather *gather, wholes *w, int unit) {
+  if (!w->needed || w->begun[unit])
+    return true;
+  w->begun[unit] = true;
+  return titan_gather_begin(gather, unit, w->places[unit]) == TITAN_OK;
+}
+
+// Waits for `unit`, begins `next` (or -1), and looks at the unit while the next is on its way; then it is released.
+static bool use(titan_gather *gather, wholes *w, const fake_units *fake, titan_dtype dtype, int step, int unit,
+                int next) {
   const void *flat = NULL;
-  bool good = titan_gather_wait(gather, unit, &flat) == TITAN_OK;
-  if (next >= 0)
-    good &= titan_gather_begin(gather, next) == TITAN_OK;
+  bool good = begin_one(gather, w, unit) && titan_gather_wait(gather, unit, &flat) == TITAN_OK;
+  if (next >= 0 && next != unit)
+    good &= begin_one(gather, w, next);
   good = good && is_whole(fake, dtype, step, unit, flat);
   titan_comm_progress();
-  return good && is_whole(fake, dtype, step, unit, flat);
+  good = good && is_whole(fake, dtype, step, unit, flat);
+  w->begun[unit] = false;
+  return good;
 }
 
 static void check_steps(titan_dtype dtype, titan_intra_node intra_node) {
   fake_units fake;
+  wholes w;
   titan_gather *gather;
   int last = FAKE_UNITS - 1;
   fake_units_create(&fake, 3, titan_comm_rank(comm), titan_comm_size(comm));
+  wholes_create(&w, &fake, dtype, intra_node);
   expect_on_all(titan_gather_create(comm, device, dtype, intra_node, FAKE_UNITS, fake.units, &gather) == TITAN_OK);
   for (int u = 0; u < FAKE_UNITS; u++)
     expect_on_all((fake.units[u].master == fake.units[u].compute) == (dtype == TITAN_FLOAT32));
@@ -59,24 +92,39 @@ static void check_steps(titan_dtype dtype, titan_intra_node intra_node) {
     bool good = true;
     write_shards(&fake, dtype, step);
     expect_on_all(titan_gather_publish(gather) == TITAN_OK);
-    // forward and back, as the runtime goes
-    good &= titan_gather_begin(gather, 0) == TITAN_OK;
+    memset(w.begun, 0, sizeof w.begun);
+    // forward and back, as a step goes
     for (int u = 0; u < last; u++)
-      good &= use(gather, &fake, dtype, step, u, u + 1);
-    good &= use(gather, &fake, dtype, step, last, last - 1);
+      good &= use(gather, &w, &fake, dtype, step, u, u + 1);
+    good &= use(gather, &w, &fake, dtype, step, last, last - 1);
     for (int u = last - 1; u >= 0; u--)
-      good &= use(gather, &fake, dtype, step, u, u - 1);
+      good &= use(gather, &w, &fake, dtype, step, u, u - 1);
     expect_on_all(good);
     // any order, without prefetch, with prefetch of what is not used, and of what is there
     static const int order[] = {3, 3, 5, 0, 3, 6, 1};
     for (size_t i = 0; i < sizeof order / sizeof *order; i++)
-      good &= use(gather, &fake, dtype, step, order[i], i % 3 == 0 ? -1 : (int)(i + step) % FAKE_UNITS);
+      good &= use(gather, &w, &fake, dtype, step, order[i], i % 3 == 0 ? -1 : (int)(i + step) % FAKE_UNITS);
     expect_on_all(good);
     // all reads are done before the shards are written anew
     expect_on_all(titan_comm_barrier(comm, NULL) == TITAN_OK);
   }
   titan_gather_destroy(&gather);
   assert_null(gather);
+  wholes_destroy(&w);
+}
+
+// A unit that the list does not gather is an error, not a read of what happens to lie there.
+static void a_unit_is_not_used_before_it_is_gathered(void **state) {
+  (void)state;
+  fake_units fake;
+  titan_gather *gather;
+  const void *flat;
+  fake_units_create(&fake, 1, titan_comm_rank(comm), titan_comm_size(comm));
+  expect_on_all(titan_gather_create(comm, device, TITAN_FLOAT32, TITAN_INTRA_NODE_MPI, FAKE_UNITS, fake.units,
+                                    &gather) == TITAN_OK);
+  bool alone = titan_comm_size(comm) == 1;
+  expect_on_all(titan_gather_wait(gather, 1, &flat) == (alone ? TITAN_OK : TITAN_ERROR_INTERNAL));
+  titan_gather_destroy(&gather);
 }
 
 static void every_rank_reads_what_all_have_published(void **state) {
@@ -112,12 +160,11 @@ static void what_is_allocated_is_what_was_said_and_zero(void **state) {
     fake_units fake;
     titan_gather *gather;
     fake_units_create(&fake, 5, titan_comm_rank(comm), titan_comm_size(comm));
-    titan_gather_bytes bytes = titan_gather_bytes_of(comm, dtype, way, FAKE_UNITS, fake.units);
+    size_t bytes = titan_gather_shard_bytes(dtype, FAKE_UNITS, fake.units);
     expect_on_all(titan_gather_create(comm, device, dtype, way, FAKE_UNITS, fake.units, &gather) == TITAN_OK);
     size_t parameters = titan_memory_usage_of(TITAN_MEMORY_PARAMETERS).live_bytes;
     size_t masters = titan_memory_usage_of(TITAN_MEMORY_MASTERS).live_bytes;
-    size_t shards = shard_tag == TITAN_MEMORY_MASTERS ? masters : parameters - bytes.gathered;
-    expect_on_all(parameters + masters == bytes.shards + bytes.gathered && shards == bytes.shards);
+    expect_on_all(parameters + masters == bytes && (shard_tag == TITAN_MEMORY_MASTERS ? masters : parameters) == bytes);
     bool zero = true;
     for (int u = 0; u < FAKE_UNITS; u++)
       for (size_t k = 0; k < (size_t)fake.units[u].shard_elements * titan_dtype_bytes(dtype); k++)
@@ -135,10 +182,16 @@ static void a_gather_in_flight_is_completed_by_destroying(void **state) {
   fake_units_create(&fake, 3, titan_comm_rank(comm), titan_comm_size(comm));
   expect_on_all(titan_gather_create(comm, device, TITAN_FLOAT32, TITAN_INTRA_NODE_MPI, FAKE_UNITS, fake.units,
                                     &gather) == TITAN_OK);
+  wholes w;
+  wholes_create(&w, &fake, TITAN_FLOAT32, TITAN_INTRA_NODE_MPI);
   write_shards(&fake, TITAN_FLOAT32, 0);
-  expect_on_all(titan_gather_begin(gather, 2) == TITAN_OK);
-  expect_on_all(titan_gather_begin(gather, 4) == TITAN_OK);
+  expect_on_all(begin_one(gather, &w, 2));
+  expect_on_all(begin_one(gather, &w, 4));
   titan_gather_destroy(&gather);
+  // What was in flight has arrived, of this rank's and of the others' shards.
+  expect_on_all(!w.needed || (is_whole(&fake, TITAN_FLOAT32, 0, 2, w.places[2]) &&
+                              is_whole(&fake, TITAN_FLOAT32, 0, 4, w.places[4])));
+  wholes_destroy(&w);
 }
 
 static int begin(void **state) {
@@ -157,6 +210,7 @@ static int end(void **state) {
 int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_rank_reads_what_all_have_published),
+      cmocka_unit_test(a_unit_is_not_used_before_it_is_gathered),
       cmocka_unit_test(the_way_is_the_one_asked_for),
       cmocka_unit_test(what_is_allocated_is_what_was_said_and_zero),
       cmocka_unit_test(a_gather_in_flight_is_completed_by_destroying),

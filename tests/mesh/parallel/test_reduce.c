@@ -63,36 +63,96 @@ static bool is_summed(const titan_unit *unit, int ranks, int step, int index) {
   return good;
 }
 
-static bool run_step(titan_reduce *reduce, titan_unit *units, int count, int step) {
+// The arena holds two units' whole gradients in turn, as a step's list lays them out.
+static titan_reduce_options options_of(groups g, titan_intra_node intra_node, int count, titan_unit *units,
+                                       const int *order) {
+  size_t turn = (size_t)titan_units_longest(count, units) * sizeof(float);
+  return (titan_reduce_options){.shard = g.shard,
+                                .replicate = g.replicate,
+                                .device = device,
+                                .intra_node = intra_node,
+                                .unit_count = count,
+                                .units = units,
+                                .order = order,
+                                .exchange_bytes = titan_comm_size(g.shard) > 1 ? 2 * turn : 0,
+                                .own_shards = true};
+}
+
+// `microbatches` of a step, each reduced by itself and added; whole gradients are of the step + microbatch.
+static bool run_microbatches(titan_reduce *reduce, titan_unit *units, int count, int step, int microbatches) {
+  size_t turn = (size_t)titan_units_longest(count, units) * sizeof(float);
+  char *arena = titan_reduce_exchange(reduce);
+  float *parts[2] = {NULL, NULL};
   bool good = true;
-  for (int u = count - 1; u >= 0; u--) {
-    float *flat = NULL;
-    good &= titan_reduce_begin(reduce, u, &flat) == TITAN_OK;
-    fill(&units[u], step, u, flat);
-    titan_comm_progress();
-    good &= titan_reduce_end(reduce, u) == TITAN_OK;
-  }
-  good &= titan_reduce_finish(reduce) == TITAN_OK;
+  int number = 0, at = 0;
+  for (int i = 0; i < 2; i++)
+    good &= titan_memory_allocate(TITAN_MEMORY_GENERAL, turn, &parts[i]) == TITAN_OK;
+  for (int m = 0; m < microbatches; m++)
+    for (int u = count - 1; u >= 0; u--, at++) {
+      if (at >= 2)
+        good &= titan_reduce_wait(reduce, at - 2) == TITAN_OK;
+      float *flat = arena != NULL ? (float *)(void *)(arena + (size_t)(at % 2) * turn) : units[u].gradient;
+      fill(&units[u], step + m, u, flat);
+      titan_unit_clear_gaps(&units[u], flat);
+      titan_comm_progress();
+      titan_reduce_request request = {u, (size_t)(at % 2) * turn, m > 0 ? parts[at % 2] : NULL, m == microbatches - 1};
+      good &= titan_reduce_begin(reduce, &request, &number) == TITAN_OK && number == at;
+    }
+  good &= titan_reduce_end_step(reduce) == TITAN_OK;
+  for (int i = 0; i < 2; i++)
+    titan_memory_free(parts[i]);
+  return good;
+}
+
+static bool run_step(titan_reduce *reduce, titan_unit *units, int count, int step) {
+  bool good = run_microbatches(reduce, units, count, step, 1);
   for (int u = 0; u < count; u++)
     good &= is_summed(&units[u], test_size(), step, u);
   return good;
 }
+
+static const int backward_order[FAKE_UNITS] = {6, 5, 4, 3, 2, 1, 0};
 
 static void check_mesh(int shard_size, titan_intra_node intra_node) {
   fake_units fake;
   titan_reduce *reduce;
   groups g = groups_create(shard_size);
   fake_units_create(&fake, 3, titan_comm_rank(g.shard), shard_size);
+  titan_reduce_options options = options_of(g, intra_node, FAKE_UNITS, fake.units, backward_order);
   size_t before = titan_memory_usage_of(TITAN_MEMORY_GRADIENTS).live_bytes;
-  expect_on_all(titan_reduce_create(g.shard, g.replicate, device, intra_node, FAKE_UNITS, fake.units, &reduce) ==
-                TITAN_OK);
+  expect_on_all(titan_reduce_create(&options, &reduce) == TITAN_OK);
   size_t taken = titan_memory_usage_of(TITAN_MEMORY_GRADIENTS).live_bytes - before;
-  expect_on_all(taken == titan_reduce_bytes_of(g.shard, FAKE_UNITS, fake.units));
+  expect_on_all(taken == titan_reduce_bytes_of(&options));
   for (int step = 0; step < 5; step++)
     expect_on_all(run_step(reduce, fake.units, FAKE_UNITS, step));
   titan_reduce_destroy(&reduce);
   expect_on_all(reduce == NULL && titan_memory_usage_of(TITAN_MEMORY_GRADIENTS).live_bytes == before);
   groups_destroy(&g);
+}
+
+// Two microbatches reduced one after another: the shard holds the sum of both, over all ranks.
+static void a_second_microbatch_is_added_to_the_shard(void **state) {
+  (void)state;
+  for (int way = TITAN_INTRA_NODE_SHARED; way <= TITAN_INTRA_NODE_MPI && test_size() > 1; way++) {
+    fake_units fake;
+    titan_reduce *reduce;
+    groups g = groups_create(test_size());
+    fake_units_create(&fake, 3, titan_comm_rank(g.shard), test_size());
+    titan_reduce_options options = options_of(g, (titan_intra_node)way, FAKE_UNITS, fake.units, backward_order);
+    expect_on_all(titan_reduce_create(&options, &reduce) == TITAN_OK);
+    bool good = run_microbatches(reduce, fake.units, FAKE_UNITS, 7, 2);
+    for (int u = 0; u < FAKE_UNITS; u++)
+      for (int64_t i = 0; i < fake.units[u].shard_elements; i++) {
+        int64_t element = fake.units[u].first + i;
+        float expected = fake_unit_has(&fake.units[u], element)
+                             ? sum_of(test_size(), 7, u, element) + sum_of(test_size(), 8, u, element)
+                             : 0;
+        good &= fake.units[u].gradient[i] == expected;
+      }
+    expect_on_all(good);
+    titan_reduce_destroy(&reduce);
+    groups_destroy(&g);
+  }
 }
 
 static void shards_hold_the_sum_over_all_ranks_of_every_mesh(void **state) {
@@ -120,8 +180,9 @@ static void several_buckets_are_summed(void **state) {
     fake_plan_add(&plans[u], ELEMENTS + u);
     titan_unit_lay_out(&units[u], "", &plans[u], 0, 1);
   }
-  expect_on_all(titan_reduce_create(g.shard, g.replicate, device, TITAN_INTRA_NODE_AUTO, UNITS, units, &reduce) ==
-                TITAN_OK);
+  static const int order[UNITS] = {3, 2, 1, 0};
+  titan_reduce_options options = options_of(g, TITAN_INTRA_NODE_AUTO, UNITS, units, order);
+  expect_on_all(titan_reduce_create(&options, &reduce) == TITAN_OK);
   uint64_t before = titan_comm_traffic_of(g.replicate).operations;
   expect_on_all(run_step(reduce, units, UNITS, 1));
   expect_on_all(titan_comm_traffic_of(g.replicate).operations - before == 2);
@@ -130,17 +191,21 @@ static void several_buckets_are_summed(void **state) {
   groups_destroy(&g);
 }
 
-static void a_unit_out_of_order_is_an_error(void **state) {
+static void a_third_reduction_in_flight_is_an_error(void **state) {
   (void)state;
   fake_units fake;
   titan_reduce *reduce;
-  float *flat;
+  int number;
+  if (test_size() == 1)
+    skip();
   groups g = groups_create(test_size());
   fake_units_create(&fake, 1, titan_comm_rank(g.shard), test_size());
-  expect_on_all(titan_reduce_create(g.shard, g.replicate, device, TITAN_INTRA_NODE_AUTO, FAKE_UNITS, fake.units,
-                                    &reduce) == TITAN_OK);
-  expect_on_all(titan_reduce_begin(reduce, 2, &flat) == TITAN_OK);
-  expect_on_all(titan_reduce_end(reduce, 2) == TITAN_ERROR_INTERNAL);
+  titan_reduce_options options = options_of(g, TITAN_INTRA_NODE_AUTO, FAKE_UNITS, fake.units, backward_order);
+  expect_on_all(titan_reduce_create(&options, &reduce) == TITAN_OK);
+  expect_on_all(titan_reduce_begin(reduce, &(titan_reduce_request){.unit = 6, .last = true}, &number) == TITAN_OK);
+  expect_on_all(titan_reduce_begin(reduce, &(titan_reduce_request){.unit = 5, .last = true}, &number) == TITAN_OK);
+  expect_on_all(titan_reduce_begin(reduce, &(titan_reduce_request){.unit = 4, .last = true}, &number) ==
+                TITAN_ERROR_INTERNAL);
   titan_reduce_destroy(&reduce);
   groups_destroy(&g);
 }
@@ -151,15 +216,16 @@ static void sums_in_flight_are_completed_by_destroying(void **state) {
   for (int way = TITAN_INTRA_NODE_SHARED; way <= TITAN_INTRA_NODE_MPI; way++) {
     fake_units fake;
     titan_reduce *reduce;
+    int number;
     groups g = groups_create(test_size());
     fake_units_create(&fake, 3, titan_comm_rank(g.shard), test_size());
-    expect_on_all(titan_reduce_create(g.shard, g.replicate, device, (titan_intra_node)way, FAKE_UNITS, fake.units,
-                                      &reduce) == TITAN_OK);
-    for (int u = FAKE_UNITS - 1; u >= FAKE_UNITS - 3; u--) {
-      float *flat;
-      expect_on_all(titan_reduce_begin(reduce, u, &flat) == TITAN_OK);
-      fill(&fake.units[u], 0, u, flat);
-      expect_on_all(titan_reduce_end(reduce, u) == TITAN_OK);
+    titan_reduce_options options = options_of(g, (titan_intra_node)way, FAKE_UNITS, fake.units, backward_order);
+    expect_on_all(titan_reduce_create(&options, &reduce) == TITAN_OK);
+    char *arena = titan_reduce_exchange(reduce);
+    for (int u = FAKE_UNITS - 1; u >= FAKE_UNITS - 2; u--) {
+      size_t offset = u == FAKE_UNITS - 1 ? 0 : options.exchange_bytes / 2;
+      fill(&fake.units[u], 0, u, arena != NULL ? (float *)(void *)(arena + offset) : fake.units[u].gradient);
+      expect_on_all(titan_reduce_begin(reduce, &(titan_reduce_request){u, offset, NULL, true}, &number) == TITAN_OK);
     }
     titan_reduce_destroy(&reduce);
     groups_destroy(&g);
@@ -170,7 +236,8 @@ int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(shards_hold_the_sum_over_all_ranks_of_every_mesh),
       cmocka_unit_test(several_buckets_are_summed),
-      cmocka_unit_test(a_unit_out_of_order_is_an_error),
+      cmocka_unit_test(a_second_microbatch_is_added_to_the_shard),
+      cmocka_unit_test(a_third_reduction_in_flight_is_an_error),
       cmocka_unit_test(sums_in_flight_are_completed_by_destroying),
   };
   begin_mpi_tests(&argc, &argv);

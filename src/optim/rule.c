@@ -1,0 +1,25 @@
+#include "optim/rule.h"
+
+#include <string.h>
+
+static const titan_optimizer_rule *const rules[] = {
+#define TITAN_OPTIMIZER(rule, name) &titan_optimizer_rule_##rule,
+#include "optim/rules.def"
+#undef TITAN_OPTIMIZER
+};
+
+const titan_optimizer_rule *titan_optimizer_rule_find(const char *name) {
+  for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
+    if (strcmp(rules[i]->name, name) == 0)
+      return rules[i];
+  return NULL;
+}
+
+const char *titan_optimizer_rule_names(void) {
+#define TITAN_OPTIMIZER(rule, name) ", " name
+  static const char names[] =
+#include "optim/rules.def"
+      ;
+#undef TITAN_OPTIMIZER
+  return names + 2;
+}

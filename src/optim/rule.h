@@ -1,0 +1,38 @@
+// Optimizers: what each keeps for a parameter, and how it changes one. A new optimizer is a row of rules.def and one
+// file.
+#ifndef TITAN_OPTIM_RULE_H
+#define TITAN_OPTIM_RULE_H
+
+#include "device/device.h"
+#include "parallel/unit.h"
+
+// One step on a run of parameters of one unit, all [count], which lie in the rank's shard.
+typedef struct titan_update {
+  titan_device *device;
+  double learning_rate, beta1, beta2, epsilon, momentum, weight_decay;
+  double gradient_scale; // multiplies the gradient first (clipping)
+  int64_t updates;       // of the slots, this one included
+  int64_t count;
+  float *master;
+  float *slots[TITAN_MOST_SLOTS]; // in the order of the rule
+  const float *gradient;
+  void *compute; // the new master is written there too, in `dtype`; it may be master itself
+  titan_dtype dtype;
+} titan_update;
+
+typedef struct titan_optimizer_rule {
+  const char *name;                         // as in optimizer.name
+  const char *slots[TITAN_MOST_SLOTS];      // names of the float32 states it keeps beside the parameter; zero at first
+  int slot_count;
+  titan_status (*update)(const titan_update *update);
+} titan_optimizer_rule;
+
+// By name; NULL when there is none. The names of all, for messages: "AdamW, Adam, SGD".
+const titan_optimizer_rule *titan_optimizer_rule_find(const char *name);
+const char *titan_optimizer_rule_names(void);
+
+#define TITAN_OPTIMIZER(rule, name) extern const titan_optimizer_rule titan_optimizer_rule_##rule;
+#include "optim/rules.def"
+#undef TITAN_OPTIMIZER
+
+#endif

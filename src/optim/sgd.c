@@ -1,0 +1,19 @@
+// Stochastic gradient descent with momentum (Polyak, 1964), in the form of PyTorch's SGD: b = mu b + g + wd w, then
+// w = w - lr b. Weight decay goes through the momentum.
+#include "optim/rule.h"
+
+static titan_status update(const titan_update *u) {
+  titan_device *device = u->device;
+  const titan_vector_functions *vector = device->vector;
+  float *momentum = u->slots[0];
+  vector->scaled_add(device, u->count, momentum, (float)u->momentum, u->gradient, (float)u->gradient_scale);
+  if (u->weight_decay != 0)
+    vector->scaled_add(device, u->count, momentum, 1, u->master, (float)u->weight_decay);
+  vector->scaled_add(device, u->count, u->master, 1, momentum, (float)-u->learning_rate);
+  if (u->compute != NULL && u->dtype != TITAN_FLOAT32)
+    vector->convert(device, u->count, u->master, TITAN_FLOAT32, u->compute, u->dtype);
+  return TITAN_OK;
+}
+
+const titan_optimizer_rule titan_optimizer_rule_sgd = {
+    .name = "SGD", .slots = {"momentum"}, .slot_count = 1, .update = update};

@@ -1,0 +1,153 @@
+// The lists of a runtime: what the lowering goes by, and the sizes of blocks, from its programs.
+#include "parallel/runtime_private.h"
+
+enum { LOOK_AHEAD = 1 };
+
+// --- what the lowering goes by ---
+
+static bool has_external(const titan_plan *plan, const char *name) {
+  return titan_plan_external_find(plan, name) >= 0;
+}
+
+static titan_status name_units(titan_runtime *runtime, runtime_step *step) {
+  const titan_model_definition *model = runtime->options.model;
+  size_t count = (size_t)runtime->unit_count;
+  if (step->units != NULL)
+    return TITAN_OK;
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, count, sizeof *step->units, &step->units));
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, count, sizeof *step->unit_sizes, &step->unit_sizes));
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, count, UNIT_NAME_BYTES, &step->names));
+  for (int unit = 0; unit < runtime->unit_count; unit++) {
+    const runtime_program *program = titan_runtime_program_of(step, unit);
+    titan_model_unit_name(model, &runtime->options.arguments, unit, step->names[unit], UNIT_NAME_BYTES);
+    step->units[unit] = (titan_step_unit){
+        .name = step->names[unit],
+        .merged = model->kinds[program->kind].merged,
+        .reads_batch = has_external(program->plan, "tokens") || has_external(program->plan, "labels"),
+    };
+  }
+  return TITAN_OK;
+}
+
+static void set_lowering(const titan_runtime *runtime, runtime_step *step, bool backward) {
+  const titan_comm *shard = titan_runtime_shard_group(runtime);
+  step->first_unit[1] = runtime->unit_count;
+  step->lowering = (titan_step_shape){
+      .unit_count = runtime->unit_count,
+      .units = step->units,
+      .first_unit = step->first_unit,
+      .backward = backward,
+      .gathers = titan_gather_is_needed(shard, runtime->options.intra_node),
+      .look_ahead = LOOK_AHEAD,
+      // In a group of one rank there is nothing to add over: the shard is where gradients add up.
+      .reduce = titan_comm_size(shard) == 1 ? TITAN_REDUCE_LAST : runtime->options.reduce,
+      .reduces_in_flight = TITAN_REDUCE_SCATTERS_IN_FLIGHT,
+      .early_update = runtime->options.early_update,
+  };
+}
+
+// --- sizes ---
+
+static bool reads_in_phase(const titan_plan *plan, titan_phase phase, int base) {
+  for (int i = 0; i < plan->phases[phase].count; i++) {
+    const titan_instruction *instruction = &plan->phases[phase].instructions[i];
+    for (int k = 0; k < instruction->node->call.input_count; k++)
+      if (instruction->inputs[k].base == base)
+        return true;
+  }
+  return false;
+}
+
+void titan_runtime_list_sizes(titan_runtime *runtime, runtime_step_kind kind) {
+  runtime_step *step = &runtime->steps[kind];
+  const titan_comm *shard = titan_runtime_shard_group(runtime);
+  size_t element = titan_dtype_bytes(runtime->options.shape.dtype);
+  for (int unit = 0; unit < runtime->unit_count; unit++) {
+    const titan_plan *plan = titan_runtime_program_of(step, unit)->plan;
+    const titan_unit *layout = &runtime->units[unit];
+    int x = titan_plan_external_find(plan, "x");
+    step->unit_sizes[unit] = (titan_step_unit_sizes){
+        .input = x >= 0 ? titan_tensor_bytes(&plan->externals[x].type) : 0,
+        .saved = plan->saved_bytes,
+        .scratch = {[TITAN_COMPUTE_FORWARD] = plan->phases[TITAN_FORWARD].scratch_bytes,
+                    [TITAN_COMPUTE_BACKWARD] = plan->phases[TITAN_BACKWARD].scratch_bytes},
+        .gathered = (size_t)layout->flat_elements * element,
+        .flat = (size_t)layout->flat_elements * sizeof(float),
+        .shard = (size_t)layout->shard_elements * sizeof(float),
+        .keeps_input = x >= 0 && reads_in_phase(plan, TITAN_BACKWARD, TITAN_BASE_EXTERNAL + x),
+    };
+  }
+  size_t alignment = runtime->device->alignment > 0 ? runtime->device->alignment : TITAN_PLAN_ALIGNMENT;
+  step->sizes = (titan_step_sizes){.units = step->unit_sizes,
+                                   .whole_shards = titan_comm_size(shard) == 1,
+                                   .own_shards = titan_runtime_owns_shards(runtime),
+                                   .alignment = alignment};
+}
+
+// --- the list ---
+
+static titan_status number_reduces(runtime_step *step) {
+  int reduces = 0;
+  TITAN_TRY(titan_memory_resize(TITAN_MEMORY_GRAPH, ((size_t)step->list.count + 1) * sizeof(int),
+                                &step->reduce_numbers));
+  step->first_update = step->list.count;
+  for (int i = 0; i < step->list.count; i++) {
+    step->reduce_numbers[i] = reduces;
+    reduces += step->list.actions[i].kind == TITAN_ACTION_REDUCE;
+    if (step->list.actions[i].kind == TITAN_ACTION_UPDATE && !step->lowering.early_update && i < step->first_update)
+      step->first_update = i;
+  }
+  return TITAN_OK;
+}
+
+// Units in the order of their last REDUCE.
+static void note_completion(titan_runtime *runtime, const runtime_step *step) {
+  int count = 0;
+  for (int i = 0; i < step->list.count; i++)
+    if (step->list.actions[i].kind == TITAN_ACTION_REDUCE && step->list.actions[i].last)
+      runtime->completion[count++] = step->list.actions[i].unit;
+}
+
+titan_status titan_runtime_list_create(titan_runtime *runtime, runtime_step_kind kind) {
+  runtime_step *step = &runtime->steps[kind];
+  bool training = kind == STEP_TRAINING;
+  if (!step->exists)
+    return TITAN_OK;
+  titan_order_destroy(&step->order);
+  titan_step_list_destroy(&step->list);
+  titan_step_memory_destroy(&step->memory);
+  TITAN_TRY(name_units(runtime, step));
+  set_lowering(runtime, step, training);
+  titan_runtime_list_sizes(runtime, kind);
+  int microbatches = training ? (int)runtime->options.microbatches : 1;
+  TITAN_TRY(titan_schedule_make(titan_schedule_find(training ? "plain" : "forward_only"), 1, 1, microbatches,
+                                &step->order));
+  TITAN_TRY(titan_step_lower(&step->order, &step->lowering, 0, &step->list));
+  TITAN_TRY(titan_step_check(&step->order, &step->lowering, &step->list));
+  TITAN_TRY(titan_step_memory_create(&step->list, &step->lowering, &step->sizes, &step->memory));
+  if (training)
+    note_completion(runtime, step);
+  return number_reduces(step);
+}
+
+void titan_runtime_step_destroy(runtime_step *step) {
+  titan_order_destroy(&step->order);
+  titan_step_list_destroy(&step->list);
+  titan_step_memory_destroy(&step->memory);
+  for (int i = 0; i < step->program_count; i++)
+    titan_runtime_program_destroy(&step->programs[i]);
+  titan_memory_free(step->programs);
+  titan_memory_free(step->program_of_unit);
+  titan_memory_free(step->units);
+  titan_memory_free(step->names);
+  titan_memory_free(step->unit_sizes);
+  titan_memory_free(step->reduce_numbers);
+  *step = (runtime_step){0};
+}
+
+size_t titan_runtime_arena_bytes(const titan_runtime *runtime, titan_arena arena) {
+  size_t most = 0;
+  for (int kind = 0; kind < STEPS; kind++)
+    most = runtime->steps[kind].memory.bytes[arena] > most ? runtime->steps[kind].memory.bytes[arena] : most;
+  return most;
+}

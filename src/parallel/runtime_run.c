@@ -1,0 +1,233 @@
+// Running a step's list: one loop over its actions.
+#include "parallel/runtime_private.h"
+
+static void *address(const titan_runtime *runtime, const runtime_step *step, int block) {
+  if (block < 0)
+    return NULL;
+  const titan_step_block *b = &step->memory.blocks[block];
+  return runtime->arenas[b->arena] + b->offset;
+}
+
+// --- RUN ---
+
+static void *wire_address(const titan_runtime *runtime, const runtime_step *step, const titan_action *run,
+                          const titan_step_places *places, int wire) {
+  size_t tokens = (size_t)(step->shape.batch * step->shape.length) * (size_t)run->microbatch;
+  switch (wire) {
+  case WIRE_TOKENS:
+    return runtime->tokens + tokens;
+  case WIRE_LABELS:
+    return runtime->labels + tokens;
+  case WIRE_INPUT:
+    return address(runtime, step, places->input);
+  case WIRE_OUTPUT:
+    return address(runtime, step, places->output);
+  case WIRE_INPUT_GRADIENT:
+    return address(runtime, step, places->input_gradient);
+  case WIRE_OUTPUT_GRADIENT:
+    return address(runtime, step, places->output_gradient);
+  case WIRE_LOSS:
+    return runtime->losses + run->microbatch;
+  case WIRE_LOSS_GRADIENT:
+    return runtime->d_loss;
+  case WIRE_LOGITS:
+    return NULL;
+  default:
+    return runtime->constant_values[wire - WIRE_CONSTANT];
+  }
+}
+
+// Where a RUN writes its gradients, and where they are added afterwards; NULL: nowhere.
+typedef struct gradient_places {
+  float *written, *add_to, *add;
+} gradient_places;
+
+// See titan_step_places: straight into the shard that is the whole, or into a new sum, or into a flat block that is
+// then added to one of these; the last microbatch has the sum added to its flat block instead, which is reduced.
+static gradient_places gradient_places_of(const titan_runtime *runtime, const runtime_step *step,
+                                          const titan_action *run, const titan_step_places *places) {
+  float *flat = address(runtime, step, places->flat), *sum = address(runtime, step, places->sum);
+  float *shard = runtime->units[run->unit].gradient;
+  if (!titan_action_has_gradients(run, &step->lowering))
+    return (gradient_places){0};
+  if (step->sizes.whole_shards)
+    return run->add ? (gradient_places){flat, shard, flat} : (gradient_places){.written = shard};
+  if (sum == NULL)
+    return (gradient_places){.written = flat};
+  if (!run->add)
+    return (gradient_places){.written = sum};
+  return run->last ? (gradient_places){flat, flat, sum} : (gradient_places){flat, sum, flat};
+}
+
+static titan_status run_unit(titan_runtime *runtime, runtime_step *step, const titan_action *run,
+                             const titan_step_places *places) {
+  runtime_program *program = titan_runtime_program_of(step, run->unit);
+  const titan_unit *unit = &runtime->units[run->unit];
+  gradient_places gradients = gradient_places_of(runtime, step, run, places);
+  const void *parameters;
+  TITAN_TRY(titan_gather_wait(runtime->gather, run->unit, &parameters));
+  for (int i = 0; i < program->plan->external_count; i++)
+    program->externals[i] = wire_address(runtime, step, run, places, program->wires[i]);
+  titan_bindings bindings = {.scratch = address(runtime, step, places->scratch),
+                             .saved = address(runtime, step, places->saved),
+                             .parameters = parameters,
+                             .gradients = gradients.written,
+                             .externals = program->externals,
+                             .groups = runtime->groups};
+  titan_phase phase = run->compute == TITAN_COMPUTE_FORWARD ? TITAN_FORWARD : TITAN_BACKWARD;
+  TITAN_TRY(titan_executable_run(program->executable, phase, &bindings, titan_comm_progress));
+  if (gradients.written != NULL)
+    titan_unit_clear_gaps(unit, gradients.written);
+  if (gradients.add_to != NULL)
+    runtime->device->vector->accumulate(runtime->device, unit->flat_elements, gradients.add_to, gradients.add);
+  return TITAN_OK;
+}
+
+// --- the others ---
+
+static titan_status begin_reduce(titan_runtime *runtime, const runtime_step *step, const titan_action *action,
+                                 const titan_step_places *places) {
+  int number;
+  titan_reduce_request request = {
+      .unit = action->unit,
+      .offset = places->flat >= 0 ? step->memory.blocks[places->flat].offset : 0,
+      .part = address(runtime, step, places->part),
+      .last = action->last,
+  };
+  if (places->shard >= 0)
+    runtime->units[action->unit].gradient = address(runtime, step, places->shard);
+  return titan_reduce_begin(runtime->reduce, &request, &number);
+}
+
+static titan_status update(titan_runtime *runtime, const titan_action *action) {
+  const titan_updater *updater = &runtime->updater;
+  if (updater->update == NULL)
+    return titan_error(TITAN_ERROR_INTERNAL, "a unit is to be updated, and no optimizer was given");
+  // An early update needs the sums over replicas of this unit; otherwise all were waited for.
+  if (runtime->options.early_update && titan_comm_size(titan_runtime_replicate_group(runtime)) > 1)
+    TITAN_TRY(titan_reduce_finish(runtime->reduce));
+  return updater->update(updater->context, runtime, action->unit);
+}
+
+static titan_status run_action(titan_runtime *runtime, runtime_step *step, int place) {
+  const titan_action *action = &step->list.actions[place];
+  const titan_step_places *places = &step->memory.places[place];
+  if (action->after >= 0)
+    TITAN_TRY(titan_reduce_wait(runtime->reduce, step->reduce_numbers[action->after]));
+  switch (action->kind) {
+  case TITAN_ACTION_LOAD: // the batch was written where programs read it
+  case TITAN_ACTION_RELEASE:
+    return TITAN_OK;
+  case TITAN_ACTION_GATHER:
+    return titan_gather_begin(runtime->gather, action->unit, address(runtime, step, places->gathered));
+  case TITAN_ACTION_RUN:
+    if (places->shard >= 0) // of one rank, placed by the list: written by this RUN
+      runtime->units[action->unit].gradient = address(runtime, step, places->shard);
+    return run_unit(runtime, step, action, places);
+  case TITAN_ACTION_REDUCE:
+    return begin_reduce(runtime, step, action, places);
+  case TITAN_ACTION_UPDATE:
+    return update(runtime, action);
+  case TITAN_ACTION_SEND:
+  case TITAN_ACTION_RECV:
+  case TITAN_ACTIONS:
+    break;
+  }
+  return titan_error(TITAN_ERROR_INTERNAL, "action #%d is none of a step without a pipeline", place);
+}
+
+titan_status titan_runtime_run(titan_runtime *runtime, runtime_step *step, int first, int end) {
+  for (int place = first; place < end; place++)
+    TITAN_TRY(run_action(runtime, step, place));
+  return TITAN_OK;
+}
+
+// --- steps ---
+
+static titan_status check_ids(const char *what, const int32_t *ids, int64_t count, int64_t least, int64_t vocabulary) {
+  for (int64_t i = 0; i < count; i++)
+    if (ids[i] < least || ids[i] >= vocabulary)
+      return titan_error(TITAN_ERROR_DATA, "%s %d at row %lld of the batch, expected 0 to %lld", what, ids[i],
+                         (long long)i, (long long)vocabulary - 1);
+  return TITAN_OK;
+}
+
+static titan_status check_batch(const titan_runtime *runtime, const runtime_step *step, int64_t microbatches) {
+  int64_t count = microbatches * step->shape.batch * step->shape.length;
+  int64_t vocabulary = runtime->options.arguments.vocabulary;
+  TITAN_TRY(check_ids("token", runtime->tokens, count, 0, vocabulary));
+  return check_ids("label", runtime->labels, count, TITAN_LABEL_IGNORED, vocabulary);
+}
+
+titan_status titan_runtime_check_batch(const titan_runtime *runtime) {
+  return check_batch(runtime, &runtime->steps[STEP_TRAINING], runtime->options.microbatches);
+}
+
+titan_status titan_runtime_check_validation_batch(const titan_runtime *runtime) {
+  return check_batch(runtime, &runtime->steps[STEP_VALIDATION], 1);
+}
+
+void titan_runtime_set_updater(titan_runtime *runtime, titan_updater updater) {
+  runtime->updater = updater;
+}
+
+titan_status titan_runtime_step(titan_runtime *runtime, double *loss) {
+  runtime_step *step = &runtime->steps[STEP_TRAINING];
+  TITAN_TRY(titan_runtime_run(runtime, step, 0, step->first_update));
+  TITAN_TRY(titan_reduce_end_step(runtime->reduce));
+  *loss = 0;
+  for (int64_t m = 0; m < runtime->options.microbatches; m++)
+    *loss += (double)runtime->losses[m];
+  *loss /= (double)runtime->options.global_tokens;
+  return TITAN_OK;
+}
+
+titan_status titan_runtime_update(titan_runtime *runtime) {
+  runtime_step *step = &runtime->steps[STEP_TRAINING];
+  // The first update waits for the last REDUCE, which the step has ended with.
+  for (int place = step->first_update; place < step->list.count; place++)
+    TITAN_TRY(update(runtime, &step->list.actions[place]));
+  return titan_runtime_publish(runtime);
+}
+
+titan_status titan_runtime_validate(titan_runtime *runtime, double *loss_sum) {
+  runtime_step *step = &runtime->steps[STEP_VALIDATION];
+  if (!step->exists)
+    return titan_error(TITAN_ERROR_INTERNAL, "the runtime was made without validation");
+  TITAN_TRY(titan_runtime_run(runtime, step, 0, step->list.count));
+  *loss_sum = (double)runtime->losses[0];
+  return TITAN_OK;
+}
+
+titan_status titan_runtime_logits(titan_runtime *runtime, float *logits) {
+  runtime_step *step = &runtime->steps[STEP_TRAINING];
+  runtime_program *program = &runtime->logits;
+  const titan_model_kind *row = runtime->options.model->logits;
+  int last = runtime->unit_count - 1, head = 0;
+  void *scratch = NULL;
+  const void *parameters;
+  if (program->graph == NULL) {
+    titan_graph *graph;
+    TITAN_TRY(titan_runtime_graph_create(runtime, row, &step->shape, false, NULL, &graph));
+    TITAN_TRY(titan_runtime_program_create(runtime, row, -1, graph, NULL, false, program));
+  }
+  TITAN_TRY(titan_executable_prepare(program->executable));
+  while (step->list.actions[head].kind != TITAN_ACTION_RUN || step->list.actions[head].unit != last)
+    head++;
+  TITAN_TRY(titan_runtime_run(runtime, step, 0, head));
+  TITAN_TRY(titan_gather_wait(runtime->gather, last, &parameters));
+  for (int i = 0; i < program->plan->external_count; i++)
+    program->externals[i] = program->wires[i] == WIRE_LOGITS
+                                ? logits
+                                : wire_address(runtime, step, &step->list.actions[head], &step->memory.places[head],
+                                               program->wires[i]);
+  // Not part of training, so not part of the runtime's arenas.
+  TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GENERAL, program->plan->phases[TITAN_FORWARD].scratch_bytes, &scratch));
+  titan_bindings bindings = {.scratch = scratch,
+                             .parameters = parameters,
+                             .externals = program->externals,
+                             .groups = runtime->groups};
+  titan_status status = titan_executable_run(program->executable, TITAN_FORWARD, &bindings, NULL);
+  titan_memory_free(scratch);
+  return status;
+}
