@@ -64,7 +64,8 @@ titan_status titan_runtime_plan(const titan_runtime_options *options, titan_mesh
   runtime->options = *options;
   runtime->mesh = mesh;
   runtime->device = device;
-  device->groups[TITAN_PLACEMENT_TP] = titan_mesh_comm(mesh, TITAN_MESH_TP);
+  runtime->groups[TITAN_PLACEMENT_CP] = titan_mesh_comm(mesh, TITAN_MESH_CP);
+  runtime->groups[TITAN_PLACEMENT_TP] = titan_mesh_comm(mesh, TITAN_MESH_TP);
   titan_status status = plan(runtime);
   if (status != TITAN_OK)
     titan_runtime_destroy(&runtime);
@@ -165,7 +166,7 @@ static titan_status prepare_kernels(titan_runtime *runtime) {
 static titan_status run_setup(titan_runtime *runtime) {
   runtime_part *part = &runtime->parts[TITAN_PART_SETUP];
   part->externals[part->at.rope_table] = runtime->rope_table;
-  titan_bindings bindings = {.scratch = runtime->scratch, .externals = part->externals};
+  titan_bindings bindings = {.scratch = runtime->scratch, .externals = part->externals, .groups = runtime->groups};
   return titan_executable_run(part->executable, TITAN_FORWARD, &bindings, NULL);
 }
 

@@ -23,6 +23,7 @@ struct titan_runtime {
   titan_runtime_options options;
   titan_mesh *mesh;
   titan_device *device;
+  titan_comm *groups[TITAN_PLACEMENT_DIMENSIONS]; // of the mesh: what collectives of a graph go over
   runtime_part parts[TITAN_PARTS];
   runtime_part other_block; // blocks with other recomputation than parts[TITAN_PART_BLOCK]; no graph: there are none
   bool *is_other;           // by unit

@@ -26,7 +26,8 @@ static titan_bindings bind(titan_runtime *runtime, int unit, const void *paramet
                           .saved = runtime->saved[unit],
                           .parameters = parameters,
                           .gradients = gradients,
-                          .externals = part->externals};
+                          .externals = part->externals,
+                          .groups = runtime->groups};
 }
 
 static titan_status run_unit(titan_runtime *runtime, int unit, titan_phase phase, int next, bool with_gradients) {
@@ -92,7 +93,8 @@ titan_status titan_runtime_logits(titan_runtime *runtime, float *logits) {
   part->externals[part->at.logits] = logits;
   // Not part of training, so not part of the runtime's scratch.
   TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GENERAL, part->plan->phases[TITAN_FORWARD].scratch_bytes, &scratch));
-  titan_bindings bindings = {.scratch = scratch, .parameters = parameters, .externals = part->externals};
+  titan_bindings bindings = {
+      .scratch = scratch, .parameters = parameters, .externals = part->externals, .groups = runtime->groups};
   titan_status status = titan_executable_run(part->executable, TITAN_FORWARD, &bindings, NULL);
   titan_memory_free(scratch);
   return status;
