@@ -13,48 +13,82 @@ static titan_comm *replicate_group(const titan_runtime *runtime) {
   return titan_mesh_comm(runtime->mesh, TITAN_MESH_DP_REPLICATE);
 }
 
-size_t titan_runtime_boundary_bytes(const titan_runtime *runtime) {
-  const runtime_part *block = &runtime->parts[TITAN_PART_BLOCK];
-  return titan_tensor_bytes(&block->plan->externals[block->at.x].type);
+size_t titan_runtime_boundary_bytes(const titan_runtime *runtime, int unit) {
+  const runtime_part *part = titan_runtime_part_of(runtime, unit);
+  int x = part->at[WIRE_X];
+  return x < 0 ? 0 : titan_tensor_bytes(&part->plan->externals[x].type);
 }
 
-size_t titan_runtime_scratch_bytes(const titan_runtime *runtime) {
+size_t titan_runtime_largest_boundary(const titan_runtime *runtime) {
   size_t most = 0;
-  for (int part = 0; part <= TITAN_PARTS; part++) {
-    const titan_plan *plan = part == TITAN_PARTS ? runtime->other_block.plan : runtime->parts[part].plan;
-    for (int phase = 0; phase < TITAN_PHASES && plan != NULL; phase++)
-      if (plan->phases[phase].scratch_bytes > most)
-        most = plan->phases[phase].scratch_bytes;
+  for (int unit = 0; unit < runtime->unit_count; unit++) {
+    size_t bytes = titan_runtime_boundary_bytes(runtime, unit);
+    most = bytes > most ? bytes : most;
   }
   return most;
 }
 
+int64_t titan_runtime_layer_count(const titan_runtime *runtime) {
+  int64_t count = 0;
+  for (int unit = 0; unit < runtime->unit_count; unit++)
+    count += titan_runtime_is_layer(runtime, unit);
+  return count;
+}
+
+static size_t larger_scratch(const titan_plan *plan, size_t most) {
+  for (int phase = 0; phase < TITAN_PHASES && plan != NULL; phase++)
+    if (plan->phases[phase].scratch_bytes > most)
+      most = plan->phases[phase].scratch_bytes;
+  return most;
+}
+
+size_t titan_runtime_scratch_bytes(const titan_runtime *runtime) {
+  size_t most = larger_scratch(runtime->constants.plan, 0);
+  for (int kind = 0; kind < runtime->options.model->kind_count; kind++) {
+    most = larger_scratch(runtime->parts[kind].plan, most);
+    most = larger_scratch(runtime->others[kind].plan, most);
+  }
+  return most;
+}
+
+static titan_status create_part(titan_runtime *runtime, const titan_model_kind *kind, titan_compile_report *report,
+                                runtime_part *out) {
+  titan_graph *graph;
+  TITAN_TRY(titan_runtime_graph_create(runtime, kind, report, &graph));
+  return titan_runtime_part_create(runtime, kind, graph, NULL, out);
+}
+
 static titan_status plan(titan_runtime *runtime) {
-  const titan_model_arguments *arguments = &runtime->options.arguments;
-  runtime->unit_count = (int)titan_model_unit_count(arguments);
-  size_t count = (size_t)runtime->unit_count;
+  const titan_model_definition *model = runtime->options.model;
+  int64_t units = titan_model_unit_count(model, &runtime->options.arguments);
+  size_t count = (size_t)units, kinds = (size_t)model->kind_count;
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, kinds, sizeof *runtime->parts, &runtime->parts));
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, kinds, sizeof *runtime->others, &runtime->others));
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, kinds, sizeof *runtime->compiled, &runtime->compiled));
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, count, sizeof(bool), &runtime->is_other));
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, count, sizeof *runtime->units, &runtime->units));
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, count, sizeof(void *), &runtime->saved));
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, count, sizeof(void *), &runtime->boundaries));
-  for (titan_part part = TITAN_PART_EMBEDDING; part <= TITAN_PART_SETUP; part++) {
-    titan_graph *graph;
-    if (part == TITAN_PART_BLOCK) // last: a budget is for what the rest leaves
-      continue;
-    TITAN_TRY(titan_runtime_graph_create(runtime, part, &graph));
-    TITAN_TRY(titan_runtime_part_create(runtime, part, graph, NULL, &runtime->parts[part]));
-  }
+  runtime->unit_count = (int)units;
+  if (model->constants != NULL)
+    TITAN_TRY(create_part(runtime, model->constants, NULL, &runtime->constants));
+  for (int kind = 0; kind < model->kind_count; kind++)
+    if (!titan_model_kind_is_numbered(&model->kinds[kind])) // layers last: a budget is for what the rest leaves
+      TITAN_TRY(create_part(runtime, &model->kinds[kind], &runtime->compiled[kind], &runtime->parts[kind]));
   return titan_runtime_blocks_create(runtime);
 }
 
-void titan_runtime_lay_out(titan_runtime *runtime) {
+titan_status titan_runtime_lay_out(titan_runtime *runtime) {
+  const titan_runtime_options *options = &runtime->options;
   titan_comm *shard = shard_group(runtime);
+  TITAN_TRY(titan_runtime_wires_check(runtime));
   for (int unit = 0; unit < runtime->unit_count; unit++) {
     char prefix[TITAN_PREFIX_BYTES];
-    titan_model_unit_prefix(&runtime->options.arguments, unit, prefix, sizeof prefix);
+    titan_model_unit_prefix(options->model, &options->arguments, unit, prefix, sizeof prefix);
     titan_unit_lay_out(&runtime->units[unit], prefix, titan_runtime_part_of(runtime, unit)->plan,
                        titan_comm_rank(shard), titan_comm_size(shard));
   }
+  return TITAN_OK;
 }
 
 titan_status titan_runtime_plan(const titan_runtime_options *options, titan_mesh *mesh, titan_device *device,
@@ -73,11 +107,6 @@ titan_status titan_runtime_plan(const titan_runtime_options *options, titan_mesh
   return status;
 }
 
-static size_t rope_table_bytes(const titan_runtime *runtime) {
-  const runtime_part *setup = &runtime->parts[TITAN_PART_SETUP];
-  return titan_tensor_bytes(&setup->plan->externals[setup->at.rope_table].type);
-}
-
 static size_t batch_bytes(const titan_runtime *runtime) {
   return (size_t)(runtime->options.shape.batch * runtime->options.shape.length) * sizeof(int32_t);
 }
@@ -93,15 +122,14 @@ titan_runtime_memory titan_runtime_memory_of(const titan_runtime *runtime) {
   by_tag[TITAN_MEMORY_MASTERS] = dtype == TITAN_FLOAT32 ? gather.shards : shards;
   by_tag[TITAN_MEMORY_OPTIMIZER] = 2 * shards;
   by_tag[TITAN_MEMORY_GRADIENTS] = titan_reduce_bytes_of(shard_group(runtime), runtime->unit_count, runtime->units);
-  size_t boundary = titan_runtime_boundary_bytes(runtime);
-  by_tag[TITAN_MEMORY_ACTIVATIONS] = rope_table_bytes(runtime);
+  by_tag[TITAN_MEMORY_ACTIVATIONS] = titan_runtime_constants_bytes(runtime);
   for (int unit = 0; unit < runtime->unit_count; unit++) {
     size_t saved = titan_runtime_part_of(runtime, unit)->plan->saved_bytes;
-    by_tag[TITAN_MEMORY_ACTIVATIONS] += saved + (unit > 0 ? boundary : 0);
-    memory.chosen += titan_model_unit_part(&runtime->options.arguments, unit) == TITAN_PART_BLOCK ? saved : 0;
+    by_tag[TITAN_MEMORY_ACTIVATIONS] += saved + titan_runtime_boundary_bytes(runtime, unit);
+    memory.chosen += titan_runtime_is_layer(runtime, unit) ? saved : 0;
   }
   memory.chosen += titan_runtime_scratch_bytes(runtime);
-  by_tag[TITAN_MEMORY_SCRATCH] = titan_runtime_scratch_bytes(runtime) + 2 * boundary;
+  by_tag[TITAN_MEMORY_SCRATCH] = titan_runtime_scratch_bytes(runtime) + 2 * titan_runtime_largest_boundary(runtime);
   by_tag[TITAN_MEMORY_COMMUNICATION] = titan_runtime_communication_bytes(runtime);
   by_tag[TITAN_MEMORY_BATCH] = 2 * batch_bytes(runtime) + 2 * sizeof(float);
   for (int tag = 0; tag < TITAN_MEMORY_TAG_COUNT; tag++)
@@ -136,18 +164,19 @@ static titan_status allocate_states(titan_runtime *runtime) {
 
 static titan_status allocate_activations(titan_runtime *runtime) {
   titan_device *device = runtime->device;
-  size_t boundary = titan_runtime_boundary_bytes(runtime);
   for (int i = 0; i < runtime->unit_count; i++) {
     size_t saved = titan_runtime_part_of(runtime, i)->plan->saved_bytes;
+    size_t boundary = titan_runtime_boundary_bytes(runtime, i);
     if (saved > 0)
       TITAN_TRY(device->allocate(device, TITAN_MEMORY_ACTIVATIONS, saved, &runtime->saved[i]));
-    if (i > 0)
+    if (boundary > 0)
       TITAN_TRY(device->allocate(device, TITAN_MEMORY_ACTIVATIONS, boundary, &runtime->boundaries[i]));
   }
-  TITAN_TRY(device->allocate(device, TITAN_MEMORY_ACTIVATIONS, rope_table_bytes(runtime), &runtime->rope_table));
+  TITAN_TRY(titan_runtime_constants_allocate(runtime));
   TITAN_TRY(device->allocate(device, TITAN_MEMORY_SCRATCH, titan_runtime_scratch_bytes(runtime), &runtime->scratch));
   for (int i = 0; i < 2; i++)
-    TITAN_TRY(device->allocate(device, TITAN_MEMORY_SCRATCH, boundary, &runtime->gradients[i]));
+    TITAN_TRY(device->allocate(device, TITAN_MEMORY_SCRATCH, titan_runtime_largest_boundary(runtime),
+                               &runtime->gradients[i]));
   TITAN_TRY(device->allocate(device, TITAN_MEMORY_BATCH, batch_bytes(runtime), &runtime->tokens));
   TITAN_TRY(device->allocate(device, TITAN_MEMORY_BATCH, batch_bytes(runtime), &runtime->labels));
   TITAN_TRY(device->allocate(device, TITAN_MEMORY_BATCH, sizeof(float), &runtime->loss));
@@ -159,13 +188,13 @@ static titan_status allocate_activations(titan_runtime *runtime) {
 static titan_status prepare_kernels(titan_runtime *runtime) {
   for (int unit = 0; unit < runtime->unit_count; unit++)
     TITAN_TRY(titan_executable_prepare(titan_runtime_part_of(runtime, unit)->executable));
-  return titan_executable_prepare(runtime->parts[TITAN_PART_SETUP].executable);
+  return runtime->constants.graph == NULL ? TITAN_OK : titan_executable_prepare(runtime->constants.executable);
 }
 
-// The constants that parts read: computed once.
-static titan_status run_setup(titan_runtime *runtime) {
-  runtime_part *part = &runtime->parts[TITAN_PART_SETUP];
-  part->externals[part->at.rope_table] = runtime->rope_table;
+static titan_status compute_constants(titan_runtime *runtime) {
+  const runtime_part *part = &runtime->constants;
+  if (part->graph == NULL)
+    return TITAN_OK;
   titan_bindings bindings = {.scratch = runtime->scratch, .externals = part->externals, .groups = runtime->groups};
   return titan_executable_run(part->executable, TITAN_FORWARD, &bindings, NULL);
 }
@@ -213,7 +242,7 @@ titan_status titan_runtime_allocate(titan_runtime *runtime) {
     status = create_exchange(runtime);
   }
   TITAN_TRY(status);
-  return run_setup(runtime);
+  return compute_constants(runtime);
 }
 
 void titan_runtime_destroy(titan_runtime **runtime) {
@@ -230,13 +259,23 @@ void titan_runtime_destroy(titan_runtime **runtime) {
     if (r->boundaries != NULL)
       device->free(device, r->boundaries[i]);
   }
-  void *const buffers[] = {r->scratch,    r->gradients[0], r->gradients[1], r->masters, r->exp_avg, r->exp_avg_sq,
-                           r->rope_table, r->tokens,       r->labels,       r->loss,    r->d_loss};
+  for (int i = 0; r->constants.externals != NULL && i < r->constants.plan->external_count; i++)
+    device->free(device, r->constants.externals[i]);
+  void *const buffers[] = {r->scratch,    r->gradients[0], r->gradients[1], r->masters, r->exp_avg,
+                           r->exp_avg_sq, r->tokens,       r->labels,       r->loss,    r->d_loss};
   for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
     device->free(device, buffers[i]);
-  for (int part = 0; part < TITAN_PARTS; part++)
-    titan_runtime_part_destroy(&r->parts[part]);
-  titan_runtime_part_destroy(&r->other_block);
+  for (int kind = 0; kind < r->options.model->kind_count; kind++) {
+    if (r->parts != NULL)
+      titan_runtime_part_destroy(&r->parts[kind]);
+    if (r->others != NULL)
+      titan_runtime_part_destroy(&r->others[kind]);
+  }
+  titan_runtime_part_destroy(&r->constants);
+  titan_runtime_part_destroy(&r->logits);
+  titan_memory_free(r->parts);
+  titan_memory_free(r->others);
+  titan_memory_free(r->compiled);
   titan_memory_free(r->is_other);
   titan_memory_free(r->units);
   titan_memory_free(r->saved);
@@ -273,6 +312,6 @@ const titan_runtime_options *titan_runtime_options_of(const titan_runtime *runti
 const char *titan_runtime_gathering(const titan_runtime *runtime) {
   return titan_gather_description(runtime->gather);
 }
-const titan_graph *titan_runtime_graph(const titan_runtime *runtime, titan_part part) {
-  return runtime->parts[part].graph;
+const titan_graph *titan_runtime_constants(const titan_runtime *runtime) {
+  return runtime->constants.graph;
 }

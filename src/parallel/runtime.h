@@ -1,4 +1,4 @@
-// The runtime of one step: a model's parts as executables, its units as flat shards, the activations between them, and
+// The runtime of one step: a model's kinds as executables, its units as flat shards, the activations between them, and
 // the walk forward and back with gathering and reducing on the way.
 //
 // Creation has two stages, so that the memory is known before any of it is taken: titan_runtime_plan makes graphs,
@@ -99,7 +99,7 @@ titan_device *titan_runtime_device(titan_runtime *runtime);
 const titan_runtime_options *titan_runtime_options_of(const titan_runtime *runtime);
 // How parameters reach the kernels: "one rank", "shared memory", "MPI".
 const char *titan_runtime_gathering(const titan_runtime *runtime);
-// The graph of a part after its passes, NULL for parts that this runtime has not made.
-const titan_graph *titan_runtime_graph(const titan_runtime *runtime, titan_part part);
+// The graph of the model's constants after its passes, NULL where it has none.
+const titan_graph *titan_runtime_constants(const titan_runtime *runtime);
 
 #endif

@@ -22,9 +22,10 @@ static size_t larger(size_t a, size_t b) {
   return a > b ? a : b;
 }
 
-static titan_status measure(titan_runtime *runtime, const titan_activation_choices *choices, int choice, figure *out) {
+static titan_status measure(titan_runtime *runtime, int kind, const titan_activation_choices *choices, int choice,
+                            figure *out) {
   runtime_part part = {0};
-  titan_status status = titan_runtime_block_create(runtime, choices, choice, TITAN_KEEP_NOTHING, &part);
+  titan_status status = titan_runtime_layer_create(runtime, kind, choices, choice, TITAN_KEEP_NOTHING, &part);
   if (status == TITAN_OK)
     *out = (figure){part.plan->saved_bytes, larger(part.plan->phases[TITAN_FORWARD].scratch_bytes,
                                                    part.plan->phases[TITAN_BACKWARD].scratch_bytes)};
@@ -57,14 +58,17 @@ static mixture cheapest(const titan_activation_choices *choices, const figure *f
   return best;
 }
 
-static titan_status create_mixture(titan_runtime *runtime, const titan_activation_choices *choices, mixture chosen) {
-  TITAN_TRY(
-      titan_runtime_block_create(runtime, choices, chosen.more, TITAN_KEEP_ALL, &runtime->parts[TITAN_PART_BLOCK]));
+static titan_status create_mixture(titan_runtime *runtime, int kind, const titan_activation_choices *choices,
+                                   mixture chosen) {
+  TITAN_TRY(titan_runtime_layer_create(runtime, kind, choices, chosen.more, TITAN_KEEP_ALL, &runtime->parts[kind]));
   if (chosen.count > 0)
-    TITAN_TRY(titan_runtime_block_create(runtime, choices, chosen.less, TITAN_KEEP_ALL, &runtime->other_block));
-  int64_t layers = runtime->options.arguments.layers;
-  for (int64_t layer = layers - chosen.count; layer < layers; layer++)
-    runtime->is_other[layer + 1] = true;
+    TITAN_TRY(titan_runtime_layer_create(runtime, kind, choices, chosen.less, TITAN_KEEP_ALL, &runtime->others[kind]));
+  int64_t left = chosen.count;
+  for (int unit = runtime->unit_count - 1; unit >= 0 && left > 0; unit--)
+    if (titan_runtime_is_layer(runtime, unit)) {
+      runtime->is_other[unit] = true;
+      left--;
+    }
   return TITAN_OK;
 }
 
@@ -80,32 +84,51 @@ static titan_status find_fixed(const titan_runtime *runtime, size_t *bytes) {
   return TITAN_OK;
 }
 
-static titan_status fit(titan_runtime *runtime, const titan_activation_choices *choices, figure *figures) {
+static titan_status fit(titan_runtime *runtime, int kind, const titan_activation_choices *choices, figure *figures) {
   const titan_activation_options *options = &runtime->options.activations;
   size_t fixed = options->fixed, arena = titan_runtime_scratch_bytes(runtime), least = 0;
   for (int i = 0; i < choices->count; i++)
-    TITAN_TRY(measure(runtime, choices, i, &figures[i]));
+    TITAN_TRY(measure(runtime, kind, choices, i, &figures[i]));
   if (fixed == 0)
     TITAN_TRY(find_fixed(runtime, &fixed));
-  mixture chosen = cheapest(choices, figures, runtime->options.arguments.layers, fixed, arena, options->budget, &least);
+  mixture chosen =
+      cheapest(choices, figures, titan_runtime_layer_count(runtime), fixed, arena, options->budget, &least);
   if (chosen.more < 0)
     return titan_error(
         TITAN_ERROR_USAGE,
         "a budget of %.3f GiB cannot be met: a rank needs at least %.3f GiB, when its blocks keep nothing "
         "that they can recompute",
         (double)options->budget / gib, ceil((double)least / gib * 1000) / 1000);
-  return create_mixture(runtime, choices, chosen);
+  return create_mixture(runtime, kind, choices, chosen);
+}
+
+// The only kind of the model's layers.
+static titan_status find_kind(const titan_runtime *runtime, int *kind) {
+  const titan_model_definition *model = runtime->options.model;
+  int kinds = 0;
+  for (int i = 0; i < model->kind_count; i++)
+    if (titan_model_kind_is_numbered(&model->kinds[i])) {
+      *kind = i;
+      kinds++;
+    }
+  return kinds == 1 ? TITAN_OK
+                    : titan_error(TITAN_ERROR_USAGE,
+                                  "a budget for activations needs a model whose layers are of one kind, and those of "
+                                  "%s are of %d; use another mode of activation checkpointing",
+                                  model->name, kinds);
 }
 
 titan_status titan_runtime_budget_create(titan_runtime *runtime) {
+  int kind = 0;
   titan_graph *graph = NULL;
   titan_activation_choices choices = {0};
   figure *figures = NULL;
   titan_status status = TITAN_OK;
-  TITAN_TRY(titan_runtime_graph_create(runtime, TITAN_PART_BLOCK, &graph));
+  TITAN_TRY(find_kind(runtime, &kind));
+  TITAN_TRY(titan_runtime_graph_create(runtime, &runtime->options.model->kinds[kind], NULL, &graph));
   TITAN_TRY_CLEANUP(titan_activation_choices_create(graph, &choices));
   TITAN_TRY_CLEANUP(titan_memory_allocate(TITAN_MEMORY_GRAPH, (size_t)choices.count * sizeof *figures, &figures));
-  TITAN_TRY_CLEANUP(fit(runtime, &choices, figures));
+  TITAN_TRY_CLEANUP(fit(runtime, kind, &choices, figures));
 cleanup:
   titan_memory_free(figures);
   titan_activation_choices_destroy(&choices);

@@ -59,42 +59,62 @@ static titan_status add_recomputed(const runtime_part *block, titan_text *text) 
   return comma[0] == '\0' ? titan_text_printf(text, "nothing") : TITAN_OK;
 }
 
+// Units of one part; whether the part recomputes anything.
+static long long units_of(const titan_runtime *runtime, const runtime_part *part) {
+  long long units = 0;
+  for (int unit = 0; unit < runtime->unit_count; unit++)
+    units += titan_runtime_part_of(runtime, unit) == part;
+  return units;
+}
+
+static bool recomputes(const runtime_part *part) {
+  return part->plan != NULL && part->plan->phases[TITAN_BACKWARD].recomputed.bytes > 0;
+}
+
 titan_status titan_runtime_describe_activations(const titan_runtime *runtime, titan_text *text) {
   titan_runtime_work work = titan_runtime_work_of(runtime);
-  const runtime_part *block = &runtime->parts[TITAN_PART_BLOCK], *other = &runtime->other_block;
-  long long layers = (long long)runtime->options.arguments.layers, others = 0;
+  const titan_model_definition *model = runtime->options.model;
+  bool any = false;
   size_t saved = 0;
   for (int unit = 0; unit < runtime->unit_count; unit++) {
-    others += runtime->is_other[unit];
-    saved += titan_runtime_part_of(runtime, unit)->plan->saved_bytes +
-             (unit > 0 ? titan_runtime_boundary_bytes(runtime) : 0);
+    any |= recomputes(titan_runtime_part_of(runtime, unit));
+    saved += titan_runtime_part_of(runtime, unit)->plan->saved_bytes + titan_runtime_boundary_bytes(runtime, unit);
   }
   TITAN_TRY(titan_text_printf(text, "Activations kept: %.3f GiB; recomputed a step: ", (double)saved / gib));
-  if (block->plan->phases[TITAN_BACKWARD].recomputed.bytes == 0 && others == 0)
+  if (!any)
     return titan_text_printf(text, "nothing");
-  TITAN_TRY(titan_text_printf(text, "%.3g GFLOP (%.1f %% more): in %lld of %lld blocks ", work.recomputed / 1e9,
-                              100 * work.recomputed / (work.flops - work.recomputed), layers - others, layers));
-  TITAN_TRY(add_recomputed(block, text));
-  if (others == 0)
-    return TITAN_OK;
-  TITAN_TRY(titan_text_printf(text, "; in %lld ", others));
-  return add_recomputed(other, text);
+  TITAN_TRY(titan_text_printf(text, "%.3g GFLOP (%.1f %% more): ", work.recomputed / 1e9,
+                              100 * work.recomputed / (work.flops - work.recomputed)));
+  bool first = true;
+  for (int kind = 0; kind < model->kind_count; kind++) {
+    const runtime_part *parts[] = {&runtime->parts[kind], &runtime->others[kind]};
+    for (int i = 0; titan_model_kind_is_numbered(&model->kinds[kind]) && i < 2; i++) {
+      long long units = units_of(runtime, parts[i]);
+      if (units == 0)
+        continue;
+      if (first)
+        TITAN_TRY(
+            titan_text_printf(text, "in %lld of %lld blocks ", units, (long long)titan_runtime_layer_count(runtime)));
+      else
+        TITAN_TRY(titan_text_printf(text, "; in %lld ", units));
+      TITAN_TRY(add_recomputed(parts[i], text));
+      first = false;
+    }
+  }
+  return TITAN_OK;
 }
 
 // --- fusing ---
 
 titan_status titan_runtime_describe_compile(const titan_runtime *runtime, titan_text *text) {
-  int units[TITAN_PARTS] = {0};
   const char *comma = "Compiled: ";
   if (!runtime->options.compile)
     return TITAN_OK;
-  for (int unit = 0; unit < runtime->unit_count; unit++)
-    units[titan_model_unit_part(&runtime->options.arguments, unit)]++;
-  const titan_compile_report *first = &runtime->compiled[TITAN_PART_BLOCK];
+  const titan_compile_report *first = &runtime->compiled[0]; // all have the same rows
   for (int row = 0; row < first->rows; row++) {
     int applied = 0;
-    for (int part = 0; part < TITAN_PARTS; part++)
-      applied += units[part] * runtime->compiled[part].applied[row];
+    for (int unit = 0; unit < runtime->unit_count; unit++)
+      applied += runtime->compiled[titan_runtime_kind_of(runtime, unit)].applied[row];
     if (applied > 0)
       TITAN_TRY(titan_text_printf(text, "%s%s (%d x)", comma, first->names[row], applied));
     comma = applied > 0 ? ", " : comma;

@@ -5,23 +5,19 @@
 static titan_bindings bind(titan_runtime *runtime, int unit, const void *parameters, float *gradients) {
   runtime_part *part = titan_runtime_part_of(runtime, unit);
   void *const output = unit + 1 < runtime->unit_count ? runtime->boundaries[unit + 1] : NULL;
-  const struct {
-    int index;
-    void *pointer;
-  } wires[] = {
-      {part->at.tokens, runtime->tokens},
-      {part->at.labels, runtime->labels},
-      {part->at.x, runtime->boundaries[unit]},
-      {part->at.y, output},
-      {part->at.loss, runtime->loss},
-      {part->at.rope_table, runtime->rope_table},
-      {part->at.d_y, runtime->gradients[(unit + 1) % 2]},
-      {part->at.d_x, runtime->gradients[unit % 2]},
-      {part->at.d_loss, runtime->d_loss},
+  void *const wires[WIRES] = {
+      [WIRE_TOKENS] = runtime->tokens,
+      [WIRE_LABELS] = runtime->labels,
+      [WIRE_X] = runtime->boundaries[unit],
+      [WIRE_Y] = output,
+      [WIRE_LOSS] = runtime->loss,
+      [WIRE_D_Y] = runtime->gradients[(unit + 1) % 2],
+      [WIRE_D_X] = runtime->gradients[unit % 2],
+      [WIRE_D_LOSS] = runtime->d_loss,
   };
-  for (size_t i = 0; i < sizeof wires / sizeof *wires; i++)
-    if (wires[i].index >= 0)
-      part->externals[wires[i].index] = wires[i].pointer;
+  for (int wire = 0; wire < WIRES; wire++)
+    if (part->at[wire] >= 0)
+      part->externals[part->at[wire]] = wires[wire];
   return (titan_bindings){.scratch = runtime->scratch,
                           .saved = runtime->saved[unit],
                           .parameters = parameters,
@@ -66,7 +62,7 @@ titan_status titan_runtime_step(titan_runtime *runtime, float *loss) {
   TITAN_TRY(titan_gather_begin(runtime->gather, 0));
   for (int unit = 0; unit < last; unit++)
     TITAN_TRY(run_unit(runtime, unit, TITAN_FORWARD, unit + 1, false));
-  // The head's plan holds both directions. The block before it is still whole: nothing to prefetch.
+  // The last unit's plan holds both directions. The unit before it is still whole: nothing to prefetch.
   TITAN_TRY(run_unit(runtime, last, TITAN_FORWARD, last - 1, true));
   for (int unit = last - 1; unit >= 0; unit--)
     TITAN_TRY(run_unit(runtime, unit, TITAN_BACKWARD, unit - 1, true));
@@ -76,21 +72,17 @@ titan_status titan_runtime_step(titan_runtime *runtime, float *loss) {
 }
 
 titan_status titan_runtime_logits(titan_runtime *runtime, float *logits) {
-  runtime_part *part = &runtime->parts[TITAN_PART_LOGITS];
+  runtime_part *part = &runtime->logits;
   int last = runtime->unit_count - 1;
   void *scratch = NULL;
   const void *parameters;
-  if (part->graph == NULL) {
-    titan_graph *graph;
-    TITAN_TRY(titan_runtime_graph_create(runtime, TITAN_PART_LOGITS, &graph));
-    TITAN_TRY(titan_runtime_part_create(runtime, TITAN_PART_LOGITS, graph, NULL, part));
-  }
+  TITAN_TRY(titan_runtime_logits_create(runtime));
   TITAN_TRY(titan_executable_prepare(part->executable));
   for (int unit = 0; unit < last; unit++)
     TITAN_TRY(run_unit(runtime, unit, TITAN_FORWARD, unit + 1, false));
   TITAN_TRY(titan_gather_wait(runtime->gather, last, &parameters));
-  part->externals[part->at.x] = runtime->boundaries[last];
-  part->externals[part->at.logits] = logits;
+  part->externals[part->at[WIRE_X]] = runtime->boundaries[last];
+  part->externals[part->at[WIRE_LOGITS]] = logits;
   // Not part of training, so not part of the runtime's scratch.
   TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GENERAL, part->plan->phases[TITAN_FORWARD].scratch_bytes, &scratch));
   titan_bindings bindings = {

@@ -7,15 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-// The unit's name without the dot that its prefix ends with.
-static void name_unit(const titan_unit *unit, char *text, size_t size) {
-  size_t length = strlen(unit->prefix);
-  if (length > 1)
-    snprintf(text, size, "%.*s", (int)length - 1, unit->prefix);
-  else
-    snprintf(text, size, "%s", titan_graph_name(unit->plan->graph));
-}
-
 static int compare_bytes(const void *left, const void *right) {
   const titan_plan_block *const *a = left, *const *b = right;
   return (*a)->bytes != (*b)->bytes ? ((*a)->bytes < (*b)->bytes ? 1 : -1) : (*a)->offset < (*b)->offset ? -1 : 1;
@@ -60,7 +51,8 @@ static void visit(titan_runtime *runtime, int index, titan_phase phase, int save
                                 .saved_units = saved_units,
                                 .saved_bytes = saved_bytes,
                                 .scratch_bytes = here.bytes};
-  name_unit(unit, peak->unit, sizeof peak->unit);
+  const titan_runtime_options *options = titan_runtime_options_of(runtime);
+  titan_model_unit_name(options->model, &options->arguments, index, peak->unit, sizeof peak->unit);
   *at = index;
 }
 

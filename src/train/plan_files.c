@@ -63,7 +63,7 @@ static titan_status write_graph_of(const char *folder, const char *kind, const t
 
 typedef titan_status kind_writer(const char *folder, const char *kind, const titan_plan *plan);
 
-// Each different plan of the units, with the name of its part; a later one of a part also has that of its first unit,
+// Each different plan of the units, with the name of its kind; a later one of a kind also has that of its first unit,
 // as the parameters do: block.layers.1.
 static titan_status for_each_kind(titan_runtime *runtime, const char *folder, kind_writer *write) {
   for (int i = 0; i < titan_runtime_unit_count(runtime); i++) {
@@ -89,7 +89,7 @@ titan_status titan_plan_files_write(titan_runtime *runtime, const char *folder) 
 }
 
 titan_status titan_graph_files_write(titan_runtime *runtime, const char *folder) {
-  const titan_graph *setup = titan_runtime_graph(runtime, TITAN_PART_SETUP);
+  const titan_graph *constants = titan_runtime_constants(runtime);
   TITAN_TRY(for_each_kind(runtime, folder, write_graph_of));
-  return write_graph(folder, titan_graph_name(setup), setup);
+  return constants == NULL ? TITAN_OK : write_graph(folder, titan_graph_name(constants), constants);
 }
