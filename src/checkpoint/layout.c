@@ -9,9 +9,7 @@
 enum { SPLIT_FROM = 1 << 18 };
 
 float *titan_checkpoint_shard(const titan_unit *unit, titan_checkpoint_group group) {
-  return group == TITAN_CHECKPOINT_MODEL     ? unit->master
-         : group == TITAN_CHECKPOINT_EXP_AVG ? unit->exp_avg
-                                             : unit->exp_avg_sq;
+  return group == TITAN_CHECKPOINT_MODEL ? unit->master : unit->slots[group - TITAN_CHECKPOINT_EXP_AVG];
 }
 
 // --- rectangles ---

@@ -109,8 +109,8 @@ static titan_status verify_rest(load *l, titan_comm *world) {
 static void clear_moments(titan_runtime *runtime) {
   for (int u = 0; u < titan_runtime_unit_count(runtime); u++) {
     const titan_unit *unit = titan_runtime_unit(runtime, u);
-    memset(unit->exp_avg, 0, (size_t)unit->shard_elements * sizeof *unit->exp_avg);
-    memset(unit->exp_avg_sq, 0, (size_t)unit->shard_elements * sizeof *unit->exp_avg_sq);
+    for (int slot = 0; slot < titan_runtime_options_of(runtime)->slot_count; slot++)
+      memset(unit->slots[slot], 0, (size_t)unit->shard_elements * sizeof *unit->slots[slot]);
   }
 }
 

@@ -244,14 +244,15 @@ titan_status titan_tool_model_tensors(const titan_tool_model *model, titan_check
   titan_status status = TITAN_OK;
   *tensors = NULL;
   *count = 0;
-  for (int64_t unit = 0; unit < titan_model_unit_count(&model->arguments) && status == TITAN_OK; unit++) {
+  for (int64_t unit = 0; unit < titan_model_unit_count(model->definition, &model->arguments) && status == TITAN_OK;
+       unit++) {
     titan_graph *graph = NULL;
     char prefix[32];
-    titan_model_unit_prefix(&model->arguments, unit, prefix, sizeof prefix);
+    titan_model_unit_prefix(model->definition, &model->arguments, unit, prefix, sizeof prefix);
     status = titan_graph_create("import", &graph);
     if (status == TITAN_OK)
       status =
-          model->definition->build(&model->arguments, &shape, titan_model_unit_part(&model->arguments, unit), graph);
+          titan_model_unit_kind(model->definition, &model->arguments, unit)->build(&model->arguments, &shape, graph);
     if (status == TITAN_OK)
       status = append_parameters(graph, prefix, tensors, count);
     titan_graph_destroy(&graph);

@@ -10,9 +10,12 @@ static titan_status check_kernels(titan_device *device) {
     if (titan_op_is_view((titan_op_kind)kind))
       continue;
     const titan_kernel *kernel = device->kernel(device, (titan_op_kind)kind);
-    if (kernel == NULL || kernel->run == NULL)
+    if (kernel == NULL || (kernel->run == NULL && kernel->run_in_group == NULL))
       return titan_error(TITAN_ERROR_INTERNAL, "device %s: kernel %s is missing", device->name,
                          titan_op_name((titan_op_kind)kind));
+    if (kernel->run != NULL && kernel->run_in_group != NULL)
+      return titan_error(TITAN_ERROR_INTERNAL, "device %s: kernel %s has both run and run_in_group, expected one",
+                         device->name, titan_op_name((titan_op_kind)kind));
     if (kernel->prepare != NULL && kernel->release == NULL)
       return titan_error(TITAN_ERROR_INTERNAL, "device %s: kernel %s has prepare without release", device->name,
                          titan_op_name((titan_op_kind)kind));
@@ -36,6 +39,7 @@ titan_status titan_device_check(titan_device *device) {
   REQUIRE(device->vector, convert);
   REQUIRE(device->vector, fill);
   REQUIRE(device->vector, accumulate);
+  REQUIRE(device->vector, scaled_add);
 #undef REQUIRE
   return check_kernels(device);
 }

@@ -18,9 +18,12 @@ typedef struct titan_kernel {
   size_t (*workspace)(titan_device *device, const titan_op_call *call);
   // Optional. Makes *state; TITAN_ERROR_DEVICE when the device cannot do the call.
   titan_status (*prepare)(titan_device *device, const titan_op_call *call, void **state);
-  // Required. inputs[i], outputs[i]: the operands in the call's order. workspace: as many bytes as asked for, or NULL.
+  // Exactly one of these two is required. inputs[i], outputs[i]: the operands in the call's order. workspace: as many
+  // bytes as asked for, or NULL. run_in_group is for collectives (attributes.collective): collective over the group.
   titan_status (*run)(titan_device *device, const titan_op_call *call, void *state, const void *const *inputs,
                       void *const *outputs, void *workspace);
+  titan_status (*run_in_group)(titan_device *device, const titan_op_call *call, void *state, titan_comm *group,
+                               const void *const *inputs, void *const *outputs, void *workspace);
   // Optional; needed where prepare is.
   void (*release)(titan_device *device, void *state);
 } titan_kernel;
@@ -48,6 +51,8 @@ typedef struct titan_vector_functions {
   void (*fill)(titan_device *device, int64_t n, float *x, float value);
   // y[n] += x[n]
   void (*accumulate)(titan_device *device, int64_t n, float *y, const float *x);
+  // y[n] = a y[n] + b x[n]
+  void (*scaled_add)(titan_device *device, int64_t n, float *y, float a, const float *x, float b);
 } titan_vector_functions;
 
 struct titan_device {
@@ -59,7 +64,6 @@ struct titan_device {
   void (*free)(titan_device *device, void *pointer);
   const titan_kernel *(*kernel)(titan_device *device, titan_op_kind kind); // NULL for views
   const titan_vector_functions *vector;
-  titan_comm *groups[2]; // borrowed; by placement dimension (cp, tp): what collectives of a graph go over; NULL: none
   void (*destroy)(titan_device *device);
   void *implementation;
 };

@@ -102,9 +102,23 @@ static void record(const titan_op_call *call, double seconds) {
   row->calls++;
 }
 
+static titan_status run_kernel(const titan_executable *executable, const titan_op_call *call, void *state,
+                               titan_comm *const *groups, const void *const *inputs, void *const *outputs,
+                               void *workspace) {
+  titan_device *device = executable->device;
+  const titan_kernel *kernel = device->kernel(device, call->kind);
+  if (kernel->run_in_group == NULL)
+    return kernel->run(device, call, state, inputs, outputs, workspace);
+  titan_comm *group = groups != NULL ? groups[call->attributes.collective.dimension] : NULL;
+  if (group == NULL)
+    return titan_error(TITAN_ERROR_INTERNAL, "graph %s: %s has no group in dimension %d",
+                       titan_graph_name(executable->plan->graph), titan_op_name(call->kind),
+                       call->attributes.collective.dimension);
+  return kernel->run_in_group(device, call, state, group, inputs, outputs, workspace);
+}
+
 titan_status titan_executable_run(titan_executable *executable, titan_phase phase, const titan_bindings *bindings,
                                   void (*progress)(void)) {
-  titan_device *device = executable->device;
   const titan_plan_phase *list = &executable->plan->phases[phase];
   if (!executable->prepared)
     return titan_error(TITAN_ERROR_INTERNAL, "graph %s runs before its kernels are prepared",
@@ -120,8 +134,7 @@ titan_status titan_executable_run(titan_executable *executable, titan_phase phas
       outputs[k] = address(bindings, instruction->outputs[k]);
     void *workspace = instruction->workspace_bytes > 0 ? address(bindings, instruction->workspace) : NULL;
     double start = timing_on ? titan_clock_seconds() : 0;
-    TITAN_TRY(device->kernel(device, call->kind)
-                  ->run(device, call, executable->states[phase][i], inputs, outputs, workspace));
+    TITAN_TRY(run_kernel(executable, call, executable->states[phase][i], bindings->groups, inputs, outputs, workspace));
     if (timing_on)
       record(call, titan_clock_seconds() - start);
     if (progress != NULL)

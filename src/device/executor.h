@@ -13,7 +13,8 @@ typedef struct titan_bindings {
   void *scratch, *saved;
   const void *parameters;
   float *gradients;
-  void *const *externals; // by external index of the plan
+  void *const *externals;    // by external index of the plan
+  titan_comm *const *groups; // by placement dimension (cp, tp): what collectives go over; NULL: the plan has none
 } titan_bindings;
 
 // Plans `graph` for the device; nothing is prepared, so that a plan costs little. Graph and device are borrowed and
@@ -26,7 +27,8 @@ void titan_executable_destroy(titan_executable **executable);
 
 const titan_plan *titan_executable_plan(const titan_executable *executable);
 
-// Runs one phase. `progress` (may be NULL) is called between instructions.
+// Runs one phase. Collective over the groups of the phase's collectives; one whose group is missing is
+// TITAN_ERROR_INTERNAL. `progress` (may be NULL) is called between instructions.
 titan_status titan_executable_run(titan_executable *executable, titan_phase phase, const titan_bindings *bindings,
                                   void (*progress)(void));
 

@@ -8,7 +8,10 @@
 #include "base/text.h"
 #include "graph/op.h"
 
-enum { TITAN_NAME_BYTES = 64, TITAN_PLACEMENT_DIMENSIONS = 2 };
+enum { TITAN_NAME_BYTES = 64 };
+
+// The dimensions of a value's placement.
+enum { TITAN_PLACEMENT_CP, TITAN_PLACEMENT_TP, TITAN_PLACEMENT_DIMENSIONS };
 
 typedef int titan_value;
 #define TITAN_NO_VALUE ((titan_value)-1)

@@ -134,7 +134,7 @@ typedef struct titan_op_attributes {
     bool shard;         // tokens outside of the table give zero rows, and their gradients are passed over
   } embedding;
   struct {
-    int dimension; // of the graph's placements: which group of the device
+    int dimension; // of the graph's placements: which of the executor's groups
     int ranks;     // of the group
     int rank;      // take_columns: this rank's place in the group
     bool maximum;  // all_reduce: the largest, not the sum

@@ -57,7 +57,9 @@ static titan_status norm(const builder *b, titan_value x, const char *name, tita
   return TITAN_OK;
 }
 
-static titan_status build_embedding(const builder *b) {
+static titan_status build_embedding(const titan_model_arguments *arguments, const titan_model_shape *shape,
+                                    titan_graph *graph) {
+  const builder made = builder_of(arguments, shape, graph), *b = &made;
   titan_value tokens_BL, table_VD, y_BLD;
   TITAN_TRY(
       titan_graph_input(b->graph, "tokens", (titan_tensor_type){TITAN_INT32, 2, {b->B, b->L}}, false, &tokens_BL));
@@ -95,7 +97,9 @@ static titan_status feed_forward(const builder *b, titan_value x_BLD, titan_valu
   return linear(b, hidden_BLF, "feed_forward.w2.weight", b->D, b->F, out);
 }
 
-static titan_status build_block(const builder *b) {
+static titan_status build_block(const titan_model_arguments *arguments, const titan_model_shape *shape,
+                                titan_graph *graph) {
+  const builder made = builder_of(arguments, shape, graph), *b = &made;
   titan_value x_BLD, rope_table, normed_BLD, part_BLD, h_BLD, y_BLD;
   TITAN_TRY(input_x(b, &x_BLD));
   TITAN_TRY(titan_graph_input(b->graph, "rope_table", (titan_tensor_type){TITAN_FLOAT32, 3, {b->L, b->H / 2, 2}}, false,
@@ -109,7 +113,9 @@ static titan_status build_block(const builder *b) {
   return titan_graph_output_add(b->graph, "y", y_BLD);
 }
 
-static titan_status build_head(const builder *b, const titan_model_shape *shape) {
+static titan_status build_head(const titan_model_arguments *arguments, const titan_model_shape *shape,
+                               titan_graph *graph) {
+  const builder made = builder_of(arguments, shape, graph), *b = &made;
   titan_value x_BLD, labels_BL, normed_BLD, w_VD, loss;
   TITAN_TRY(input_x(b, &x_BLD));
   TITAN_TRY(
@@ -121,7 +127,9 @@ static titan_status build_head(const builder *b, const titan_model_shape *shape)
   return titan_graph_output_add(b->graph, "loss", loss);
 }
 
-static titan_status build_logits(const builder *b) {
+static titan_status build_logits(const titan_model_arguments *arguments, const titan_model_shape *shape,
+                                 titan_graph *graph) {
+  const builder made = builder_of(arguments, shape, graph), *b = &made;
   titan_value x_BLD, normed_BLD, w_VD, logits;
   TITAN_TRY(input_x(b, &x_BLD));
   TITAN_TRY(norm(b, x_BLD, "norm.weight", &normed_BLD));
@@ -130,31 +138,31 @@ static titan_status build_logits(const builder *b) {
   return titan_graph_output_add(b->graph, "logits", logits);
 }
 
-static titan_status build_setup(const builder *b) {
+static titan_status build_constants(const titan_model_arguments *arguments, const titan_model_shape *shape,
+                                    titan_graph *graph) {
+  const builder made = builder_of(arguments, shape, graph), *b = &made;
   titan_op_attributes attributes = {.rope = {.theta = b->arguments->rope_theta, .length = b->L, .head_size = b->H}};
   titan_value table;
   TITAN_TRY(titan_graph_apply(b->graph, TITAN_OP_rope_table, &attributes, 0, NULL, &table));
   return titan_graph_output_add(b->graph, "rope_table", table);
 }
 
-static titan_status build(const titan_model_arguments *arguments, const titan_model_shape *shape, titan_part part,
-                          titan_graph *graph) {
-  builder b = builder_of(arguments, shape, graph);
-  switch (part) {
-  case TITAN_PART_EMBEDDING:
-    return build_embedding(&b);
-  case TITAN_PART_BLOCK:
-    return build_block(&b);
-  case TITAN_PART_HEAD:
-    return build_head(&b, shape);
-  case TITAN_PART_LOGITS:
-    return build_logits(&b);
-  case TITAN_PART_SETUP:
-    return build_setup(&b);
-  case TITAN_PARTS:
-    break;
-  }
-  return titan_error(TITAN_ERROR_INTERNAL, "no such part: %d", (int)part);
+enum { EMBEDDING, BLOCK, HEAD, KINDS };
+
+static const titan_model_kind kinds[KINDS] = {
+    [EMBEDDING] = {.name = "embedding", .prefix = "", .build = build_embedding, .differentiate = "y"},
+    [BLOCK] = {.name = "block", .prefix = "layers.%lld.", .build = build_block, .differentiate = "y"},
+    [HEAD] = {.name = "head", .prefix = "", .build = build_head, .differentiate = "loss", .merged = true},
+};
+static const titan_model_kind constants = {.name = "constants", .prefix = "", .build = build_constants};
+static const titan_model_kind logits_kind = {.name = "logits", .prefix = "", .build = build_logits};
+
+static int64_t unit_count(const titan_model_arguments *arguments) {
+  return arguments->layers + 2;
+}
+
+static int kind_of(const titan_model_arguments *arguments, int64_t unit) {
+  return unit == 0 ? EMBEDDING : unit <= arguments->layers ? BLOCK : HEAD;
 }
 
 static titan_status check(const titan_model_arguments *a, titan_text *problems) {
@@ -187,13 +195,26 @@ static titan_parameter_init init(const titan_model_arguments *arguments, const c
   return (titan_parameter_init){.mean = 0, .std = std, .low = -2 / std, .high = 2 / std};
 }
 
+static titan_parameter_role role(const char *parameter) {
+  return strstr(parameter, "norm") != NULL                     ? TITAN_PARAMETER_NORM
+         : strcmp(parameter, "tok_embeddings.weight") == 0 ? TITAN_PARAMETER_EMBEDDING
+         : strcmp(parameter, "output.weight") == 0         ? TITAN_PARAMETER_OUTPUT
+                                                           : TITAN_PARAMETER_WEIGHT;
+}
+
 const titan_model_definition titan_model_llama2 = {
     .name = "llama2",
     .flavor = titan_llama2_flavor,
     .flavor_names = TITAN_LLAMA2_FLAVOR_NAMES,
     .check = check,
-    .build = build,
+    .kinds = kinds,
+    .kind_count = KINDS,
+    .unit_count = unit_count,
+    .kind_of = kind_of,
+    .constants = &constants,
+    .logits = &logits_kind,
     .init = init,
+    .role = role,
 };
 
 const titan_model_definition titan_model_llama3 = {
@@ -201,6 +222,12 @@ const titan_model_definition titan_model_llama3 = {
     .flavor = titan_llama3_flavor,
     .flavor_names = TITAN_LLAMA3_FLAVOR_NAMES,
     .check = check,
-    .build = build,
+    .kinds = kinds,
+    .kind_count = KINDS,
+    .unit_count = unit_count,
+    .kind_of = kind_of,
+    .constants = &constants,
+    .logits = &logits_kind,
     .init = init,
+    .role = role,
 };

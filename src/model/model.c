@@ -25,15 +25,52 @@ const char *titan_model_names(void) {
   return "llama, llama2, llama3";
 }
 
-titan_part titan_model_unit_part(const titan_model_arguments *arguments, int64_t unit) {
-  return unit == 0 ? TITAN_PART_EMBEDDING : unit <= arguments->layers ? TITAN_PART_BLOCK : TITAN_PART_HEAD;
+int64_t titan_model_unit_count(const titan_model_definition *model, const titan_model_arguments *arguments) {
+  return model->unit_count(arguments);
 }
 
-void titan_model_unit_prefix(const titan_model_arguments *arguments, int64_t unit, char *text, size_t size) {
-  if (titan_model_unit_part(arguments, unit) == TITAN_PART_BLOCK)
-    snprintf(text, size, "layers.%lld.", (long long)unit - 1);
+const titan_model_kind *titan_model_unit_kind(const titan_model_definition *model,
+                                              const titan_model_arguments *arguments, int64_t unit) {
+  return &model->kinds[model->kind_of(arguments, unit)];
+}
+
+static const char number_place[] = "%lld";
+
+bool titan_model_kind_is_numbered(const titan_model_kind *kind) {
+  return strstr(kind->prefix, number_place) != NULL;
+}
+
+int64_t titan_model_unit_number(const titan_model_definition *model, const titan_model_arguments *arguments,
+                                int64_t unit) {
+  const titan_model_kind *kind = titan_model_unit_kind(model, arguments, unit);
+  int64_t number = 0;
+  for (int64_t i = 0; titan_model_kind_is_numbered(kind) && i < unit; i++)
+    number += strcmp(titan_model_unit_kind(model, arguments, i)->prefix, kind->prefix) == 0;
+  return number;
+}
+
+void titan_model_unit_prefix(const titan_model_definition *model, const titan_model_arguments *arguments, int64_t unit,
+                             char *text, size_t size) {
+  const char *prefix = titan_model_unit_kind(model, arguments, unit)->prefix;
+  const char *place = strstr(prefix, number_place);
+  if (place == NULL)
+    snprintf(text, size, "%s", prefix);
   else
-    snprintf(text, size, "%s", "");
+    snprintf(text, size, "%.*s%lld%s", (int)(place - prefix), prefix,
+             (long long)titan_model_unit_number(model, arguments, unit), place + sizeof number_place - 1);
+}
+
+void titan_model_unit_name(const titan_model_definition *model, const titan_model_arguments *arguments, int64_t unit,
+                           char *text, size_t size) {
+  const titan_model_kind *kind = titan_model_unit_kind(model, arguments, unit);
+  if (!titan_model_kind_is_numbered(kind)) {
+    snprintf(text, size, "%s", kind->name);
+    return;
+  }
+  titan_model_unit_prefix(model, arguments, unit, text, size);
+  size_t length = strlen(text);
+  if (length > 0 && text[length - 1] == '.')
+    text[length - 1] = '\0';
 }
 
 int64_t titan_model_ffn_hidden(const titan_model_arguments *arguments) {
@@ -42,25 +79,38 @@ int64_t titan_model_ffn_hidden(const titan_model_arguments *arguments) {
   return (hidden + arguments->multiple_of - 1) / arguments->multiple_of * arguments->multiple_of;
 }
 
+// Adds up the elements of a graph's parameters, and of those that an embedding looks up.
+static void count_elements(const titan_graph *graph, int64_t units, int64_t *total, int64_t *embedding) {
+  for (titan_value v = 0; v < titan_graph_value_count(graph); v++)
+    if (titan_graph_value(graph, v)->role == TITAN_ROLE_PARAMETER)
+      *total += units * titan_tensor_elements(&titan_graph_value(graph, v)->type);
+  for (int n = 0; n < titan_graph_node_count(graph); n++) {
+    const titan_node *node = titan_graph_node(graph, n);
+    if (node->call.kind == TITAN_OP_embedding)
+      *embedding += units * titan_tensor_elements(&node->call.inputs[1]);
+  }
+}
+
 titan_status titan_model_count_parameters(const titan_model_definition *model, const titan_model_arguments *arguments,
                                           int64_t *total, int64_t *embedding) {
   // Any batch will do: parameters do not depend on it.
   titan_model_shape shape = {.batch = 1, .length = 1, .global_tokens = 1, .dtype = TITAN_FLOAT32};
+  int64_t looked_up = 0;
   *total = 0;
-  for (titan_part part = TITAN_PART_EMBEDDING; part <= TITAN_PART_HEAD; part++) {
+  for (int kind = 0; kind < model->kind_count; kind++) {
     titan_graph *graph;
+    int64_t units = 0;
+    for (int64_t unit = 0; unit < titan_model_unit_count(model, arguments); unit++)
+      units += model->kind_of(arguments, unit) == kind;
     TITAN_TRY(titan_graph_create("count", &graph));
-    titan_status status = model->build(arguments, &shape, part, graph);
-    int64_t count = 0;
-    for (titan_value v = 0; v < titan_graph_value_count(graph); v++)
-      if (titan_graph_value(graph, v)->role == TITAN_ROLE_PARAMETER)
-        count += titan_tensor_elements(&titan_graph_value(graph, v)->type);
+    titan_status status = model->kinds[kind].build(arguments, &shape, graph);
+    if (status == TITAN_OK)
+      count_elements(graph, units, total, &looked_up);
     titan_graph_destroy(&graph);
     TITAN_TRY(status);
-    if (part == TITAN_PART_EMBEDDING && embedding != NULL)
-      *embedding = count;
-    *total += count * (part == TITAN_PART_BLOCK ? arguments->layers : 1);
   }
+  if (embedding != NULL)
+    *embedding = looked_up;
   return TITAN_OK;
 }
 

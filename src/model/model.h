@@ -1,8 +1,11 @@
 // Models: what is computed, in logical shapes, knowing nothing of parallelism or devices.
 //
-// A model is a sequence of units (embedding, each block, head); units of a kind share one part, a graph. Part inputs
-// and results are wired by name: "tokens", "labels", "x" -> "y" from unit to unit, "loss", and constants that the part
-// TITAN_PART_SETUP computes once ("rope_table").
+// A model is a sequence of units (an embedding, blocks, a head, say). Each is of a kind, a row of the model's own
+// table; units of a kind share one graph. Graphs are wired by the names of their inputs and outputs:
+//   tokens, labels [B,L] int32   of the batch; any unit may read them
+//   y -> x                       from each unit to the next; the first unit has no x
+//   loss [1] float32             of the last unit: the sum over this rank's tokens, divided by shape.global_tokens
+// Any other input is a constant: an output of that name of the model's graph of constants.
 #ifndef TITAN_MODEL_MODEL_H
 #define TITAN_MODEL_MODEL_H
 
@@ -31,14 +34,28 @@ typedef struct titan_model_shape {
   titan_dtype dtype;     // compute type
 } titan_model_shape;
 
-typedef enum titan_part {
-  TITAN_PART_EMBEDDING, // tokens[B,L] -> y[B,L,D]
-  TITAN_PART_BLOCK,     // x[B,L,D], rope_table -> y[B,L,D]
-  TITAN_PART_HEAD,      // x[B,L,D], labels[B,L] -> loss[1]; logits in chunks
-  TITAN_PART_SETUP,     // -> rope_table[L,H/2,2]
-  TITAN_PART_LOGITS,    // x[B,L,D] -> logits[B*L,V] float32: the head without a loss, whole
-  TITAN_PARTS
-} titan_part;
+// Makes the forward graph of a kind: its inputs, parameters and outputs, not differentiated.
+typedef titan_status titan_model_build(const titan_model_arguments *arguments, const titan_model_shape *shape,
+                                       titan_graph *graph);
+
+// A kind of units: a row of a model's table.
+typedef struct titan_model_kind {
+  const char *name; // "block"
+  // Put before the parameters' names: "", or "layers.%lld." with the number of the unit, counted from 0 over the units
+  // of all kinds with this prefix. Units with numbers are the layers among which activation checkpointing chooses.
+  const char *prefix;
+  titan_model_build *build;
+  const char *differentiate; // the output that gradients start from; NULL: forward only
+  bool merged;               // forward and backward are one program: of the last unit, and of no other
+} titan_model_kind;
+
+// What a parameter is, for those who treat some differently (optimizer.no_decay).
+typedef enum titan_parameter_role {
+  TITAN_PARAMETER_WEIGHT,
+  TITAN_PARAMETER_NORM,
+  TITAN_PARAMETER_EMBEDDING,
+  TITAN_PARAMETER_OUTPUT,
+} titan_parameter_role;
 
 typedef struct titan_parameter_init {
   double mean, std;
@@ -52,29 +69,41 @@ typedef struct titan_model_definition {
   const char *flavor_names; // for messages
   // Appends to `problems` a line for each size that does not fit.
   titan_status (*check)(const titan_model_arguments *arguments, titan_text *problems);
-  // The forward graph of a part, with its parameters, outputs added, not differentiated.
-  titan_status (*build)(const titan_model_arguments *arguments, const titan_model_shape *shape, titan_part part,
-                        titan_graph *graph);
-  // Distribution of a parameter's initial values, by its name within the part; `layer` counts blocks from 0.
+  const titan_model_kind *kinds;
+  int kind_count;
+  int64_t (*unit_count)(const titan_model_arguments *arguments);
+  int (*kind_of)(const titan_model_arguments *arguments, int64_t unit); // index into kinds
+  const titan_model_kind *constants; // computed once; every output is an input of units by its name; NULL: none
+  const titan_model_kind *logits;    // the last unit without a loss: x -> logits float32, whole; NULL: not offered
+  // Distribution of a parameter's initial values, by its name within the kind; `layer`: the number in its prefix, 0
+  // where it has none.
   titan_parameter_init (*init)(const titan_model_arguments *arguments, const char *parameter, int64_t layer);
+  // By the parameter's name within the kind.
+  titan_parameter_role (*role)(const char *parameter);
 } titan_model_definition;
 
 // By model.name; NULL when there is none. titan_model_names: for messages.
 const titan_model_definition *titan_model_find(const char *name);
 const char *titan_model_names(void);
 
-static inline int64_t titan_model_unit_count(const titan_model_arguments *arguments) {
-  return arguments->layers + 2;
-}
-
-// The part of a unit, and the prefix of its parameters' names ("layers.3." for a block) into text.
-titan_part titan_model_unit_part(const titan_model_arguments *arguments, int64_t unit);
-void titan_model_unit_prefix(const titan_model_arguments *arguments, int64_t unit, char *text, size_t size);
+int64_t titan_model_unit_count(const titan_model_definition *model, const titan_model_arguments *arguments);
+const titan_model_kind *titan_model_unit_kind(const titan_model_definition *model,
+                                              const titan_model_arguments *arguments, int64_t unit);
+// Whether units of the kind are numbered: the model's layers.
+bool titan_model_kind_is_numbered(const titan_model_kind *kind);
+// The number of a unit among those with its prefix; 0 where the prefix has none.
+int64_t titan_model_unit_number(const titan_model_definition *model, const titan_model_arguments *arguments,
+                                int64_t unit);
+// Into text: the prefix of the unit's parameters ("layers.3.", "") and its name ("layers.3", "embedding", "head").
+void titan_model_unit_prefix(const titan_model_definition *model, const titan_model_arguments *arguments, int64_t unit,
+                             char *text, size_t size);
+void titan_model_unit_name(const titan_model_definition *model, const titan_model_arguments *arguments, int64_t unit,
+                           char *text, size_t size);
 
 // FFN hidden size F: multiple_of-rounded int(multiplier * int(2*4*D/3)).
 int64_t titan_model_ffn_hidden(const titan_model_arguments *arguments);
 
-// Number of parameters, counted off the parts' graphs; *embedding (may be NULL): those of the token embedding.
+// Number of parameters, counted off the kinds' graphs; *embedding (may be NULL): those that an embedding looks up.
 titan_status titan_model_count_parameters(const titan_model_definition *model, const titan_model_arguments *arguments,
                                           int64_t *total, int64_t *embedding);
 

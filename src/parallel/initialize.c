@@ -47,13 +47,14 @@ static void fill_slice(titan_runtime *runtime, const titan_unit *unit, const tit
 
 titan_status titan_runtime_initialize(titan_runtime *runtime, uint64_t seed) {
   titan_device *device = runtime->device;
-  titan_dtype dtype = runtime->options.shape.dtype;
+  const titan_runtime_options *options = &runtime->options;
+  titan_dtype dtype = options->shape.dtype;
   for (int i = 0; i < runtime->unit_count; i++) {
     titan_unit *unit = &runtime->units[i];
     titan_unit_slice slice;
     for (int p = 0; p < unit->plan->parameter_count; p++)
       if (titan_unit_slice_of(unit, p, &slice))
-        fill_slice(runtime, unit, &slice, i - 1, seed);
+        fill_slice(runtime, unit, &slice, titan_model_unit_number(options->model, &options->arguments, i), seed);
     if (dtype != TITAN_FLOAT32)
       device->vector->convert(device, unit->shard_elements, unit->master, TITAN_FLOAT32, unit->compute, dtype);
   }

@@ -5,8 +5,8 @@
 // Of the sharding group: what publishing needs.
 enum { PUBLISHING = 1 };
 
-static titan_comm *group_of(const titan_runtime *runtime, titan_mesh_group group) {
-  return titan_mesh_comm(runtime->mesh, group);
+static titan_comm *group_of(const titan_runtime *runtime, titan_mesh_rows rows) {
+  return titan_mesh_comm(runtime->mesh, rows);
 }
 
 static size_t larger(size_t a, size_t b) {
@@ -36,22 +36,23 @@ static size_t plan_buffer_bytes(const titan_plan *plan, int dimension, const tit
   return most;
 }
 
+// The programs of all lists.
 static titan_comm_reservation of_tensor(const titan_runtime *runtime) {
   titan_comm_reservation reservation = {.works = 1, .buffers = 1};
-  for (int unit = 0; unit < runtime->unit_count; unit++)
-    if (unit == 0 || runtime->units[unit].plan != runtime->units[unit - 1].plan)
-      reservation.buffer_bytes =
-          larger(reservation.buffer_bytes, plan_buffer_bytes(runtime->units[unit].plan, TITAN_PLACEMENT_TP,
-                                                             group_of(runtime, TITAN_MESH_TP), is_staged(runtime)));
+  for (int kind = 0; kind < STEPS; kind++)
+    for (int i = 0; i < runtime->steps[kind].program_count; i++)
+      reservation.buffer_bytes = larger(
+          reservation.buffer_bytes, plan_buffer_bytes(runtime->steps[kind].programs[i].plan, TITAN_PLACEMENT_TP,
+                                                      group_of(runtime, TITAN_MESH_TP), is_staged(runtime)));
   return reservation;
 }
 
 // The most bytes that a rank gives to one collective of the tp group.
 static size_t staged_bytes(const titan_runtime *runtime) {
   size_t most = 0;
-  for (int unit = 0; unit < runtime->unit_count; unit++)
-    if (unit == 0 || runtime->units[unit].plan != runtime->units[unit - 1].plan)
-      most = larger(most, titan_plan_largest_transfer(runtime->units[unit].plan, TITAN_PLACEMENT_TP));
+  for (int kind = 0; kind < STEPS; kind++)
+    for (int i = 0; i < runtime->steps[kind].program_count; i++)
+      most = larger(most, titan_plan_largest_transfer(runtime->steps[kind].programs[i].plan, TITAN_PLACEMENT_TP));
   return most;
 }
 
@@ -99,8 +100,8 @@ static titan_comm_reservation of_replicas(const titan_runtime *runtime) {
       .buffer_bytes = titan_comm_all_reduce_bytes(group_of(runtime, TITAN_MESH_DP_REPLICATE), elements, TITAN_FLOAT32)};
 }
 
-static titan_comm_reservation reservation_of(const titan_runtime *runtime, titan_mesh_group group) {
-  switch (group) {
+static titan_comm_reservation reservation_of(const titan_runtime *runtime, titan_mesh_rows rows) {
+  switch (rows) {
   case TITAN_MESH_DP_REPLICATE:
     return of_replicas(runtime);
   case TITAN_MESH_DP_SHARD_CP:
@@ -108,17 +109,17 @@ static titan_comm_reservation reservation_of(const titan_runtime *runtime, titan
   case TITAN_MESH_TP:
     return of_tensor(runtime);
   default:
-    return titan_comm_reservation_least(group_of(runtime, group));
+    return titan_comm_reservation_least(group_of(runtime, rows));
   }
 }
 
 size_t titan_runtime_communication_bytes(const titan_runtime *runtime) {
   const titan_comm *shards = group_of(runtime, TITAN_MESH_DP_SHARD_CP);
   size_t bytes = 0;
-  for (int group = 0; group < TITAN_MESH_GROUPS; group++) {
-    const titan_comm *comm = group_of(runtime, (titan_mesh_group)group);
-    bytes += titan_comm_reservation_bytes(comm, reservation_of(runtime, (titan_mesh_group)group)) -
-             titan_comm_reservation_bytes(comm, titan_comm_reservation_least(comm));
+  for (int i = 0; i < titan_mesh_group_count(runtime->mesh); i++) {
+    const titan_mesh_group *group = titan_mesh_group_at(runtime->mesh, i);
+    bytes += titan_comm_reservation_bytes(group->comm, reservation_of(runtime, group->rows)) -
+             titan_comm_reservation_bytes(group->comm, titan_comm_reservation_least(group->comm));
   }
   if (is_staged(runtime))
     bytes += titan_comm_stage_bytes(group_of(runtime, TITAN_MESH_TP), staged_bytes(runtime));
@@ -128,8 +129,9 @@ size_t titan_runtime_communication_bytes(const titan_runtime *runtime) {
 }
 
 titan_status titan_runtime_reserve(titan_runtime *runtime) {
-  for (int group = 0; group < TITAN_MESH_GROUPS; group++)
-    TITAN_TRY(titan_comm_reserve(group_of(runtime, (titan_mesh_group)group),
-                                 reservation_of(runtime, (titan_mesh_group)group)));
+  for (int i = 0; i < titan_mesh_group_count(runtime->mesh); i++) {
+    const titan_mesh_group *group = titan_mesh_group_at(runtime->mesh, i);
+    TITAN_TRY(titan_comm_reserve(group->comm, reservation_of(runtime, group->rows)));
+  }
   return TITAN_OK;
 }

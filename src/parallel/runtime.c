@@ -41,6 +41,9 @@ static titan_status plan(titan_runtime *runtime) {
   const titan_model_definition *model = runtime->options.model;
   runtime->unit_count = (int)model->unit_count(&runtime->options.arguments);
   size_t count = (size_t)runtime->unit_count;
+  if (model->kind_count > KINDS_MOST)
+    return titan_error(TITAN_ERROR_INTERNAL, "model %s has %d kinds of units, at most %d are possible", model->name,
+                       model->kind_count, KINDS_MOST);
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, count, sizeof *runtime->units, &runtime->units));
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, count, sizeof(int), &runtime->completion));
   TITAN_TRY(create_constants(runtime));
@@ -68,6 +71,8 @@ titan_status titan_runtime_create(const titan_runtime_options *options, titan_me
   titan_runtime *runtime;
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, 1, sizeof *runtime, &runtime));
   runtime->options = *options;
+  if (runtime->options.microbatches < 1)
+    runtime->options.microbatches = 1;
   runtime->mesh = mesh;
   runtime->device = device;
   runtime->groups[TITAN_PLACEMENT_TP] = titan_mesh_comm(mesh, TITAN_MESH_TP);
@@ -367,7 +372,7 @@ const titan_plan *titan_runtime_program_plan(const titan_runtime *runtime, int p
 int titan_runtime_program_of_unit(const titan_runtime *runtime, int unit) {
   return runtime->steps[STEP_TRAINING].program_of_unit[unit];
 }
-const titan_graph *titan_runtime_constants_graph(const titan_runtime *runtime) {
+const titan_graph *titan_runtime_constants(const titan_runtime *runtime) {
   return runtime->constants.graph;
 }
 

@@ -37,7 +37,7 @@ typedef struct titan_runtime_options {
   const titan_model_definition *model;
   titan_model_arguments arguments;
   titan_model_shape shape; // of one microbatch of this rank
-  int64_t microbatches;    // of a step, at least 1
+  int64_t microbatches;    // of a step; 0 is 1
   int64_t global_tokens;   // counted tokens of the whole step, over all microbatches and ranks: what the loss is divided by
   titan_reduce_when reduce;
   bool early_update; // a unit is updated as soon as its gradients are complete, whose memory is used again
@@ -144,7 +144,7 @@ const titan_plan *titan_runtime_program_plan(const titan_runtime *runtime, int p
 void titan_runtime_program_name(const titan_runtime *runtime, int program, char *text, size_t size);
 int titan_runtime_program_of_unit(const titan_runtime *runtime, int unit);
 // The program that computes the model's constants; NULL where it has none.
-const titan_graph *titan_runtime_constants_graph(const titan_runtime *runtime);
+const titan_graph *titan_runtime_constants(const titan_runtime *runtime);
 
 // The list of a step, what it was lowered by, and its memory; of validation where `validation`, NULL where there is
 // none.

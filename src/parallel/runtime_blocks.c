@@ -52,8 +52,8 @@ titan_status titan_runtime_blocks_create(titan_runtime *runtime) {
                      : runtime->options.compile                    ? TITAN_KEEP_ALL_BUT_STREAMING
                                                                    : TITAN_KEEP_ALL;
   int64_t count = 0; // over all kinds, in the order of the units
-  int programs[2 * TITAN_MODEL_KINDS_MOST];
-  for (int i = 0; i < 2 * TITAN_MODEL_KINDS_MOST; i++)
+  int programs[2 * KINDS_MOST];
+  for (int i = 0; i < 2 * KINDS_MOST; i++)
     programs[i] = -1;
   for (int unit = 0; unit < runtime->unit_count; unit++) {
     int kind = model->kind_of(&runtime->options.arguments, unit);

@@ -38,7 +38,7 @@ typedef struct runtime_program {
 // The lists that a runtime has: of training, and of forwards alone.
 typedef enum runtime_step_kind { STEP_TRAINING, STEP_VALIDATION, STEPS } runtime_step_kind;
 
-enum { UNIT_NAME_BYTES = 48 };
+enum { UNIT_NAME_BYTES = 48, KINDS_MOST = 16 };
 
 // One list with its programs and its memory.
 typedef struct runtime_step {
@@ -128,8 +128,8 @@ titan_status titan_runtime_programs_create(titan_runtime *runtime, runtime_step_
 titan_status titan_runtime_blocks_create(titan_runtime *runtime);
 // With a budget: the programs with which the rank's memory fits. fixed: see titan_activation_options.
 titan_status titan_runtime_budget_choose(titan_runtime *runtime, size_t fixed);
-// Whether activation checkpointing is for this kind: it has a backward that is no part of its forward, and x is an
-// input.
+// Whether activation checkpointing is for this kind: its units are layers, with a backward that is no part of their
+// forward.
 bool titan_runtime_is_checkpointed(const titan_runtime *runtime, int kind);
 
 // Sets the units' places, once programs are there.

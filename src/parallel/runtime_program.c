@@ -107,7 +107,7 @@ titan_status titan_runtime_program_add(runtime_step *step, int *index, runtime_p
 
 bool titan_runtime_is_checkpointed(const titan_runtime *runtime, int kind) {
   const titan_model_kind *row = &runtime->options.model->kinds[kind];
-  return row->differentiate != NULL && !row->merged && row->repeated;
+  return row->differentiate != NULL && !row->merged && titan_model_kind_is_numbered(row);
 }
 
 static titan_status create_program(titan_runtime *runtime, runtime_step *step, int kind, bool backward, int *index) {

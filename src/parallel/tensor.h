@@ -21,8 +21,6 @@ typedef struct titan_tensor_options {
   bool loss_parallel;
 } titan_tensor_options;
 
-enum { TITAN_PLACEMENT_TP = 1 }; // index of a value's placement
-
 // `logical`: forward only. *out: a new graph with the same names of inputs, parameters and results.
 // TITAN_ERROR_INTERNAL for an operation in a layout that no rule covers, and for sizes that the ranks do not divide.
 titan_status titan_tensor_parallel_apply(const titan_graph *logical, const titan_tensor_options *options,

@@ -133,7 +133,7 @@ titan_status titan_estimate_options(const titan_estimate_question *question, con
 // What decides a rank's figures: its place in the groups that shard the graph, which of its groups lie on one node, and
 // the ranks of its node. Ranks with equal keys have equal figures.
 typedef struct rank_key {
-  int tp, cp, pp, node_size;
+  int place, node_size;
   unsigned one_node;
 } rank_key;
 
@@ -143,9 +143,7 @@ static titan_status key_of(const titan_estimate *estimate, int rank, rank_key *k
   TITAN_TRY(titan_mesh_create_fake(estimate->degrees, rank, a_node, &mesh));
   memset(key, 0, sizeof *key);
   key->node_size = left < a_node ? left : a_node;
-  key->tp = mesh->coordinates[TITAN_MESH_TP];
-  key->cp = mesh->coordinates[TITAN_MESH_CP];
-  key->pp = mesh->coordinates[TITAN_MESH_PP];
+  key->place = titan_mesh_coordinate(mesh, TITAN_MESH_PP | TITAN_MESH_CP | TITAN_MESH_TP);
   key->one_node = titan_mesh_one_node_bits(mesh);
   titan_mesh_destroy(&mesh);
   return TITAN_OK;

@@ -91,6 +91,6 @@ titan_status titan_graph_files_write(titan_runtime *runtime, const char *folder)
     titan_runtime_program_name(runtime, i, name, sizeof name);
     TITAN_TRY(write_graph(folder, name, titan_runtime_program_graph(runtime, i)));
   }
-  const titan_graph *constants = titan_runtime_constants_graph(runtime);
+  const titan_graph *constants = titan_runtime_constants(runtime);
   return constants != NULL ? write_graph(folder, titan_graph_name(constants), constants) : TITAN_OK;
 }

@@ -53,8 +53,7 @@ static titan_status differs(titan_runtime *runtime, int index, titan_comm *group
 }
 
 // sums: [3,count]. Collective over the group; a difference is reported on all of its ranks.
-static titan_status check_group(titan_runtime *runtime, titan_mesh_group which, int64_t step, int count,
-                                int64_t *sums) {
+static titan_status check_group(titan_runtime *runtime, titan_mesh_rows which, int64_t step, int count, int64_t *sums) {
   titan_comm *group = titan_mesh_comm(titan_runtime_mesh(runtime), which);
   int64_t *least = sums + count, *most = least + count;
   if (titan_comm_size(group) == 1)

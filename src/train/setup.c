@@ -11,11 +11,9 @@ static const double gib = 1024.0 * 1024 * 1024;
 
 titan_mesh_degrees titan_setup_degrees(const titan_config *config) {
   return (titan_mesh_degrees){
-      .pp = (int)config->experimental.pipeline_parallel_degree,
-      .dp_replicate = (int)config->training.data_parallel_replicate_degree,
-      .dp_shard = (int)config->training.data_parallel_shard_degree,
-      .cp = (int)config->experimental.context_parallel_degree,
-      .tp = (int)config->training.tensor_parallel_degree,
+#define TITAN_MESH_ROW(set, name, section, key) .name = (int)config->section.key,
+#include "mesh/rows.def"
+#undef TITAN_MESH_ROW
   };
 }
 

@@ -108,8 +108,7 @@ static titan_status write_row(titan_trainer *trainer, const trainer_step *step, 
   const titan_trainer_environment *env = &trainer->env;
   const titan_model_shape *shape = &titan_runtime_options_of(trainer->runtime)->shape;
   double seconds = titan_clock_seconds() - trainer->window.start;
-  const int *degrees = env->mesh->degrees;
-  double sharing = (double)degrees[TITAN_MESH_CP] * degrees[TITAN_MESH_TP] * degrees[TITAN_MESH_PP];
+  double sharing = titan_mesh_degree(env->mesh, TITAN_MESH_PP | TITAN_MESH_CP | TITAN_MESH_TP);
   double tokens = (double)(shape->batch * shape->length * (trainer->window.steps - trainer->window.restored));
   double tps = tokens / (seconds * sharing);
   double peak = (double)titan_memory_usage_total().peak_bytes;

@@ -25,7 +25,7 @@ attentions() {
 train every 2 --training.tensor_parallel_degree 2 --activation_checkpoint.mode selective \
   --activation_checkpoint.selective_ac_option 2 "${both[@]}"
 names every/plans embedding.txt block.txt block.layers.1.txt head.txt
-names every/graphs {embedding,block,block.layers.1,head,setup}.{txt,dot}
+names every/graphs {embedding,block,block.layers.1,head,constants}.{txt,dot}
 attentions 1 every/graphs/block.txt
 attentions 2 every/graphs/block.layers.1.txt
 for kind in block block.layers.1; do
@@ -39,6 +39,6 @@ done
 # One kind.
 train full 1 --activation_checkpoint.mode full "${both[@]}"
 names full/plans embedding.txt block.txt head.txt
-names full/graphs {embedding,block,head,setup}.{txt,dot}
+names full/graphs {embedding,block,head,constants}.{txt,dot}
 attentions 2 full/graphs/block.txt
 finish

@@ -100,5 +100,15 @@ static void accumulate(titan_device *device, int64_t n, float *y, const float *x
     y[i] += x[i];
 }
 
-const titan_vector_functions TITAN_CPU_KERNEL(vector_functions) = {
-    .adam = adam, .sum_of_squares = sum_of_squares, .convert = convert, .fill = fill, .accumulate = accumulate};
+static void scaled_add(titan_device *device, int64_t n, float *y, float a, const float *x, float b) {
+#pragma omp parallel for simd schedule(static) num_threads(device->threads) if (n > 16 * TITAN_BLOCK)
+  for (int64_t i = 0; i < n; i++)
+    y[i] = a * y[i] + b * x[i];
+}
+
+const titan_vector_functions TITAN_CPU_KERNEL(vector_functions) = {.adam = adam,
+                                                                   .sum_of_squares = sum_of_squares,
+                                                                   .convert = convert,
+                                                                   .fill = fill,
+                                                                   .accumulate = accumulate,
+                                                                   .scaled_add = scaled_add};

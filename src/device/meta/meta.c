@@ -70,6 +70,10 @@ static void meta_accumulate(titan_device *device, int64_t n, float *y, const flo
   (void)device, (void)n, (void)y, (void)x;
 }
 
+static void meta_scaled_add(titan_device *device, int64_t n, float *y, float a, const float *x, float b) {
+  (void)device, (void)n, (void)y, (void)a, (void)x, (void)b;
+}
+
 static void meta_destroy(titan_device *device) {
   titan_memory_free(device);
 }
@@ -79,7 +83,8 @@ titan_status titan_device_create_meta(const titan_device_facts *facts, titan_dev
                                                 .sum_of_squares = meta_sum_of_squares,
                                                 .convert = meta_convert,
                                                 .fill = meta_fill,
-                                                .accumulate = meta_accumulate};
+                                                .accumulate = meta_accumulate,
+                                                .scaled_add = meta_scaled_add};
   titan_device *device;
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, 1, sizeof *device, &device));
   *device = (titan_device){.name = "meta",

@@ -64,7 +64,7 @@ static void count_coordinates(const int degrees[5], int rank, int out[5]) {
               memcpy(out, c, sizeof c);
 }
 
-static void check_group(const titan_mesh *mesh, titan_mesh_group group, const char *spanned) {
+static void check_group(const titan_mesh *mesh, titan_mesh_rows rows, const char *name, const char *spanned) {
   int size = test_size(), members = 0, own = -1, mine[5], other[5];
   int64_t expected = 0, sum = 0, rank = test_rank();
   count_coordinates(mesh->degrees, test_rank(), mine);
@@ -78,8 +78,10 @@ static void check_group(const titan_mesh *mesh, titan_mesh_group group, const ch
     if (member)
       expected += ((int64_t)r + 1) * ++members;
   }
-  titan_comm *comm = titan_mesh_comm(mesh, group);
+  titan_comm *comm = titan_mesh_comm(mesh, rows);
   expect_on_all(titan_comm_size(comm) == members && titan_comm_rank(comm) == own);
+  expect_on_all(titan_mesh_degree(mesh, rows) == members && titan_mesh_coordinate(mesh, rows) == own);
+  expect_on_all(strcmp(titan_comm_name(comm), name) == 0);
   int64_t weighted = (rank + 1) * (titan_comm_rank(comm) + 1);
   expect_on_all(titan_comm_all_reduce(comm, &weighted, &sum, 1, TITAN_INT64, TITAN_SUM, NULL) == TITAN_OK);
   expect_on_all(sum == expected);
@@ -93,8 +95,10 @@ static void check_fake(titan_mesh_degrees degrees, const titan_mesh *mesh) {
   bool alike = memcmp(fake->coordinates, mesh->coordinates, sizeof mesh->coordinates) == 0 &&
                titan_mesh_one_node_bits(fake) == titan_mesh_one_node_bits(mesh) &&
                titan_mesh_bytes(fake) == titan_mesh_bytes(mesh);
-  for (int group = 0; group < TITAN_MESH_GROUPS; group++) {
-    const titan_comm *a = fake->groups[group], *b = mesh->groups[group];
+  alike &= titan_mesh_group_count(fake) == titan_mesh_group_count(mesh);
+  for (int i = 0; i < titan_mesh_group_count(mesh); i++) {
+    const titan_comm *a = titan_mesh_group_at(fake, i)->comm, *b = titan_mesh_group_at(mesh, i)->comm;
+    alike &= b == titan_mesh_comm(mesh, titan_mesh_group_at(mesh, i)->rows);
     alike &= titan_comm_rank(a) == titan_comm_rank(b) && titan_comm_size(a) == titan_comm_size(b) &&
              strcmp(titan_comm_name(a), titan_comm_name(b)) == 0;
   }
@@ -113,15 +117,18 @@ static void check_mesh(titan_mesh_degrees degrees) {
   int expected[5];
   count_coordinates(mesh->degrees, test_rank(), expected);
   expect_on_all(memcmp(expected, mesh->coordinates, sizeof expected) == 0);
-  check_group(mesh, TITAN_MESH_PP, "0");
-  check_group(mesh, TITAN_MESH_DP_REPLICATE, "1");
-  check_group(mesh, TITAN_MESH_DP_SHARD, "2");
-  check_group(mesh, TITAN_MESH_CP, "3");
-  check_group(mesh, TITAN_MESH_TP, "4");
-  check_group(mesh, TITAN_MESH_DP, "12");
-  check_group(mesh, TITAN_MESH_DP_SHARD_CP, "23");
-  check_group(mesh, TITAN_MESH_DP_CP, "123");
-  check_group(mesh, TITAN_MESH_WORLD, "01234");
+  check_group(mesh, TITAN_MESH_PP, "pp", "0");
+  check_group(mesh, TITAN_MESH_DP_REPLICATE, "dp_replicate", "1");
+  check_group(mesh, TITAN_MESH_DP_SHARD, "dp_shard", "2");
+  check_group(mesh, TITAN_MESH_CP, "cp", "3");
+  check_group(mesh, TITAN_MESH_TP, "tp", "4");
+  check_group(mesh, TITAN_MESH_DP, "dp", "12");
+  check_group(mesh, TITAN_MESH_DP_SHARD_CP, "dp_shard_cp", "23");
+  check_group(mesh, TITAN_MESH_DP_CP, "dp_cp", "123");
+  check_group(mesh, TITAN_MESH_WORLD, "world", "01234");
+  expect_on_all(titan_mesh_group_count(mesh) == 9 && titan_mesh_comm(mesh, TITAN_MESH_PP | TITAN_MESH_TP) == NULL);
+  expect_on_all(titan_mesh_degree(mesh, TITAN_MESH_PP | TITAN_MESH_TP) == degrees.pp * degrees.tp);
+  expect_on_all(titan_mesh_coordinate(mesh, TITAN_MESH_PP | TITAN_MESH_TP) == expected[0] * degrees.tp + expected[4]);
   titan_mesh_destroy(&mesh);
   expect_on_all(mesh == NULL);
 }

@@ -183,7 +183,11 @@ static outcome run(const titan_graph *graph) {
   void *saved = allocate(plan->saved_bytes);
   for (int phase = 0; phase < TITAN_PHASES; phase++) {
     void *scratch = allocate(plan->phases[phase].scratch_bytes);
-    titan_bindings bindings = {scratch, saved, parameters, out.gradients, out.externals};
+    titan_bindings bindings = {.scratch = scratch,
+                               .saved = saved,
+                               .parameters = parameters,
+                               .gradients = out.gradients,
+                               .externals = out.externals};
     TRY(titan_executable_run(out.executable, (titan_phase)phase, &bindings, NULL));
     titan_memory_free(scratch);
   }

@@ -11,7 +11,7 @@
 
 typedef struct runtime_pair {
   titan_mesh *mesh, *self;
-  titan_device *devices[2]; // each has its own mesh's groups
+  titan_device *device;
   titan_runtime *many, *alone;
 } runtime_pair;
 
@@ -22,10 +22,9 @@ static inline void pair_create(const titan_runtime_options *options, titan_mesh_
   part.shape.batch /= degrees.dp_replicate * degrees.dp_shard;
   expect_on_all(titan_mesh_create(MPI_COMM_WORLD, degrees, &pair->mesh) == TITAN_OK);
   expect_on_all(titan_mesh_create(MPI_COMM_SELF, (titan_mesh_degrees){1, 1, 1, 1, 1}, &pair->self) == TITAN_OK);
-  for (int i = 0; i < 2; i++)
-    expect_on_all(titan_device_create_cpu(1, &pair->devices[i]) == TITAN_OK);
-  expect_on_all(titan_runtime_plan(&part, pair->mesh, pair->devices[0], &pair->many) == TITAN_OK);
-  expect_on_all(titan_runtime_plan(options, pair->self, pair->devices[1], &pair->alone) == TITAN_OK);
+  expect_on_all(titan_device_create_cpu(1, &pair->device) == TITAN_OK);
+  expect_on_all(titan_runtime_plan(&part, pair->mesh, pair->device, &pair->many) == TITAN_OK);
+  expect_on_all(titan_runtime_plan(options, pair->self, pair->device, &pair->alone) == TITAN_OK);
 }
 
 static inline void pair_allocate(runtime_pair *pair, uint64_t seed) {
@@ -39,8 +38,7 @@ static inline void pair_allocate(runtime_pair *pair, uint64_t seed) {
 static inline void pair_destroy(runtime_pair *pair) {
   titan_runtime_destroy(&pair->many);
   titan_runtime_destroy(&pair->alone);
-  for (int i = 0; i < 2; i++)
-    titan_device_destroy(&pair->devices[i]);
+  titan_device_destroy(&pair->device);
   titan_mesh_destroy(&pair->mesh);
   titan_mesh_destroy(&pair->self);
 }

@@ -44,7 +44,8 @@ static void run(titan_op_kind kind, bool maximum, titan_dtype dtype, int64_t row
   const titan_kernel *kernel = device->kernel(device, kind);
   size_t bytes = kernel->workspace != NULL ? kernel->workspace(device, &call) : 0;
   expect_on_all(bytes <= sizeof workspace);
-  expect_on_all(kernel->run(device, &call, NULL, (const void *[]){in}, (void *[]){raw}, workspace) == TITAN_OK);
+  expect_on_all(kernel->run_in_group(device, &call, NULL, group, (const void *[]){in}, (void *[]){raw}, workspace) ==
+                TITAN_OK);
   *count = titan_tensor_elements(&call.outputs[0]);
   for (int64_t i = 0; i < *count; i++)
     out[i] = get(dtype, raw, i);
@@ -123,7 +124,6 @@ static int begin(void **state) {
   if (titan_device_create_cpu(2, &device) != TITAN_OK ||
       titan_comm_create_mpi(MPI_COMM_WORLD, "tp", &group) != TITAN_OK)
     return 1;
-  device->groups[DIMENSION] = group;
   return 0;
 }
 

@@ -70,7 +70,8 @@ static titan_status counting_run(titan_device *device, const titan_op_call *call
 }
 
 static const titan_kernel *counting_kernel(titan_device *device, titan_op_kind kind) {
-  static const titan_kernel kernel = {counting_workspace, counting_prepare, counting_run, counting_release};
+  static const titan_kernel kernel = {
+      .workspace = counting_workspace, .prepare = counting_prepare, .run = counting_run, .release = counting_release};
   (void)device;
   return titan_op_is_view(kind) ? NULL : &kernel;
 }
@@ -184,6 +185,76 @@ static void a_failing_kernel_ends_the_run(void **state) {
   titan_graph_destroy(&graph);
 }
 
+static titan_comm *group_seen;
+
+static titan_status note_group(titan_device *device, const titan_op_call *call, void *state, titan_comm *group,
+                               const void *const *inputs, void *const *outputs, void *workspace) {
+  (void)device, (void)call, (void)state, (void)inputs, (void)outputs, (void)workspace;
+  group_seen = group;
+  return TITAN_OK;
+}
+
+static const titan_kernel *grouped_kernel(titan_device *device, titan_op_kind kind) {
+  static const titan_kernel kernel = {.run_in_group = note_group};
+  (void)device;
+  return titan_op_is_view(kind) ? NULL : &kernel;
+}
+
+static void a_collective_gets_the_group_of_its_dimension_from_the_bindings(void **state) {
+  (void)state;
+  titan_device device = *cpu;
+  device.kernel = grouped_kernel;
+  TRY(titan_device_check(&device));
+  char cp, tp; // stand for groups, which the executor only hands on
+  titan_comm *const groups[TITAN_PLACEMENT_DIMENSIONS] = {(titan_comm *)&cp, (titan_comm *)&tp};
+  titan_comm *const without_tp[TITAN_PLACEMENT_DIMENSIONS] = {(titan_comm *)&cp, NULL};
+  for (int dimension = 0; dimension < TITAN_PLACEMENT_DIMENSIONS; dimension++) {
+    titan_graph *graph;
+    titan_value x, y;
+    titan_executable *executable;
+    titan_op_attributes attributes = {.collective = {.dimension = dimension, .ranks = 1}};
+    TRY(titan_graph_create("grouped", &graph));
+    TRY(titan_graph_input(graph, "x", (titan_tensor_type){TITAN_FLOAT32, 1, {8}}, false, &x));
+    TRY(titan_graph_apply(graph, TITAN_OP_all_reduce, &attributes, 1, &x, &y));
+    TRY(titan_graph_output_add(graph, "y", y));
+    TRY(titan_executable_create(&device, graph, false, &executable));
+    TRY(titan_executable_prepare(executable));
+    float in[8] = {0}, out[8];
+    titan_bindings bindings = {.externals = (void *[]){in, out}, .groups = groups};
+    TRY(titan_executable_run(executable, TITAN_FORWARD, &bindings, NULL));
+    assert_ptr_equal(group_seen, groups[dimension]);
+    bindings.groups = NULL;
+    assert_int_equal(titan_executable_run(executable, TITAN_FORWARD, &bindings, NULL), TITAN_ERROR_INTERNAL);
+    bindings.groups = without_tp;
+    assert_int_equal(titan_executable_run(executable, TITAN_FORWARD, &bindings, NULL),
+                     dimension == TITAN_PLACEMENT_TP ? TITAN_ERROR_INTERNAL : TITAN_OK);
+    titan_executable_destroy(&executable);
+    titan_graph_destroy(&graph);
+  }
+}
+
+static const titan_kernel *kernel_with_both(titan_device *device, titan_op_kind kind) {
+  static const titan_kernel kernel = {.run = counting_run, .run_in_group = note_group};
+  return kind == TITAN_OP_all_reduce ? &kernel : cpu->kernel(device, kind);
+}
+
+static const titan_kernel *kernel_with_neither(titan_device *device, titan_op_kind kind) {
+  static const titan_kernel kernel = {.workspace = counting_workspace};
+  return kind == TITAN_OP_all_reduce ? &kernel : cpu->kernel(device, kind);
+}
+
+static void a_kernel_has_exactly_one_of_its_two_ways_to_run(void **state) {
+  (void)state;
+  titan_device device = *cpu;
+  TRY(titan_device_check(&device));
+  device.kernel = kernel_with_both;
+  assert_int_equal(titan_device_check(&device), TITAN_ERROR_INTERNAL);
+  assert_non_null(strstr(titan_error_message(), "all_reduce has both run and run_in_group"));
+  device.kernel = kernel_with_neither;
+  assert_int_equal(titan_device_check(&device), TITAN_ERROR_INTERNAL);
+  assert_non_null(strstr(titan_error_message(), "all_reduce is missing"));
+}
+
 static void nothing_is_allocated_while_running(void **state) {
   (void)state;
   random_source random = {3};
@@ -282,6 +353,8 @@ int main(void) {
       cmocka_unit_test(each_instruction_is_prepared_once_and_released_once),
       cmocka_unit_test(a_kernel_that_cannot_be_prepared_fails_the_preparation_and_leaves_nothing),
       cmocka_unit_test(a_failing_kernel_ends_the_run),
+      cmocka_unit_test(a_collective_gets_the_group_of_its_dimension_from_the_bindings),
+      cmocka_unit_test(a_kernel_has_exactly_one_of_its_two_ways_to_run),
       cmocka_unit_test(nothing_is_allocated_while_running),
       cmocka_unit_test(timing_counts_calls_and_work_while_it_is_on),
       cmocka_unit_test(outputs_are_those_of_the_mathematics),

@@ -107,67 +107,82 @@ static void flops_per_token_are_the_references(void **state) {
 
 static void units_are_embedding_blocks_and_head(void **state) {
   (void)state;
+  static const struct {
+    int64_t unit, number;
+    const char *kind, *prefix, *name;
+  } cases[] = {{0, 0, "embedding", "", "embedding"},
+               {1, 0, "block", "layers.0.", "layers.0"},
+               {8, 7, "block", "layers.7.", "layers.7"},
+               {9, 0, "head", "", "head"}};
+  const titan_model_definition *model = titan_model_find("llama3");
   titan_model_arguments arguments = flavor_of("llama3", "debugmodel", 2256);
-  char prefix[32];
-  assert_int_equal(titan_model_unit_count(&arguments), 10);
-  assert_int_equal(titan_model_unit_part(&arguments, 0), TITAN_PART_EMBEDDING);
-  assert_int_equal(titan_model_unit_part(&arguments, 1), TITAN_PART_BLOCK);
-  assert_int_equal(titan_model_unit_part(&arguments, 8), TITAN_PART_BLOCK);
-  assert_int_equal(titan_model_unit_part(&arguments, 9), TITAN_PART_HEAD);
-  titan_model_unit_prefix(&arguments, 8, prefix, sizeof prefix);
-  assert_string_equal(prefix, "layers.7.");
-  titan_model_unit_prefix(&arguments, 0, prefix, sizeof prefix);
-  assert_string_equal(prefix, "");
-  titan_model_unit_prefix(&arguments, 9, prefix, sizeof prefix);
-  assert_string_equal(prefix, "");
+  assert_int_equal(titan_model_unit_count(model, &arguments), 10);
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    char text[32];
+    assert_string_equal(titan_model_unit_kind(model, &arguments, cases[i].unit)->name, cases[i].kind);
+    assert_int_equal(titan_model_unit_number(model, &arguments, cases[i].unit), cases[i].number);
+    titan_model_unit_prefix(model, &arguments, cases[i].unit, text, sizeof text);
+    assert_string_equal(text, cases[i].prefix);
+    titan_model_unit_name(model, &arguments, cases[i].unit, text, sizeof text);
+    assert_string_equal(text, cases[i].name);
+  }
 }
 
-// --- parts ---
+// --- kinds ---
 
-static titan_graph *part_of(const titan_model_arguments *arguments, titan_part part, titan_dtype dtype) {
+static const titan_model_kind *kind_named(const char *name) {
+  const titan_model_definition *model = titan_model_find("llama3");
+  for (int kind = 0; kind < model->kind_count; kind++)
+    if (strcmp(model->kinds[kind].name, name) == 0)
+      return &model->kinds[kind];
+  fail_msg("llama3 has no kind %s", name);
+  return NULL;
+}
+
+static titan_graph *graph_of(const titan_model_arguments *arguments, const titan_model_kind *kind, titan_dtype dtype) {
   titan_model_shape shape = {.batch = 2, .length = 8, .global_tokens = 32, .dtype = dtype};
   titan_graph *graph;
-  TRY(titan_graph_create("part", &graph));
-  TRY(titan_model_find("llama3")->build(arguments, &shape, part, graph));
+  TRY(titan_graph_create("kind", &graph));
+  TRY(kind->build(arguments, &shape, graph));
   return graph;
 }
 
 static void expect_type(const titan_graph *graph, const char *name, titan_dtype dtype, int rank, const int64_t *dims) {
   titan_value value = titan_graph_find(graph, name);
   if (value == TITAN_NO_VALUE)
-    fail_msg("the part has no %s", name);
+    fail_msg("the graph has no %s", name);
   const titan_tensor_type *type = &titan_graph_value(graph, value)->type;
   assert_int_equal(type->dtype, dtype);
   assert_int_equal(type->rank, rank);
   assert_memory_equal(type->dims, dims, (size_t)rank * sizeof *dims);
 }
 
-static void parts_are_wired_by_the_names_and_types_of_the_interface(void **state) {
+static void kinds_are_wired_by_the_names_and_types_of_the_interface(void **state) {
   (void)state;
   for (titan_dtype dtype = TITAN_FLOAT32; dtype <= TITAN_BFLOAT16; dtype++) {
     titan_model_arguments a = flavor_of("llama3", "debugmodel", 100);
     a.kv_heads = 4;
     const int64_t tokens[] = {2, 8}, x[] = {2, 8, 256}, table[] = {8, 8, 2}, scalar[] = {1}, logits[] = {2, 8, 100};
-    titan_graph *graph = part_of(&a, TITAN_PART_EMBEDDING, dtype);
+    titan_graph *graph = graph_of(&a, kind_named("embedding"), dtype);
     expect_type(graph, "tokens", TITAN_INT32, 2, tokens);
     expect_type(graph, "y", dtype, 3, x);
     titan_graph_destroy(&graph);
-    graph = part_of(&a, TITAN_PART_BLOCK, dtype);
+    graph = graph_of(&a, kind_named("block"), dtype);
     expect_type(graph, "x", dtype, 3, x);
     expect_type(graph, "rope_table", TITAN_FLOAT32, 3, table);
     expect_type(graph, "attention.wk.weight", dtype, 2, (const int64_t[]){64, 256});
     expect_type(graph, "feed_forward.w2.weight", dtype, 2, (const int64_t[]){256, 768});
     expect_type(graph, "y", dtype, 3, x);
     titan_graph_destroy(&graph);
-    graph = part_of(&a, TITAN_PART_HEAD, dtype);
+    graph = graph_of(&a, kind_named("head"), dtype);
     expect_type(graph, "labels", TITAN_INT32, 2, tokens);
     expect_type(graph, "output.weight", dtype, 2, (const int64_t[]){100, 256});
     expect_type(graph, "loss", TITAN_FLOAT32, 1, scalar);
     titan_graph_destroy(&graph);
-    graph = part_of(&a, TITAN_PART_SETUP, dtype);
+    graph = graph_of(&a, titan_model_find("llama3")->constants, dtype);
     expect_type(graph, "rope_table", TITAN_FLOAT32, 3, table);
     titan_graph_destroy(&graph);
-    graph = part_of(&a, TITAN_PART_LOGITS, dtype);
+    graph = graph_of(&a, titan_model_find("llama3")->logits, dtype);
     expect_type(graph, "logits", TITAN_FLOAT32, 3, logits);
     titan_graph_destroy(&graph);
   }
@@ -184,7 +199,7 @@ static void chunks_of_the_head_cover_every_row_once(void **state) {
         .batch = cases[i][0], .length = cases[i][1], .global_tokens = 1, .dtype = TITAN_BFLOAT16};
     titan_graph *graph;
     TRY(titan_graph_create("head", &graph));
-    TRY(titan_model_find("llama3")->build(&a, &shape, TITAN_PART_HEAD, graph));
+    TRY(kind_named("head")->build(&a, &shape, graph));
     int64_t rows = 0, chunks = 0;
     for (int n = 0; n < titan_graph_node_count(graph); n++) {
       const titan_op_call *call = &titan_graph_node(graph, n)->call;
@@ -271,7 +286,7 @@ int main(void) {
       cmocka_unit_test(models_are_found_by_their_names),
       cmocka_unit_test(flops_per_token_are_the_references),
       cmocka_unit_test(units_are_embedding_blocks_and_head),
-      cmocka_unit_test(parts_are_wired_by_the_names_and_types_of_the_interface),
+      cmocka_unit_test(kinds_are_wired_by_the_names_and_types_of_the_interface),
       cmocka_unit_test(chunks_of_the_head_cover_every_row_once),
       cmocka_unit_test(initial_values_have_the_references_distributions),
       cmocka_unit_test(sizes_that_do_not_fit_are_named),

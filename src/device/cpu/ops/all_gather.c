@@ -1,11 +1,11 @@
 #include "comm/comm.h"
 #include "device/cpu/kernel.h"
 
-static titan_status run(titan_device *device, const titan_op_call *call, void *state, const void *const *inputs,
-                        void *const *outputs, void *workspace) {
-  (void)state, (void)workspace;
-  return titan_comm_all_gather(device->groups[call->attributes.collective.dimension], inputs[0], outputs[0],
-                               (size_t)titan_tensor_elements(&call->inputs[0]), call->inputs[0].dtype, NULL);
+static titan_status run(titan_device *device, const titan_op_call *call, void *state, titan_comm *group,
+                        const void *const *inputs, void *const *outputs, void *workspace) {
+  (void)device, (void)state, (void)workspace;
+  return titan_comm_all_gather(group, inputs[0], outputs[0], (size_t)titan_tensor_elements(&call->inputs[0]),
+                               call->inputs[0].dtype, NULL);
 }
 
-const titan_kernel TITAN_CPU_KERNEL(all_gather) = {.run = run};
+const titan_kernel TITAN_CPU_KERNEL(all_gather) = {.run_in_group = run};

@@ -9,14 +9,13 @@ static size_t workspace_bytes(titan_device *device, const titan_op_call *call) {
   return titan_tensor_bytes(&call->outputs[0]);
 }
 
-static titan_status run(titan_device *device, const titan_op_call *call, void *state, const void *const *inputs,
-                        void *const *outputs, void *workspace) {
+static titan_status run(titan_device *device, const titan_op_call *call, void *state, titan_comm *group,
+                        const void *const *inputs, void *const *outputs, void *workspace) {
   (void)state;
   const titan_tensor_type *type = &call->inputs[0];
   int64_t rows = titan_tensor_rows(type), ranks = call->attributes.collective.ranks;
   size_t row_bytes = (size_t)titan_tensor_columns(type) * titan_dtype_bytes(type->dtype);
-  TITAN_TRY(titan_comm_all_gather(device->groups[call->attributes.collective.dimension], inputs[0], workspace,
-                                  (size_t)titan_tensor_elements(type), type->dtype, NULL));
+  TITAN_TRY(titan_comm_all_gather(group, inputs[0], workspace, (size_t)titan_tensor_elements(type), type->dtype, NULL));
 #pragma omp parallel for schedule(static) num_threads(device->threads)
   for (int64_t r = 0; r < rows; r++)
     for (int64_t rank = 0; rank < ranks; rank++)
@@ -25,4 +24,4 @@ static titan_status run(titan_device *device, const titan_op_call *call, void *s
   return TITAN_OK;
 }
 
-const titan_kernel TITAN_CPU_KERNEL(gather_columns) = {.workspace = workspace_bytes, .run = run};
+const titan_kernel TITAN_CPU_KERNEL(gather_columns) = {.workspace = workspace_bytes, .run_in_group = run};

@@ -96,25 +96,24 @@ static titan_status multiply_chunk(titan_device *device, const titan_op_call *ca
   return TITAN_OK;
 }
 
-static titan_status run(titan_device *device, const titan_op_call *call, void *state, const void *const *inputs,
-                        void *const *outputs, void *workspace) {
-  titan_comm *comm = device->groups[call->attributes.collective.dimension];
+static titan_status run(titan_device *device, const titan_op_call *call, void *state, titan_comm *group,
+                        const void *const *inputs, void *const *outputs, void *workspace) {
   void *rest = (char *)workspace + gathered_bytes(call);
   titan_work *work = NULL;
-  TITAN_TRY(titan_chunks_gather(comm, inputs[0], workspace, (size_t)titan_tensor_elements(&call->inputs[0]),
+  TITAN_TRY(titan_chunks_gather(group, inputs[0], workspace, (size_t)titan_tensor_elements(&call->inputs[0]),
                                 call->inputs[0].dtype, &work));
   titan_status status = TITAN_OK;
   for (int index = 0; index < call->attributes.collective.ranks && status == TITAN_OK; index++) {
-    int rank = titan_chunk_gathered(comm, index);
+    int rank = titan_chunk_gathered(group, index);
     const void *chunk = NULL;
     status = titan_chunks_take(work, rank, &chunk);
     if (status == TITAN_OK)
       status =
-          multiply_chunk(device, call, state, comm, rank * chunk_rows(call), chunk, index == 0, inputs, outputs, rest);
+          multiply_chunk(device, call, state, group, rank * chunk_rows(call), chunk, index == 0, inputs, outputs, rest);
   }
   titan_status transfer = titan_work_wait(&work);
   return status == TITAN_OK ? transfer : status;
 }
 
 const titan_kernel TITAN_CPU_KERNEL(gather_matmul) = {
-    .workspace = workspace_bytes, .prepare = prepare, .run = run, .release = release};
+    .workspace = workspace_bytes, .prepare = prepare, .run_in_group = run, .release = release};

@@ -56,18 +56,17 @@ static titan_status multiply_chunk(titan_device *device, const titan_op_call *ca
   return TITAN_OK;
 }
 
-static titan_status run(titan_device *device, const titan_op_call *call, void *state, const void *const *inputs,
-                        void *const *outputs, void *workspace) {
-  titan_comm *comm = device->groups[call->attributes.collective.dimension];
+static titan_status run(titan_device *device, const titan_op_call *call, void *state, titan_comm *group,
+                        const void *const *inputs, void *const *outputs, void *workspace) {
   void *rest = (char *)workspace + chunks_bytes(call);
   titan_work *work = NULL;
-  TITAN_TRY(titan_chunks_reduce(comm, workspace, outputs[0], (size_t)titan_tensor_elements(&call->outputs[0]),
+  TITAN_TRY(titan_chunks_reduce(group, workspace, outputs[0], (size_t)titan_tensor_elements(&call->outputs[0]),
                                 call->outputs[0].dtype, &work));
   titan_status status = TITAN_OK;
   for (int index = 0; index < call->attributes.collective.ranks; index++) {
-    int rank = titan_chunk_reduced(comm, index);
+    int rank = titan_chunk_reduced(group, index);
     if (status == TITAN_OK)
-      status = multiply_chunk(device, call, state, comm, rank * chunk_rows(call), inputs,
+      status = multiply_chunk(device, call, state, group, rank * chunk_rows(call), inputs,
                               titan_chunks_place(work, rank), rest);
     // After a failure too, or the others would wait for ever.
     titan_status given = titan_chunks_give(work, rank);
@@ -78,4 +77,4 @@ static titan_status run(titan_device *device, const titan_op_call *call, void *s
 }
 
 const titan_kernel TITAN_CPU_KERNEL(matmul_scatter) = {
-    .workspace = workspace_bytes, .prepare = prepare, .run = run, .release = release};
+    .workspace = workspace_bytes, .prepare = prepare, .run_in_group = run, .release = release};
