@@ -18,6 +18,10 @@
   { .kind = TITAN_CONSTRAINT_ABOVE, .minimum = limit }
 #define AT_LEAST_OR(limit, other)                                                                                      \
   { .kind = TITAN_CONSTRAINT_AT_LEAST_OR, .minimum = limit, .special = other }
+#define FROM_TO(lowest, highest)                                                                                       \
+  { .kind = TITAN_CONSTRAINT_FROM_TO, .minimum = lowest, .maximum = highest }
+#define FROM_TO_OR(lowest, highest, other)                                                                             \
+  { .kind = TITAN_CONSTRAINT_FROM_TO_OR, .minimum = lowest, .maximum = highest, .special = other }
 #define WORD_OR_COUNT(word)                                                                                            \
   { .kind = TITAN_CONSTRAINT_WORD_OR_COUNT, .words = word }
 #define AVAILABLE                                                                                                      \

@@ -3,6 +3,7 @@
 #include "config/option.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 // "training.steps = 0"
@@ -202,6 +203,29 @@ static titan_status warn_of_loading(const titan_config *config, titan_text *text
   return text->length == 0 ? TITAN_OK : titan_text_printf(text, ": no effect, as %s", reason);
 }
 
+// A curve of the learning rate that is not what its options say: one line.
+static titan_status warn_of_schedule(const titan_config *config, titan_text *text) {
+  int64_t steps = config->training.steps, warmup = config->training.warmup_steps;
+  int64_t total = config->lr_scheduler.total_steps > 0 ? config->lr_scheduler.total_steps : steps;
+  double ratio = config->lr_scheduler.decay_ratio;
+  if (total < steps) {
+    TITAN_TRY(append_setting(config, &titan_options[TITAN_OPTION_lr_scheduler_total_steps], text));
+    TITAN_TRY(append_place(config, &titan_options[TITAN_OPTION_lr_scheduler_total_steps], text));
+    return titan_text_printf(text,
+                             ": training.steps = %" PRId64 " is more; from step %" PRId64
+                             " on, the learning rate is where the decay ends",
+                             steps, total + 1);
+  }
+  if (ratio <= 0 || rint((double)total * ratio) + (double)warmup <= (double)total)
+    return TITAN_OK;
+  TITAN_TRY(append_setting(config, &titan_options[TITAN_OPTION_lr_scheduler_decay_ratio], text));
+  TITAN_TRY(append_place(config, &titan_options[TITAN_OPTION_lr_scheduler_decay_ratio], text));
+  return titan_text_printf(text,
+                           ": %" PRId64 " steps of warm-up and %.0f of decay are more than the %" PRId64
+                           " of the curve; the decay takes the steps that the warm-up leaves",
+                           warmup, rint((double)total * ratio), total);
+}
+
 titan_status titan_config_warnings(const titan_config *config, void (*report)(void *context, const char *line),
                                    void *context) {
   titan_text text = {0};
@@ -217,6 +241,10 @@ titan_status titan_config_warnings(const titan_config *config, void (*report)(vo
     report(context, text.data);
   titan_text_destroy(&text);
   TITAN_TRY_CLEANUP(warn_of_loading(config, &text));
+  if (text.length > 0)
+    report(context, text.data);
+  titan_text_destroy(&text);
+  TITAN_TRY_CLEANUP(warn_of_schedule(config, &text));
   if (text.length > 0)
     report(context, text.data);
   titan_text_destroy(&text);

@@ -88,6 +88,10 @@ static bool number_holds(const titan_option *option, double value) {
     return value > constraint->minimum;
   case TITAN_CONSTRAINT_AT_LEAST_OR:
     return value >= constraint->minimum || value == constraint->special;
+  case TITAN_CONSTRAINT_FROM_TO:
+    return value >= constraint->minimum && value <= constraint->maximum;
+  case TITAN_CONSTRAINT_FROM_TO_OR:
+    return (value >= constraint->minimum && value <= constraint->maximum) || value == constraint->special;
   default:
     return true;
   }
@@ -159,6 +163,11 @@ titan_status titan_option_expected(const titan_option *option, titan_text *text)
   case TITAN_CONSTRAINT_AT_LEAST_OR:
     return titan_text_printf(text, "%s of at least %g, or %g", plain[option->type], constraint->minimum,
                              constraint->special);
+  case TITAN_CONSTRAINT_FROM_TO:
+    return titan_text_printf(text, "%s from %g to %g", plain[option->type], constraint->minimum, constraint->maximum);
+  case TITAN_CONSTRAINT_FROM_TO_OR:
+    return titan_text_printf(text, "%s from %g to %g, or %g", plain[option->type], constraint->minimum,
+                             constraint->maximum, constraint->special);
   case TITAN_CONSTRAINT_NONE:
     break;
   }

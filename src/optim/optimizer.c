@@ -1,7 +1,5 @@
 #include "optim/optimizer.h"
 
-#include "optim/lr_schedule.h"
-
 #include <math.h>
 
 double titan_optimizer_sum_of_squares(titan_runtime *runtime) {
@@ -20,7 +18,8 @@ double titan_optimizer_sum_of_squares(titan_runtime *runtime) {
 }
 
 double titan_optimizer_learning_rate(const titan_optimizer_options *options, int64_t step) {
-  return options->learning_rate * titan_lr_factor(step - 1 - options->schedule_first, options->warmup_steps,
+  return options->learning_rate * titan_lr_factor(&options->curve, step - 1 - options->schedule_first,
+                                                  options->warmup_steps,
                                                   options->total_steps - options->schedule_first);
 }
 

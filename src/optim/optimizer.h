@@ -2,12 +2,14 @@
 #ifndef TITAN_OPTIM_OPTIMIZER_H
 #define TITAN_OPTIM_OPTIMIZER_H
 
+#include "optim/lr_schedule.h"
 #include "parallel/runtime.h"
 
 typedef struct titan_optimizer_options {
   bool decoupled; // AdamW: the weight decay does not go through the moments
   double learning_rate, beta1, beta2, epsilon, weight_decay;
   double max_norm;
+  titan_lr_curve curve;
   int64_t warmup_steps, total_steps;
   // Finished steps at which the schedule began, and at which the moments were zero: 0, unless a run that resumed was
   // told to begin them anew.

@@ -122,6 +122,11 @@ static void every_option_of_the_reference_is_there_with_its_default(void **state
       {"comm.init_timeout_seconds", "300"},
       {"comm.train_timeout_seconds", "100"},
       {"comm.trace_buf_size", "20000"},
+      // of its later versions
+      {"lr_scheduler.decay_type", "linear"},
+      {"lr_scheduler.decay_ratio", "-1.0"},
+      {"lr_scheduler.lr_min", "0.0"},
+      {"lr_scheduler.total_steps", "-1"},
   };
   titan_config *config;
   assert_int_equal(titan_config_create_default(&config), TITAN_OK);
