@@ -47,6 +47,20 @@ static void the_curve_of_the_learning_rate_is_the_one_asked_for(void **state) {
   }
 }
 
+static void the_constants_of_the_optimizer_are_those_asked_for(void **state) {
+  (void)state;
+  titan_optimizer_options options = options_with(NULL, 0);
+  assert_true(options.decoupled && options.learning_rate == 8e-4 && options.beta1 == 0.9 && options.beta2 == 0.95);
+  assert_true(options.epsilon == 1e-8 && options.weight_decay == 0.1 && options.max_norm == 1);
+  static const char *const settings[][2] = {
+      {"optimizer.name", "Adam"},   {"optimizer.lr", "0.5"},   {"optimizer.beta1", "0.25"},
+      {"optimizer.beta2", "0.125"}, {"optimizer.eps", "1e-3"}, {"optimizer.weight_decay", "0.75"},
+  };
+  options = options_with(settings, 6);
+  assert_true(!options.decoupled && options.learning_rate == 0.5 && options.beta1 == 0.25 && options.beta2 == 0.125);
+  assert_true(options.epsilon == 1e-3 && options.weight_decay == 0.75);
+}
+
 static int tear_down(void **state) {
   (void)state;
   return titan_memory_report_leaks() == 0 ? 0 : -1;
@@ -55,6 +69,7 @@ static int tear_down(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(the_curve_of_the_learning_rate_is_the_one_asked_for),
+      cmocka_unit_test(the_constants_of_the_optimizer_are_those_asked_for),
   };
   return cmocka_run_group_tests(tests, NULL, tear_down);
 }
