@@ -130,7 +130,9 @@ static const char MARKDOWN_HEAD[] =
     "are\n"
     "errors; all of them are listed at once, with file, line and the nearest known key, and the exit code is 2.\n"
     "\n"
-    "Names, types and defaults are TorchTitan's (December 2024) but for those marked *Ours*.\n"
+    "Names, types and defaults are TorchTitan's (December 2024) but for those marked *Ours*. Its later versions have "
+    "added\n"
+    "`lr_scheduler`, `validation`, `training.global_batch_size` and the constants of `optimizer`.\n"
     "`training.disable_loss_parallel` and `metrics.disable_color_printing` are understood as the opposites of the\n"
     "`enable_` options. Options that are *not available in this build yet* are read and checked; a run that asks for\n"
     "one ends with exit code 2, or with a warning where the option changes no number.\n";

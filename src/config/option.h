@@ -22,12 +22,16 @@ typedef enum titan_constraint_kind {
   TITAN_CONSTRAINT_AT_LEAST,
   TITAN_CONSTRAINT_ABOVE,
   TITAN_CONSTRAINT_AT_LEAST_OR,
+  TITAN_CONSTRAINT_AT_LEAST_BELOW,
+  TITAN_CONSTRAINT_FROM_TO,
+  TITAN_CONSTRAINT_FROM_TO_OR,
   TITAN_CONSTRAINT_WORD_OR_COUNT,
+  TITAN_CONSTRAINT_LIST_OF,
 } titan_constraint_kind;
 
 typedef struct titan_constraint {
   titan_constraint_kind kind;
-  double minimum, special;
+  double minimum, maximum, special;
   const char *words; // "a|b"
 } titan_constraint;
 

@@ -18,8 +18,16 @@
   { .kind = TITAN_CONSTRAINT_ABOVE, .minimum = limit }
 #define AT_LEAST_OR(limit, other)                                                                                      \
   { .kind = TITAN_CONSTRAINT_AT_LEAST_OR, .minimum = limit, .special = other }
+#define AT_LEAST_BELOW(lowest, limit)                                                                                  \
+  { .kind = TITAN_CONSTRAINT_AT_LEAST_BELOW, .minimum = lowest, .maximum = limit }
+#define FROM_TO(lowest, highest)                                                                                       \
+  { .kind = TITAN_CONSTRAINT_FROM_TO, .minimum = lowest, .maximum = highest }
+#define FROM_TO_OR(lowest, highest, other)                                                                             \
+  { .kind = TITAN_CONSTRAINT_FROM_TO_OR, .minimum = lowest, .maximum = highest, .special = other }
 #define WORD_OR_COUNT(word)                                                                                            \
   { .kind = TITAN_CONSTRAINT_WORD_OR_COUNT, .words = word }
+#define LIST_OF(list)                                                                                                  \
+  { .kind = TITAN_CONSTRAINT_LIST_OF, .words = list }
 #define AVAILABLE                                                                                                      \
   { .kind = TITAN_AVAILABLE }
 #define LATER(value)                                                                                                   \

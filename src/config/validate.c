@@ -3,6 +3,7 @@
 #include "config/option.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 // "training.steps = 0"
@@ -93,6 +94,28 @@ static titan_status report_mesh(const titan_config *config, const char *invalid,
   return status;
 }
 
+// The global batch is a whole number of batches on each of the data-parallel ranks.
+static titan_status check_global_batch(const titan_config *config, int64_t ranks, titan_problems *problems) {
+  int64_t global = config->training.global_batch_size, batch = config->training.batch_size;
+  if (global < 1 || batch < 1 || ranks < 1 || batch > INT64_MAX / ranks || global % (batch * ranks) == 0)
+    return TITAN_OK;
+  int64_t once = batch * ranks, below = global / once * once;
+  titan_text nearest = {0};
+  titan_status status = TITAN_OK;
+  if (below > 0)
+    TITAN_TRY_CLEANUP(titan_text_printf(&nearest, "%" PRId64 " or ", below));
+  TITAN_TRY_CLEANUP(titan_text_printf(&nearest, "%" PRId64, below + once));
+  TITAN_TRY_CLEANUP(titan_problems_add(problems,
+                                       "training.global_batch_size = %" PRId64
+                                       " (%s): expected a whole multiple of training.batch_size = %" PRId64
+                                       " (%s) times the number of data-parallel ranks, %" PRId64 "; the nearest: %s",
+                                       global, titan_config_origin(config, "training.global_batch_size"), batch,
+                                       titan_config_origin(config, "training.batch_size"), ranks, nearest.data));
+cleanup:
+  titan_text_destroy(&nearest);
+  return status;
+}
+
 static titan_status check_mesh(const titan_config *config, int64_t world_size, titan_problems *problems) {
   int64_t replicate = config->training.data_parallel_replicate_degree;
   int64_t shard = config->training.data_parallel_shard_degree;
@@ -108,8 +131,10 @@ static titan_status check_mesh(const titan_config *config, int64_t world_size, t
   }
   if (shard == -1)
     shard = world_size / product > 1 ? world_size / product : 1;
-  if (shard < 1 || (product <= world_size / shard && product * shard == world_size))
+  if (shard < 1)
     return TITAN_OK;
+  if (product <= world_size / shard && product * shard == world_size)
+    return check_global_batch(config, replicate * shard, problems);
   char invalid[320];
   snprintf(invalid, sizeof invalid,
            "Invalid parallel dims: dp_replicate(%" PRId64 ") * dp_shard(%" PRId64 ") * cp(%" PRId64 ") * tp(%" PRId64
@@ -125,17 +150,35 @@ static const char *note_unless_available(const char *name) {
   return option->availability.kind == TITAN_AVAILABLE ? "" : ", which is not available in this build yet either";
 }
 
+// A corpus that is not installed needs its files.
+static titan_status check_corpora(const titan_config *config, titan_problems *problems) {
+  const struct {
+    const char *section, *dataset, *path;
+    bool read;
+  } corpora[] = {
+      {"training", config->training.dataset, config->training.dataset_path, true},
+      {"validation", config->validation.dataset, config->validation.dataset_path, config->validation.enabled},
+  };
+  for (int i = 0; i < 2; i++)
+    if (corpora[i].read && !is_estimate(config) && corpora[i].path == NULL &&
+        (strcmp(corpora[i].dataset, "c4") == 0 || strcmp(corpora[i].dataset, "c4_validation") == 0))
+      TITAN_TRY(titan_problems_add(problems,
+                                   "%s.dataset = %s: this corpus is not installed with the program; give the file or "
+                                   "folder that has it as %s.dataset_path, or use c4_test or c4_mini",
+                                   corpora[i].section, corpora[i].dataset, corpora[i].section));
+  return TITAN_OK;
+}
+
 static titan_status check_together(const titan_config *config, titan_problems *problems) {
   if (config->experimental.enable_async_tensor_parallel && !config->training.compile)
     TITAN_TRY(titan_problems_add(
         problems, "experimental.enable_async_tensor_parallel = true (%s) needs training.compile = true%s",
         titan_config_origin(config, "experimental.enable_async_tensor_parallel"),
         note_unless_available("training.compile")));
-  if (strcmp(config->training.dataset, "c4") == 0 && config->training.dataset_path == NULL && !is_estimate(config))
-    TITAN_TRY(titan_problems_add(
-        problems, "training.dataset = c4: this corpus is not installed with the program; give the file or "
-                  "folder that has it as training.dataset_path, or use c4_test or c4_mini"));
-  return TITAN_OK;
+  if (strcmp(config->optimizer.name, "SGD") == 0)
+    TITAN_TRY(titan_problems_add(problems, "optimizer.name = SGD: not available in this build yet (%s)",
+                                 titan_config_origin(config, "optimizer.name")));
+  return check_corpora(config, problems);
 }
 
 titan_status titan_config_validate(const titan_config *config, int64_t world_size) {
@@ -167,19 +210,41 @@ static titan_status warn_option(const titan_config *config, const titan_option *
   return append_place(config, option, text);
 }
 
-// Options of an estimate that nobody asked for. Files have them for the day when it is asked for.
-static titan_status warn_estimate(const titan_config *config, titan_text *text) {
-  static const char section[] = "memory_estimation.";
-  if (config->memory_estimation.enabled)
-    return TITAN_OK;
-  for (int i = 0; i < TITAN_OPTION_COUNT; i++) {
-    const char *name = titan_options[i].name;
-    if (strncmp(name, section, sizeof section - 1) != 0 || strcmp(name, "memory_estimation.enabled") == 0 ||
-        strcmp(titan_config_origin(config, name), "command line") != 0)
+// Options of a section that is not turned on (an estimate, validation). Files have them for the day when it is.
+static titan_status warn_of_section(const titan_config *config, const char *section, bool enabled, titan_text *text) {
+  for (int i = 0; i < TITAN_OPTION_COUNT && !enabled; i++) {
+    const titan_option *option = &titan_options[i];
+    if (strcmp(option->section, section) != 0 || strcmp(option->key, "enabled") == 0 ||
+        strcmp(titan_config_origin(config, option->name), "command line") != 0)
       continue;
-    return titan_text_printf(text, "%s (command line) has no effect: memory_estimation.enabled is off", name);
+    return titan_text_printf(text, "%s (command line) has no effect: %s.enabled is off", option->name, section);
   }
   return TITAN_OK;
+}
+
+static titan_status warn_of_estimate(const titan_config *config, titan_text *text) {
+  return warn_of_section(config, "memory_estimation", config->memory_estimation.enabled, text);
+}
+
+static titan_status warn_of_validation(const titan_config *config, titan_text *text) {
+  return warn_of_section(config, "validation", config->validation.enabled, text);
+}
+
+// Constants of the optimizers that the chosen one does not have: one line.
+static titan_status warn_of_optimizer(const titan_config *config, titan_text *text) {
+  static const int of_adam[] = {TITAN_OPTION_optimizer_beta1, TITAN_OPTION_optimizer_beta2, TITAN_OPTION_optimizer_eps};
+  static const int of_sgd[] = {TITAN_OPTION_optimizer_momentum};
+  bool is_sgd = strcmp(config->optimizer.name, "SGD") == 0;
+  const int *others = is_sgd ? of_adam : of_sgd;
+  for (int i = 0; i < (is_sgd ? 3 : 1); i++) {
+    if (config->entries[others[i]].source == TITAN_SOURCE_DEFAULT)
+      continue;
+    TITAN_TRY(titan_text_printf(text, "%s", text->length > 0 ? ", " : ""));
+    TITAN_TRY(append_setting(config, &titan_options[others[i]], text));
+    TITAN_TRY(append_place(config, &titan_options[others[i]], text));
+  }
+  return text->length == 0 ? TITAN_OK
+                           : titan_text_printf(text, ": no effect, as optimizer.name is %s", config->optimizer.name);
 }
 
 // What is to be loaded, by a run that loads nothing: one line.
@@ -202,8 +267,43 @@ static titan_status warn_of_loading(const titan_config *config, titan_text *text
   return text->length == 0 ? TITAN_OK : titan_text_printf(text, ": no effect, as %s", reason);
 }
 
+// A curve of the learning rate that is not what its options say: one line.
+static titan_status warn_of_schedule(const titan_config *config, titan_text *text) {
+  int64_t steps = config->training.steps, warmup = config->training.warmup_steps;
+  int64_t total = config->lr_scheduler.total_steps > 0 ? config->lr_scheduler.total_steps : steps;
+  double ratio = config->lr_scheduler.decay_ratio;
+  if (total < steps) {
+    TITAN_TRY(append_setting(config, &titan_options[TITAN_OPTION_lr_scheduler_total_steps], text));
+    TITAN_TRY(append_place(config, &titan_options[TITAN_OPTION_lr_scheduler_total_steps], text));
+    return titan_text_printf(text,
+                             ": training.steps = %" PRId64 " is more; from step %" PRId64
+                             " on, the learning rate is where the decay ends",
+                             steps, total + 1);
+  }
+  if (ratio <= 0 || rint((double)total * ratio) + (double)warmup <= (double)total)
+    return TITAN_OK;
+  TITAN_TRY(append_setting(config, &titan_options[TITAN_OPTION_lr_scheduler_decay_ratio], text));
+  TITAN_TRY(append_place(config, &titan_options[TITAN_OPTION_lr_scheduler_decay_ratio], text));
+  return titan_text_printf(text,
+                           ": %" PRId64 " steps of warm-up and %.0f of decay are more than the %" PRId64
+                           " of the curve; the decay takes the steps that the warm-up leaves",
+                           warmup, rint((double)total * ratio), total);
+}
+
+static titan_status warn_of_warmup(const titan_config *config, titan_text *text) {
+  if (config->training.warmup_steps < config->training.steps)
+    return TITAN_OK;
+  return titan_text_printf(text,
+                           "training.warmup_steps = %" PRId64 ", training.steps = %" PRId64
+                           ": the learning rate does not reach optimizer.lr before the run ends",
+                           config->training.warmup_steps, config->training.steps);
+}
+
 titan_status titan_config_warnings(const titan_config *config, void (*report)(void *context, const char *line),
                                    void *context) {
+  static titan_status (*const warners[])(const titan_config *, titan_text *) = {
+      warn_of_estimate, warn_of_validation, warn_of_loading, warn_of_optimizer, warn_of_schedule, warn_of_warmup,
+  };
   titan_text text = {0};
   titan_status status = TITAN_OK;
   for (int i = 0; i < TITAN_OPTION_COUNT; i++) {
@@ -212,20 +312,11 @@ titan_status titan_config_warnings(const titan_config *config, void (*report)(vo
       report(context, text.data);
     titan_text_destroy(&text);
   }
-  TITAN_TRY_CLEANUP(warn_estimate(config, &text));
-  if (text.length > 0)
-    report(context, text.data);
-  titan_text_destroy(&text);
-  TITAN_TRY_CLEANUP(warn_of_loading(config, &text));
-  if (text.length > 0)
-    report(context, text.data);
-  titan_text_destroy(&text);
-  if (config->training.warmup_steps >= config->training.steps) {
-    TITAN_TRY_CLEANUP(titan_text_printf(&text,
-                                        "training.warmup_steps = %" PRId64 ", training.steps = %" PRId64
-                                        ": the learning rate does not reach optimizer.lr before the run ends",
-                                        config->training.warmup_steps, config->training.steps));
-    report(context, text.data);
+  for (size_t i = 0; i < sizeof warners / sizeof *warners; i++) {
+    TITAN_TRY_CLEANUP(warners[i](config, &text));
+    if (text.length > 0)
+      report(context, text.data);
+    titan_text_destroy(&text);
   }
 cleanup:
   titan_text_destroy(&text);

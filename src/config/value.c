@@ -88,16 +88,38 @@ static bool number_holds(const titan_option *option, double value) {
     return value > constraint->minimum;
   case TITAN_CONSTRAINT_AT_LEAST_OR:
     return value >= constraint->minimum || value == constraint->special;
+  case TITAN_CONSTRAINT_AT_LEAST_BELOW:
+    return value >= constraint->minimum && value < constraint->maximum;
+  case TITAN_CONSTRAINT_FROM_TO:
+    return value >= constraint->minimum && value <= constraint->maximum;
+  case TITAN_CONSTRAINT_FROM_TO_OR:
+    return (value >= constraint->minimum && value <= constraint->maximum) || value == constraint->special;
   default:
     return true;
   }
+}
+
+// Whether each element of a comma-separated list is one of "a|b". An empty list has none.
+static bool list_holds(const char *words, const char *list) {
+  char element[64], found[64];
+  while (*list != '\0') {
+    size_t length = strcspn(list, ",");
+    if (length >= sizeof element)
+      return false;
+    memcpy(element, list, length);
+    element[length] = '\0';
+    if (!find_choice(words, element, false, found, sizeof found) || (list[length] == ',' && list[length + 1] == '\0'))
+      return false;
+    list += length + (list[length] == ',');
+  }
+  return true;
 }
 
 static bool string_holds(const titan_option *option, const char *value) {
   const titan_constraint *constraint = &option->constraint;
   char found[64];
   if (value == NULL)
-    return constraint->words == NULL;
+    return constraint->words == NULL || constraint->kind == TITAN_CONSTRAINT_LIST_OF;
   switch (constraint->kind) {
   case TITAN_CONSTRAINT_NOT_EMPTY:
     return *value != '\0';
@@ -107,6 +129,8 @@ static bool string_holds(const titan_option *option, const char *value) {
                        sizeof found);
   case TITAN_CONSTRAINT_WORD_OR_COUNT:
     return word_or_count_holds(constraint->words, value);
+  case TITAN_CONSTRAINT_LIST_OF:
+    return list_holds(constraint->words, value);
   default:
     return true;
   }
@@ -159,6 +183,17 @@ titan_status titan_option_expected(const titan_option *option, titan_text *text)
   case TITAN_CONSTRAINT_AT_LEAST_OR:
     return titan_text_printf(text, "%s of at least %g, or %g", plain[option->type], constraint->minimum,
                              constraint->special);
+  case TITAN_CONSTRAINT_LIST_OF:
+    TITAN_TRY(titan_text_printf(text, "%s, each one of ", plain[option->type]));
+    return append_choices(constraint->words, text);
+  case TITAN_CONSTRAINT_AT_LEAST_BELOW:
+    return titan_text_printf(text, "%s of at least %g and below %g", plain[option->type], constraint->minimum,
+                             constraint->maximum);
+  case TITAN_CONSTRAINT_FROM_TO:
+    return titan_text_printf(text, "%s from %g to %g", plain[option->type], constraint->minimum, constraint->maximum);
+  case TITAN_CONSTRAINT_FROM_TO_OR:
+    return titan_text_printf(text, "%s from %g to %g, or %g", plain[option->type], constraint->minimum,
+                             constraint->maximum, constraint->special);
   case TITAN_CONSTRAINT_NONE:
     break;
   }
@@ -288,7 +323,8 @@ static bool fits(const titan_option *option, titan_value *value, char *storage, 
       return false;
     return number_holds(option, value->number);
   case TITAN_OPTION_LIST:
-    return value->kind == TITAN_VALUE_LIST || value->kind == TITAN_VALUE_STRING;
+    return (value->kind == TITAN_VALUE_LIST || value->kind == TITAN_VALUE_STRING) &&
+           string_holds(option, value->string);
   case TITAN_OPTION_STRING:
     break;
   }
@@ -362,6 +398,8 @@ titan_status titan_option_assign(titan_config *config, int index, bool negated, 
   TITAN_TRY_CLEANUP(titan_option_expected(option, &expected));
   if (option->type == TITAN_OPTION_INT && typed.kind == TITAN_VALUE_INT && typed.integer > INT_MAX)
     TITAN_TRY_CLEANUP(titan_text_printf(&expected, " and at most %d", INT_MAX));
+  if (typed.kind == TITAN_VALUE_LIST && option->type == TITAN_OPTION_LIST) // what is wrong is inside of it
+    value.kind = TITAN_VALUE_STRING;
   TITAN_TRY_CLEANUP(append_found(&value, &found));
   TITAN_TRY_CLEANUP(titan_problems_add(problems, "%s: %s: expected %s, got %s", place->origin, option->name,
                                        expected.data, found.data));

@@ -12,10 +12,19 @@
 #include <unistd.h>
 
 struct titan_corpus {
+  const char *section; // of its options
+  bool has_path;
   char *name;
   char **files;
   int64_t count, capacity;
 };
+
+const char *titan_corpus_option(const titan_corpus *corpus) {
+  bool training = strcmp(corpus->section, "training") == 0;
+  if (corpus->has_path)
+    return training ? "training.dataset_path" : "validation.dataset_path";
+  return training ? "training.dataset" : "validation.dataset";
+}
 
 static titan_status add_file(titan_corpus *corpus, const char *path) {
   if (corpus->count == corpus->capacity) {
@@ -46,7 +55,7 @@ static int compare_paths(const void *a, const void *b) {
 static titan_status add_folder(titan_corpus *corpus, const char *path) {
   DIR *folder = opendir(path);
   if (folder == NULL)
-    return titan_error(TITAN_ERROR_USAGE, "training.dataset_path: cannot read the folder %s: %s", path,
+    return titan_error(TITAN_ERROR_USAGE, "%s: cannot read the folder %s: %s", titan_corpus_option(corpus), path,
                        strerror(errno));
   titan_text file = {0};
   titan_status status = TITAN_OK;
@@ -61,9 +70,8 @@ static titan_status add_folder(titan_corpus *corpus, const char *path) {
     TITAN_TRY_CLEANUP(add_file(corpus, file.data));
   }
   if (corpus->count == 0)
-    status = titan_error(TITAN_ERROR_DATA,
-                         "training.dataset_path: the folder %s holds no file *.json, *.jsonl, *.json.gz or *.jsonl.gz",
-                         path);
+    status = titan_error(TITAN_ERROR_DATA, "%s: the folder %s holds no file *.json, *.jsonl, *.json.gz or *.jsonl.gz",
+                         titan_corpus_option(corpus), path);
   else
     qsort(corpus->files, (size_t)corpus->count, sizeof(char *), compare_paths);
 cleanup:
@@ -75,7 +83,7 @@ cleanup:
 static titan_status add_path(titan_corpus *corpus, const char *path) {
   struct stat facts;
   if (stat(path, &facts) != 0)
-    return titan_error(TITAN_ERROR_USAGE, "training.dataset_path: %s: %s", path, strerror(errno));
+    return titan_error(TITAN_ERROR_USAGE, "%s: %s: %s", titan_corpus_option(corpus), path, strerror(errno));
   if (S_ISDIR(facts.st_mode))
     return add_folder(corpus, path);
   return add_file(corpus, path);
@@ -87,26 +95,29 @@ static titan_status check_files(const titan_corpus *corpus) {
   for (int64_t i = 0; i < corpus->count; i++) {
     struct stat facts;
     if (access(corpus->files[i], R_OK) != 0 || stat(corpus->files[i], &facts) != 0)
-      return titan_error(TITAN_ERROR_USAGE, "cannot read the corpus file %s: %s", corpus->files[i], strerror(errno));
+      return titan_error(TITAN_ERROR_USAGE, "%s: cannot read the corpus file %s: %s", titan_corpus_option(corpus),
+                         corpus->files[i], strerror(errno));
     some |= facts.st_size > 0 || !S_ISREG(facts.st_mode);
   }
   if (!some)
-    return titan_error(TITAN_ERROR_DATA, "the corpus %s is empty", corpus->name);
+    return titan_error(TITAN_ERROR_DATA, "%s: the corpus %s is empty", titan_corpus_option(corpus), corpus->name);
   return TITAN_OK;
 }
 
 static titan_status find_files(titan_corpus *corpus, const char *dataset, const char *dataset_path) {
   bool installed = strcmp(dataset, "c4_test") == 0 || strcmp(dataset, "c4_mini") == 0;
   bool has_path = dataset_path != NULL && dataset_path[0] != '\0';
-  if (!installed && strcmp(dataset, "c4") != 0)
+  corpus->has_path = has_path;
+  if (!installed && strcmp(dataset, "c4") != 0 && strcmp(dataset, "c4_validation") != 0)
     return titan_error(TITAN_ERROR_USAGE,
-                       "training.dataset: '%s' is unknown; there are c4_test and c4_mini (installed with the program) "
-                       "and c4 (files named by training.dataset_path)",
-                       dataset);
+                       "%s.dataset: '%s' is unknown; there are c4_test and c4_mini (installed with the program) and c4 "
+                       "and c4_validation (files named by %s.dataset_path)",
+                       corpus->section, dataset, corpus->section);
   if (!installed && !has_path)
     return titan_error(TITAN_ERROR_USAGE,
-                       "training.dataset c4 needs training.dataset_path: a file of JSON lines, or a folder of them "
-                       "(c4_test and c4_mini need none)");
+                       "%s.dataset %s needs %s.dataset_path: a file of JSON lines, or a folder of them (c4_test and "
+                       "c4_mini need none)",
+                       corpus->section, dataset, corpus->section);
   TITAN_TRY(titan_memory_duplicate(TITAN_MEMORY_DATA, has_path ? dataset_path : dataset, &corpus->name));
   if (has_path)
     return add_path(corpus, dataset_path);
@@ -122,10 +133,16 @@ static titan_status find_files(titan_corpus *corpus, const char *dataset, const 
 }
 
 titan_status titan_corpus_create(const char *dataset, const char *dataset_path, titan_corpus **out) {
+  return titan_corpus_create_for("training", dataset, dataset_path, out);
+}
+
+titan_status titan_corpus_create_for(const char *section, const char *dataset, const char *dataset_path,
+                                     titan_corpus **out) {
   titan_corpus *corpus;
   titan_status status;
   *out = NULL;
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_DATA, 1, sizeof *corpus, &corpus));
+  corpus->section = section;
   TITAN_TRY_CLEANUP(find_files(corpus, dataset, dataset_path));
   TITAN_TRY_CLEANUP(check_files(corpus));
   *out = corpus;

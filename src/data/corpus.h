@@ -8,16 +8,22 @@
 
 typedef struct titan_corpus titan_corpus; // never changes after creation: any number of threads
 
-// Finds the files. `dataset` is c4_test or c4_mini (installed with the program, see assets.h), or c4. `dataset_path`
-// (NULL or "": none) is a file, or a folder, of which the files *.json, *.jsonl, *.json.gz and *.jsonl.gz count, sorted
-// by name, bytewise; it is needed for c4 and replaces the installed file of the others. Not collective.
-// TITAN_ERROR_USAGE: an unknown dataset, c4 without a path, a path that is missing or cannot be read.
-// TITAN_ERROR_DATA: a folder without such files; files that are all empty.
+// Finds the files. `dataset` is c4_test or c4_mini (installed with the program, see assets.h), c4 or c4_validation.
+// `dataset_path` (NULL or "": none) is a file, or a folder, of which the files *.json, *.jsonl, *.json.gz and
+// *.jsonl.gz count, sorted by name, bytewise; it is needed for c4 and c4_validation and replaces the installed file of
+// the others. `section` is that of the two options, "training" or "validation". Not collective. TITAN_ERROR_USAGE: an
+// unknown dataset, c4 without a path, a path that is missing or cannot be read. TITAN_ERROR_DATA: a folder without such
+// files; files that are all empty.
+titan_status titan_corpus_create_for(const char *section, const char *dataset, const char *dataset_path,
+                                     titan_corpus **out);
+// The same for "training".
 titan_status titan_corpus_create(const char *dataset, const char *dataset_path, titan_corpus **out);
 void titan_corpus_destroy(titan_corpus **corpus);
 
 // The dataset's name, or its path where one was given: for messages.
 const char *titan_corpus_name(const titan_corpus *corpus);
+// The option that names it, for messages: "validation.dataset_path".
+const char *titan_corpus_option(const titan_corpus *corpus);
 int64_t titan_corpus_file_count(const titan_corpus *corpus);
 const char *titan_corpus_file(const titan_corpus *corpus, int64_t file);
 

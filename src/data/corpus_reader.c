@@ -67,8 +67,8 @@ static titan_status go_to_next_file(titan_corpus_reader *reader) {
   titan_jsonl_close(&reader->file);
   if (++reader->place.file == titan_corpus_file_count(reader->corpus)) {
     if (reader->document == reader->pass_begin && reader->whole_pass)
-      return titan_error(TITAN_ERROR_DATA, "the corpus %s is empty: it holds no document",
-                         titan_corpus_name(reader->corpus));
+      return titan_error(TITAN_ERROR_DATA, "%s: the corpus %s is empty: it holds no document",
+                         titan_corpus_option(reader->corpus), titan_corpus_name(reader->corpus));
     reader->passes++;
     reader->whole_pass = true;
     reader->place.file = 0;

@@ -222,14 +222,15 @@ static titan_status check_corpus(titan_lanes *lanes) {
   if (atomic_load(lanes->stop))
     goto cleanup;
   if (bytes == 0)
-    status = titan_error(TITAN_ERROR_DATA, "the corpus %s holds no text", titan_corpus_name(lanes->options.corpus));
+    status = titan_error(TITAN_ERROR_DATA, "%s: the corpus %s holds no text",
+                         titan_corpus_option(lanes->options.corpus), titan_corpus_name(lanes->options.corpus));
   else if (tokens < needed)
     status =
         titan_error(TITAN_ERROR_DATA,
-                    "the corpus %s is shorter than one window: it has %llu tokens, and training.seq_len %lld needs "
+                    "%s: the corpus %s is shorter than one window: it has %llu tokens, and training.seq_len %lld needs "
                     "%llu",
-                    titan_corpus_name(lanes->options.corpus), (unsigned long long)tokens,
-                    (long long)lanes->options.seq_len, (unsigned long long)needed);
+                    titan_corpus_option(lanes->options.corpus), titan_corpus_name(lanes->options.corpus),
+                    (unsigned long long)tokens, (long long)lanes->options.seq_len, (unsigned long long)needed);
 cleanup:
   lanes->invalid = invalid;
   titan_corpus_reader_destroy(&reader);

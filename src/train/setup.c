@@ -232,16 +232,29 @@ titan_save_mode titan_setup_save_mode(const titan_config *config) {
                                                                                : TITAN_SAVE_AT_ONCE;
 }
 
+static titan_lr_curve lr_curve_of(const titan_config *config) {
+  const char *decay = config->lr_scheduler.decay_type;
+  return (titan_lr_curve){
+      .decay = strcmp(decay, "sqrt") == 0     ? TITAN_LR_SQRT
+               : strcmp(decay, "cosine") == 0 ? TITAN_LR_COSINE
+                                              : TITAN_LR_LINEAR,
+      .has_decay_ratio = config->lr_scheduler.decay_ratio >= 0,
+      .decay_ratio = config->lr_scheduler.decay_ratio,
+      .minimum = config->lr_scheduler.lr_min,
+  };
+}
+
 titan_optimizer_options titan_setup_optimizer_options(const titan_config *config) {
   return (titan_optimizer_options){
       .decoupled = strcmp(config->optimizer.name, "AdamW") == 0,
       .learning_rate = config->optimizer.lr,
-      .beta1 = 0.9,
-      .beta2 = 0.95,
-      .epsilon = 1e-8,
-      .weight_decay = 0.1,
+      .beta1 = config->optimizer.beta1,
+      .beta2 = config->optimizer.beta2,
+      .epsilon = config->optimizer.eps,
+      .weight_decay = config->optimizer.weight_decay,
       .max_norm = config->training.max_norm,
       .warmup_steps = config->training.warmup_steps,
-      .total_steps = config->training.steps,
+      .total_steps = config->lr_scheduler.total_steps > 0 ? config->lr_scheduler.total_steps : config->training.steps,
+      .curve = lr_curve_of(config),
   };
 }

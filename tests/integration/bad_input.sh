@@ -87,6 +87,13 @@ options() {
   refused 2 'training.seq_len|at least 1|"-5"' --training.seq_len -5
   refused 2 'training.steps|at least 1|"0"' --training.steps 0
   refused 2 'training.max_norm' --training.max_norm 0
+  refused 2 'lr_scheduler.decay_type|linear, sqrt, cosine|"step"' --lr_scheduler.decay_type step
+  refused 2 'lr_scheduler.decay_ratio|from 0 to 1, or -1|"1.5"|lr_scheduler.lr_min|from 0 to 1, got "-1"' \
+    --lr_scheduler.decay_ratio 1.5 --lr_scheduler.lr_min -1
+  refused 2 'optimizer.beta1|below 1|optimizer.no_decay|norm, embedding, output|"bias"|validation.freq|at least 1' \
+    --optimizer.beta1 1 --optimizer.no_decay bias --validation.freq 0
+  refused 2 "training.global_batch_size = 7 (command line)|times the number of data-parallel ranks, $ranks; the nearest: " \
+    --training.global_batch_size 7
   refused 2 'metrics.enable_wandb|TensorBoard|metrics.h5' --metrics.enable_wandb
   refused 2 'checkpoint.interval|at least 1|"0"' --checkpoint.interval 0
   refused 2 'training.dataset|c4|training.dataset_path' --training.dataset c4

@@ -249,7 +249,7 @@ static void mistakes_on_the_command_line_are_named(void **state) {
       {"--optimizer.lr 0x1p3", "command line: optimizer.lr: expected a number above 0, got \"0x1p3\""},
       {"--optimizer.lr 1e999", "command line: optimizer.lr: expected a number above 0, got \"1e999\""},
       {"--optimizer.lr 0", "command line: optimizer.lr: expected a number above 0, got \"0\""},
-      {"--optimizer.name adamw", "command line: optimizer.name: expected one of AdamW, Adam, got \"adamw\""},
+      {"--optimizer.name adamw", "command line: optimizer.name: expected one of AdamW, Adam, SGD, got \"adamw\""},
       {"--training.mixed_precision_reduce bfloat16",
        "command line: training.mixed_precision_reduce: expected float32, got \"bfloat16\""},
       {"--activation_checkpoint.selective_ac_option 0",

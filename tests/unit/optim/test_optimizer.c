@@ -37,7 +37,7 @@ static void learning_rates_warm_up_and_decay_linearly(void **state) {
       {0, 0, 1, 1},
   };
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-    double factor = titan_lr_factor(rows[i].finished, rows[i].warmup, rows[i].total);
+    double factor = titan_lr_factor(&(titan_lr_curve){0}, rows[i].finished, rows[i].warmup, rows[i].total);
     if (!(fabs(factor - rows[i].factor) <= 1e-15))
       fail_msg("after %d of %d steps, warm-up %d: %.17g, expected %.17g", (int)rows[i].finished, (int)rows[i].total,
                (int)rows[i].warmup, factor, rows[i].factor);
@@ -46,6 +46,98 @@ static void learning_rates_warm_up_and_decay_linearly(void **state) {
   assert_true(titan_optimizer_learning_rate(&options, 1) == 3e-4 / 3 ||
               fabs(titan_optimizer_learning_rate(&options, 1) - 1e-4) < 1e-19);
   assert_true(titan_optimizer_learning_rate(&options, 3) == 3e-4);
+}
+
+// Runs that were begun before there were other curves go on bitwise.
+static void without_options_the_curve_is_bitwise_the_linear_one(void **state) {
+  (void)state;
+  for (int total = 1; total <= 40; total++)
+    for (int warmup = 0; warmup <= 50; warmup++)
+      for (int s = 0; s <= 100; s++) {
+        double linear = 1.0 - (double)(s - warmup) / (total - warmup > 1 ? total - warmup : 1);
+        double expected = s < warmup ? (double)(s + 1) / (warmup + 1) : linear > 0 ? linear : 0;
+        if (titan_lr_factor(&(titan_lr_curve){0}, s, warmup, total) != expected)
+          fail_msg("after %d of %d steps, warm-up %d: not %.17g", s, total, warmup, expected);
+      }
+}
+
+#define NONE .has_decay_ratio = false
+#define RATIO(r) .has_decay_ratio = true, .decay_ratio = (r)
+#define LINEAR .decay = TITAN_LR_LINEAR
+#define SQRT .decay = TITAN_LR_SQRT
+#define COSINE .decay = TITAN_LR_COSINE
+
+// What titan_lr_factor says it is, worked out by hand.
+static void learning_rates_are_the_closed_forms_of_their_curves(void **state) {
+  (void)state;
+  static const struct {
+    titan_lr_curve curve;
+    int64_t finished, warmup, total;
+    double factor;
+  } rows[] = {
+      // all steps after the warm-up decay
+      {{SQRT, NONE}, 1, 2, 10, 2.0 / 3},
+      {{SQRT, NONE}, 2, 2, 10, 1},
+      {{SQRT, NONE}, 4, 2, 10, 0.5},                  // p = 1/4
+      {{SQRT, NONE}, 9, 2, 10, 0.064585653306514654}, // p = 7/8
+      {{SQRT, NONE}, 10, 2, 10, 0},
+      {{COSINE, NONE}, 2, 2, 10, 1},
+      {{COSINE, NONE}, 4, 2, 10, 0.85355339059327378}, // p = 1/4: (1 + sqrt(1/2)) / 2
+      {{COSINE, NONE}, 6, 2, 10, 0.5},
+      {{COSINE, NONE}, 10, 2, 10, 0},
+      {{LINEAR, NONE, .minimum = 0.2}, 0, 2, 10, 1.0 / 3}, // the minimum is the decay's, not the warm-up's
+      {{LINEAR, NONE, .minimum = 0.2}, 6, 2, 10, 0.6},
+      {{LINEAR, NONE, .minimum = 0.2}, 9, 2, 10, 0.3},
+      {{COSINE, NONE, .minimum = 0.5}, 6, 2, 10, 0.75},
+      {{SQRT, NONE, .minimum = 1}, 9, 2, 10, 1},
+      // warm-up, stable, decay
+      {{LINEAR, RATIO(0.4)}, 1, 2, 10, 2.0 / 3},
+      {{LINEAR, RATIO(0.4)}, 2, 2, 10, 1},
+      {{LINEAR, RATIO(0.4)}, 6, 2, 10, 1}, // step 7, the last stable one
+      {{LINEAR, RATIO(0.4)}, 7, 2, 10, 0.75},
+      {{LINEAR, RATIO(0.4)}, 9, 2, 10, 0.25},
+      {{LINEAR, RATIO(0.4)}, 10, 2, 10, 0},
+      {{SQRT, RATIO(0.4)}, 7, 2, 10, 0.5},
+      {{COSINE, RATIO(0.4), .minimum = 0.1}, 8, 2, 10, 0.55},
+      {{LINEAR, RATIO(0.25)}, 9, 0, 10, 0.5},  // 2.5 steps: 2
+      {{LINEAR, RATIO(0.35)}, 9, 0, 10, 0.25}, // 3.5 steps: 4
+      {{LINEAR, RATIO(1)}, 5, 0, 10, 0.5},
+      // warm-up and decay that are more than the total: the decay takes what the warm-up leaves
+      {{LINEAR, RATIO(0.9)}, 4, 4, 8, 1},
+      {{LINEAR, RATIO(0.9)}, 5, 4, 8, 0.75},
+      {{LINEAR, RATIO(1)}, 7, 4, 8, 0.25},
+      // one step
+      {{LINEAR, NONE}, 0, 0, 1, 1},
+      {{COSINE, NONE, .minimum = 0.1}, 0, 0, 1, 1},
+      {{COSINE, NONE, .minimum = 0.1}, 1, 0, 1, 0.1},
+      {{LINEAR, RATIO(1)}, 0, 0, 1, 1},
+      {{LINEAR, RATIO(1)}, 0, 1, 1, 0.5},
+      // a warm-up of all steps or more
+      {{SQRT, NONE, .minimum = 0.1}, 9, 10, 10, 10.0 / 11},
+      {{SQRT, NONE, .minimum = 0.1}, 10, 10, 10, 1},
+      {{SQRT, NONE, .minimum = 0.1}, 11, 10, 10, 0.1},
+      {{LINEAR, RATIO(0.5), .minimum = 0.1}, 9, 200, 10, 10.0 / 201},
+      {{LINEAR, RATIO(0.5), .minimum = 0.1}, 201, 200, 10, 0.1},
+      // a decay of 0 steps
+      {{LINEAR, RATIO(0), .minimum = 0.1}, 9, 2, 10, 1},
+      {{LINEAR, RATIO(0), .minimum = 0.1}, 1000, 2, 10, 1},
+      {{COSINE, RATIO(0.01), .minimum = 0.1}, 9, 2, 10, 1}, // 0.1 steps: 0
+      // a run that resumes behind the curve's total
+      {{LINEAR, NONE, .minimum = 0.1}, 10, 2, 10, 0.1},
+      {{LINEAR, NONE, .minimum = 0.1}, 500, 2, 10, 0.1},
+      {{SQRT, RATIO(0.4), .minimum = 0.1}, 500, 2, 10, 0.1},
+      {{COSINE, RATIO(0.4), .minimum = 0.1}, 11, 2, 10, 0.1}, // and does not rise again
+      {{COSINE, NONE}, 500, 2, 10, 0},
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    double factor = titan_lr_factor(&rows[i].curve, rows[i].finished, rows[i].warmup, rows[i].total);
+    if (!(fabs(factor - rows[i].factor) <= 1e-15))
+      fail_msg("row %d: after %d of %d steps, warm-up %d: %.17g, expected %.17g", (int)i, (int)rows[i].finished,
+               (int)rows[i].total, (int)rows[i].warmup, factor, rows[i].factor);
+  }
+  titan_optimizer_options options = {
+      .learning_rate = 2, .warmup_steps = 2, .total_steps = 10, .curve = {COSINE, NONE, .minimum = 0.5}};
+  assert_true(fabs(titan_optimizer_learning_rate(&options, 7) - 1.5) <= 1e-15);
 }
 
 static titan_runtime *runtime_on(titan_mesh *mesh, const titan_runtime_options *options) {
@@ -252,6 +344,8 @@ static void a_mesh_trains_as_one_rank_with_the_same_norm(void **state) {
 int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(learning_rates_warm_up_and_decay_linearly),
+      cmocka_unit_test(without_options_the_curve_is_bitwise_the_linear_one),
+      cmocka_unit_test(learning_rates_are_the_closed_forms_of_their_curves),
       cmocka_unit_test(steps_are_those_of_adam_and_adamw_in_float64),
       cmocka_unit_test(gaps_stay_zero),
       cmocka_unit_test(a_mesh_trains_as_one_rank_with_the_same_norm),
