@@ -58,7 +58,7 @@ static void plain(bench *b, int mode, int (*transfer)(MPI_File, MPI_Offset, void
   for (int group = 0; group < TITAN_CHECKPOINT_GROUPS; group++)
     for (int u = 0; u < titan_runtime_unit_count(b->runtime); u++) {
       const titan_unit *unit = titan_runtime_unit(b->runtime, u);
-      char *shard = (char *)(group == 0 ? unit->master : group == 1 ? unit->exp_avg : unit->exp_avg_sq);
+      char *shard = (char *)(group == 0 ? unit->master : unit->slots[group - 1]);
       size_t left = (size_t)unit->shard_elements * sizeof(float);
       while (left > 0) {
         size_t piece = left < PIECE_BYTES ? left : PIECE_BYTES;

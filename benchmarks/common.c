@@ -84,6 +84,9 @@ titan_runtime_options bench_runtime_options(const bench_arguments *arguments, in
   options.arguments.vocabulary = VOCABULARY;
   options.shape = (titan_model_shape){arguments->batch / dp, arguments->length, arguments->batch * arguments->length,
                                       arguments->dtype};
+  options.slot_count = 2;
+  options.slots[0] = "exp_avg";
+  options.slots[1] = "exp_avg_sq";
   options.loss_parallel = true;
   options.compile = arguments->compile;
   return options;
@@ -110,7 +113,15 @@ void bench_fill_batch(titan_runtime *runtime, int64_t step) {
 }
 
 double bench_step(titan_runtime *runtime, int64_t step) {
-  static const titan_optimizer_options optimizer = {true, 8e-4, 0.9, 0.95, 1e-8, 0.1, 1.0, 2, 1000, 0, 0};
+  const titan_optimizer_options optimizer = {.rule = titan_optimizer_rule_find("AdamW"),
+                                             .learning_rate = 8e-4,
+                                             .beta1 = 0.9,
+                                             .beta2 = 0.95,
+                                             .epsilon = 1e-8,
+                                             .weight_decay = 0.1,
+                                             .max_norm = 1.0,
+                                             .warmup_steps = 2,
+                                             .total_steps = 1000};
   titan_comm *world = titan_mesh_comm(titan_runtime_mesh(runtime), TITAN_MESH_WORLD);
   float loss;
   bench_fill_batch(runtime, step);

@@ -175,9 +175,6 @@ static titan_status check_together(const titan_config *config, titan_problems *p
         problems, "experimental.enable_async_tensor_parallel = true (%s) needs training.compile = true%s",
         titan_config_origin(config, "experimental.enable_async_tensor_parallel"),
         note_unless_available("training.compile")));
-  if (strcmp(config->optimizer.name, "SGD") == 0)
-    TITAN_TRY(titan_problems_add(problems, "optimizer.name = SGD: not available in this build yet (%s)",
-                                 titan_config_origin(config, "optimizer.name")));
   return check_corpora(config, problems);
 }
 

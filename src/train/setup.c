@@ -96,6 +96,13 @@ static titan_status check_vocabulary(const titan_config *config, const titan_mod
                      (long long)arguments->vocabulary, largest);
 }
 
+static titan_status check_optimizer(const titan_config *config, titan_text *problems) {
+  if (titan_optimizer_rule_find(config->optimizer.name) != NULL)
+    return TITAN_OK;
+  return titan_text_printf(problems, "optimizer.name = %s (%s): the optimizers are %s\n", config->optimizer.name,
+                           titan_config_origin(config, "optimizer.name"), titan_optimizer_rule_names());
+}
+
 static titan_status check_model(const titan_config *config, titan_text *problems) {
   const titan_model_definition *model = titan_model_find(config->model.name);
   titan_model_arguments arguments;
@@ -169,6 +176,8 @@ titan_status titan_setup_check(const titan_config *config, int ranks) {
   if (status == TITAN_OK)
     status = check_model(config, &problems);
   if (status == TITAN_OK)
+    status = check_optimizer(config, &problems);
+  if (status == TITAN_OK)
     status = check_tokens(config, &problems);
   if (status == TITAN_OK)
     status = check_checkpoint(config, world_size, &problems);
@@ -203,16 +212,54 @@ static titan_activation_options activations_of(const titan_config *config, size_
   return (titan_activation_options){.mode = TITAN_ACTIVATIONS_EVERY, .every = atoll(option)};
 }
 
+// Sequences of a step over all ranks, and microbatches of each rank (the options were checked).
+static int64_t global_batch_of(const titan_config *config, titan_mesh_degrees degrees) {
+  int64_t one = config->training.batch_size * degrees.dp_replicate * degrees.dp_shard;
+  return config->training.global_batch_size > 0 ? config->training.global_batch_size : one;
+}
+
+int64_t titan_setup_microbatches(const titan_config *config, titan_mesh_degrees degrees) {
+  return global_batch_of(config, degrees) /
+         (config->training.batch_size * degrees.dp_replicate * degrees.dp_shard);
+}
+
+static titan_model_shape validation_shape(const titan_config *config, titan_dtype dtype) {
+  if (!config->validation.enabled)
+    return (titan_model_shape){0};
+  return (titan_model_shape){
+      .batch = config->validation.local_batch_size > 0 ? config->validation.local_batch_size
+                                                       : config->training.batch_size,
+      .length = config->validation.seq_len > 0 ? config->validation.seq_len : config->training.seq_len,
+      .dtype = dtype,
+  };
+}
+
+// `auto` begins with the least traffic; see titan_setup_reduce_fits.
+static titan_reduce_when reduce_of(const titan_config *config) {
+  return strcmp(config->training.gradient_accumulation_reduce, "each") == 0 ? TITAN_REDUCE_EACH : TITAN_REDUCE_LAST;
+}
+
+static void set_slots(const titan_config *config, titan_runtime_options *out) {
+  const titan_optimizer_rule *rule = titan_optimizer_rule_find(config->optimizer.name);
+  out->slot_count = rule->slot_count;
+  for (int slot = 0; slot < rule->slot_count; slot++)
+    out->slots[slot] = rule->slots[slot];
+}
+
 titan_status titan_setup_runtime_options(const titan_config *config, int64_t vocabulary, titan_mesh_degrees degrees,
                                          size_t auto_budget, titan_runtime_options *out) {
+  titan_dtype dtype =
+      strcmp(config->training.mixed_precision_param, "float32") == 0 ? TITAN_FLOAT32 : TITAN_BFLOAT16;
   *out = (titan_runtime_options){
       .model = titan_model_find(config->model.name),
       .shape = {.batch = config->training.batch_size,
                 .length = config->training.seq_len,
-                .global_tokens =
-                    config->training.batch_size * config->training.seq_len * degrees.dp_replicate * degrees.dp_shard,
-                .dtype =
-                    strcmp(config->training.mixed_precision_param, "float32") == 0 ? TITAN_FLOAT32 : TITAN_BFLOAT16},
+                .dtype = dtype},
+      .microbatches = titan_setup_microbatches(config, degrees),
+      .global_tokens = global_batch_of(config, degrees) * config->training.seq_len,
+      .reduce = reduce_of(config),
+      .early_update = config->optimizer.early_step_in_backward,
+      .validation = validation_shape(config, dtype),
       .intra_node = intra_node_of(config->comm.intra_node),
       .loss_parallel = config->training.enable_loss_parallel,
       .activations = activations_of(config, auto_budget),
@@ -221,6 +268,7 @@ titan_status titan_setup_runtime_options(const titan_config *config, int64_t voc
   };
   if (!out->model->flavor(config->model.flavor, &out->arguments))
     return titan_error(TITAN_ERROR_INTERNAL, "flavor %s passed the checks", config->model.flavor);
+  set_slots(config, out);
   out->arguments.vocabulary = vocabulary;
   out->arguments.norm_type = norm_type_of(config->model.norm_type);
   return check_vocabulary(config, &out->arguments, degrees);
@@ -244,14 +292,28 @@ static titan_lr_curve lr_curve_of(const titan_config *config) {
   };
 }
 
+// The roles of optimizer.no_decay, which were checked, as bits.
+static unsigned no_decay_of(const titan_config *config) {
+  const char *list = config->optimizer.no_decay;
+  unsigned roles = 0, bit = 0;
+  while (list != NULL && *list != '\0') {
+    size_t length = strcspn(list, ",");
+    roles |= titan_optimizer_role_find(list, length, &bit) ? bit : 0;
+    list += length + (list[length] == ',');
+  }
+  return roles;
+}
+
 titan_optimizer_options titan_setup_optimizer_options(const titan_config *config) {
   return (titan_optimizer_options){
-      .decoupled = strcmp(config->optimizer.name, "AdamW") == 0,
+      .rule = titan_optimizer_rule_find(config->optimizer.name),
       .learning_rate = config->optimizer.lr,
       .beta1 = config->optimizer.beta1,
       .beta2 = config->optimizer.beta2,
       .epsilon = config->optimizer.eps,
+      .momentum = config->optimizer.momentum,
       .weight_decay = config->optimizer.weight_decay,
+      .no_decay = no_decay_of(config),
       .max_norm = config->training.max_norm,
       .warmup_steps = config->training.warmup_steps,
       .total_steps = config->lr_scheduler.total_steps > 0 ? config->lr_scheduler.total_steps : config->training.steps,

@@ -130,6 +130,25 @@ static titan_status find_available(titan_comm *node, const titan_topology *topol
   return TITAN_OK;
 }
 
+titan_status titan_setup_reduce_fits(const titan_config *config, titan_runtime *runtime, titan_comm *world,
+                                     titan_comm *node, const titan_topology *topology, bool *fits) {
+  const titan_runtime_options *options = titan_runtime_options_of(runtime);
+  titan_comm *shard = titan_mesh_comm(titan_runtime_mesh(runtime), TITAN_MESH_DP_SHARD_CP);
+  *fits = true;
+  if (strcmp(config->training.gradient_accumulation_reduce, "auto") != 0 || options->microbatches == 1 ||
+      titan_comm_size(shard) == 1 || options->reduce != TITAN_REDUCE_LAST)
+    return TITAN_OK;
+  titan_setup_beside beside = titan_setup_beside_of(config, runtime, world, node);
+  double need = (double)titan_runtime_memory_of(runtime).total + (double)titan_setup_beside_sum(&beside), node_need,
+         available = 0;
+  TITAN_TRY(titan_comm_all_reduce(node, &need, &node_need, 1, TITAN_FLOAT64, TITAN_SUM, NULL));
+  TITAN_TRY(find_available(node, topology, &available));
+  double mine = node_need > available, any;
+  TITAN_TRY(titan_comm_all_reduce(world, &mine, &any, 1, TITAN_FLOAT64, TITAN_MAX, NULL));
+  *fits = any == 0;
+  return TITAN_OK;
+}
+
 titan_status titan_setup_available_bytes(titan_comm *world, titan_comm *node, const titan_topology *topology,
                                          size_t *bytes) {
   double available = 0, mine, least;

@@ -152,6 +152,14 @@ static int check_simple(titan_device *device, int64_t n) {
   for (int64_t i = 0; i < n && failures == 0; i++)
     if (y[i] != before[i] + x[i])
       failures += failed("accumulate", n, i, (double)y[i], (double)(before[i] + x[i]));
+  memcpy(before, y, (size_t)n * sizeof *y);
+  device->vector->scaled_add(device, n, y, 0.75f, x, -1.5f);
+  for (int64_t i = 0; i < n && failures == 0; i++) {
+    double wanted = 0.75 * (double)before[i] - 1.5 * (double)x[i]; // two roundings, or one where they are fused
+    double size = 0.75 * fabs((double)before[i]) + 1.5 * fabs((double)x[i]);
+    if (!(fabs((double)y[i] - wanted) <= 1.2e-7 * size))
+      failures += failed("scaled_add", n, i, (double)y[i], wanted);
+  }
   device->vector->fill(device, n, x, -2.5f);
   for (int64_t i = 0; i < n && failures == 0; i++)
     if (x[i] != -2.5f)

@@ -29,6 +29,8 @@ static inline titan_runtime_options small_model_options(int variant, int ranks, 
                 .length = SMALL_LENGTH,
                 .global_tokens = SMALL_BATCH * SMALL_LENGTH,
                 .dtype = dtype},
+      .slot_count = 2,
+      .slots = {"exp_avg", "exp_avg_sq"},
       .intra_node = intra_node,
   };
 }

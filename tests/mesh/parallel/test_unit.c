@@ -84,7 +84,7 @@ static void a_long_prefix_stays_whole(void **state) {
   fake_units_create(&fake, 1, 0, 1);
   titan_unit_lay_out(&unit, "layers.1000000.", &fake.plans[0], 0, 1);
   assert_string_equal(unit.prefix, "layers.1000000.");
-  assert_true(unit.master == NULL && unit.exp_avg == NULL && unit.gradient == NULL && unit.compute == NULL);
+  assert_true(unit.master == NULL && unit.slots[0] == NULL && unit.gradient == NULL && unit.compute == NULL);
 }
 
 int main(void) {
