@@ -82,8 +82,8 @@ titan_runtime_options bench_runtime_options(const bench_arguments *arguments, in
     MPI_Abort(MPI_COMM_WORLD, 2);
   }
   options.arguments.vocabulary = VOCABULARY;
-  options.shape = (titan_model_shape){arguments->batch / dp, arguments->length, arguments->batch * arguments->length,
-                                      arguments->dtype};
+  options.shape = (titan_model_shape){arguments->batch / dp, arguments->length, arguments->dtype};
+  options.global_tokens = arguments->batch * arguments->length;
   options.slot_count = 2;
   options.slots[0] = "exp_avg";
   options.slots[1] = "exp_avg_sq";
@@ -123,7 +123,7 @@ double bench_step(titan_runtime *runtime, int64_t step) {
                                              .warmup_steps = 2,
                                              .total_steps = 1000};
   titan_comm *world = titan_mesh_comm(titan_runtime_mesh(runtime), TITAN_MESH_WORLD);
-  float loss;
+  double loss;
   bench_fill_batch(runtime, step);
   bench_end(titan_comm_barrier(world, NULL));
   double begin = titan_clock_seconds();

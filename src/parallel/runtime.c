@@ -49,6 +49,9 @@ static titan_status plan(titan_runtime *runtime) {
   TITAN_TRY(create_constants(runtime));
   TITAN_TRY(create_steps(runtime));
   TITAN_TRY(titan_runtime_blocks_create(runtime));
+  for (int kind = 0; kind < STEPS; kind++)
+    if (runtime->steps[kind].exists)
+      TITAN_TRY(titan_runtime_wires_check(runtime, &runtime->steps[kind]));
   titan_runtime_lay_out(runtime);
   for (int kind = 0; kind < STEPS; kind++)
     TITAN_TRY(titan_runtime_list_create(runtime, (runtime_step_kind)kind));
@@ -69,6 +72,10 @@ void titan_runtime_lay_out(titan_runtime *runtime) {
 titan_status titan_runtime_create(const titan_runtime_options *options, titan_mesh *mesh, titan_device *device,
                                   titan_runtime **out) {
   titan_runtime *runtime;
+  *out = NULL;
+  if (options->global_tokens < 1)
+    return titan_error(TITAN_ERROR_INTERNAL, "a step of %lld counted tokens, expected at least 1",
+                       (long long)options->global_tokens);
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, 1, sizeof *runtime, &runtime));
   runtime->options = *options;
   if (runtime->options.microbatches < 1)

@@ -161,17 +161,23 @@ static titan_status choose(search *s, size_t fixed) {
 
 static titan_status count_units(search *s) {
   const titan_model_definition *model = s->runtime->options.model;
+  int kinds = 0;
+  for (int i = 0; i < model->kind_count; i++)
+    kinds += titan_runtime_is_checkpointed(s->runtime, i);
   s->kind = -1;
+  if (kinds != 1)
+    return titan_error(TITAN_ERROR_USAGE,
+                       "a budget for activations needs a model whose layers are of one kind, and those of %s are of "
+                       "%d; use another mode of activation checkpointing",
+                       model->name, kinds);
   for (int unit = 0; unit < s->runtime->unit_count; unit++) {
     int kind = model->kind_of(&s->runtime->options.arguments, unit);
     if (!titan_runtime_is_checkpointed(s->runtime, kind))
       continue;
-    if (s->kind >= 0 && kind != s->kind)
-      return titan_error(TITAN_ERROR_USAGE, "a budget for activations is for models whose blocks are of one kind");
     s->kind = kind;
     s->units++;
   }
-  return s->kind >= 0 ? TITAN_OK : titan_error(TITAN_ERROR_USAGE, "the model has no blocks to recompute");
+  return TITAN_OK;
 }
 
 titan_status titan_runtime_budget_choose(titan_runtime *runtime, size_t fixed) {

@@ -31,7 +31,7 @@ typedef struct runtime_program {
   titan_executable *executable;
   const titan_plan *plan;
   void **externals; // by external index; filled anew for each RUN
-  int *wires;       // by external index: a runtime_wire, or WIRE_CONSTANT + the constant's index
+  int *wires;       // by external index: a runtime_wire, or WIRE_CONSTANT + the constant's index; -1: there is none
   titan_compile_report compiled;
 } runtime_program;
 
@@ -132,6 +132,8 @@ titan_status titan_runtime_budget_choose(titan_runtime *runtime, size_t fixed);
 // forward.
 bool titan_runtime_is_checkpointed(const titan_runtime *runtime, int kind);
 
+// TITAN_ERROR_INTERNAL, with the unit and the input, where the units of a step do not fit together.
+titan_status titan_runtime_wires_check(const titan_runtime *runtime, const runtime_step *step);
 // Sets the units' places, once programs are there.
 void titan_runtime_lay_out(titan_runtime *runtime);
 // Makes the list of a step and packs its memory; anew where there was one.

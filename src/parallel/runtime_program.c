@@ -54,20 +54,15 @@ static const struct {
     {"d(loss)", WIRE_LOSS_GRADIENT},
 };
 
-// Any other name is that of a constant.
-static titan_status find_wire(const titan_runtime *runtime, const titan_plan *plan, int external, int *wire) {
+// Any other name is that of a constant; -1: there is none of this name (titan_runtime_wires_check tells).
+static int find_wire(const titan_runtime *runtime, const titan_plan *plan, int external) {
   const char *name = plan->externals[external].name;
+  const titan_plan *constants = runtime->constants.plan != NULL ? runtime->constants.plan : plan;
   for (size_t i = 0; i < sizeof wire_rows / sizeof *wire_rows; i++)
-    if (strcmp(wire_rows[i].name, name) == 0) {
-      *wire = (int)wire_rows[i].wire;
-      return TITAN_OK;
-    }
-  const titan_plan *constants = runtime->constants.plan;
-  int index = plan == constants || constants == NULL ? external : titan_plan_external_find(constants, name);
-  *wire = WIRE_CONSTANT + index;
-  return index >= 0 ? TITAN_OK
-                    : titan_error(TITAN_ERROR_INTERNAL, "%s reads \"%s\", which is neither a wire nor a constant",
-                                  titan_graph_name(plan->graph), name);
+    if (strcmp(wire_rows[i].name, name) == 0)
+      return (int)wire_rows[i].wire;
+  int index = titan_plan_external_find(constants, name);
+  return index >= 0 && index <= TITAN_MAX_OUTPUTS ? WIRE_CONSTANT + index : -1;
 }
 
 titan_status titan_runtime_program_create(titan_runtime *runtime, const titan_model_kind *row, int kind,
@@ -84,7 +79,7 @@ titan_status titan_runtime_program_create(titan_runtime *runtime, const titan_mo
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, count, sizeof(void *), &out->externals));
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, count, sizeof(int), &out->wires));
   for (int i = 0; i < out->plan->external_count; i++)
-    TITAN_TRY(find_wire(runtime, out->plan, i, &out->wires[i]));
+    out->wires[i] = find_wire(runtime, out->plan, i);
   return TITAN_OK;
 }
 

@@ -147,8 +147,9 @@ titan_status titan_runtime_run(titan_runtime *runtime, runtime_step *step, int f
 static titan_status check_ids(const char *what, const int32_t *ids, int64_t count, int64_t least, int64_t vocabulary) {
   for (int64_t i = 0; i < count; i++)
     if (ids[i] < least || ids[i] >= vocabulary)
-      return titan_error(TITAN_ERROR_DATA, "%s %d at row %lld of the batch, expected 0 to %lld", what, ids[i],
-                         (long long)i, (long long)vocabulary - 1);
+      return titan_error(TITAN_ERROR_DATA, "%s %d at row %lld of the batch, expected 0 to %lld%s", what, ids[i],
+                         (long long)i, (long long)vocabulary - 1,
+                         least < 0 ? ", or -1 for a token that does not count" : "");
   return TITAN_OK;
 }
 
@@ -206,6 +207,8 @@ titan_status titan_runtime_logits(titan_runtime *runtime, float *logits) {
   int last = runtime->unit_count - 1, head = 0;
   void *scratch = NULL;
   const void *parameters;
+  if (row == NULL)
+    return titan_error(TITAN_ERROR_USAGE, "model %s offers no logits", runtime->options.model->name);
   if (program->graph == NULL) {
     titan_graph *graph;
     TITAN_TRY(titan_runtime_graph_create(runtime, row, &step->shape, false, NULL, &graph));
