@@ -82,8 +82,8 @@ titan_runtime_options bench_runtime_options(const bench_arguments *arguments, in
     MPI_Abort(MPI_COMM_WORLD, 2);
   }
   options.arguments.vocabulary = VOCABULARY;
-  options.shape = (titan_model_shape){arguments->batch / dp, arguments->length, arguments->batch * arguments->length,
-                                      arguments->dtype};
+  options.shape = (titan_model_shape){arguments->batch / dp, arguments->length, arguments->dtype};
+  options.global_tokens = arguments->batch * arguments->length;
   options.loss_parallel = true;
   options.compile = arguments->compile;
   return options;
@@ -112,7 +112,7 @@ void bench_fill_batch(titan_runtime *runtime, int64_t step) {
 double bench_step(titan_runtime *runtime, int64_t step) {
   static const titan_optimizer_options optimizer = {true, 8e-4, 0.9, 0.95, 1e-8, 0.1, 1.0, 2, 1000, 0, 0};
   titan_comm *world = titan_mesh_comm(titan_runtime_mesh(runtime), TITAN_MESH_WORLD);
-  float loss;
+  double loss;
   bench_fill_batch(runtime, step);
   bench_end(titan_comm_barrier(world, NULL));
   double begin = titan_clock_seconds();

@@ -240,7 +240,7 @@ static titan_status append_parameters(const titan_graph *graph, const char *pref
 }
 
 titan_status titan_tool_model_tensors(const titan_tool_model *model, titan_checkpoint_tensor **tensors, int *count) {
-  titan_model_shape shape = {.batch = 1, .length = 1, .global_tokens = 1, .dtype = TITAN_FLOAT32};
+  titan_model_shape shape = {.batch = 1, .length = 1, .dtype = TITAN_FLOAT32};
   titan_status status = TITAN_OK;
   *tensors = NULL;
   *count = 0;

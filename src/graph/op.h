@@ -33,10 +33,10 @@
 // swiglu                  gate_up[..,2F]: a row is gate[F], up[F]          hidden[..,F] = gate * sigmoid(gate) * up, rounded once
 // swiglu_backward         dy[..,F], gate_up[..,2F]                 dgate_up[..,2F]; may be the memory of gate_up
 // mul, add                a, b (same shape and type)               a*b, a+b
-// cross_entropy           logits[R,V] f32, labels[R] i32           loss[1] f32 = scale * sum over rows of (lse - logits[label]); lse[R] f32.
-//                                                                  the sum over rows is taken in float64
-// cross_entropy_backward  logits[R,V] f32, lse[R], labels[R], dloss[1] f32   dlogits[R,V] compute type = dloss*scale*(softmax - onehot);
-//                                                                  may be the memory of the logits when the type is float32
+// cross_entropy           logits[R,V] f32, labels[R] i32           loss[1] f32 = sum over rows of (lse - logits[label]); lse[R] f32. A row
+//                                                                  whose label is below 0 does not count; the sum is taken in float64
+// cross_entropy_backward  logits[R,V] f32, lse[R], labels[R], dloss[1] f32   dlogits[R,V] compute type = dloss*(softmax - onehot), 0 in rows
+//                                                                  whose label is below 0; may be the memory of the logits when the type is float32
 // reshape                 x                                        the same elements in other dimensions                (view)
 // slice                   x[R,..]                                  rows begin .. begin+dims[0] of the first dimension   (view)
 // all_gather              x[R,..]                                  y[ranks*R,..]: rank r's x at rows r*R
@@ -102,6 +102,9 @@ typedef struct titan_gather_product {
   titan_dtype output;
 } titan_gather_product;
 
+// The label of a row that does not count (any below 0 is one): no loss, and no gradient.
+enum { TITAN_LABEL_IGNORED = -1 };
+
 // Only the member of the call's kind is meaningful (of matmul_scatter: matmul and collective; of gather_matmul:
 // collective and products); the rest is zero.
 typedef struct titan_op_attributes {
@@ -123,7 +126,6 @@ typedef struct titan_op_attributes {
     titan_tensor_type qkv; // join_heads: of its output
   } heads;                 // split_heads, join_heads
   struct {
-    double scale;
     titan_dtype output; // of dlogits
     int64_t first;      // the logits' first column stands for this label
     int64_t columns;    // so many columns count, the rest is padding; 0: all

@@ -13,19 +13,19 @@ static int64_t chunk_rows(int64_t rows, int64_t vocabulary) {
 }
 
 static titan_status build_chunk(titan_graph *graph, titan_value x_RD, titan_value w_VD, titan_value labels_R,
-                                double scale, int64_t begin, int64_t count, titan_value *loss) {
+                                int64_t begin, int64_t count, titan_value *loss) {
   titan_value x, labels, logits, outputs[TITAN_MAX_OUTPUTS];
   TITAN_TRY(titan_graph_slice(graph, x_RD, begin, count, &x));
   TITAN_TRY(titan_graph_slice(graph, labels_R, begin, count, &labels));
   TITAN_TRY(titan_graph_matmul(graph, x, false, w_VD, true, TITAN_FLOAT32, &logits));
-  titan_op_attributes attributes = {.cross_entropy = {scale, titan_graph_value(graph, x_RD)->type.dtype}};
+  titan_op_attributes attributes = {.cross_entropy = {titan_graph_value(graph, x_RD)->type.dtype}};
   TITAN_TRY(titan_graph_apply(graph, TITAN_OP_cross_entropy, &attributes, 2, (titan_value[]){logits, labels}, outputs));
   *loss = outputs[0];
   return TITAN_OK;
 }
 
 titan_status titan_linear_cross_entropy_build(titan_graph *graph, titan_value x_BLD, titan_value w_VD,
-                                              titan_value labels_BL, double scale, titan_value *loss) {
+                                              titan_value labels_BL, titan_value *loss) {
   const titan_tensor_type *type = &titan_graph_value(graph, x_BLD)->type;
   int64_t rows = titan_tensor_rows(type), columns = titan_tensor_columns(type);
   int64_t chunk = chunk_rows(rows, titan_graph_value(graph, w_VD)->type.dims[0]);
@@ -35,7 +35,7 @@ titan_status titan_linear_cross_entropy_build(titan_graph *graph, titan_value x_
   for (int64_t begin = 0; begin < rows; begin += chunk) {
     titan_value part = TITAN_NO_VALUE;
     int64_t count = rows - begin < chunk ? rows - begin : chunk;
-    TITAN_TRY(build_chunk(graph, x_RD, w_VD, labels_R, scale, begin, count, &part));
+    TITAN_TRY(build_chunk(graph, x_RD, w_VD, labels_R, begin, count, &part));
     if (begin == 0)
       *loss = part;
     else

@@ -94,7 +94,7 @@ static void count_elements(const titan_graph *graph, int64_t units, int64_t *tot
 titan_status titan_model_count_parameters(const titan_model_definition *model, const titan_model_arguments *arguments,
                                           int64_t *total, int64_t *embedding) {
   // Any batch will do: parameters do not depend on it.
-  titan_model_shape shape = {.batch = 1, .length = 1, .global_tokens = 1, .dtype = TITAN_FLOAT32};
+  titan_model_shape shape = {.batch = 1, .length = 1, .dtype = TITAN_FLOAT32};
   int64_t looked_up = 0;
   *total = 0;
   for (int kind = 0; kind < model->kind_count; kind++) {

@@ -4,7 +4,7 @@
 // table; units of a kind share one graph. Graphs are wired by the names of their inputs and outputs:
 //   tokens, labels [B,L] int32   of the batch; any unit may read them
 //   y -> x                       from each unit to the next; the first unit has no x
-//   loss [1] float32             of the last unit: the sum over this rank's tokens, divided by shape.global_tokens
+//   loss [1] float32             of the last unit: the sum over this rank's tokens, those with labels below 0 left out
 // Any other input is a constant: an output of that name of the model's graph of constants.
 #ifndef TITAN_MODEL_MODEL_H
 #define TITAN_MODEL_MODEL_H
@@ -30,7 +30,6 @@ typedef struct titan_model_arguments {
 // What a step computes on one rank.
 typedef struct titan_model_shape {
   int64_t batch, length; // B, L of this rank
-  int64_t global_tokens; // of the whole step: the loss is a sum over this rank's tokens divided by this
   titan_dtype dtype;     // compute type
 } titan_model_shape;
 

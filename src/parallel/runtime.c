@@ -94,6 +94,10 @@ titan_status titan_runtime_lay_out(titan_runtime *runtime) {
 titan_status titan_runtime_plan(const titan_runtime_options *options, titan_mesh *mesh, titan_device *device,
                                 titan_runtime **out) {
   titan_runtime *runtime;
+  *out = NULL;
+  if (options->global_tokens < 1)
+    return titan_error(TITAN_ERROR_INTERNAL, "a step of %lld counted tokens, expected at least 1",
+                       (long long)options->global_tokens);
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, 1, sizeof *runtime, &runtime));
   runtime->options = *options;
   runtime->mesh = mesh;
@@ -181,7 +185,7 @@ static titan_status allocate_activations(titan_runtime *runtime) {
   TITAN_TRY(device->allocate(device, TITAN_MEMORY_BATCH, batch_bytes(runtime), &runtime->labels));
   TITAN_TRY(device->allocate(device, TITAN_MEMORY_BATCH, sizeof(float), &runtime->loss));
   TITAN_TRY(device->allocate(device, TITAN_MEMORY_BATCH, sizeof(float), &runtime->d_loss));
-  *runtime->d_loss = 1;
+  *runtime->d_loss = (float)(1.0 / (double)runtime->options.global_tokens); // the sum of losses becomes their mean
   return TITAN_OK;
 }
 

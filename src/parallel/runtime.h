@@ -36,6 +36,7 @@ typedef struct titan_runtime_options {
   const titan_model_definition *model;
   titan_model_arguments arguments;
   titan_model_shape shape; // of this rank
+  int64_t global_tokens;   // counted tokens of the whole step, over all ranks: what the loss is divided by; >= 1
   titan_intra_node intra_node;
   bool loss_parallel; // with tensor parallelism: logits stay cut over the vocabulary
   titan_activation_options activations;
@@ -81,13 +82,14 @@ titan_status titan_runtime_publish(titan_runtime *runtime);
 int32_t *titan_runtime_tokens(titan_runtime *runtime);
 int32_t *titan_runtime_labels(titan_runtime *runtime);
 
-// Not collective. TITAN_ERROR_DATA when a token or label of the batch is outside the vocabulary. To be agreed on before
+// Not collective. TITAN_ERROR_DATA when a token or label of the batch is outside the vocabulary, and the label is not
+// TITAN_LABEL_IGNORED: a token that does not count. To be agreed on before
 // the step, which the ranks of a tp group could not refuse: each knows a part of the vocabulary.
 titan_status titan_runtime_check_batch(const titan_runtime *runtime);
-// Collective. Forward, backward and the reduction of gradients. *loss: the sum over this rank's tokens divided by
-// shape.global_tokens (the sum over the data-parallel ranks is the mean loss). Afterwards every unit's gradient shard
-// holds the gradient of the mean loss.
-titan_status titan_runtime_step(titan_runtime *runtime, float *loss);
+// Collective. Forward, backward and the reduction of gradients. *loss: the sum over this rank's counted tokens divided
+// by options.global_tokens (the sum over the data-parallel ranks is the mean loss). Afterwards every unit's gradient
+// shard holds the gradient of the mean loss.
+titan_status titan_runtime_step(titan_runtime *runtime, double *loss);
 
 // Not collective; needs the parameters whole on this rank (one rank). logits: [B*L,V] float32 for the present tokens.
 titan_status titan_runtime_logits(titan_runtime *runtime, float *logits);

@@ -42,22 +42,23 @@ static titan_status run_unit(titan_runtime *runtime, int unit, titan_phase phase
   return TITAN_OK;
 }
 
-static titan_status check_ids(const char *what, const int32_t *ids, int64_t count, int64_t vocabulary) {
+static titan_status check_ids(const char *what, const int32_t *ids, int64_t count, int64_t vocabulary, int32_t least) {
   for (int64_t i = 0; i < count; i++)
-    if (ids[i] < 0 || ids[i] >= vocabulary)
-      return titan_error(TITAN_ERROR_DATA, "%s %d at row %lld of the batch, expected 0 to %lld", what, ids[i],
-                         (long long)i, (long long)vocabulary - 1);
+    if (ids[i] < least || ids[i] >= vocabulary)
+      return titan_error(TITAN_ERROR_DATA, "%s %d at row %lld of the batch, expected 0 to %lld%s", what, ids[i],
+                         (long long)i, (long long)vocabulary - 1,
+                         least < 0 ? ", or -1 for a token that does not count" : "");
   return TITAN_OK;
 }
 
 titan_status titan_runtime_check_batch(const titan_runtime *runtime) {
   const titan_model_shape *shape = &runtime->options.shape;
   int64_t count = shape->batch * shape->length, vocabulary = runtime->options.arguments.vocabulary;
-  TITAN_TRY(check_ids("token", runtime->tokens, count, vocabulary));
-  return check_ids("label", runtime->labels, count, vocabulary);
+  TITAN_TRY(check_ids("token", runtime->tokens, count, vocabulary, 0));
+  return check_ids("label", runtime->labels, count, vocabulary, TITAN_LABEL_IGNORED);
 }
 
-titan_status titan_runtime_step(titan_runtime *runtime, float *loss) {
+titan_status titan_runtime_step(titan_runtime *runtime, double *loss) {
   int last = runtime->unit_count - 1;
   TITAN_TRY(titan_gather_begin(runtime->gather, 0));
   for (int unit = 0; unit < last; unit++)
@@ -67,7 +68,7 @@ titan_status titan_runtime_step(titan_runtime *runtime, float *loss) {
   for (int unit = last - 1; unit >= 0; unit--)
     TITAN_TRY(run_unit(runtime, unit, TITAN_BACKWARD, unit - 1, true));
   TITAN_TRY(titan_reduce_finish(runtime->reduce));
-  *loss = *runtime->loss;
+  *loss = (double)*runtime->loss / (double)runtime->options.global_tokens;
   return TITAN_OK;
 }
 

@@ -19,7 +19,7 @@ static titan_status total_with(const fitter *f, const titan_config *config, int6
   titan_runtime_options options;
   titan_status status = titan_estimate_options(&f->estimate->question, config, &degrees, &options);
   if (status == TITAN_OK) {
-    options.shape.global_tokens = options.shape.global_tokens / options.shape.batch * batch;
+    options.global_tokens = options.global_tokens / options.shape.batch * batch;
     options.shape.batch = batch;
     status = titan_estimate_share_budget(f->estimate, f->device, degrees, &options);
   }

@@ -209,10 +209,9 @@ titan_status titan_setup_runtime_options(const titan_config *config, int64_t voc
       .model = titan_model_find(config->model.name),
       .shape = {.batch = config->training.batch_size,
                 .length = config->training.seq_len,
-                .global_tokens =
-                    config->training.batch_size * config->training.seq_len * degrees.dp_replicate * degrees.dp_shard,
                 .dtype =
                     strcmp(config->training.mixed_precision_param, "float32") == 0 ? TITAN_FLOAT32 : TITAN_BFLOAT16},
+      .global_tokens = config->training.batch_size * config->training.seq_len * degrees.dp_replicate * degrees.dp_shard,
       .intra_node = intra_node_of(config->comm.intra_node),
       .loss_parallel = config->training.enable_loss_parallel,
       .activations = activations_of(config, auto_budget),

@@ -75,8 +75,7 @@ static titan_status bytes_with(const titan_runtime *runtime, titan_mesh *mesh, t
   *bytes = INFINITY;
   options.activations.budget = limit > (double)beside ? (size_t)limit - beside : 0;
   options.activations.fixed = 0;
-  options.shape.global_tokens =
-      options.shape.global_tokens / (options.shape.batch * options.shape.length) * (batch * length);
+  options.global_tokens = options.global_tokens / (options.shape.batch * options.shape.length) * (batch * length);
   options.shape.batch = batch;
   options.shape.length = length;
   titan_status status = titan_runtime_plan(&options, mesh, device, &other);

@@ -224,7 +224,7 @@ static titan_status train_step(titan_trainer *trainer, trainer_step *step) {
   double start = titan_clock_seconds();
   titan_runtime *runtime = trainer->runtime;
   const titan_config *config = trainer->env.config;
-  float loss;
+  double loss;
   *step = (trainer_step){.step = trainer->step + 1};
   titan_status status =
       titan_loader_next(trainer->loader, titan_runtime_tokens(runtime), titan_runtime_labels(runtime));
@@ -234,15 +234,14 @@ static titan_status train_step(titan_trainer *trainer, trainer_step *step) {
   TITAN_TRY(titan_runtime_step(runtime, &loss));
   if (step->step == config->debug.inject_nan_step && trainer->rank == titan_comm_size(titan_trainer_world(trainer)) - 1)
     loss = NAN;
-  step->local_loss = (double)loss * trainer->dp;
+  step->local_loss = loss * trainer->dp;
   TITAN_TRY(reduce_numbers(trainer, loss, step));
   TITAN_TRY(check_numbers(trainer, step));
   TITAN_TRY(titan_optimizer_step(runtime, &trainer->optimizer, step->step, step->grad_norm));
   if (config->debug.check_replicas)
     TITAN_TRY(titan_replicas_check(runtime, step->step));
-  const titan_model_shape *shape = &titan_runtime_options_of(runtime)->shape;
   trainer->step = step->step;
-  trainer->tokens += shape->global_tokens;
+  trainer->tokens += titan_runtime_options_of(runtime)->global_tokens;
   step->seconds = titan_clock_seconds() - start;
   return TITAN_OK;
 }

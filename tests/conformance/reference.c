@@ -273,7 +273,6 @@ static int64_t label_column(const titan_op_call *call, double label) {
 // The logit of a label that other columns stand for counts as 0.
 static void cross_entropy(const titan_op_call *call, const operand *in, operand *out) {
   int64_t rows = call->inputs[0].dims[0], columns = columns_of(call);
-  double scale = call->attributes.cross_entropy.scale;
   for (int64_t r = 0; r < rows; r++) {
     const double *x = in[0].values + r * call->inputs[0].dims[1];
     double largest = x[0], sum = 0;
@@ -284,16 +283,18 @@ static void cross_entropy(const titan_op_call *call, const operand *in, operand 
       sum += exp(x[i] - largest);
     double lse = largest + log(sum), target = label >= 0 ? x[label] : 0;
     put(&out[1], r, lse, fabs(largest) + log(sum) + 1);
-    out[0].values[0] += scale * (lse - target);
-    out[0].terms[0] += scale * (fabs(largest) + log(sum) + 1);
+    if (in[1].values[r] < 0)
+      continue; // the row does not count
+    out[0].values[0] += lse - target;
+    out[0].terms[0] += fabs(largest) + log(sum) + 1;
   }
 }
 
 static void cross_entropy_backward(const titan_op_call *call, const operand *in, operand *out) {
   int64_t rows = call->inputs[0].dims[0], width = call->inputs[0].dims[1], columns = columns_of(call);
-  double factor = in[3].values[0] * call->attributes.cross_entropy.scale;
   for (int64_t i = 0; i < rows * width; i++) {
     int64_t r = i / width;
+    double factor = in[2].values[r] < 0 ? 0 : in[3].values[0];
     double p = exp(in[0].values[i] - in[1].values[r]), hit = i % width == label_column(call, in[2].values[r]);
     if (i % width >= columns)
       p = 0; // padding
@@ -335,13 +336,14 @@ static void vocabulary_sums(const titan_op_call *call, const operand *in, operan
 
 static void vocabulary_loss(const titan_op_call *call, const operand *in, operand *out) {
   int64_t rows = call->inputs[0].dims[0];
-  double scale = call->attributes.cross_entropy.scale;
   for (int64_t r = 0; r < rows; r++) {
     double largest = in[2].values[r], logarithm = log(in[3].values[r]), target = in[3].values[rows + r];
     double terms = fabs(largest) + fabs(logarithm) + 1;
     put(&out[1], r, largest + logarithm, terms);
-    out[0].values[0] += scale * (largest + logarithm - target);
-    out[0].terms[0] += scale * (terms + fabs(target));
+    if (in[1].values[r] < 0)
+      continue;
+    out[0].values[0] += largest + logarithm - target;
+    out[0].terms[0] += terms + fabs(target);
   }
 }
 

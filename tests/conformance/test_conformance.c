@@ -141,7 +141,7 @@ static void tokens_and_labels_outside_the_vocabulary_are_data_errors(void **stat
       const void *inputs[] = {labels ? (const void *)numbers : indices, labels ? (const void *)indices : numbers};
       const titan_kernel *kernel = devices[0]->kernel(devices[0], kinds[k]);
       assert_int_equal(kernel->run(devices[0], &call, NULL, inputs, (void *[]){out, more}, workspace),
-                       TITAN_ERROR_DATA);
+                       labels && wrong < 0 ? TITAN_OK : TITAN_ERROR_DATA); // a label below 0 does not count
     }
 }
 

@@ -18,10 +18,10 @@ typedef struct program {
 static titan_status load(program *p, const char *path, int64_t batch, int64_t length) {
   titan_checkpoint_fault fault;
   TITAN_TRY(titan_checkpoint_file_open(path, &p->opened, &fault));
-  titan_runtime_options options = {
-      .model = titan_model_find(p->opened->contents.model_name),
-      .arguments = p->opened->contents.model,
-      .shape = {.batch = batch, .length = length, .global_tokens = batch * length, .dtype = TITAN_FLOAT32}};
+  titan_runtime_options options = {.model = titan_model_find(p->opened->contents.model_name),
+                                   .arguments = p->opened->contents.model,
+                                   .shape = {.batch = batch, .length = length, .dtype = TITAN_FLOAT32},
+                                   .global_tokens = batch * length};
   TITAN_TRY(titan_mesh_create(MPI_COMM_WORLD, (titan_mesh_degrees){1, 1, 1, 1, 1}, &p->mesh));
   TITAN_TRY(titan_device_create_cpu(1, &p->device));
   TITAN_TRY(titan_runtime_plan(&options, p->mesh, p->device, &p->runtime));

@@ -67,10 +67,8 @@ static titan_runtime_options options_of(const titan_golden *golden, const char *
                     .rope_theta = real(golden, "rope_theta"),
                     .vocabulary = integer(golden, "vocab"),
                     .norm_type = norm_type(golden)},
-      .shape = {.batch = integer(golden, "batch"),
-                .length = integer(golden, "seq_len"),
-                .global_tokens = integer(golden, "batch") * integer(golden, "seq_len"),
-                .dtype = TITAN_FLOAT32},
+      .shape = {.batch = integer(golden, "batch"), .length = integer(golden, "seq_len"), .dtype = TITAN_FLOAT32},
+      .global_tokens = integer(golden, "batch") * integer(golden, "seq_len"),
   };
   assert_int_equal(titan_model_ffn_hidden(&options.arguments), integer(golden, "ffn_hidden"));
   return options;
@@ -136,7 +134,7 @@ static void check_training(const titan_golden *golden, titan_runtime *runtime, c
   TRY(titan_golden_find(golden, "training/loss", &losses));
   TRY(titan_golden_find(golden, "training/gradient_norm", &norms));
   for (int64_t step = 1; step <= optimizer.total_steps; step++) {
-    float loss;
+    double loss;
     char what[64];
     set_batch(runtime, tokens, step - 1);
     TRY(titan_runtime_step(runtime, &loss));
@@ -166,8 +164,9 @@ static void check_case(const golden_case *which) {
   TRY(titan_runtime_allocate(runtime));
   TRY(titan_runtime_initialize(runtime, (uint64_t)integer(golden, "seed")));
 
-  float *logits, loss;
-  int64_t count = options.shape.global_tokens * options.arguments.vocabulary;
+  double loss;
+  float *logits;
+  int64_t count = options.global_tokens * options.arguments.vocabulary;
   TRY(titan_memory_allocate(TITAN_MEMORY_GENERAL, (size_t)count * sizeof *logits, &logits));
   set_batch(runtime, tokens, 0);
   TRY(titan_runtime_logits(runtime, logits));

@@ -25,10 +25,8 @@ static inline titan_runtime_options small_model_options(int variant, int ranks, 
                     .rope_theta = 1e4,
                     .vocabulary = SMALL_VOCABULARY,
                     .norm_type = (titan_norm_type)(variant % 4)},
-      .shape = {.batch = SMALL_BATCH / ranks,
-                .length = SMALL_LENGTH,
-                .global_tokens = SMALL_BATCH * SMALL_LENGTH,
-                .dtype = dtype},
+      .shape = {.batch = SMALL_BATCH / ranks, .length = SMALL_LENGTH, .dtype = dtype},
+      .global_tokens = SMALL_BATCH * SMALL_LENGTH,
       .intra_node = intra_node,
   };
 }

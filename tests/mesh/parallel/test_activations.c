@@ -13,7 +13,7 @@
 enum { STEPS = 10, LAYERS = 5 };
 
 typedef struct track {
-  float losses[STEPS];
+  double losses[STEPS];
   uint64_t hash; // of this rank's gradients and masters in every step
   size_t total, saved;
 } track;

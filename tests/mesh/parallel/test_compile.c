@@ -299,7 +299,7 @@ static void the_gradient_past_a_norm_is_added_in_its_backward(void **state) {
 
 // --- models on meshes ---
 
-static titan_runtime *stepped(titan_mesh *mesh, titan_runtime_options options, bool compile, float *loss) {
+static titan_runtime *stepped(titan_mesh *mesh, titan_runtime_options options, bool compile, double *loss) {
   titan_runtime *runtime;
   options.compile = compile;
   expect_on_all(titan_runtime_plan(&options, mesh, device, &runtime) == TITAN_OK);
@@ -337,11 +337,11 @@ static void compiled_models_train_alike_and_take_less(void **state) {
             small_model_options(0, test_size() / tp, bf16 ? TITAN_BFLOAT16 : TITAN_FLOAT32, TITAN_INTRA_NODE_AUTO);
         options.arguments.norm_type = (titan_norm_type)norm;
         options.loss_parallel = norm % 2 == 0;
-        float plain_loss, compiled_loss;
+        double plain_loss, compiled_loss;
         titan_runtime *plain = stepped(mesh, options, false, &plain_loss);
         titan_runtime *compiled = stepped(mesh, options, true, &compiled_loss);
         double tolerance = bf16 ? 1e-2 : 1e-5;
-        expect_on_all(fabsf(plain_loss - compiled_loss) <= tolerance * fabsf(plain_loss));
+        expect_on_all(fabs(plain_loss - compiled_loss) <= tolerance * fabs(plain_loss));
         expect_on_all(gradients_agree(compiled, plain, bf16 ? 5e-2 : 1e-5));
         expect_on_all(titan_runtime_memory_of(compiled).by_tag[TITAN_MEMORY_ACTIVATIONS] <
                       titan_runtime_memory_of(plain).by_tag[TITAN_MEMORY_ACTIVATIONS]);

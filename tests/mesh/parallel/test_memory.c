@@ -94,7 +94,7 @@ static bool are_as_planned(const tags *planned, const tags *before) {
 static void check(titan_mesh_degrees degrees, titan_runtime_options options) {
   titan_mesh *mesh;
   titan_runtime *runtime;
-  float loss;
+  double loss;
   tags planned = estimate(degrees, &options);
   expect_on_all(titan_mesh_create(MPI_COMM_WORLD, degrees, &mesh) == TITAN_OK);
   tags before = tags_now();

@@ -46,7 +46,7 @@ static bool table_is_exact(const titan_runtime *runtime, const usage *before) {
   return good && total == memory.total;
 }
 
-static bool step(titan_runtime *runtime, int number, float *loss) {
+static bool step(titan_runtime *runtime, int number, double *loss) {
   int dp_rank = titan_comm_rank(titan_mesh_comm(titan_runtime_mesh(runtime), TITAN_MESH_DP));
   small_model_batch(runtime, number, dp_rank);
   return titan_runtime_step(runtime, loss) == TITAN_OK && titan_runtime_publish(runtime) == TITAN_OK;
@@ -66,7 +66,7 @@ static void check_memory(int replicate, int variant, titan_dtype dtype, titan_in
   titan_mesh *mesh = small_mesh(replicate);
   titan_runtime_options options = small_model_options(variant, test_size(), dtype, intra_node);
   titan_runtime *runtime;
-  float loss = 0;
+  double loss = 0;
   usage empty = usage_now();
   expect_on_all(titan_runtime_plan(&options, mesh, device, &runtime) == TITAN_OK);
   usage planned = usage_now();
@@ -159,12 +159,12 @@ static void check_numbers(int replicate, int variant, titan_intra_node intra_nod
   titan_runtime *runtime = runtime_on(mesh, &options), *alone = runtime_on(self, &alone_options);
   expect_on_all(shards_agree(runtime, alone, false));
   for (int i = 0; i < 3; i++) {
-    float mine = 0, sum = 0, expected = 0;
+    double mine = 0, sum = 0, expected = 0;
     expect_on_all(step(runtime, i, &mine));
     expect_on_all(step(alone, i, &expected));
     titan_comm *dp = titan_mesh_comm(mesh, TITAN_MESH_DP);
-    expect_on_all(titan_comm_all_reduce(dp, &mine, &sum, 1, TITAN_FLOAT32, TITAN_SUM, NULL) == TITAN_OK);
-    expect_on_all(fabsf(sum - expected) <= 1e-5f * expected);
+    expect_on_all(titan_comm_all_reduce(dp, &mine, &sum, 1, TITAN_FLOAT64, TITAN_SUM, NULL) == TITAN_OK);
+    expect_on_all(fabs(sum - expected) <= 1e-5 * expected);
     expect_on_all(shards_agree(runtime, alone, true));
   }
   titan_runtime_destroy(&runtime);
@@ -180,6 +180,57 @@ static void every_mesh_starts_with_the_same_bits_and_has_the_gradients_of_one_ra
       check_numbers(replicate, replicate, TITAN_INTRA_NODE_SHARED);
       check_numbers(replicate, replicate + 1, TITAN_INTRA_NODE_MPI);
     }
+}
+
+// A step of which only the tokens count whose place in the batch is `half` modulo 2 (2: all); this rank's loss, and its
+// gradients into `gradients` (all units one after another).
+static double step_of_half(titan_runtime *runtime, int half, float *gradients) {
+  const titan_model_shape *shape = &titan_runtime_options_of(runtime)->shape;
+  double loss = 0;
+  small_model_batch(runtime, 3, titan_comm_rank(titan_mesh_comm(titan_runtime_mesh(runtime), TITAN_MESH_DP)));
+  for (int64_t i = 0; i < shape->batch * shape->length; i++)
+    if (half < 2 && i % 2 != half)
+      titan_runtime_labels(runtime)[i] = TITAN_LABEL_IGNORED;
+  expect_on_all(titan_runtime_check_batch(runtime) == TITAN_OK && titan_runtime_step(runtime, &loss) == TITAN_OK);
+  for (int u = 0; u < titan_runtime_unit_count(runtime); u++) {
+    const titan_unit *unit = titan_runtime_unit(runtime, u);
+    memcpy(gradients, unit->gradient, (size_t)unit->shard_elements * sizeof *gradients);
+    gradients += unit->shard_elements;
+  }
+  return loss;
+}
+
+// The loss is a sum over tokens, and so are its gradients: halves of the tokens add up to the whole.
+static void tokens_that_do_not_count_add_no_loss_and_no_gradient(void **state) {
+  (void)state;
+  titan_mesh *mesh = small_mesh(1);
+  titan_runtime_options options = small_model_options(0, test_size(), TITAN_FLOAT32, TITAN_INTRA_NODE_AUTO);
+  titan_runtime *runtime = runtime_on(mesh, &options);
+  int64_t elements = 0;
+  for (int u = 0; u < titan_runtime_unit_count(runtime); u++)
+    elements += titan_runtime_unit(runtime, u)->shard_elements;
+  float *gradients[3], largest = 0, worst = 0;
+  double losses[3];
+  for (int half = 0; half < 3; half++) {
+    expect_on_all(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, (size_t)elements, sizeof(float),
+                                               &gradients[half]) == TITAN_OK);
+    losses[half] = step_of_half(runtime, half, gradients[half]);
+  }
+  for (int64_t i = 0; i < elements; i++) {
+    largest = fmaxf(largest, fabsf(gradients[2][i]));
+    worst = fmaxf(worst, fabsf(gradients[0][i] + gradients[1][i] - gradients[2][i]));
+  }
+  expect_on_all(fabs(losses[0] + losses[1] - losses[2]) <= 1e-6 * losses[2]);
+  expect_on_all(losses[0] > 0.4 * losses[2] && losses[1] > 0.4 * losses[2] && worst <= 1e-5f * largest);
+  for (int half = 0; half < 3; half++)
+    titan_memory_free(gradients[half]);
+  titan_runtime_labels(runtime)[0] = TITAN_LABEL_IGNORED - 1;
+  expect_on_all(titan_runtime_check_batch(runtime) == TITAN_ERROR_DATA);
+  expect_on_all(strstr(titan_error_message(), "label -2 at row 0 of the batch, expected 0 to 96, or -1") != NULL);
+  titan_runtime_destroy(&runtime);
+  options.global_tokens = 0;
+  expect_on_all(titan_runtime_plan(&options, mesh, device, &runtime) == TITAN_ERROR_INTERNAL && runtime == NULL);
+  titan_mesh_destroy(&mesh);
 }
 
 // Element i of a parameter is element i of the stream of its full name, in the distribution of its layer.
@@ -223,6 +274,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(memory_is_what_the_plan_says_and_steps_take_none),
       cmocka_unit_test(a_plan_that_was_not_allocated_can_be_destroyed),
       cmocka_unit_test(initial_values_are_a_function_of_seed_name_and_index),
+      cmocka_unit_test(tokens_that_do_not_count_add_no_loss_and_no_gradient),
       cmocka_unit_test(every_mesh_starts_with_the_same_bits_and_has_the_gradients_of_one_rank),
   };
   begin_mpi_tests(&argc, &argv);

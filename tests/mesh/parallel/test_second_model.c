@@ -79,7 +79,7 @@ static titan_status build_end(const titan_model_arguments *arguments, const tita
                               false, &labels));
   TITAN_TRY(titan_graph_parameter(graph, "end.weight",
                                   (titan_tensor_type){shape->dtype, 2, {arguments->vocabulary, DIM}}, &w));
-  TITAN_TRY(titan_linear_cross_entropy_build(graph, x, w, labels, 1.0 / (double)shape->global_tokens, &loss));
+  TITAN_TRY(titan_linear_cross_entropy_build(graph, x, w, labels, &loss));
   return titan_graph_output_add(graph, "loss", loss);
 }
 
@@ -158,7 +158,8 @@ static titan_runtime_options options_of(int ranks, titan_dtype dtype) {
   return (titan_runtime_options){
       .model = &second_model,
       .arguments = {.dim = DIM, .layers = LAYERS, .heads = HEADS, .kv_heads = HEADS, .vocabulary = VOCABULARY},
-      .shape = {.batch = BATCH / ranks, .length = LENGTH, .global_tokens = BATCH * LENGTH, .dtype = dtype}};
+      .shape = {.batch = BATCH / ranks, .length = LENGTH, .dtype = dtype},
+      .global_tokens = BATCH * LENGTH};
 }
 
 static titan_mesh *mesh_of(MPI_Comm world) {
@@ -180,15 +181,15 @@ static double loss_of(titan_runtime *runtime) {
   const titan_model_shape *shape = &titan_runtime_options_of(runtime)->shape;
   titan_comm *dp = titan_mesh_comm(titan_runtime_mesh(runtime), TITAN_MESH_DP);
   int64_t count = shape->batch * shape->length;
-  float mine = 0;
+  double mine = 0;
   for (int64_t i = 0; i < count; i++) {
     int64_t token = i + titan_comm_rank(dp) * count;
     titan_runtime_tokens(runtime)[i] = (int32_t)(token * 31 % VOCABULARY);
     titan_runtime_labels(runtime)[i] = (int32_t)((token + 1) * 31 % VOCABULARY);
   }
   expect_on_all(titan_runtime_check_batch(runtime) == TITAN_OK && titan_runtime_step(runtime, &mine) == TITAN_OK);
-  double own = (double)mine, sum = 0;
-  expect_on_all(titan_comm_all_reduce(dp, &own, &sum, 1, TITAN_FLOAT64, TITAN_SUM, NULL) == TITAN_OK);
+  double sum = 0;
+  expect_on_all(titan_comm_all_reduce(dp, &mine, &sum, 1, TITAN_FLOAT64, TITAN_SUM, NULL) == TITAN_OK);
   return sum;
 }
 

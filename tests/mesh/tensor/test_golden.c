@@ -50,10 +50,8 @@ static titan_runtime_options options_of(const titan_golden *golden, const char *
                     .rope_theta = real(golden, "rope_theta"),
                     .vocabulary = integer(golden, "vocab"),
                     .norm_type = norm_type(golden)},
-      .shape = {.batch = batch,
-                .length = integer(golden, "seq_len"),
-                .global_tokens = batch * integer(golden, "seq_len"),
-                .dtype = TITAN_FLOAT32},
+      .shape = {.batch = batch, .length = integer(golden, "seq_len"), .dtype = TITAN_FLOAT32},
+      .global_tokens = batch * integer(golden, "seq_len"),
   };
 }
 
@@ -110,7 +108,7 @@ static void check_training(const titan_golden *golden, titan_runtime *runtime, c
   expect_on_all(titan_golden_find(golden, "training/loss", &losses) == TITAN_OK);
   expect_on_all(titan_golden_find(golden, "training/gradient_norm", &norms) == TITAN_OK);
   for (int64_t step = 1; step <= optimizer.total_steps; step++) {
-    float loss = 0;
+    double loss = 0;
     set_batch(runtime, tokens, step - 1);
     expect_on_all(titan_runtime_step(runtime, &loss) == TITAN_OK);
     double mine = titan_optimizer_sum_of_squares(runtime), square = 0;
@@ -124,7 +122,7 @@ static void check_training(const titan_golden *golden, titan_runtime *runtime, c
 static void check_model(const titan_golden *golden, const titan_runtime_options *options,
                         const titan_golden_tensor *tokens) {
   runtime_pair pair;
-  float loss = 0;
+  double loss = 0;
   double expected = 0;
   pair_create(options, (titan_mesh_degrees){1, 1, 1, 1, test_size()}, &pair);
   pair_allocate(&pair, (uint64_t)integer(golden, "seed"));

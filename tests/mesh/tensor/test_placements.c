@@ -346,7 +346,8 @@ static titan_runtime_options options_of(titan_norm_type norm_type) {
                     .rope_theta = 1e4,
                     .vocabulary = VOCABULARY,
                     .norm_type = norm_type},
-      .shape = {.batch = BATCH, .length = LENGTH, .global_tokens = BATCH * LENGTH, .dtype = TITAN_FLOAT32},
+      .shape = {.batch = BATCH, .length = LENGTH, .dtype = TITAN_FLOAT32},
+      .global_tokens = BATCH * LENGTH,
   };
 }
 

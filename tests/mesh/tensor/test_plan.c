@@ -21,7 +21,8 @@ static titan_runtime_options options_of(titan_norm_type norm_type, titan_dtype d
                     .rope_theta = 1e4,
                     .vocabulary = VOCABULARY,
                     .norm_type = norm_type},
-      .shape = {.batch = BATCH, .length = LENGTH, .global_tokens = BATCH * LENGTH, .dtype = dtype},
+      .shape = {.batch = BATCH, .length = LENGTH, .dtype = dtype},
+      .global_tokens = BATCH * LENGTH,
       .loss_parallel = loss_parallel,
       .intra_node = loss_parallel ? TITAN_INTRA_NODE_SHARED : TITAN_INTRA_NODE_MPI,
   };
@@ -34,7 +35,7 @@ static titan_runtime *plan_on(titan_mesh *mesh, titan_device *device, const tita
 }
 
 static bool run_step(titan_runtime *runtime) {
-  float loss;
+  double loss;
   for (int i = 0; i < BATCH * LENGTH; i++) {
     titan_runtime_tokens(runtime)[i] = i * 31 % VOCABULARY;
     titan_runtime_labels(runtime)[i] = (i + 1) * 31 % VOCABULARY;
@@ -86,7 +87,8 @@ static void what_a_block_keeps_falls_with_the_ranks(void **state) {
   for (int d = 0; d < 2; d++) {
     runtime_pair pair;
     titan_runtime_options options = {.model = titan_model_find("llama3"),
-                                     .shape = {.batch = 2, .length = 2048, .global_tokens = 4096, .dtype = dtypes[d]},
+                                     .shape = {.batch = 2, .length = 2048, .dtype = dtypes[d]},
+                                     .global_tokens = 4096,
                                      .loss_parallel = true};
     expect_on_all(options.model->flavor("debugmodel", &options.arguments));
     options.arguments.vocabulary = 2256;

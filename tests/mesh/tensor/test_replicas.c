@@ -18,7 +18,7 @@ static void step(titan_runtime *runtime) {
                                        .max_norm = 1,
                                        .warmup_steps = 0,
                                        .total_steps = 3};
-  float loss = 0;
+  double loss = 0;
   for (int64_t i = 0; i < shape->batch * shape->length; i++)
     titan_runtime_tokens(runtime)[i] = titan_runtime_labels(runtime)[i] = (int32_t)(i * 7 % 61);
   expect_on_all(titan_runtime_step(runtime, &loss) == TITAN_OK);
@@ -39,19 +39,19 @@ static bool spoil(titan_runtime *runtime, int unit_index, const char *name) {
 }
 
 static void check(titan_mesh_degrees degrees, int unit, const char *name, const char *full_name, bool replicated) {
-  titan_runtime_options options = {
-      .model = titan_model_find("llama3"),
-      .arguments = {.dim = 64,
-                    .layers = 2,
-                    .heads = 8,
-                    .kv_heads = 4,
-                    .multiple_of = 32,
-                    .ffn_dim_multiplier = 1,
-                    .norm_epsilon = 1e-5,
-                    .rope_theta = 1e4,
-                    .vocabulary = 61},
-      .shape = {.batch = BATCH, .length = LENGTH, .global_tokens = BATCH * LENGTH, .dtype = TITAN_BFLOAT16},
-      .loss_parallel = true};
+  titan_runtime_options options = {.model = titan_model_find("llama3"),
+                                   .arguments = {.dim = 64,
+                                                 .layers = 2,
+                                                 .heads = 8,
+                                                 .kv_heads = 4,
+                                                 .multiple_of = 32,
+                                                 .ffn_dim_multiplier = 1,
+                                                 .norm_epsilon = 1e-5,
+                                                 .rope_theta = 1e4,
+                                                 .vocabulary = 61},
+                                   .shape = {.batch = BATCH, .length = LENGTH, .dtype = TITAN_BFLOAT16},
+                                   .global_tokens = BATCH * LENGTH,
+                                   .loss_parallel = true};
   runtime_pair pair;
   pair_create(&options, degrees, &pair);
   pair_allocate(&pair, 5);

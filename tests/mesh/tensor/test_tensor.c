@@ -27,11 +27,14 @@ static titan_runtime_options options_of(int tp, titan_norm_type norm_type, titan
                     .rope_theta = 1e4,
                     .vocabulary = VOCABULARY,
                     .norm_type = norm_type},
-      .shape = {.batch = BATCH, .length = length, .global_tokens = BATCH * length, .dtype = dtype},
+      .shape = {.batch = BATCH, .length = length, .dtype = dtype},
+      .global_tokens = BATCH * length,
       .loss_parallel = loss_parallel,
       .intra_node = loss_parallel ? TITAN_INTRA_NODE_SHARED : TITAN_INTRA_NODE_MPI,
   };
 }
+
+static int ignored_every; // every n-th token does not count; 0: all do
 
 static void set_batch(titan_runtime *runtime, int step) {
   const titan_model_shape *shape = &titan_runtime_options_of(runtime)->shape;
@@ -41,6 +44,8 @@ static void set_batch(titan_runtime *runtime, int step) {
     int64_t token = i + rank * shape->batch * shape->length;
     titan_runtime_tokens(runtime)[i] = (int32_t)((token * 31 + token / 7 + step * 17) % vocabulary);
     titan_runtime_labels(runtime)[i] = (int32_t)(((token + 1) * 31 + step * 17) % vocabulary);
+    if (ignored_every > 0 && token % ignored_every == 1)
+      titan_runtime_labels(runtime)[i] = TITAN_LABEL_IGNORED;
   }
 }
 
@@ -48,7 +53,7 @@ static void set_batch(titan_runtime *runtime, int step) {
 static bool run_step(titan_runtime *runtime, int step, double *loss, double *norm) {
   const titan_mesh *mesh = titan_runtime_mesh(runtime);
   int replicas = titan_comm_size(titan_mesh_comm(mesh, TITAN_MESH_DP_REPLICATE));
-  float mine = 0;
+  double mine = 0;
   set_batch(runtime, step);
   if (titan_runtime_step(runtime, &mine) != TITAN_OK)
     return false;
@@ -202,6 +207,14 @@ static void long_chunks_train_in_parts_as_on_one(void **state) {
   length = 24;
 }
 
+static void tokens_that_do_not_count_are_left_out_as_on_one_rank(void **state) {
+  (void)state;
+  ignored_every = 3;
+  for (int loss_parallel = 0; loss_parallel < 2; loss_parallel++)
+    check((titan_mesh_degrees){1, 1, 1, 1, test_size()}, TITAN_NORM_RMSNORM, TITAN_FLOAT32, loss_parallel, false);
+  ignored_every = 0;
+}
+
 static void tokens_and_labels_outside_the_vocabulary_are_refused_on_all_ranks(void **state) {
   (void)state;
   runtime_pair pair;
@@ -214,7 +227,9 @@ static void tokens_and_labels_outside_the_vocabulary_are_refused_on_all_ranks(vo
   expect_on_all(titan_runtime_check_batch(pair.many) == TITAN_ERROR_DATA);
   expect_on_all(strstr(titan_error_message(), "token 199 at row 7 of the batch, expected 0 to 198") != NULL);
   set_batch(pair.many, 1);
-  titan_runtime_labels(pair.many)[BATCH * length - 1] = -1;
+  titan_runtime_labels(pair.many)[BATCH * length - 1] = TITAN_LABEL_IGNORED;
+  expect_on_all(titan_runtime_check_batch(pair.many) == TITAN_OK);
+  titan_runtime_labels(pair.many)[BATCH * length - 1] = VOCABULARY;
   expect_on_all(titan_runtime_check_batch(pair.many) == TITAN_ERROR_DATA);
   pair_destroy(&pair);
 }
@@ -228,6 +243,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(ranks_without_a_token_train_as_one),
       cmocka_unit_test(a_last_rank_with_one_token_trains_as_one),
       cmocka_unit_test(long_chunks_train_in_parts_as_on_one),
+      cmocka_unit_test(tokens_that_do_not_count_are_left_out_as_on_one_rank),
       cmocka_unit_test(tokens_and_labels_outside_the_vocabulary_are_refused_on_all_ranks),
   };
   begin_mpi_tests(&argc, &argv);

@@ -265,7 +265,7 @@ static titan_value loss_of(builder *b, titan_value x) {
   titan_value logits, outputs[TITAN_MAX_OUTPUTS], w = weight(b, RANDOM_GRAPH_VOCABULARY, type_of(b, x)->dims[1]);
   int64_t rows = type_of(b, x)->dims[0];
   TRY(titan_graph_matmul(b->graph, x, false, w, true, TITAN_FLOAT32, &logits));
-  titan_op_attributes attributes = {.cross_entropy = {1.0 / (double)rows, b->options->dtype}};
+  titan_op_attributes attributes = {.cross_entropy = {b->options->dtype}};
   TRY(titan_graph_apply(b->graph, TITAN_OP_cross_entropy, &attributes, 2, (titan_value[]){logits, labels_of(b, rows)},
                         outputs));
   return outputs[0];

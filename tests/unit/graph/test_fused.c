@@ -97,7 +97,7 @@ static titan_graph *create(parts (*build)(titan_graph *, titan_value, titan_valu
   TRY(titan_graph_parameter(graph, "head", (titan_tensor_type){TITAN_FLOAT32, 2, {VOCABULARY, DIM}}, &head));
   TRY(titan_graph_matmul(graph, y, false, head, true, TITAN_FLOAT32, &logits));
   TRY(titan_graph_input(graph, "labels", (titan_tensor_type){TITAN_INT32, 1, {ROWS}}, false, &labels));
-  titan_op_attributes entropy = {.cross_entropy = {1.0 / ROWS, TITAN_FLOAT32}};
+  titan_op_attributes entropy = {.cross_entropy = {TITAN_FLOAT32}};
   TRY(titan_graph_apply(graph, TITAN_OP_cross_entropy, &entropy, 2, (titan_value[]){logits, labels}, loss));
   TRY(titan_graph_output_add(graph, "loss", loss[0]));
   TRY(titan_graph_differentiate(graph, loss[0]));

@@ -176,7 +176,7 @@ static void gaps_stay_zero(void **state) {
                                        .weight_decay = 0.1,
                                        .max_norm = 1,
                                        .total_steps = 10};
-  float loss;
+  double loss;
   bool zero = true;
   int gaps = 0;
   for (int step = 1; step <= 2; step++) {
@@ -221,7 +221,7 @@ static void check_mesh(int replicate) {
                                        .max_norm = 0.5,
                                        .total_steps = 10};
   for (int step = 1; step <= 4; step++) {
-    float loss, alone_loss, sum = 0;
+    double loss, alone_loss, sum = 0;
     small_model_batch(runtime, step, titan_comm_rank(titan_mesh_comm(mesh, TITAN_MESH_DP)));
     small_model_batch(alone, step, 0);
     expect_on_all(titan_runtime_step(runtime, &loss) == TITAN_OK);
@@ -229,9 +229,9 @@ static void check_mesh(int replicate) {
     double mine = titan_optimizer_sum_of_squares(runtime), all = 0, expected = titan_optimizer_sum_of_squares(alone);
     titan_comm *shard = titan_mesh_comm(mesh, TITAN_MESH_DP_SHARD_CP), *dp = titan_mesh_comm(mesh, TITAN_MESH_DP);
     expect_on_all(titan_comm_all_reduce(shard, &mine, &all, 1, TITAN_FLOAT64, TITAN_SUM, NULL) == TITAN_OK);
-    expect_on_all(titan_comm_all_reduce(dp, &loss, &sum, 1, TITAN_FLOAT32, TITAN_SUM, NULL) == TITAN_OK);
+    expect_on_all(titan_comm_all_reduce(dp, &loss, &sum, 1, TITAN_FLOAT64, TITAN_SUM, NULL) == TITAN_OK);
     expect_on_all(fabs(sqrt(all) - sqrt(expected)) <= 1e-5 * sqrt(expected));
-    expect_on_all(fabsf(sum - alone_loss) <= 1e-5f * alone_loss);
+    expect_on_all(fabs(sum - alone_loss) <= 1e-5 * alone_loss);
     expect_on_all(sqrt(expected) > 0.5); // so that the clip matters
     expect_on_all(titan_optimizer_step(runtime, &optimizer, step, sqrt(all)) == TITAN_OK);
     expect_on_all(titan_optimizer_step(alone, &optimizer, step, sqrt(expected)) == TITAN_OK);

@@ -17,10 +17,9 @@ static const double gib = 1024.0 * 1024 * 1024;
 
 // A model of a few hundred MiB; nothing of it is allocated.
 static titan_runtime *plan_of(int64_t batch, int64_t length) {
-  titan_runtime_options options = {
-      .model = titan_model_find("llama3"),
-      .shape = {
-          .batch = batch, .length = length, .global_tokens = batch * length * test_size(), .dtype = TITAN_FLOAT32}};
+  titan_runtime_options options = {.model = titan_model_find("llama3"),
+                                   .shape = {.batch = batch, .length = length, .dtype = TITAN_FLOAT32},
+                                   .global_tokens = batch * length * test_size()};
   titan_runtime *runtime;
   options.model->flavor("debugmodel", &options.arguments);
   options.arguments.vocabulary = 2256;

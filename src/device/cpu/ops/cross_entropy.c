@@ -31,19 +31,19 @@ static titan_status run(titan_device *device, const titan_op_call *call, void *s
   int64_t rows = titan_tensor_rows(&call->inputs[0]), width = titan_tensor_columns(&call->inputs[0]);
   int64_t vocabulary = titan_logits_columns(call);
   for (int64_t r = 0; r < rows; r++)
-    if (labels[r] < 0 || labels[r] >= vocabulary)
-      return titan_error(TITAN_ERROR_DATA, "cross_entropy: label %d at row %lld, expected 0 to %lld", labels[r],
+    if (labels[r] >= vocabulary)
+      return titan_error(TITAN_ERROR_DATA, "cross_entropy: label %d at row %lld, expected at most %lld", labels[r],
                          (long long)r, (long long)vocabulary - 1);
 #pragma omp parallel for schedule(static) num_threads(device->threads) if (rows * vocabulary > 16 * TITAN_BLOCK)
   for (int64_t r = 0; r < rows; r++) {
     const float *row = logits + r * width;
     lse[r] = log_sum_exp(vocabulary, row);
-    losses[r] = (double)lse[r] - (double)row[labels[r]];
+    losses[r] = labels[r] < 0 ? 0 : (double)lse[r] - (double)row[labels[r]];
   }
   double total = 0;
   for (int64_t r = 0; r < rows; r++)
     total += losses[r];
-  *loss = (float)(total * call->attributes.cross_entropy.scale);
+  *loss = (float)total;
   return TITAN_OK;
 }
 

@@ -10,7 +10,7 @@ static titan_status run(titan_device *device, const titan_op_call *call, void *s
   titan_dtype dtype = call->outputs[0].dtype;
   int64_t rows = titan_tensor_rows(&call->inputs[0]), vocabulary = titan_tensor_columns(&call->inputs[0]);
   int64_t columns = titan_logits_columns(call);
-  float scale = (float)((double)dloss[0] * call->attributes.cross_entropy.scale);
+  float scale = dloss[0];
 #pragma omp parallel for schedule(static) num_threads(device->threads) if (rows * vocabulary > 16 * TITAN_BLOCK)
   for (int64_t r = 0; r < rows; r++) {
     titan_block buffer;
@@ -19,13 +19,14 @@ static titan_status run(titan_device *device, const titan_op_call *call, void *s
       int64_t count = titan_block_length(first, vocabulary), offset = r * vocabulary + first;
       const float *x = logits + offset;
       float *d = titan_block_target(outputs[0], dtype, offset, buffer);
+      int64_t counted = labels[r] < 0 ? 0 : columns - first;
 #pragma omp simd
       for (int64_t i = 0; i < count; i++)
         d[i] = scale * titan_exp(x[i] - shift);
-      for (int64_t i = columns > first ? columns - first : 0; i < count; i++)
+      for (int64_t i = counted > 0 ? counted : 0; i < count; i++)
         d[i] = 0;
       int64_t label = labels[r] - call->attributes.cross_entropy.first - first;
-      if (label >= 0 && label < count && first + label < columns)
+      if (label >= 0 && label < count && label < counted)
         d[label] -= scale;
       titan_block_store(outputs[0], dtype, offset, count, buffer);
     }
