@@ -25,7 +25,7 @@ titan_status titan_runtime_block_create(titan_runtime *runtime, int kind, const 
 }
 
 static titan_status add_block(titan_runtime *runtime, int kind, titan_keep policy, int *index) {
-  runtime_program *program;
+  runtime_program *program = NULL;
   TITAN_TRY(titan_runtime_program_add(&runtime->steps[STEP_TRAINING], index, &program));
   return titan_runtime_block_create(runtime, kind, NULL, 0, policy, program);
 }

@@ -103,7 +103,7 @@ static titan_status find_cheapest(search *s) {
 static titan_status create_programs(search *s) {
   runtime_step *step = &s->runtime->steps[STEP_TRAINING];
   int provisional = -1, more = -1, less = -1;
-  runtime_program *program;
+  runtime_program *program = NULL;
   int64_t number = 0;
   for (int i = 0; i < step->program_count; i++)
     provisional = step->programs[i].kind == s->kind ? i : provisional;

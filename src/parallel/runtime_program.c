@@ -107,7 +107,7 @@ bool titan_runtime_is_checkpointed(const titan_runtime *runtime, int kind) {
 
 static titan_status create_program(titan_runtime *runtime, runtime_step *step, int kind, bool backward, int *index) {
   const titan_model_kind *row = &runtime->options.model->kinds[kind];
-  runtime_program *program;
+  runtime_program *program = NULL;
   titan_graph *graph;
   TITAN_TRY(titan_runtime_program_add(step, index, &program));
   TITAN_TRY(titan_runtime_graph_create(runtime, row, &step->shape, backward, &program->compiled, &graph));
