@@ -110,7 +110,15 @@ void bench_fill_batch(titan_runtime *runtime, int64_t step) {
 }
 
 double bench_step(titan_runtime *runtime, int64_t step) {
-  static const titan_optimizer_options optimizer = {true, 8e-4, 0.9, 0.95, 1e-8, 0.1, 1.0, 2, 1000, 0, 0};
+  static const titan_optimizer_options optimizer = {.decoupled = true,
+                                                    .learning_rate = 8e-4,
+                                                    .beta1 = 0.9,
+                                                    .beta2 = 0.95,
+                                                    .epsilon = 1e-8,
+                                                    .weight_decay = 0.1,
+                                                    .max_norm = 1.0,
+                                                    .warmup_steps = 2,
+                                                    .total_steps = 1000};
   titan_comm *world = titan_mesh_comm(titan_runtime_mesh(runtime), TITAN_MESH_WORLD);
   float loss;
   bench_fill_batch(runtime, step);
