@@ -81,8 +81,8 @@ static titan_status fill(titan_jsonl *reader) {
 static titan_status limit_error(const titan_jsonl *reader) {
   return titan_error(
       TITAN_ERROR_DATA,
-      "%s:%llu: the line is longer than %.6g MiB, the limit of training.document_limit; a larger one takes "
-      "more memory on every rank",
+      "%s:%llu: the line is longer than %.6g MiB (training.document_limit); with a larger limit it can be "
+      "read, and each rank takes twice the limit in memory",
       reader->path, (unsigned long long)reader->line + 1, (double)reader->limit / (1 << 20));
 }
 
