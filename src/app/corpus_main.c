@@ -1,16 +1,30 @@
-// titan-corpus: writes a corpus of generated text.
+// titan-corpus: makes corpora, of generated text or of plain text files.
 #include "base/memory.h"
 #include "data/corpus_generate.h"
+#include "data/text_convert.h"
+#include "storage/output.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const char usage[] =
     "usage: titan-corpus --documents N --output FILE [--seed S]\n"
-    "Writes N documents of generated text as JSON lines {\"text\": ...}; a FILE that ends in .gz is compressed.\n"
-    "Equal arguments give equal files. S is 0 unless given.\n";
+    "       titan-corpus text2jsonl INPUT [INPUT ...] --output FILE [--document file|paragraph|line]\n"
+    "\n"
+    "The first form writes N documents of generated text. Equal arguments give equal files. S is 0 unless given.\n"
+    "text2jsonl makes a corpus of text files (UTF-8, plain or gzip; - is standard input). A document is a whole file\n"
+    "unless --document says otherwise: paragraph, what stands between blank lines; line, every line. Documents of "
+    "white\n"
+    "space only are left out; invalid UTF-8 becomes U+FFFD.\n"
+    "\n"
+    "The output is JSON lines {\"text\": ...}; a FILE that ends in .gz is compressed, and - is standard output. An "
+    "older\n"
+    "FILE is replaced once the new one is complete. Exit codes: 0 done, 2 usage, 3 broken data, 5 memory or output.\n";
+
+// --- generated text ---
 
 typedef struct arguments {
   uint64_t documents, seed;
@@ -26,6 +40,10 @@ static titan_status parse_number(const char *name, const char *text, uint64_t *o
   return TITAN_OK;
 }
 
+static const char *output_name(const char *text) {
+  return strcmp(text, "-") == 0 ? "/dev/stdout" : text;
+}
+
 static titan_status parse_arguments(int count, char **values, arguments *out) {
   for (int i = 1; i < count; i += 2) {
     if (i + 1 == count)
@@ -35,7 +53,7 @@ static titan_status parse_arguments(int count, char **values, arguments *out) {
     else if (strcmp(values[i], "--seed") == 0)
       TITAN_TRY(parse_number(values[i], values[i + 1], &out->seed));
     else if (strcmp(values[i], "--output") == 0)
-      out->output = values[i + 1];
+      out->output = output_name(values[i + 1]);
     else
       return titan_error(TITAN_ERROR_USAGE, "unknown option %s\n%s", values[i], usage);
   }
@@ -44,7 +62,7 @@ static titan_status parse_arguments(int count, char **values, arguments *out) {
   return TITAN_OK;
 }
 
-static titan_status run(int count, char **values) {
+static titan_status generate(int count, char **values) {
   arguments wanted = {0};
   titan_corpus_generator *generator;
   TITAN_TRY(parse_arguments(count, values, &wanted));
@@ -54,12 +72,79 @@ static titan_status run(int count, char **values) {
   return status;
 }
 
-int main(int count, char **values) {
-  if (count == 2 && (strcmp(values[1], "--help") == 0 || strcmp(values[1], "-h") == 0)) {
-    fputs(usage, stdout);
-    return 0;
+// --- plain text ---
+
+typedef struct text_arguments {
+  char **inputs; // input_count of them: the arguments that are no options, moved to the front
+  int input_count;
+  const char *output;
+  titan_text_document document;
+} text_arguments;
+
+static titan_status parse_document(const char *text, titan_text_document *out) {
+  static const char *const names[] = {"file", "paragraph", "line"};
+  for (int i = 0; i < 3; i++)
+    if (strcmp(text, names[i]) == 0) {
+      *out = (titan_text_document)i;
+      return TITAN_OK;
+    }
+  return titan_error(TITAN_ERROR_USAGE, "--document: '%s' is unknown; expected file, paragraph or line", text);
+}
+
+static titan_status parse_text_arguments(int count, char **values, text_arguments *out) {
+  out->inputs = values;
+  for (int i = 0; i < count; i++) {
+    if (values[i][0] != '-' || values[i][1] == '\0') {
+      values[out->input_count++] = strcmp(values[i], "-") == 0 ? "/dev/stdin" : values[i];
+      continue;
+    }
+    bool output = strcmp(values[i], "--output") == 0;
+    if (!output && strcmp(values[i], "--document") != 0)
+      return titan_error(TITAN_ERROR_USAGE, "text2jsonl knows no option %s\n%s", values[i], usage);
+    if (i + 1 == count)
+      return titan_error(TITAN_ERROR_USAGE, "%s needs a value\n%s", values[i], usage);
+    i++;
+    if (output)
+      out->output = output_name(values[i]);
+    else
+      TITAN_TRY(parse_document(values[i], &out->document));
   }
-  titan_status status = run(count, values);
+  if (out->input_count == 0 || out->output == NULL)
+    return titan_error(TITAN_ERROR_USAGE, "text2jsonl needs an INPUT and --output FILE\n%s", usage);
+  return TITAN_OK;
+}
+
+static titan_status convert(int count, char **values) {
+  text_arguments wanted = {.document = TITAN_TEXT_FILE};
+  titan_text_counts counts = {0};
+  titan_jsonl_writer *writer;
+  titan_status status = TITAN_OK;
+  TITAN_TRY(parse_text_arguments(count, values, &wanted));
+  for (int i = 0; i < wanted.input_count; i++)
+    TITAN_TRY(titan_output_check_input(wanted.output, wanted.inputs[i]));
+  TITAN_TRY(titan_jsonl_create(wanted.output, &writer));
+  for (int i = 0; i < wanted.input_count; i++)
+    TITAN_TRY_CLEANUP(titan_text_convert(wanted.inputs[i], wanted.document, writer, &counts));
+  if (counts.documents == 0)
+    TITAN_TRY_CLEANUP(titan_error(TITAN_ERROR_DATA, "the input holds no text, so %s is not written", wanted.output));
+  TITAN_TRY_CLEANUP(titan_jsonl_finish(&writer));
+  fprintf(stderr, "%s: %" PRIu64 " documents, %" PRIu64 " bytes of text\n", wanted.output, counts.documents,
+          counts.bytes);
+  if (counts.replaced > 0)
+    fprintf(stderr, "titan-corpus: %" PRIu64 " invalid UTF-8 sequences became U+FFFD\n", counts.replaced);
+cleanup:
+  titan_jsonl_discard(&writer);
+  return status;
+}
+
+int main(int count, char **values) {
+  for (int i = 1; i < count; i++)
+    if (strcmp(values[i], "--help") == 0 || strcmp(values[i], "-h") == 0) {
+      fputs(usage, stdout);
+      return 0;
+    }
+  bool text = count > 1 && strcmp(values[1], "text2jsonl") == 0;
+  titan_status status = text ? convert(count - 2, values + 2) : generate(count, values);
   if (status != TITAN_OK)
     fprintf(stderr, "titan-corpus: %s\n", titan_error_message());
   return titan_status_exit_code(status);

@@ -3,6 +3,7 @@
 #include "data/jsonl.h"
 #include "data/tokenizer.h"
 #include "data/tokenizer_train.h"
+#include "storage/output.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -18,7 +19,9 @@ static const char usage[] =
     "train   makes a byte-pair vocabulary of N tokens, 256 at least, from the \"text\" fields of JSON lines (plain or "
     "gzip)\n"
     "        and writes it as a tiktoken .model file. 256 special tokens follow it in use: N = 2000 gives models a\n"
-    "        vocabulary of 2256. The same text always gives the same file.\n"
+    "        vocabulary of 2256. The same text always gives the same file. An older file of the name is replaced once "
+    "the\n"
+    "        new one is complete.\n"
     "encode  prints the ids of each document in one line; without --jsonl, standard input is one document.\n"
     "        --special puts <|begin_of_text|> and <|end_of_text|> around each document, as training does.\n"
     "decode  reads ids from standard input, separated by white space, and writes the bytes they stand for.\n"
@@ -102,16 +105,6 @@ static titan_status output_error(const char *path) {
   return titan_error(TITAN_ERROR_OUTPUT, "cannot write %s: %s", path, strerror(errno));
 }
 
-static titan_status write_file(const char *path, const titan_text *text) {
-  FILE *file = fopen(path, "wb");
-  if (!file)
-    return output_error(path);
-  bool written = fwrite(text->data, 1, text->length, file) == text->length;
-  if (fclose(file) != 0 || !written)
-    return output_error(path);
-  return TITAN_OK;
-}
-
 static titan_status add_file(titan_tokenizer_trainer *trainer, const char *path) {
   titan_jsonl *reader;
   titan_status status = TITAN_OK;
@@ -131,20 +124,26 @@ cleanup:
 }
 
 static titan_status run_train(const arguments *wanted) {
-  titan_tokenizer_trainer *trainer;
+  titan_tokenizer_trainer *trainer = NULL;
+  titan_output *output = NULL;
   titan_text model = {0};
   titan_status status = TITAN_OK;
   if (wanted->input_count == 0 || !wanted->output || wanted->vocabulary_size == 0)
     return titan_error(TITAN_ERROR_USAGE, "train needs --jsonl FILE, --vocab-size N and --output FILE");
-  TITAN_TRY(titan_tokenizer_trainer_create(&trainer));
+  for (int i = 0; i < wanted->input_count; i++)
+    TITAN_TRY(titan_output_check_input(wanted->output, wanted->inputs[i]));
+  TITAN_TRY(titan_output_create(wanted->output, TITAN_OUTPUT_REPLACE, &output)); // before the work, not after it
+  TITAN_TRY_CLEANUP(titan_tokenizer_trainer_create(&trainer));
   for (int i = 0; i < wanted->input_count; i++)
     TITAN_TRY_CLEANUP(add_file(trainer, wanted->inputs[i]));
   TITAN_TRY_CLEANUP(titan_tokenizer_trainer_finish(trainer, wanted->vocabulary_size, &model));
-  TITAN_TRY_CLEANUP(write_file(wanted->output, &model));
+  TITAN_TRY_CLEANUP(titan_output_write(output, model.data, model.length));
+  TITAN_TRY_CLEANUP(titan_output_finish(&output));
   fprintf(stderr, "%s: %lld tokens from %llu bytes of text, %llu different pieces\n", wanted->output,
           (long long)wanted->vocabulary_size, (unsigned long long)titan_tokenizer_trainer_bytes(trainer),
           (unsigned long long)titan_tokenizer_trainer_pieces(trainer));
 cleanup:
+  titan_output_discard(&output);
   titan_text_destroy(&model);
   titan_tokenizer_trainer_destroy(&trainer);
   return status;

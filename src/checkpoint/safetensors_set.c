@@ -104,7 +104,7 @@ static titan_status take_folder(titan_safetensors_set *set) {
   DIR *folder = opendir(set->path);
   if (folder == NULL)
     return titan_error(TITAN_ERROR_CHECKPOINT, "cannot open the folder %s: %s", set->path, strerror(errno));
-  for (const struct dirent *entry; (entry = readdir(folder)) != NULL;) {
+  for (const struct dirent *entry; (errno = 0, entry = readdir(folder)) != NULL;) {
     has_index |= strcmp(entry->d_name, index_name) == 0;
     if (!ends_with(entry->d_name, ending))
       continue;
@@ -112,7 +112,9 @@ static titan_status take_folder(titan_safetensors_set *set) {
     TITAN_TRY_CLEANUP(titan_text_printf(&found, "%s", entry->d_name));
     count++;
   }
-  if (has_index)
+  if (errno != 0) // else the end of the folder
+    status = titan_error(TITAN_ERROR_CHECKPOINT, "cannot read the folder %s: %s", set->path, strerror(errno));
+  else if (has_index)
     status = take_index(set, index_name);
   else if (count == 1)
     status = take_file(set, found.data);

@@ -45,7 +45,7 @@ static titan_status list(const char *folder, const char *suffix, int64_t **steps
   if (directory == NULL)
     return titan_error(TITAN_ERROR_CHECKPOINT, "cannot read the folder of checkpoints %s: %s", folder, strerror(errno));
   titan_status status = TITAN_OK;
-  for (struct dirent *entry; status == TITAN_OK && (entry = readdir(directory)) != NULL;) {
+  for (struct dirent *entry; status == TITAN_OK && (errno = 0, entry = readdir(directory)) != NULL;) {
     int64_t step = step_of(entry->d_name, suffix);
     if (step < 0)
       continue;
@@ -56,6 +56,9 @@ static titan_status list(const char *folder, const char *suffix, int64_t **steps
     if (status == TITAN_OK)
       (*steps)[(*count)++] = step;
   }
+  if (status == TITAN_OK && errno != 0) // else the end of the folder
+    status =
+        titan_error(TITAN_ERROR_CHECKPOINT, "cannot read the folder of checkpoints %s: %s", folder, strerror(errno));
   closedir(directory);
   if (status == TITAN_OK && *count > 0)
     qsort(*steps, (size_t)*count, sizeof **steps, compare);

@@ -1,6 +1,7 @@
 #include "checkpoint/tool_files.h"
 
 #include "base/memory.h"
+#include "storage/output.h"
 #include "storage/rename.h"
 #include "storage/space.h"
 
@@ -201,13 +202,6 @@ void titan_tool_files_destroy(titan_tool_files *files) {
 }
 
 titan_status titan_tool_write_text(const char *path, const titan_text *text) {
-  int descriptor = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666);
-  if (descriptor < 0)
-    return output_error(path);
-  titan_status status = write_all(descriptor, path, text);
-  if (close(descriptor) != 0 && status == TITAN_OK)
-    status = output_error(path);
-  if (status != TITAN_OK)
-    unlink(path);
-  return status;
+  titan_status status = titan_output_write_text(path, TITAN_OUTPUT_NEW, text);
+  return status == TITAN_ERROR_OUTPUT ? titan_error(TITAN_ERROR_CHECKPOINT, "%s", titan_error_message()) : status;
 }

@@ -5,17 +5,23 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+typedef struct corpus_file {
+  char *path;
+  int64_t size;
+} corpus_file;
+
 struct titan_corpus {
   const char *section; // of its options
   bool has_path;
   char *name;
-  char **files;
+  size_t root_length; // bytes of each path before the name that is its own in the corpus
+  corpus_file *files;
   int64_t count, capacity;
 };
 
@@ -29,11 +35,11 @@ const char *titan_corpus_option(const titan_corpus *corpus) {
 static titan_status add_file(titan_corpus *corpus, const char *path) {
   if (corpus->count == corpus->capacity) {
     int64_t capacity = corpus->capacity == 0 ? 16 : 2 * corpus->capacity;
-    TITAN_TRY(titan_memory_resize(TITAN_MEMORY_DATA, (size_t)capacity * sizeof(char *), &corpus->files));
+    TITAN_TRY(titan_memory_resize(TITAN_MEMORY_DATA, (size_t)capacity * sizeof *corpus->files, &corpus->files));
     corpus->capacity = capacity;
   }
-  TITAN_TRY(titan_memory_duplicate(TITAN_MEMORY_DATA, path, &corpus->files[corpus->count]));
-  corpus->count++;
+  TITAN_TRY(titan_memory_duplicate(TITAN_MEMORY_DATA, path, &corpus->files[corpus->count].path));
+  corpus->files[corpus->count++].size = 0;
   return TITAN_OK;
 }
 
@@ -49,7 +55,8 @@ static bool is_corpus_name(const char *name) {
 }
 
 static int compare_paths(const void *a, const void *b) {
-  return strcmp(*(char *const *)a, *(char *const *)b);
+  const corpus_file *x = a, *y = b;
+  return strcmp(x->path, y->path);
 }
 
 static titan_status add_folder(titan_corpus *corpus, const char *path) {
@@ -59,7 +66,8 @@ static titan_status add_folder(titan_corpus *corpus, const char *path) {
                        strerror(errno));
   titan_text file = {0};
   titan_status status = TITAN_OK;
-  for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
+  corpus->root_length = strlen(path) + 1;
+  for (struct dirent *entry; (errno = 0, entry = readdir(folder)) != NULL;) {
     struct stat facts;
     if (!is_corpus_name(entry->d_name))
       continue;
@@ -69,11 +77,14 @@ static titan_status add_folder(titan_corpus *corpus, const char *path) {
       continue;
     TITAN_TRY_CLEANUP(add_file(corpus, file.data));
   }
-  if (corpus->count == 0)
+  if (errno != 0) // else the end of the folder
+    status = titan_error(TITAN_ERROR_USAGE, "%s: cannot read the folder %s: %s", titan_corpus_option(corpus), path,
+                         strerror(errno));
+  else if (corpus->count == 0)
     status = titan_error(TITAN_ERROR_DATA, "%s: the folder %s holds no file *.json, *.jsonl, *.json.gz or *.jsonl.gz",
                          titan_corpus_option(corpus), path);
   else
-    qsort(corpus->files, (size_t)corpus->count, sizeof(char *), compare_paths);
+    qsort(corpus->files, (size_t)corpus->count, sizeof *corpus->files, compare_paths);
 cleanup:
   titan_text_destroy(&file);
   closedir(folder);
@@ -86,22 +97,43 @@ static titan_status add_path(titan_corpus *corpus, const char *path) {
     return titan_error(TITAN_ERROR_USAGE, "%s: %s: %s", titan_corpus_option(corpus), path, strerror(errno));
   if (S_ISDIR(facts.st_mode))
     return add_folder(corpus, path);
+  corpus->root_length = strlen(path);
   return add_file(corpus, path);
 }
 
 // Every file must be readable now, not after a day's training, and one must hold something.
-static titan_status check_files(const titan_corpus *corpus) {
+static titan_status check_files(titan_corpus *corpus) {
   bool some = false;
   for (int64_t i = 0; i < corpus->count; i++) {
+    corpus_file *file = &corpus->files[i];
     struct stat facts;
-    if (access(corpus->files[i], R_OK) != 0 || stat(corpus->files[i], &facts) != 0)
+    if (access(file->path, R_OK) != 0 || stat(file->path, &facts) != 0)
       return titan_error(TITAN_ERROR_USAGE, "%s: cannot read the corpus file %s: %s", titan_corpus_option(corpus),
-                         corpus->files[i], strerror(errno));
-    some |= facts.st_size > 0 || !S_ISREG(facts.st_mode);
+                         file->path, strerror(errno));
+    if (!S_ISREG(facts.st_mode))
+      return titan_error(TITAN_ERROR_USAGE,
+                         "%s: the corpus file %s is a device or a pipe; expected a file, which every rank reads for "
+                         "itself and more than once",
+                         titan_corpus_option(corpus), file->path);
+    file->size = facts.st_size;
+    some |= facts.st_size > 0;
   }
   if (!some)
     return titan_error(TITAN_ERROR_DATA, "%s: the corpus %s is empty", titan_corpus_option(corpus), corpus->name);
   return TITAN_OK;
+}
+
+static titan_status add_installed(titan_corpus *corpus, const char *dataset) {
+  titan_text name = {0}, path = {0};
+  titan_status status = titan_text_printf(&name, "%s.jsonl.gz", dataset);
+  if (status == TITAN_OK)
+    status = titan_assets_find(name.data, &path);
+  if (status == TITAN_OK)
+    status = add_file(corpus, path.data);
+  corpus->root_length = path.length;
+  titan_text_destroy(&name);
+  titan_text_destroy(&path);
+  return status;
 }
 
 static titan_status find_files(titan_corpus *corpus, const char *dataset, const char *dataset_path) {
@@ -119,17 +151,7 @@ static titan_status find_files(titan_corpus *corpus, const char *dataset, const 
                        "c4_mini need none)",
                        corpus->section, dataset, corpus->section);
   TITAN_TRY(titan_memory_duplicate(TITAN_MEMORY_DATA, has_path ? dataset_path : dataset, &corpus->name));
-  if (has_path)
-    return add_path(corpus, dataset_path);
-  titan_text name = {0}, path = {0};
-  titan_status status = titan_text_printf(&name, "%s.jsonl.gz", dataset);
-  if (status == TITAN_OK)
-    status = titan_assets_find(name.data, &path);
-  if (status == TITAN_OK)
-    status = add_file(corpus, path.data);
-  titan_text_destroy(&name);
-  titan_text_destroy(&path);
-  return status;
+  return has_path ? add_path(corpus, dataset_path) : add_installed(corpus, dataset);
 }
 
 titan_status titan_corpus_create(const char *dataset, const char *dataset_path, titan_corpus **out) {
@@ -156,7 +178,7 @@ void titan_corpus_destroy(titan_corpus **corpus) {
   if (*corpus == NULL)
     return;
   for (int64_t i = 0; i < (*corpus)->count; i++)
-    titan_memory_free((*corpus)->files[i]);
+    titan_memory_free((*corpus)->files[i].path);
   titan_memory_free((*corpus)->files);
   titan_memory_free((*corpus)->name);
   titan_memory_free(*corpus);
@@ -172,46 +194,55 @@ int64_t titan_corpus_file_count(const titan_corpus *corpus) {
 }
 
 const char *titan_corpus_file(const titan_corpus *corpus, int64_t file) {
-  return corpus->files[file];
+  return corpus->files[file].path;
 }
 
-// FNV-1a.
-static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t count) {
-  const unsigned char *c = bytes;
-  for (size_t i = 0; i < count; i++)
-    hash = (hash ^ c[i]) * 0x100000001b3u;
-  return hash;
+int64_t titan_corpus_file_size(const titan_corpus *corpus, int64_t file) {
+  return corpus->files[file].size;
 }
 
-static titan_status hash_file(const char *path, uint64_t *hash) {
-  unsigned char bytes[4096], size_bytes[8];
-  struct stat facts;
-  int file = open(path, O_RDONLY | O_CLOEXEC);
-  if (file < 0 || fstat(file, &facts) != 0) {
-    titan_status status = titan_error(TITAN_ERROR_USAGE, "cannot read the corpus file %s: %s", path, strerror(errno));
-    if (file >= 0)
-      close(file);
-    return status;
+// --- lists: for each file its size in decimal, a blank, its name below the folder, a NUL ---
+
+titan_status titan_corpus_list(const titan_corpus *corpus, titan_text *list) {
+  for (int64_t i = 0; i < corpus->count; i++) {
+    const corpus_file *file = &corpus->files[i];
+    TITAN_TRY(titan_text_printf(list, "%" PRId64 " %s", file->size, file->path + corpus->root_length));
+    TITAN_TRY(titan_text_append(list, "", 1));
   }
-  const char *slash = strrchr(path, '/');
-  const char *name = slash != NULL ? slash + 1 : path;
-  *hash = hash_bytes(*hash, name, strlen(name) + 1);
-  for (int i = 0; i < 8; i++) // the same on every machine
-    size_bytes[i] = (unsigned char)((uint64_t)facts.st_size >> 8 * i);
-  *hash = hash_bytes(*hash, size_bytes, sizeof size_bytes);
-  off_t last = facts.st_size > (off_t)sizeof bytes ? facts.st_size - (off_t)sizeof bytes : 0;
-  const off_t begins[] = {0, last};
-  for (int i = 0; i < 2; i++) {
-    ssize_t count = pread(file, bytes, sizeof bytes, begins[i]);
-    *hash = hash_bytes(*hash, bytes, count > 0 ? (size_t)count : 0);
-  }
-  close(file);
   return TITAN_OK;
 }
 
-titan_status titan_corpus_fingerprint(const titan_corpus *corpus, uint64_t *out) {
-  *out = 0xcbf29ce484222325u;
-  for (int64_t i = 0; i < corpus->count; i++)
-    TITAN_TRY(hash_file(corpus->files[i], out));
+static titan_status take_list(titan_corpus *corpus, const char *dataset_path, const titan_text *list) {
+  titan_text path = {0};
+  titan_status status = TITAN_OK;
+  for (const char *at = list->data, *end = at + list->length; at < end; at += strlen(at) + 1) {
+    char *name;
+    int64_t size = strtoll(at, &name, 10);
+    path.length = 0;
+    name++; // the blank
+    TITAN_TRY_CLEANUP(titan_text_printf(&path, "%s%s%s", dataset_path, *name != '\0' ? "/" : "", name));
+    TITAN_TRY_CLEANUP(add_file(corpus, path.data));
+    corpus->files[corpus->count - 1].size = size;
+  }
+cleanup:
+  titan_text_destroy(&path);
+  return status;
+}
+
+titan_status titan_corpus_create_from_list(const char *section, const char *dataset, const char *dataset_path,
+                                           const titan_text *list, titan_corpus **out) {
+  titan_corpus *corpus;
+  titan_status status;
+  bool has_path = dataset_path != NULL && dataset_path[0] != '\0';
+  *out = NULL;
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_DATA, 1, sizeof *corpus, &corpus));
+  corpus->section = section;
+  corpus->has_path = has_path;
+  TITAN_TRY_CLEANUP(titan_memory_duplicate(TITAN_MEMORY_DATA, has_path ? dataset_path : dataset, &corpus->name));
+  TITAN_TRY_CLEANUP(has_path ? take_list(corpus, dataset_path, list) : add_installed(corpus, dataset));
+  *out = corpus;
   return TITAN_OK;
+cleanup:
+  titan_corpus_destroy(&corpus);
+  return status;
 }

@@ -2,7 +2,7 @@
 #ifndef TITAN_DATA_CORPUS_H
 #define TITAN_DATA_CORPUS_H
 
-#include "base/status.h"
+#include "base/text.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -12,13 +12,20 @@ typedef struct titan_corpus titan_corpus; // never changes after creation: any n
 // `dataset_path` (NULL or "": none) is a file, or a folder, of which the files *.json, *.jsonl, *.json.gz and
 // *.jsonl.gz count, sorted by name, bytewise; it is needed for c4 and c4_validation and replaces the installed file of
 // the others. `section` is that of the two options, "training" or "validation". Not collective. TITAN_ERROR_USAGE: an
-// unknown dataset, c4 without a path, a path that is missing or cannot be read. TITAN_ERROR_DATA: a folder without such
+// unknown dataset, c4 without a path, a path that is missing, cannot be
+// read or is neither a file nor a folder. TITAN_ERROR_DATA: a folder without such
 // files; files that are all empty.
 titan_status titan_corpus_create_for(const char *section, const char *dataset, const char *dataset_path,
                                      titan_corpus **out);
 // The same for "training".
 titan_status titan_corpus_create(const char *dataset, const char *dataset_path, titan_corpus **out);
 void titan_corpus_destroy(titan_corpus **corpus);
+
+// For many processes: one finds the files and lists them (names relative to the folder, and sizes), the others take the
+// list, and neither read the folder nor look at the files. Each finds an installed file for itself. Not collective.
+titan_status titan_corpus_list(const titan_corpus *corpus, titan_text *list);
+titan_status titan_corpus_create_from_list(const char *section, const char *dataset, const char *dataset_path,
+                                           const titan_text *list, titan_corpus **out);
 
 // The dataset's name, or its path where one was given: for messages.
 const char *titan_corpus_name(const titan_corpus *corpus);
@@ -27,9 +34,21 @@ const char *titan_corpus_option(const titan_corpus *corpus);
 int64_t titan_corpus_file_count(const titan_corpus *corpus);
 const char *titan_corpus_file(const titan_corpus *corpus, int64_t file);
 
-// A hash of each file's name (without folders), size, and first and last 4096 bytes: equal for copies of a corpus, in
-// all likelihood different for others. Reads 8 KiB of each file. TITAN_ERROR_USAGE when a file cannot be read.
-titan_status titan_corpus_fingerprint(const titan_corpus *corpus, uint64_t *out);
+// Bytes of the file when the corpus was created or listed.
+int64_t titan_corpus_file_size(const titan_corpus *corpus, int64_t file);
+
+// --- what it holds ---
+
+// A hash of one file's size and bytes, whatever its name: all bytes of a file of at most 64 KiB, otherwise the first,
+// the middle and the last 4 KiB. Equal for copies of a file, in all likelihood different for others. *size (may be
+// NULL) is the file's size now. TITAN_ERROR_DATA when it cannot be read.
+titan_status titan_corpus_digest(const titan_corpus *corpus, int64_t file, uint64_t *digest, int64_t *size);
+// Of a corpus whose files, in their order, have these digests.
+uint64_t titan_corpus_fingerprint(const uint64_t *digests, int64_t count);
+
+// Reads the file up to its first document. *some: whether it has one. TITAN_ERROR_DATA: what titan_jsonl_next reports,
+// where a line has at most `limit` bytes (0: any); TITAN_ERROR_USAGE: a file that cannot be opened.
+titan_status titan_corpus_check_file(const titan_corpus *corpus, int64_t file, size_t limit, bool *some);
 
 // --- reading ---
 
@@ -45,6 +64,8 @@ typedef struct titan_corpus_reader titan_corpus_reader; // belongs to one thread
 titan_status titan_corpus_reader_create(const titan_corpus *corpus, titan_corpus_place place,
                                         titan_corpus_reader **out);
 void titan_corpus_reader_destroy(titan_corpus_reader **reader);
+// From now on a line of more than `bytes` bytes is TITAN_ERROR_DATA; 0: no limit, as a reader begins.
+void titan_corpus_reader_set_limit(titan_corpus_reader *reader, size_t bytes);
 
 // Number of the document that the next call reads, in the endless repetition.
 int64_t titan_corpus_reader_document(const titan_corpus_reader *reader);

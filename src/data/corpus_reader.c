@@ -11,6 +11,7 @@ struct titan_corpus_reader {
   int64_t document, passes;
   int64_t pass_begin; // number of the first document that this reader met in this pass
   bool whole_pass;    // this pass began at the first file
+  size_t limit;       // of a line's bytes; 0: none
   uint64_t replaced;  // in the files that are closed again
   char where[600];
 };
@@ -30,6 +31,10 @@ titan_status titan_corpus_reader_create(const titan_corpus *corpus, titan_corpus
   reader->whole_pass = place.file == 0;
   *out = reader;
   return TITAN_OK;
+}
+
+void titan_corpus_reader_set_limit(titan_corpus_reader *reader, size_t bytes) {
+  reader->limit = bytes;
 }
 
 void titan_corpus_reader_destroy(titan_corpus_reader **reader) {
@@ -81,8 +86,10 @@ static titan_status go_to_next_file(titan_corpus_reader *reader) {
 // text NULL: passes over the document.
 static titan_status advance(titan_corpus_reader *reader, const char **text, size_t *length) {
   for (bool end = true; end;) {
-    if (reader->file == NULL)
+    if (reader->file == NULL) {
       TITAN_TRY(titan_jsonl_open(titan_corpus_file(reader->corpus, reader->place.file), &reader->file));
+      titan_jsonl_set_limit(reader->file, reader->limit);
+    }
     if (text != NULL)
       TITAN_TRY(titan_jsonl_next(reader->file, text, length, &end));
     else

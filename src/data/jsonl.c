@@ -1,39 +1,23 @@
 #include "data/jsonl.h"
 #include "base/memory.h"
 #include "data/jsonl_parse.h"
+#include "data/packed_file.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <zlib.h>
 
-enum { READ_BYTES = 1 << 18 }; // asked of zlib at once
+enum { READ_BYTES = 1 << 18 }; // asked for at once
 
 struct titan_jsonl {
   char *path;
-  gzFile file;
+  titan_packed_file *file;
   char *buffer;                   // unread bytes are buffer[start .. filled-1]; one byte more is allocated for a NUL
   size_t start, filled, capacity; // capacity without that byte
   bool at_end;                    // the file has no more bytes that can be read
-  char damage[160];               // "" or why they cannot; told once the lines before it are used up
+  const char *damage;             // NULL or why they cannot; told once the lines before it are used up
+  size_t limit;                   // of a line's bytes; 0: none
   uint64_t line, replaced;
 };
-
-static titan_status open_file(titan_jsonl *reader) {
-  struct stat facts;
-  if (stat(reader->path, &facts) != 0)
-    return titan_error(TITAN_ERROR_USAGE, "cannot open the corpus file %s: %s", reader->path, strerror(errno));
-  if (S_ISDIR(facts.st_mode))
-    return titan_error(TITAN_ERROR_USAGE, "%s is a folder; expected a file of JSON lines", reader->path);
-  errno = 0;
-  reader->file = gzopen(reader->path, "rb");
-  if (!reader->file)
-    return titan_error(TITAN_ERROR_USAGE, "cannot open the corpus file %s: %s", reader->path,
-                       errno ? strerror(errno) : "out of memory");
-  gzbuffer(reader->file, READ_BYTES);
-  return TITAN_OK;
-}
 
 titan_status titan_jsonl_open(const char *path, titan_jsonl **out) {
   titan_jsonl *reader;
@@ -41,7 +25,7 @@ titan_status titan_jsonl_open(const char *path, titan_jsonl **out) {
   *out = NULL;
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_DATA, 1, sizeof *reader, &reader));
   TITAN_TRY_CLEANUP(titan_memory_duplicate(TITAN_MEMORY_DATA, path, &reader->path));
-  TITAN_TRY_CLEANUP(open_file(reader));
+  TITAN_TRY_CLEANUP(titan_packed_file_open(path, &reader->file));
   TITAN_TRY_CLEANUP(titan_memory_allocate(TITAN_MEMORY_DATA, READ_BYTES + 1, &reader->buffer));
   reader->capacity = READ_BYTES;
   *out = reader;
@@ -51,36 +35,55 @@ cleanup:
   return status;
 }
 
+void titan_jsonl_set_limit(titan_jsonl *reader, size_t bytes) {
+  reader->limit = bytes;
+}
+
+size_t titan_jsonl_bytes(size_t limit) {
+  return sizeof(titan_jsonl) + titan_packed_file_bytes() + limit + READ_BYTES + 1;
+}
+
+// Gives the buffer `capacity` bytes; the unread ones are at its front.
+static titan_status resize(titan_jsonl *reader, size_t capacity) {
+  TITAN_TRY(titan_memory_resize(TITAN_MEMORY_DATA, capacity + 1, &reader->buffer));
+  reader->capacity = capacity;
+  return TITAN_OK;
+}
+
+// Room for READ_BYTES more behind the unread bytes, which are at the front. What a long line took is given back once it
+// is used up. Lines that have a limit get it all at once where they are long: growing by copies takes the sum of both.
+static titan_status make_room(titan_jsonl *reader) {
+  if (reader->capacity > 16 * READ_BYTES && reader->filled < READ_BYTES)
+    return resize(reader, 2 * READ_BYTES);
+  if (reader->capacity - reader->filled >= READ_BYTES)
+    return TITAN_OK;
+  size_t capacity = 2 * reader->capacity + READ_BYTES, most = reader->limit + READ_BYTES;
+  if (reader->limit > 0 && capacity > most / 4)
+    capacity = most > reader->filled + READ_BYTES ? most : reader->filled + READ_BYTES;
+  return resize(reader, capacity);
+}
+
 // Moves the unread bytes to the front, makes room, and reads once more.
 static titan_status fill(titan_jsonl *reader) {
+  size_t count;
   if (reader->start > 0) {
     memmove(reader->buffer, reader->buffer + reader->start, reader->filled - reader->start);
     reader->filled -= reader->start;
     reader->start = 0;
   }
-  if (reader->capacity - reader->filled < READ_BYTES) {
-    size_t capacity = 2 * reader->capacity + READ_BYTES;
-    TITAN_TRY(titan_memory_resize(TITAN_MEMORY_DATA, capacity + 1, &reader->buffer));
-    reader->capacity = capacity;
-  }
-  int count = gzread(reader->file, reader->buffer + reader->filled, READ_BYTES);
-  if (count > 0)
-    reader->filled += (size_t)count;
-  if (count == READ_BYTES)
-    return TITAN_OK;
-  int code = Z_OK;
-  const char *text = gzerror(reader->file, &code);
-  reader->at_end = count <= 0 || gzeof(reader->file);
-  if (code == Z_OK || code == Z_STREAM_END)
-    return TITAN_OK;
-  reader->at_end = true;
-  if (code == Z_BUF_ERROR)
-    snprintf(reader->damage, sizeof reader->damage, "the gzip data end too early; the file is truncated");
-  else if (code == Z_ERRNO)
-    snprintf(reader->damage, sizeof reader->damage, "cannot read: %s", strerror(errno));
-  else
-    snprintf(reader->damage, sizeof reader->damage, "damaged gzip data (%s)", text);
+  TITAN_TRY(make_room(reader));
+  TITAN_TRY(titan_packed_file_read(reader->file, reader->buffer + reader->filled, READ_BYTES, &count, &reader->damage));
+  reader->filled += count;
+  reader->at_end = count == 0;
   return TITAN_OK;
+}
+
+static titan_status limit_error(const titan_jsonl *reader) {
+  return titan_error(
+      TITAN_ERROR_DATA,
+      "%s:%llu: the line is longer than %.6g MiB (training.document_limit); with a larger limit it can be "
+      "read, and each rank takes twice the limit in memory",
+      reader->path, (unsigned long long)reader->line + 1, (double)reader->limit / (1 << 20));
 }
 
 static bool is_blank(const char *line, size_t length) {
@@ -99,12 +102,14 @@ static titan_status next_line(titan_jsonl *reader, char **line, size_t *length) 
     size_t unread = reader->filled - reader->start;
     char *first = reader->buffer + reader->start;
     char *newline = unread > searched ? memchr(first + searched, '\n', unread - searched) : NULL;
+    if (reader->limit > 0 && (newline ? (size_t)(newline - first) : unread) > reader->limit)
+      return limit_error(reader);
     if (!newline && !reader->at_end) {
       searched = unread;
       TITAN_TRY(fill(reader));
       continue;
     }
-    if (!newline && reader->damage[0])
+    if (!newline && reader->damage)
       return titan_error(TITAN_ERROR_DATA, "%s:%llu: %s", reader->path, (unsigned long long)reader->line + 1,
                          reader->damage);
     if (!newline && unread == 0)
@@ -155,11 +160,10 @@ titan_status titan_jsonl_skip(titan_jsonl *reader, bool *end) {
 }
 
 titan_status titan_jsonl_rewind(titan_jsonl *reader) {
-  if (gzrewind(reader->file) != 0)
-    return titan_error(TITAN_ERROR_DATA, "%s: cannot go back to the start of the file", reader->path);
+  TITAN_TRY(titan_packed_file_rewind(reader->file));
   reader->start = reader->filled = 0;
   reader->at_end = false;
-  reader->damage[0] = '\0';
+  reader->damage = NULL;
   reader->line = 0;
   return TITAN_OK;
 }
@@ -179,8 +183,7 @@ uint64_t titan_jsonl_replaced(const titan_jsonl *reader) {
 void titan_jsonl_close(titan_jsonl **reader) {
   if (!*reader)
     return;
-  if ((*reader)->file)
-    gzclose((*reader)->file);
+  titan_packed_file_close(&(*reader)->file);
   titan_memory_free((*reader)->buffer);
   titan_memory_free((*reader)->path);
   titan_memory_free(*reader);

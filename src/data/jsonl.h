@@ -12,11 +12,18 @@ typedef struct titan_jsonl titan_jsonl;
 // Opens `path` (copied) before its first document. TITAN_ERROR_USAGE when the file is missing, unreadable or a folder.
 titan_status titan_jsonl_open(const char *path, titan_jsonl **out);
 
+// From now on a line of more than `bytes` bytes is TITAN_ERROR_DATA, with file:line, in reading and in passing over; 0:
+// no limit, as a reader begins.
+void titan_jsonl_set_limit(titan_jsonl *reader, size_t bytes);
+// Bytes that an open reader takes at most, when its lines have the limit `limit`.
+size_t titan_jsonl_bytes(size_t limit);
+
 // Reads the next document; blank lines are passed over. *text points to *length bytes that the reader owns, valid until
 // the next call on it. The bytes may hold NUL (\u0000) and, where the file does, invalid UTF-8; an escaped surrogate
 // without its partner becomes U+FFFD. Of repeated "text" fields the last counts. At the end of the file *end is true,
 // *text NULL and *length 0. TITAN_ERROR_DATA, with file:line, for broken JSON, a line that is no object, a missing text
-// field or one that is no string, and for damaged or truncated gzip data.
+// field or one that is no string, and for damaged or truncated gzip data and what follows them (with the byte of the
+// file).
 titan_status titan_jsonl_next(titan_jsonl *reader, const char **text, size_t *length, bool *end);
 
 // Passes over the next document without parsing it; *end as above.

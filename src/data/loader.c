@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "data/jsonl.h"
 #include "data/loader_lanes.h"
 
 #include <pthread.h>
@@ -133,6 +134,10 @@ size_t titan_loader_bytes(int64_t lane_count, int64_t seq_len) {
   size_t lanes = (size_t)lane_count, window = ((size_t)seq_len + 1) * sizeof(int32_t);
   size_t ready = DEFAULT_PREFETCH * (lanes * (window + sizeof(titan_loader_cursor)) + sizeof(slot));
   return sizeof(titan_loader) + ready + lanes * (sizeof(titan_loader_cursor) + 2 * window);
+}
+
+size_t titan_loader_reading_bytes(size_t document_limit) {
+  return titan_jsonl_bytes(document_limit) + document_limit;
 }
 
 titan_status titan_loader_create(const titan_loader_options *options, titan_loader **out) {

@@ -32,6 +32,7 @@ typedef struct titan_loader_options {
   int64_t seq_len, global_batch;      // at least 1
   int64_t first_lane, lane_count;     // lanes first_lane .. first_lane+lane_count-1 of global_batch
   int prefetch;                       // batches kept ready; 0: two
+  size_t document_limit;              // bytes of a document's line, with its JSON; 0: none
   bool quiet;                         // leave warnings to another rank
   const titan_loader_cursor *cursors; // [lane_count], read during creation; NULL: from the beginning
 } titan_loader_options;
@@ -47,13 +48,17 @@ titan_status titan_loader_create(const titan_loader_options *options, titan_load
 // documents, as if each lane held two windows.
 size_t titan_loader_bytes(int64_t lane_count, int64_t seq_len);
 
+// Bytes that reading takes beside them while a document of the limit passes through: its line, and its tokens, of which
+// one stands for four bytes of text or more. (Where every byte is a token of its own, they take four times as much.)
+size_t titan_loader_reading_bytes(size_t document_limit);
+
 // Ends the thread, at whatever it is. NULL handle is fine; the handle becomes NULL.
 void titan_loader_destroy(titan_loader **loader);
 
 // Overwrites tokens_BL and labels_BL, each [lane_count][seq_len] int32, with the lanes' next windows. Waits only where
 // the reading thread is behind. Errors stay: each later call gives the same one. TITAN_ERROR_DATA: broken JSON, a
-// missing text field, a truncated gzip file (all with file:line), a corpus that holds no document, no text, or fewer
-// than seq_len + 1 tokens in all; TITAN_ERROR_USAGE: a file that cannot be opened.
+// missing text field, a line beyond document_limit, a damaged gzip file (all with file:line), a corpus that holds no
+// document, no text, or fewer than seq_len + 1 tokens in all; TITAN_ERROR_USAGE: a file that cannot be opened.
 titan_status titan_loader_next(titan_loader *loader, int32_t *tokens_BL, int32_t *labels_BL);
 
 // Seconds that the last titan_loader_next waited for the reading thread.

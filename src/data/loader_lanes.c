@@ -12,9 +12,20 @@ typedef struct segment {
   titan_corpus_place place;
 } segment;
 
+enum {
+  BLOCK_TOKENS = 4000,      // of a queue; 16 KB
+  PART_BYTES = 1 << 18,     // of a document's text that are encoded at once
+  LARGE_PART_IDS = 1 << 20, // kept no longer than for the document that needs so many
+};
+
+typedef struct token_block {
+  struct token_block *next;
+  int32_t tokens[BLOCK_TOKENS];
+} token_block;
+
 typedef struct lane {
-  int32_t *tokens; // queued: tokens[start .. start+count-1]
-  int64_t start, count, capacity;
+  token_block *first, *last; // queued: `count` tokens, from first->tokens[start] on; all blocks but the last are full
+  int64_t start, count;
   segment *segments; // queued: segments[first_segment .. first_segment+segment_count-1]
   int64_t first_segment, segment_count, segment_capacity;
   titan_loader_cursor cursor; // where serving goes on
@@ -77,6 +88,7 @@ static titan_status start_lanes(titan_lanes *lanes) {
   }
   lanes->checked = earliest->place.file > 0 || earliest->place.document > 0; // this run filled windows before
   TITAN_TRY_CLEANUP(titan_corpus_reader_create(options->corpus, earliest->place, &lanes->reader));
+  titan_corpus_reader_set_limit(lanes->reader, options->document_limit);
 cleanup:
   titan_memory_free(cursors);
   return status;
@@ -103,7 +115,10 @@ void titan_lanes_destroy(titan_lanes **lanes) {
   if (*lanes == NULL)
     return;
   for (int64_t i = 0; (*lanes)->lanes != NULL && i < (*lanes)->options.lane_count; i++) {
-    titan_memory_free((*lanes)->lanes[i].tokens);
+    for (token_block *block = (*lanes)->lanes[i].first, *next; block != NULL; block = next) {
+      next = block->next;
+      titan_memory_free(block);
+    }
     titan_memory_free((*lanes)->lanes[i].segments);
   }
   titan_memory_free((*lanes)->lanes);
@@ -139,29 +154,45 @@ static titan_status make_room(void *array, int64_t *start, int64_t count, int64_
   return TITAN_OK;
 }
 
-static titan_status queue_document(lane *to, int64_t document, titan_corpus_place place, const titan_token_buffer *ids,
-                                   const char *where) {
-  int64_t begin = document == to->resume.document ? to->resume.token : 0;
-  int64_t count = (int64_t)ids->count - begin;
-  if (count <= 0)
-    return titan_error(TITAN_ERROR_DATA,
-                       "%s: the saved position is token %lld of a document of %zu; the corpus or the tokenizer is not "
-                       "that of before",
-                       where, (long long)begin, ids->count);
-  TITAN_TRY(make_room(&to->tokens, &to->start, to->count, &to->capacity, count, sizeof *to->tokens));
-  TITAN_TRY(
-      make_room(&to->segments, &to->first_segment, to->segment_count, &to->segment_capacity, 1, sizeof *to->segments));
-  memcpy(to->tokens + to->start + to->count, ids->ids + begin, (size_t)count * sizeof(int32_t));
-  to->segments[to->first_segment + to->segment_count++] =
-      (segment){.document = document, .token = begin, .left = count, .place = place};
-  to->count += count;
+static titan_status append_tokens(lane *to, const int32_t *tokens, int64_t count) {
+  while (count > 0) {
+    int64_t used = (to->start + to->count) % BLOCK_TOKENS;
+    if (to->last == NULL || used == 0) {
+      token_block *block;
+      TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_DATA, sizeof *block, &block));
+      block->next = NULL;
+      *(to->last != NULL ? &to->last->next : &to->first) = block;
+      to->last = block;
+    }
+    int64_t some = count < BLOCK_TOKENS - used ? count : BLOCK_TOKENS - used;
+    memcpy(to->last->tokens + used, tokens, (size_t)some * sizeof *tokens);
+    to->count += some;
+    tokens += some;
+    count -= some;
+  }
   return TITAN_OK;
 }
 
+static void take_tokens(lane *from, int32_t *tokens, int64_t count) {
+  while (count > 0) {
+    token_block *block = from->first;
+    int64_t some = count < BLOCK_TOKENS - from->start ? count : BLOCK_TOKENS - from->start;
+    memcpy(tokens, block->tokens + from->start, (size_t)some * sizeof *tokens);
+    from->start += some;
+    from->count -= some;
+    tokens += some;
+    count -= some;
+    if (from->start < BLOCK_TOKENS)
+      continue;
+    from->first = block->next;
+    from->last = from->first != NULL ? from->last : NULL;
+    from->start = 0;
+    titan_memory_free(block);
+  }
+}
+
 static void take_window(lane *from, int64_t length, int64_t global_batch, int32_t *window) {
-  memcpy(window, from->tokens + from->start, (size_t)length * sizeof *window);
-  from->start += length;
-  from->count -= length;
+  take_tokens(from, window, length);
   while (length > 0) {
     segment *first = &from->segments[from->first_segment];
     int64_t taken = length < first->left ? length : first->left;
@@ -180,16 +211,56 @@ static void take_window(lane *from, int64_t length, int64_t global_batch, int32_
 
 // --- reading ---
 
-// ids = BOS, text, EOS.
-static titan_status encode_document(titan_lanes *lanes, const char *text, size_t length) {
+// A document on its way into a lane.
+typedef struct dealing {
+  lane *to;       // NULL: its tokens are counted only
+  int64_t begin;  // tokens before this one are left out
+  int64_t tokens; // so far
+} dealing;
+
+static titan_status deal(dealing *d, const int32_t *ids, int64_t count) {
+  int64_t left_out = d->begin > d->tokens ? d->begin - d->tokens : 0;
+  d->tokens += count;
+  if (d->to == NULL || left_out >= count)
+    return TITAN_OK;
+  return append_tokens(d->to, ids + left_out, count - left_out);
+}
+
+// Deals BOS, text, EOS. A long text is encoded part by part, so that its ids are never held twice.
+static titan_status deal_document(titan_lanes *lanes, const char *text, size_t length, dealing *d) {
   const titan_tokenizer *tokenizer = lanes->options.tokenizer;
+  const int32_t bos = titan_tokenizer_bos(tokenizer), eos = titan_tokenizer_eos(tokenizer);
   uint64_t replaced = 0;
-  lanes->ids.count = 0;
-  TITAN_TRY(titan_token_buffer_append(&lanes->ids, titan_tokenizer_bos(tokenizer)));
-  TITAN_TRY(titan_tokenizer_encode(tokenizer, lanes->scratch, text, length, &lanes->ids, &replaced));
-  lanes->invalid += replaced;
   lanes->text_bytes += length;
-  return titan_token_buffer_append(&lanes->ids, titan_tokenizer_eos(tokenizer));
+  TITAN_TRY(titan_tokenizer_repair(lanes->scratch, &text, &length, &replaced));
+  lanes->invalid += replaced;
+  TITAN_TRY(deal(d, &bos, 1));
+  for (size_t used; length > 0; text += used, length -= used) {
+    lanes->ids.count = 0;
+    TITAN_TRY(titan_tokenizer_encode_part(tokenizer, lanes->scratch, text, length, PART_BYTES, &used, &lanes->ids));
+    TITAN_TRY(deal(d, lanes->ids.ids, (int64_t)lanes->ids.count));
+  }
+  if (lanes->ids.capacity > LARGE_PART_IDS)
+    titan_token_buffer_destroy(&lanes->ids);
+  return deal(d, &eos, 1);
+}
+
+static titan_status queue_document(titan_lanes *lanes, lane *to, int64_t document, const char *text, size_t length) {
+  int64_t begin = document == to->resume.document ? to->resume.token : 0;
+  dealing d = {.to = to, .begin = begin};
+  TITAN_TRY(
+      make_room(&to->segments, &to->first_segment, to->segment_count, &to->segment_capacity, 1, sizeof *to->segments));
+  TITAN_TRY(deal_document(lanes, text, length, &d));
+  if (d.tokens <= begin)
+    return titan_error(TITAN_ERROR_DATA,
+                       "%s: the saved position is token %lld of a document of %lld; the corpus or the tokenizer is not "
+                       "that of before",
+                       titan_corpus_reader_where(lanes->reader), (long long)begin, (long long)d.tokens);
+  to->segments[to->first_segment + to->segment_count++] = (segment){.document = document,
+                                                                    .token = begin,
+                                                                    .left = d.tokens - begin,
+                                                                    .place = titan_corpus_reader_place(lanes->reader)};
+  return TITAN_OK;
 }
 
 static void warn_of_invalid(titan_lanes *lanes) {
@@ -209,14 +280,16 @@ static titan_status check_corpus(titan_lanes *lanes) {
   titan_status status = TITAN_OK;
   uint64_t tokens = 0, needed = (uint64_t)lanes->options.seq_len + 1, bytes = 0, invalid = lanes->invalid;
   TITAN_TRY(titan_corpus_reader_create(lanes->options.corpus, (titan_corpus_place){0, 0}, &reader));
+  titan_corpus_reader_set_limit(reader, lanes->options.document_limit);
   while (!atomic_load(lanes->stop) && (tokens < needed || bytes == 0)) {
     const char *text;
     size_t length;
     TITAN_TRY_CLEANUP(titan_corpus_reader_next(reader, &text, &length));
     if (titan_corpus_reader_passes(reader) > 0)
       break;
-    TITAN_TRY_CLEANUP(encode_document(lanes, text, length));
-    tokens += lanes->ids.count;
+    dealing d = {0};
+    TITAN_TRY_CLEANUP(deal_document(lanes, text, length, &d));
+    tokens += (uint64_t)d.tokens;
     bytes += length;
   }
   if (atomic_load(lanes->stop))
@@ -265,10 +338,8 @@ static titan_status read_document(titan_lanes *lanes) {
     TITAN_TRY(meet_end(lanes));
   if (!ours)
     return TITAN_OK;
-  TITAN_TRY(encode_document(lanes, text, length));
+  TITAN_TRY(queue_document(lanes, &lanes->lanes[index], document, text, length));
   warn_of_invalid(lanes);
-  TITAN_TRY(queue_document(&lanes->lanes[index], document, titan_corpus_reader_place(lanes->reader), &lanes->ids,
-                           titan_corpus_reader_where(lanes->reader)));
   lanes->checked |= lanes->lanes[index].count > options->seq_len;
   return TITAN_OK;
 }

@@ -38,6 +38,16 @@ void titan_tokenizer_scratch_destroy(titan_tokenizer_scratch **scratch);
 titan_status titan_tokenizer_encode(const titan_tokenizer *tokenizer, titan_tokenizer_scratch *scratch,
                                     const char *text, size_t length, titan_token_buffer *out, uint64_t *replaced);
 
+// The two steps of titan_tokenizer_encode, for callers that take a long text's ids part by part. First the text is made
+// valid UTF-8: *text stays, or becomes a copy that scratch owns until the next call.
+titan_status titan_tokenizer_repair(titan_tokenizer_scratch *scratch, const char **text, size_t *length,
+                                    uint64_t *replaced);
+// Then the ids of its front are appended to `out`: of whole pieces, up to the first that ends at or behind byte `least`
+// (at least 1), *used bytes in all. The rest of the text, encoded so in turn, gives the ids that the whole has.
+titan_status titan_tokenizer_encode_part(const titan_tokenizer *tokenizer, titan_tokenizer_scratch *scratch,
+                                         const char *text, size_t length, size_t least, size_t *used,
+                                         titan_token_buffer *out);
+
 // The bytes of `count` ids one after another (special tokens: their names). The caller frees *bytes with
 // titan_memory_free; a NUL follows the *length bytes. TITAN_ERROR_DATA for an id outside the vocabulary.
 titan_status titan_tokenizer_decode(const titan_tokenizer *tokenizer, const int32_t *ids, size_t count, char **bytes,

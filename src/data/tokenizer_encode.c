@@ -1,6 +1,6 @@
 #include "data/tokenizer_internal.h"
 
-enum { KEY_BYTES = 24, KEY_WORDS = KEY_BYTES / 8, SLOT_IDS = 8, SLOT_COUNT = 1 << 14 };
+enum { KEY_BYTES = 24, KEY_WORDS = KEY_BYTES / 8, SLOT_IDS = 8, SLOT_COUNT = 1 << 14, LARGE_BYTES = 1 << 22 };
 
 // A piece met before and its ids. A newer piece with the same place takes it over.
 typedef struct cache_slot {
@@ -29,12 +29,26 @@ void titan_tokenizer_scratch_destroy(titan_tokenizer_scratch **scratch) {
   *scratch = NULL;
 }
 
-titan_status titan_utf8_repair(const char **text, size_t *length, titan_merge_space *repaired, uint64_t *replaced) {
+// Bytes of the text with each invalid subpart as three, and how many of those there are.
+static size_t repaired_length(const char *text, size_t length, uint64_t *replaced) {
+  size_t bytes = 0;
   *replaced = 0;
-  size_t valid = titan_utf8_valid_prefix(*text, *length), used = 0;
-  if (valid == *length)
+  for (const char *at = text, *end = text + length;;) {
+    size_t valid = titan_utf8_valid_prefix(at, (size_t)(end - at));
+    bytes += valid;
+    at += valid;
+    if (at == end)
+      return bytes;
+    bytes += 3;
+    ++*replaced;
+    at += titan_utf8_invalid_length(at, (size_t)(end - at));
+  }
+}
+
+titan_status titan_utf8_repair(const char **text, size_t *length, titan_merge_space *repaired, uint64_t *replaced) {
+  size_t need = repaired_length(*text, *length, replaced), used = 0;
+  if (*replaced == 0)
     return TITAN_OK;
-  size_t need = 3 * *length; // each invalid byte at most becomes three
   if (need > repaired->capacity) {
     titan_memory_free(repaired->bytes);
     repaired->capacity = 0;
@@ -42,6 +56,7 @@ titan_status titan_utf8_repair(const char **text, size_t *length, titan_merge_sp
     repaired->capacity = need;
   }
   for (const char *at = *text, *end = at + *length;;) {
+    size_t valid = titan_utf8_valid_prefix(at, (size_t)(end - at));
     memcpy(repaired->bytes + used, at, valid);
     used += valid;
     at += valid;
@@ -49,9 +64,7 @@ titan_status titan_utf8_repair(const char **text, size_t *length, titan_merge_sp
       break;
     memcpy(repaired->bytes + used, "\xef\xbf\xbd", 3);
     used += 3;
-    ++*replaced;
     at += titan_utf8_invalid_length(at, (size_t)(end - at));
-    valid = titan_utf8_valid_prefix(at, (size_t)(end - at));
   }
   *text = repaired->bytes;
   *length = used;
@@ -113,18 +126,16 @@ static titan_status encode_cached(const titan_tokenizer *tokenizer, titan_tokeni
   return TITAN_OK;
 }
 
-titan_status titan_tokenizer_encode(const titan_tokenizer *tokenizer, titan_tokenizer_scratch *scratch,
-                                    const char *text, size_t length, titan_token_buffer *out, uint64_t *replaced) {
-  uint64_t replaced_here;
+titan_status titan_tokenizer_encode_part(const titan_tokenizer *tokenizer, titan_tokenizer_scratch *scratch,
+                                         const char *text, size_t length, size_t least, size_t *used,
+                                         titan_token_buffer *out) {
   if (scratch->fingerprint != tokenizer->fingerprint) {
     memset(scratch->slots, 0, sizeof scratch->slots);
     scratch->fingerprint = tokenizer->fingerprint;
   }
-  TITAN_TRY(titan_utf8_repair(&text, &length, &scratch->repaired, &replaced_here));
-  if (replaced)
-    *replaced = replaced_here;
   const unsigned char *at = (const unsigned char *)text, *end = at + length;
-  while (at < end) {
+  const unsigned char *stop = length > least ? at + least : end;
+  while (at < stop) {
     const unsigned char *next = titan_split_next(&tokenizer->classes, at, end);
     size_t count = (size_t)(next - at);
     if (count == 1)
@@ -135,5 +146,29 @@ titan_status titan_tokenizer_encode(const titan_tokenizer *tokenizer, titan_toke
       TITAN_TRY(encode_piece(tokenizer, scratch, at, count, out));
     at = next;
   }
+  *used = (size_t)((const char *)at - text);
+  if (scratch->merge.capacity > LARGE_BYTES) { // what a single long word took
+    titan_memory_free(scratch->merge.bytes);
+    scratch->merge = (titan_merge_space){0};
+  }
   return TITAN_OK;
+}
+
+titan_status titan_tokenizer_repair(titan_tokenizer_scratch *scratch, const char **text, size_t *length,
+                                    uint64_t *replaced) {
+  if (scratch->repaired.capacity > LARGE_BYTES && *length < LARGE_BYTES) { // what a large document took
+    titan_memory_free(scratch->repaired.bytes);
+    scratch->repaired = (titan_merge_space){0};
+  }
+  return titan_utf8_repair(text, length, &scratch->repaired, replaced);
+}
+
+titan_status titan_tokenizer_encode(const titan_tokenizer *tokenizer, titan_tokenizer_scratch *scratch,
+                                    const char *text, size_t length, titan_token_buffer *out, uint64_t *replaced) {
+  uint64_t replaced_here;
+  size_t used;
+  TITAN_TRY(titan_tokenizer_repair(scratch, &text, &length, &replaced_here));
+  if (replaced)
+    *replaced = replaced_here;
+  return titan_tokenizer_encode_part(tokenizer, scratch, text, length, length, &used, out);
 }

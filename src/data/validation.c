@@ -97,7 +97,9 @@ titan_status titan_validation_data_rewind(titan_validation_data *data) {
   data->ids.count = data->start = 0;
   data->position = 0;
   data->ended = false;
-  return titan_corpus_reader_create(data->options.corpus, (titan_corpus_place){0, 0}, &data->reader);
+  TITAN_TRY(titan_corpus_reader_create(data->options.corpus, (titan_corpus_place){0, 0}, &data->reader));
+  titan_corpus_reader_set_limit(data->reader, data->options.document_limit);
+  return TITAN_OK;
 }
 
 // Reads as far as the first text, and begins anew.

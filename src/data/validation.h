@@ -20,6 +20,7 @@ typedef struct titan_validation_data_options {
   const titan_corpus *corpus;       // borrowed
   const titan_tokenizer *tokenizer; // borrowed
   int64_t seq_len;                  // L, at least 1
+  size_t document_limit;            // bytes of a line at most; 0: none
   bool quiet;                       // leave warnings to another rank
 } titan_validation_data_options;
 

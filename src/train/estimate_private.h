@@ -1,6 +1,7 @@
 #ifndef TITAN_TRAIN_ESTIMATE_PRIVATE_H
 #define TITAN_TRAIN_ESTIMATE_PRIVATE_H
 
+#include "data/loader.h"
 #include "train/estimate.h"
 
 // Room for a driver's context, the workspace of matrix products and the buffers of collectives, on a GPU: an allowance,
@@ -9,7 +10,8 @@ static const size_t titan_estimate_own_bytes_gpu = (size_t)1 << 30;
 
 // Beside the plan, of one rank.
 static inline size_t titan_estimate_own_bytes(const titan_estimate_question *question) {
-  return question->facts != NULL ? titan_estimate_own_bytes_gpu : titan_setup_process_bytes;
+  size_t reading = titan_loader_reading_bytes(titan_setup_document_limit(question->config));
+  return question->facts != NULL ? titan_estimate_own_bytes_gpu : titan_setup_process_bytes + reading;
 }
 
 // The device that plans are made for.

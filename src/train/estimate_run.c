@@ -1,6 +1,7 @@
 // memory_estimation.enabled: the question from the options, the answer to stdout and to a file.
 #include "base/log.h"
 #include "storage/folder.h"
+#include "storage/output.h"
 #include "train/estimate_private.h"
 
 #include <errno.h>
@@ -101,13 +102,10 @@ titan_estimate_question titan_estimate_question_of(const titan_config *config, c
 }
 
 static titan_status write_file(const titan_config *config, const titan_text *json, titan_text *path) {
-  FILE *file = NULL;
   TITAN_TRY(titan_text_printf(path, "%s/memory_estimation.json", config->job.dump_folder));
   titan_status status = titan_folder_create_for(path->data);
-  bool failed = status == TITAN_OK &&
-                ((file = fopen(path->data, "w")) == NULL || ((fputs(json->data, file) < 0) | (fclose(file) != 0)));
-  if (failed)
-    status = titan_error(TITAN_ERROR_USAGE, "cannot write %s: %s", path->data, strerror(errno));
+  if (status == TITAN_OK)
+    status = titan_output_write_text(path->data, TITAN_OUTPUT_REPLACE, json);
   if (status != TITAN_OK)
     return titan_error(TITAN_ERROR_USAGE, "job.dump_folder = %s (%s): %s", config->job.dump_folder,
                        titan_config_origin(config, "job.dump_folder"), titan_error_message());

@@ -2,26 +2,20 @@
 
 #include "graph/plan_report.h"
 #include "storage/folder.h"
+#include "storage/output.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-
-static titan_status write_text(const char *path, const titan_text *text) {
-  TITAN_TRY(titan_folder_create_for(path));
-  FILE *file = fopen(path, "w");
-  if (file == NULL || ((fputs(text->data, file) < 0) | (fclose(file) != 0)))
-    return titan_error(TITAN_ERROR_OUTPUT, "%s", strerror(errno));
-  return TITAN_OK;
-}
 
 // <folder>/<name>; a failure names the option that asked for it.
 static titan_status write_file(const char *option, const char *folder, const char *name, const titan_text *text) {
   titan_text path = {0};
   TITAN_TRY(titan_text_printf(&path, "%s/%s", folder, name));
-  titan_status status = write_text(path.data, text);
+  titan_status status = titan_folder_create_for(path.data);
   if (status != TITAN_OK)
     status = titan_error(status, "%s: cannot write %s: %s", option, path.data, titan_error_message());
+  else if ((status = titan_output_write_text(path.data, TITAN_OUTPUT_REPLACE, text)) != TITAN_OK)
+    status = titan_error(status, "%s: %s", option, titan_error_message());
   titan_text_destroy(&path);
   return status;
 }

@@ -49,6 +49,7 @@ titan_optimizer_options titan_setup_optimizer_options(const titan_config *config
 typedef struct titan_setup_beside {
   size_t groups;  // the mesh's, and world and node
   size_t loader;  // its batches
+  size_t reading; // a document of training.document_limit
   size_t staging; // of checkpoints
   size_t process; // titan_setup_process_bytes
 } titan_setup_beside;
@@ -56,6 +57,8 @@ typedef struct titan_setup_beside {
 titan_setup_beside titan_setup_beside_of(const titan_config *config, titan_runtime *runtime, const titan_comm *world,
                                          const titan_comm *node);
 size_t titan_setup_beside_sum(const titan_setup_beside *beside);
+// training.document_limit in bytes.
+size_t titan_setup_document_limit(const titan_config *config);
 
 // Collective over world. Where the activations have a budget: *fixed, alike on all ranks, is the most that a rank takes
 // whatever is chosen (titan_runtime_choose); 0 where there is no budget.

@@ -15,6 +15,7 @@ titan_setup_beside titan_setup_beside_of(const titan_config *config, titan_runti
   return (titan_setup_beside){
       .groups = titan_mesh_bytes(titan_runtime_mesh(runtime)) + titan_comm_bytes(world) + titan_comm_bytes(node),
       .loader = titan_loader_bytes(shape->batch, shape->length),
+      .reading = titan_loader_reading_bytes(titan_setup_document_limit(config)),
       .staging = config->checkpoint.enable_checkpoint
                      ? titan_checkpoint_staging_bytes(runtime, titan_setup_save_mode(config))
                      : 0,
@@ -23,7 +24,13 @@ titan_setup_beside titan_setup_beside_of(const titan_config *config, titan_runti
 }
 
 size_t titan_setup_beside_sum(const titan_setup_beside *beside) {
-  return beside->groups + beside->loader + beside->staging + beside->process;
+  return beside->groups + beside->loader + beside->reading + beside->staging + beside->process;
+}
+
+size_t titan_setup_document_limit(const titan_config *config) {
+  static const int64_t most = (int64_t)1 << 40; // more than any node has
+  int64_t mebibytes = config->training.document_limit;
+  return (size_t)(mebibytes < most ? mebibytes : most) << 20;
 }
 
 // --- a budget for activations ---

@@ -49,32 +49,6 @@ static titan_status plan_model(titan_trainer *trainer) {
                                   env->topology);
 }
 
-// A corpus that cannot be found is told with where its option came from.
-static titan_status open_corpus(const titan_config *config, titan_corpus **out) {
-  titan_status status = titan_corpus_create(config->training.dataset, config->training.dataset_path, out);
-  const char *option = config->training.dataset_path != NULL ? "training.dataset_path" : "training.dataset";
-  if (status == TITAN_ERROR_USAGE)
-    return titan_error(status, "%s (%s)", titan_error_message(), titan_config_origin(config, option));
-  return status;
-}
-
-static titan_status open_loader(titan_trainer *trainer) {
-  const titan_config *config = trainer->env.config;
-  int dp_rank = titan_comm_rank(titan_mesh_comm(trainer->env.mesh, TITAN_MESH_DP));
-  titan_loader_options options = {
-      .corpus = trainer->corpus,
-      .tokenizer = trainer->env.tokenizer,
-      .seq_len = config->training.seq_len,
-      .global_batch = config->training.batch_size * trainer->dp,
-      .first_lane = config->training.batch_size * dp_rank,
-      .lane_count = config->training.batch_size,
-      .quiet = trainer->rank != 0,
-  };
-  if (trainer->rank == 0)
-    titan_log_info("Preparing %s dataset from %s", config->training.dataset, titan_corpus_name(trainer->corpus));
-  return titan_loader_create(&options, &trainer->loader);
-}
-
 static titan_status find_peak(titan_trainer *trainer) {
   const titan_trainer_environment *env = &trainer->env;
   trainer->peak_flops = env->config->metrics.peak_flops;
@@ -134,11 +108,10 @@ static titan_status take_memory(titan_trainer *trainer) {
 static titan_status create(titan_trainer *trainer) {
   TITAN_TRY(titan_trainer_lock_outputs(trainer));
   TITAN_TRY(titan_trainer_checkpoint_open(trainer));
-  const titan_trainer_environment *env = &trainer->env;
-  TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer), open_corpus(env->config, &trainer->corpus)));
+  TITAN_TRY(titan_trainer_open_corpus(trainer));
   TITAN_TRY(plan_model(trainer));
   // From here on the loader reads ahead while the model is made.
-  TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer), open_loader(trainer)));
+  TITAN_TRY(titan_trainer_open_loader(trainer));
   TITAN_TRY(take_memory(trainer));
   TITAN_TRY(titan_trainer_checkpoint_load(trainer));
   TITAN_TRY(titan_trainer_open_outputs(trainer));
@@ -178,11 +151,14 @@ void titan_trainer_destroy(titan_trainer **trainer) {
   *trainer = NULL;
 }
 
-// All ranks end alike: a rank whose own loss is not finite says so; a norm that is not finite is the same on all.
+// All ranks end alike: a rank whose own loss is not finite says so; a norm that is not finite is the same on all, and
+// so is whether the tokens of a tp group differ.
 static titan_status check_numbers(titan_trainer *trainer, const trainer_step *step) {
-  if (isfinite(step->loss) && isfinite(step->grad_norm))
+  if (isfinite(step->loss) && isfinite(step->grad_norm) && step->same_tokens)
     return TITAN_OK;
   TITAN_TRY(titan_trainer_checkpoint_settle(trainer));
+  if (!step->same_tokens)
+    return titan_comm_agree(titan_trainer_world(trainer), titan_trainer_tokens_differ(trainer, step->step));
   titan_status status = TITAN_OK;
   if (!isfinite(step->local_loss))
     status = titan_error(TITAN_ERROR_NUMBERS, "step %lld: the loss of rank %d is %g; %s", (long long)step->step,
@@ -195,26 +171,32 @@ static titan_status check_numbers(titan_trainer *trainer, const trainer_step *st
 }
 
 // What the ranks add up at a step's end. Flags are 1 on the ranks that raise them.
-enum { SUM_LOSS, SUM_SQUARES, SUM_STOP, SUM_DUE, SUM_ENDED, SUMS };
+enum { SUM_LOSS, SUM_SQUARES, SUM_STOP, SUM_DUE, SUM_ENDED, SUM_TOKENS, SUM_TOKENS_SQUARED, SUMS };
 
 // Mean loss over all tokens, the global gradient norm and the flags: over the ranks with other samples, then over a tp
-// group. A loss that is finite on some ranks of a tp group only is NaN on all, so that all end alike.
+// group. A loss that is finite on some ranks of a tp group only is NaN on all, so that all end alike; so are hashes of
+// the batch, whose sums over dp are the same on all ranks of a tp group when their batches are.
 static titan_status reduce_numbers(titan_trainer *trainer, double loss_share, trainer_step *step) {
   const titan_mesh *mesh = trainer->env.mesh;
   double mine[SUMS] = {[SUM_LOSS] = loss_share,
                        [SUM_SQUARES] = titan_optimizer_sum_of_squares(trainer->runtime),
                        [SUM_STOP] = titan_signals_received() != 0,
                        [SUM_DUE] = titan_trainer_checkpoint_is_due(trainer),
-                       [SUM_ENDED] = titan_trainer_checkpoint_has_ended(trainer)};
+                       [SUM_ENDED] = titan_trainer_checkpoint_has_ended(trainer),
+                       [SUM_TOKENS] = step->batch_hash};
   double dp[SUMS], all[SUMS];
   int replicas = titan_comm_size(titan_mesh_comm(mesh, TITAN_MESH_DP_REPLICATE));
   TITAN_TRY(
       titan_comm_all_reduce(titan_mesh_comm(mesh, TITAN_MESH_DP_CP), mine, dp, SUMS, TITAN_FLOAT64, TITAN_SUM, NULL));
   double loss = dp[SUM_LOSS]; // alike on all ranks of a tp group
   dp[SUM_LOSS] = isfinite(loss) ? 0 : 1;
+  dp[SUM_TOKENS] = titan_trainer_fold_hash(dp[SUM_TOKENS]);
+  dp[SUM_TOKENS_SQUARED] = dp[SUM_TOKENS] * dp[SUM_TOKENS];
   TITAN_TRY(titan_comm_all_reduce(titan_mesh_comm(mesh, TITAN_MESH_TP), dp, all, SUMS, TITAN_FLOAT64, TITAN_SUM, NULL));
   step->loss = all[SUM_LOSS] > 0 ? NAN : loss;
   step->grad_norm = sqrt(all[SUM_SQUARES] / replicas); // every replica counted the whole gradient
+  step->same_tokens = titan_trainer_hashes_agree(all[SUM_TOKENS], all[SUM_TOKENS_SQUARED],
+                                                 titan_comm_size(titan_mesh_comm(mesh, TITAN_MESH_TP)));
   step->stop = all[SUM_STOP] > 0;
   step->save_due = all[SUM_DUE] > 0;
   step->save_ended = all[SUM_ENDED] == titan_comm_size(titan_trainer_world(trainer));
@@ -232,6 +214,7 @@ static titan_status train_step(titan_trainer *trainer, trainer_step *step) {
   if (status == TITAN_OK)
     status = titan_runtime_check_batch(runtime);
   TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer), status));
+  step->batch_hash = titan_trainer_hash_batch(trainer);
   TITAN_TRY(titan_runtime_step(runtime, &loss));
   if (step->step == config->debug.inject_nan_step && trainer->rank == titan_comm_size(titan_trainer_world(trainer)) - 1)
     loss = NAN;

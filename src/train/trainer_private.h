@@ -26,10 +26,12 @@ typedef struct trainer_step {
   double loss;       // mean over all tokens
   double grad_norm;
   double seconds;
+  double batch_hash; // of this rank's tokens and labels
   // What the ranks agree on with the step's numbers.
-  bool stop;       // a signal asks for the end
-  bool save_due;   // checkpoint.interval seconds have passed
-  bool save_ended; // every rank's part of the save under way is over
+  bool same_tokens; // within each tp group
+  bool stop;        // a signal asks for the end
+  bool save_due;    // checkpoint.interval seconds have passed
+  bool save_ended;  // every rank's part of the save under way is over
 } trainer_step;
 
 // The loss as logged, on rank 0, for the checkpoints.
@@ -45,6 +47,7 @@ struct titan_trainer {
   titan_trainer_environment env;
   titan_optimizer_options optimizer;
   titan_corpus *corpus;
+  uint64_t corpus_fingerprint;
   titan_loader *loader;
   titan_runtime *runtime;
   titan_metrics *metrics; // rank 0
@@ -63,6 +66,23 @@ struct titan_trainer {
 static inline titan_comm *titan_trainer_world(const titan_trainer *trainer) {
   return titan_mesh_comm(trainer->env.mesh, TITAN_MESH_WORLD);
 }
+
+// Collective. Finds the corpus on rank 0 for all; the ranks compare what they have of it, and look at how each file
+// begins. What is wrong is told before memory is taken: TITAN_ERROR_USAGE, TITAN_ERROR_DATA.
+titan_status titan_trainer_open_corpus(titan_trainer *trainer);
+// Collective. Starts reading.
+titan_status titan_trainer_open_loader(titan_trainer *trainer);
+
+// A hash of this rank's batch, tokens and labels: a whole number below 2^TITAN_TRAINER_HASH_BITS, so that sums of it
+// over a million ranks are exact.
+enum { TITAN_TRAINER_HASH_BITS = 21 };
+double titan_trainer_hash_batch(const titan_trainer *trainer);
+// A sum of hashes as a hash.
+double titan_trainer_fold_hash(double sum);
+// Whether `ranks` (1024 at most) folded hashes with this sum and this sum of squares are all the same.
+bool titan_trainer_hashes_agree(double sum, double sum_of_squares, int ranks);
+// The error when they are not.
+titan_status titan_trainer_tokens_differ(const titan_trainer *trainer, int64_t step);
 
 // Rank 0: takes the dump folder for this run. Collective.
 titan_status titan_trainer_lock_outputs(titan_trainer *trainer);

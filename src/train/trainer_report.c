@@ -5,22 +5,13 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "storage/folder.h"
+#include "storage/output.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
 static const double gib = 1024.0 * 1024 * 1024;
-
-static titan_status open_file(const titan_trainer *trainer, const char *name, FILE **out) {
-  titan_text path = {0};
-  TITAN_TRY(titan_text_printf(&path, "%s/%s", trainer->env.config->job.dump_folder, name));
-  titan_status status = titan_folder_create_for(path.data);
-  if (status == TITAN_OK && (*out = fopen(path.data, "w")) == NULL)
-    status = titan_error(TITAN_ERROR_OUTPUT, "cannot write %s: %s", path.data, strerror(errno));
-  titan_text_destroy(&path);
-  return status;
-}
 
 // Holds <dump>/.lock for as long as the run lives: two runs in one folder would write over each other.
 static titan_status lock_folder(titan_trainer *trainer) {
@@ -45,22 +36,33 @@ titan_status titan_trainer_lock_outputs(titan_trainer *trainer) {
   return titan_comm_agree(titan_trainer_world(trainer), status);
 }
 
-// steps.txt with the lines of the steps before this run, which may have gone on from an earlier step than its last.
-static titan_status open_steps(titan_trainer *trainer) {
-  titan_text path = {0}, kept = {0};
+// The lines of steps.txt that are of steps before this run, which may have gone on from an earlier step than its last.
+static titan_status read_steps(const titan_trainer *trainer, const char *path, titan_text *kept) {
   char line[256];
   long long step;
-  titan_status status = titan_text_printf(&path, "%s/steps.txt", trainer->env.config->job.dump_folder);
-  FILE *old = status == TITAN_OK && trainer->first_step > 0 ? fopen(path.data, "r") : NULL;
-  while (status == TITAN_OK && old != NULL && fgets(line, sizeof line, old) != NULL)
+  titan_status status = titan_text_append(kept, "", 0);
+  FILE *old = status == TITAN_OK && trainer->first_step > 0 ? fopen(path, "r") : NULL;
+  if (old == NULL)
+    return status;
+  while (status == TITAN_OK && fgets(line, sizeof line, old) != NULL)
     if (sscanf(line, "%lld", &step) == 1 && step <= trainer->first_step)
-      status = titan_text_printf(&kept, "%s", line);
-  if (old != NULL)
-    fclose(old);
+      status = titan_text_printf(kept, "%s", line);
+  if (status == TITAN_OK && ferror(old)) // not the end of the file
+    status = titan_error(TITAN_ERROR_OUTPUT, "cannot read %s: %s", path, strerror(errno));
+  fclose(old);
+  return status;
+}
+
+// The file has its kept lines when it takes its name, and is appended to from then on.
+static titan_status open_steps(titan_trainer *trainer) {
+  titan_text path = {0}, kept = {0};
+  titan_status status = titan_text_printf(&path, "%s/steps.txt", trainer->env.config->job.dump_folder);
   if (status == TITAN_OK)
-    status = open_file(trainer, "steps.txt", &trainer->steps_file);
-  if (status == TITAN_OK && kept.length > 0 && fputs(kept.data, trainer->steps_file) < 0)
-    status = titan_error(TITAN_ERROR_OUTPUT, "cannot write steps.txt: %s", strerror(errno));
+    status = read_steps(trainer, path.data, &kept);
+  if (status == TITAN_OK)
+    status = titan_output_write_text(path.data, TITAN_OUTPUT_REPLACE, &kept);
+  if (status == TITAN_OK && (trainer->steps_file = fopen(path.data, "a")) == NULL)
+    status = titan_error(TITAN_ERROR_OUTPUT, "cannot write %s: %s", path.data, strerror(errno));
   titan_text_destroy(&kept);
   titan_text_destroy(&path);
   return status;
@@ -179,28 +181,40 @@ static uint64_t parameter_checksum(const titan_trainer *trainer, const titan_uni
   return counts ? titan_replicas_checksum(unit, p) : 0;
 }
 
-titan_status titan_trainer_dump_weights(titan_trainer *trainer) {
-  FILE *file = NULL;
+// Adds the line of a parameter. Collective over the mesh.
+static titan_status add_checksum(const titan_trainer *trainer, const titan_unit *unit, int p, titan_text *lines) {
   titan_comm *group = titan_mesh_comm(trainer->env.mesh, TITAN_MESH_DP_SHARD_CP);
   titan_comm *tp = titan_mesh_comm(trainer->env.mesh, TITAN_MESH_TP);
-  TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer),
-                             trainer->rank == 0 ? open_file(trainer, "weights.txt", &file) : TITAN_OK));
+  // Sums of 32-bit halves fit int64 exactly for any number of ranks; wrap-around is the hash's own arithmetic.
+  uint64_t mine = parameter_checksum(trainer, unit, p);
+  int64_t halves[2] = {(int64_t)(mine & 0xffffffffu), (int64_t)(mine >> 32)}, part[2], all[2];
+  TITAN_TRY(titan_comm_all_reduce(group, halves, part, 2, TITAN_INT64, TITAN_SUM, NULL));
+  TITAN_TRY(titan_comm_all_reduce(tp, part, all, 2, TITAN_INT64, TITAN_SUM, NULL));
+  return titan_text_printf(lines, "%s%s %016" PRIx64 "\n", unit->prefix, unit->plan->parameters[p].name,
+                           (uint64_t)all[0] + ((uint64_t)all[1] << 32));
+}
+
+static titan_status write_weights(const titan_trainer *trainer, const titan_text *lines) {
+  titan_text path = {0};
+  titan_status status = titan_text_printf(&path, "%s/weights.txt", trainer->env.config->job.dump_folder);
+  if (status == TITAN_OK)
+    status = titan_folder_create_for(path.data);
+  if (status == TITAN_OK)
+    status = titan_output_write_text(path.data, TITAN_OUTPUT_REPLACE, lines);
+  titan_text_destroy(&path);
+  return status;
+}
+
+titan_status titan_trainer_dump_weights(titan_trainer *trainer) {
+  titan_text lines = {0};
   titan_status status = TITAN_OK;
   for (int i = 0; i < titan_runtime_unit_count(trainer->runtime) && status == TITAN_OK; i++) {
     const titan_unit *unit = titan_runtime_unit(trainer->runtime, i);
-    for (int p = 0; p < unit->plan->parameter_count && status == TITAN_OK; p++) {
-      // Sums of 32-bit halves fit int64 exactly for any number of ranks; wrap-around is the hash's own arithmetic.
-      uint64_t mine = parameter_checksum(trainer, unit, p);
-      int64_t halves[2] = {(int64_t)(mine & 0xffffffffu), (int64_t)(mine >> 32)}, part[2], all[2];
-      status = titan_comm_all_reduce(group, halves, part, 2, TITAN_INT64, TITAN_SUM, NULL);
-      if (status == TITAN_OK)
-        status = titan_comm_all_reduce(tp, part, all, 2, TITAN_INT64, TITAN_SUM, NULL);
-      if (file != NULL && status == TITAN_OK)
-        fprintf(file, "%s%s %016" PRIx64 "\n", unit->prefix, unit->plan->parameters[p].name,
-                (uint64_t)all[0] + ((uint64_t)all[1] << 32));
-    }
+    for (int p = 0; p < unit->plan->parameter_count && status == TITAN_OK; p++)
+      status = add_checksum(trainer, unit, p, &lines);
   }
-  if (file != NULL && fclose(file) != 0 && status == TITAN_OK)
-    status = titan_error(TITAN_ERROR_OUTPUT, "cannot write weights.txt: %s", strerror(errno));
+  if (status == TITAN_OK && trainer->rank == 0)
+    status = write_weights(trainer, &lines);
+  titan_text_destroy(&lines);
   return titan_comm_agree(titan_trainer_world(trainer), status);
 }

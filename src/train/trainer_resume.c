@@ -159,19 +159,6 @@ cleanup:
   return status;
 }
 
-static titan_status fingerprint_corpus(titan_trainer *trainer) {
-  titan_comm *world = titan_trainer_world(trainer);
-  int64_t bits = 0;
-  titan_status status = TITAN_OK;
-  if (trainer->rank == 0)
-    status = titan_corpus_fingerprint(trainer->corpus, &trainer->checkpoint->corpus);
-  TITAN_TRY(titan_comm_agree(world, status));
-  bits = (int64_t)trainer->checkpoint->corpus;
-  TITAN_TRY(titan_comm_broadcast(world, &bits, 1, TITAN_INT64, 0, NULL));
-  trainer->checkpoint->corpus = (uint64_t)bits;
-  return TITAN_OK;
-}
-
 titan_status titan_trainer_checkpoint_load(titan_trainer *trainer) {
   trainer_checkpoint *checkpoint = trainer->checkpoint;
   const titan_config *config = trainer->env.config;
@@ -180,7 +167,7 @@ titan_status titan_trainer_checkpoint_load(titan_trainer *trainer) {
   titan_saver_options options = {
       .runtime = trainer->runtime, .mode = titan_setup_save_mode(config), .hints = config->checkpoint.mpi_io_hints};
   TITAN_TRY(titan_saver_create(&options, &checkpoint->saver));
-  TITAN_TRY(fingerprint_corpus(trainer));
+  checkpoint->corpus = trainer->corpus_fingerprint;
   if (checkpoint->step_count > 0 && !config->checkpoint.create_seed_checkpoint)
     TITAN_TRY(load_newest(trainer));
   else if (trainer->rank == 0 && config->checkpoint.enable_checkpoint)

@@ -178,6 +178,12 @@ documents() {
   done
 }
 
+# As refused; told before the model is made.
+refused_early() {
+  refused "$@"
+  grep -q 'total parameters' stderr && fail "the model was made before this was told: $2"
+}
+
 data() {
   refused 2 'nowhere.jsonl|No such file|training.dataset_path' --training.dataset_path nowhere.jsonl
   { documents 3; echo '{"body": "no text here"}'; documents 40; } >no_text.jsonl
@@ -207,6 +213,37 @@ data() {
   [ "$ranks" = 4 ] && late="rank 2: $late"
   refused 3 "$late" --training.dataset_path late.jsonl --training.batch_size $((4 / ranks)) \
     --training.steps 200
+  # gzip: damage in a later member, and text behind a member, are no end of the file.
+  documents 50 | gzip >members.jsonl.gz
+  local second
+  second=$(stat -c %s members.jsonl.gz)
+  { cat members.jsonl.gz; documents 3; } >plain_behind.jsonl.gz
+  refused 3 "plain_behind.jsonl.gz:51: damaged gzip data|byte $second of the file" \
+    --training.dataset_path plain_behind.jsonl.gz --training.steps 200
+  documents 50 | gzip >>members.jsonl.gz
+  printf 'X' | dd of=members.jsonl.gz bs=1 seek=$((second + 1)) conv=notrunc status=none
+  refused 3 "members.jsonl.gz:51: damaged gzip data|byte $second of the file" --training.dataset_path members.jsonl.gz \
+    --training.steps 200
+  # What each file begins with.
+  mkdir beginnings
+  for i in 1 2 3 4 5; do documents 3 >beginnings/$i.jsonl; done
+  echo 'no json' >beginnings/4.jsonl
+  refused_early 3 'beginnings/4.jsonl:1' --training.dataset_path beginnings
+  gzip -c beginnings/1.jsonl | head -c 9 >beginnings/4.jsonl
+  refused_early 3 'beginnings/4.jsonl:1|truncated' --training.dataset_path beginnings
+  printf '\n \n' >blank.jsonl
+  refused_early 3 'blank.jsonl is empty: it holds no document' --training.dataset_path blank.jsonl
+  mkfifo pipe.jsonl
+  refused_early 2 'training.dataset_path: the corpus file pipe.jsonl is a device or a pipe' --training.dataset_path pipe.jsonl
+  ln -s nowhere.jsonl beginnings/6.jsonl
+  refused_early 2 'training.dataset_path: cannot read the corpus file beginnings/6.jsonl: No such file' --training.dataset_path beginnings
+  # A document beyond the limit, on the first line and later.
+  { printf '{"text": "'; head -c 1100000 /dev/zero | tr '\0' 'a'; echo '"}'; } >large.jsonl
+  refused_early 3 'large.jsonl:1|longer than 1 MiB|training.document_limit' --training.dataset_path large.jsonl \
+    --training.document_limit 1
+  { documents 30; cat large.jsonl; } >late_large.jsonl
+  refused 3 'late_large.jsonl:31|longer than 1 MiB|training.document_limit' --training.dataset_path late_large.jsonl \
+    --training.document_limit 1 --training.steps 200
   # NaN on the last rank.
   refused 6 "step 3|rank $((ranks - 1))|nan" --debug.inject_nan_step 3
   # The numbers of the steps before it are on disk.

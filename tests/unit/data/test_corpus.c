@@ -59,6 +59,9 @@ static void names_and_paths_that_do_not_fit_are_refused(void **state) {
   expect_failure(titan_corpus_create("c4", data_folder_path("empty.jsonl"), &corpus), TITAN_ERROR_DATA, "is empty");
   assert_int_equal(mkdir(data_folder_path("none"), 0755), 0);
   expect_failure(titan_corpus_create("c4", data_folder_path("none"), &corpus), TITAN_ERROR_DATA, "holds no file");
+  assert_int_equal(mkfifo(data_folder_path("pipe.jsonl"), 0600), 0);
+  expect_failure(titan_corpus_create("c4", data_folder_path("pipe.jsonl"), &corpus), TITAN_ERROR_USAGE,
+                 "pipe.jsonl is a device or a pipe");
   assert_null(corpus);
   data_folder_remove();
 }
@@ -118,24 +121,129 @@ static void the_reader_goes_round_and_can_begin_at_any_file(void **state) {
   data_folder_remove();
 }
 
-static void the_fingerprint_follows_names_sizes_and_bytes(void **state) {
-  (void)state;
+static uint64_t fingerprint_of(const char *path) {
   titan_corpus *corpus;
-  uint64_t prints[5];
-  static const char *const contents[] = {"{\"text\": \"abc\"}\n", "{\"text\": \"abd\"}\n", "{\"text\": \"abcd\"}\n"};
-  for (int i = 0; i < 5; i++) { // 3: another name; 4: as 0, elsewhere
-    const char *name = i == 3 ? "b.json" : "a.json", *content = contents[i < 3 ? i : 0];
-    data_folder_make();
-    data_folder_write(name, content, strlen(content));
-    assert_int_equal(titan_corpus_create("c4", data_folder_path(name), &corpus), TITAN_OK);
-    assert_int_equal(titan_corpus_fingerprint(corpus, &prints[i]), TITAN_OK);
-    titan_corpus_destroy(&corpus);
-    data_folder_remove();
+  uint64_t digests[4];
+  assert_int_equal(titan_corpus_create("c4", path, &corpus), TITAN_OK);
+  int64_t count = titan_corpus_file_count(corpus);
+  assert_true(count <= 4);
+  for (int64_t i = 0; i < count; i++) {
+    int64_t size;
+    assert_int_equal(titan_corpus_digest(corpus, i, &digests[i], &size), TITAN_OK);
+    assert_int_equal(size, titan_corpus_file_size(corpus, i));
   }
-  assert_true(prints[0] == prints[4]);
+  titan_corpus_destroy(&corpus);
+  return titan_corpus_fingerprint(digests, count);
+}
+
+static void the_fingerprint_follows_contents_and_not_names(void **state) {
+  (void)state;
+  static const char *const contents[] = {"{\"text\": \"abc\"}\n", "{\"text\": \"abd\"}\n", "{\"text\": \"abcd\"}\n"};
+  uint64_t prints[4], again;
+  data_folder_make();
+  for (int i = 0; i < 3; i++) {
+    data_folder_write("a.json", contents[i], strlen(contents[i]));
+    prints[i] = fingerprint_of(data_folder_path("a.json"));
+    // The same bytes under another name, and as the only file of a folder.
+    data_folder_write("b.json", contents[i], strlen(contents[i]));
+    assert_true(fingerprint_of(data_folder_path("b.json")) == prints[i]);
+    assert_int_equal(remove(data_folder_path("b.json")), 0);
+    assert_true(fingerprint_of(data_folder_path("")) == prints[i]);
+  }
+  // Two files; a name that puts them into another order makes it another corpus.
+  data_folder_write("b.json", contents[0], strlen(contents[0]));
+  prints[3] = fingerprint_of(data_folder_path(""));
+  assert_int_equal(rename(data_folder_path("b.json"), data_folder_path("c.json")), 0);
+  assert_true(fingerprint_of(data_folder_path("")) == prints[3]);
+  assert_int_equal(rename(data_folder_path("c.json"), data_folder_path("0.json")), 0);
+  again = fingerprint_of(data_folder_path(""));
+  assert_true(again != prints[3]);
   for (int i = 0; i < 4; i++)
     for (int k = 0; k < i; k++)
       assert_true(prints[i] != prints[k]);
+  data_folder_remove();
+}
+
+// Of files of more than 64 KiB three places count; of smaller ones every byte.
+static void a_digest_sees_the_places_that_it_names(void **state) {
+  (void)state;
+  static char bytes[200000];
+  static const struct {
+    size_t size, place;
+    bool seen;
+  } cases[] = {{65536, 0, true},        {65536, 30000, true},   {65536, 65535, true},   {200000, 4095, true},
+               {200000, 4096, false},   {200000, 100000, true}, {200000, 104095, true}, {200000, 150000, false},
+               {200000, 195903, false}, {200000, 195904, true}, {200000, 199999, true}};
+  memset(bytes, ' ', sizeof bytes);
+  data_folder_make();
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    data_folder_write("a.json", bytes, cases[i].size);
+    uint64_t before = fingerprint_of(data_folder_path("a.json"));
+    bytes[cases[i].place] = 'x';
+    data_folder_write("a.json", bytes, cases[i].size);
+    bytes[cases[i].place] = ' ';
+    assert_int_equal(fingerprint_of(data_folder_path("a.json")) != before, cases[i].seen);
+  }
+  titan_corpus *corpus;
+  uint64_t digest;
+  assert_int_equal(titan_corpus_create("c4", data_folder_path("a.json"), &corpus), TITAN_OK);
+  assert_int_equal(remove(data_folder_path("a.json")), 0);
+  expect_failure(titan_corpus_digest(corpus, 0, &digest, NULL), TITAN_ERROR_DATA, "a.json: No such file");
+  titan_corpus_destroy(&corpus);
+  data_folder_remove();
+}
+
+static void a_list_stands_for_the_files(void **state) {
+  (void)state;
+  titan_corpus *corpus, *listed;
+  data_folder_make();
+  data_folder_write("b c.json", line, strlen(line));
+  data_folder_write("a.json", line, 5);
+  const char *paths[] = {data_folder_path(""), data_folder_path("a.json")};
+  for (int i = 0; i < 2; i++) {
+    titan_text list = {0};
+    assert_int_equal(titan_corpus_create("c4", paths[i], &corpus), TITAN_OK);
+    assert_int_equal(titan_corpus_list(corpus, &list), TITAN_OK);
+    assert_int_equal(titan_corpus_create_from_list("training", "c4", paths[i], &list, &listed), TITAN_OK);
+    assert_int_equal(titan_corpus_file_count(listed), 2 - i);
+    assert_string_equal(titan_corpus_name(listed), paths[i]);
+    for (int64_t file = 0; file < 2 - i; file++) {
+      assert_string_equal(titan_corpus_file(listed, file), titan_corpus_file(corpus, file));
+      assert_int_equal(titan_corpus_file_size(listed, file), titan_corpus_file_size(corpus, file));
+    }
+    assert_int_equal(titan_corpus_file_size(listed, 0), 5);
+    titan_text_destroy(&list);
+    titan_corpus_destroy(&listed);
+    titan_corpus_destroy(&corpus);
+  }
+  data_folder_remove();
+}
+
+static void how_a_file_begins_is_told(void **state) {
+  (void)state;
+  static const struct {
+    const char *contents, *message; // NULL: none is expected
+    bool some;
+  } cases[] = {{"{\"text\": \"x\"}\nnot looked at\n", NULL, true},
+               {"\n  \n{\"text\": \"x\"}\n", NULL, true},
+               {"\n  \n", NULL, false},
+               {"\n{\"text\":\n", "a.json:2:", false},
+               {"{\"text\": \"0123456789012345678901234567890123456789\"}\n", "a.json:1: the line is longer", false}};
+  data_folder_make();
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    titan_corpus *corpus;
+    bool some;
+    data_folder_write("a.json", cases[i].contents, strlen(cases[i].contents));
+    assert_int_equal(titan_corpus_create("c4", data_folder_path("a.json"), &corpus), TITAN_OK);
+    titan_status status = titan_corpus_check_file(corpus, 0, 40, &some);
+    if (cases[i].message != NULL)
+      expect_failure(status, TITAN_ERROR_DATA, cases[i].message);
+    else
+      assert_int_equal(status, TITAN_OK);
+    assert_int_equal(some, cases[i].some);
+    titan_corpus_destroy(&corpus);
+  }
+  data_folder_remove();
 }
 
 static int nothing_is_left(void **state) {
@@ -149,7 +257,10 @@ int main(void) {
       cmocka_unit_test(names_and_paths_that_do_not_fit_are_refused),
       cmocka_unit_test(installed_corpora_are_found_by_name),
       cmocka_unit_test(the_reader_goes_round_and_can_begin_at_any_file),
-      cmocka_unit_test(the_fingerprint_follows_names_sizes_and_bytes),
+      cmocka_unit_test(the_fingerprint_follows_contents_and_not_names),
+      cmocka_unit_test(a_digest_sees_the_places_that_it_names),
+      cmocka_unit_test(a_list_stands_for_the_files),
+      cmocka_unit_test(how_a_file_begins_is_told),
   };
   return cmocka_run_group_tests(tests, NULL, nothing_is_left);
 }

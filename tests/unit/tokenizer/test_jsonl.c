@@ -196,6 +196,128 @@ static void truncated_gzip_is_an_error(void **state) {
   expect_data_error("damaged gzip data");
 }
 
+// One gzip file of `count` lines behind what `bytes` holds; gives the new length.
+static size_t append_member(char *bytes, size_t length, int first, int count) {
+  gzFile file = gzopen(path, "wb");
+  for (int i = first; i < first + count; i++)
+    gzprintf(file, "{\"text\":\"line %d of a file %d\"}\n", i, i * i * 7919 % 1013);
+  gzclose(file);
+  FILE *whole = fopen(path, "rb");
+  length += fread(bytes + length, 1, 4096, whole);
+  fclose(whole);
+  return length;
+}
+
+static int count_documents(titan_status *status) {
+  titan_jsonl *reader;
+  bool end = false;
+  int count = 0;
+  assert_int_equal(titan_jsonl_open(path, &reader), TITAN_OK);
+  while ((*status = titan_jsonl_skip(reader, &end)) == TITAN_OK && !end)
+    count++;
+  titan_jsonl_close(&reader);
+  return count;
+}
+
+// Oracle: RFC 1952 for where the parts of a member lie. Every bit of the second member's header that says something,
+// and of its checksum and length, is changed in turn.
+static void damage_to_any_member_is_an_error(void **state) {
+  (void)state;
+  static char bytes[1 << 14];
+  titan_status status;
+  size_t second = append_member(bytes, 0, 0, 50), length = append_member(bytes, second, 50, 50);
+  write_plain(bytes, length);
+  assert_int_equal(count_documents(&status), 100);
+  assert_int_equal(status, TITAN_OK);
+  static const unsigned char header_bits[4] = {0xff, 0xff, 0xff,
+                                               0xe2}; // magic, method, flags: reserved and the header's checksum
+  for (size_t byte = 0; byte < 12; byte++) {
+    size_t at = byte < 4 ? second + byte : length - 8 + (byte - 4);
+    for (int bit = 0; bit < 8; bit++) {
+      if (byte < 4 && (header_bits[byte] >> bit & 1) == 0)
+        continue;
+      bytes[at] ^= (char)(1 << bit);
+      write_plain(bytes, length);
+      expect_data_error("damaged gzip data");
+      expect_data_error(" (byte ");
+      bytes[at] ^= (char)(1 << bit);
+    }
+  }
+  bytes[second + 30] ^= 0x55; // the compressed lines
+  write_plain(bytes, length);
+  expect_data_error("damaged gzip data");
+  bytes[second + 30] ^= 0x55;
+  for (size_t cut = second + 1; cut < length; cut += cut < second + 20 || length - cut < 20 ? 1 : 37) {
+    write_plain(bytes, cut);
+    expect_data_error("truncated");
+  }
+}
+
+static void only_members_and_zeros_follow_a_member(void **state) {
+  (void)state;
+  static char bytes[1 << 19];
+  titan_status status;
+  char where[64];
+  size_t length = append_member(bytes, 0, 0, 50);
+  // Plain text behind gzip.
+  memcpy(bytes + length, "{\"text\":\"plain\"}\n", 17);
+  write_plain(bytes, length + 17);
+  snprintf(where, sizeof where, "what follows a member is no gzip (byte %zu of the file)", length);
+  expect_data_error(where);
+  // Zeros up to the end are padding: a few, and more than the reader's buffers hold. Something behind them is not.
+  for (size_t zeros = 1; length + zeros < sizeof bytes - 100; zeros = zeros * 7 + 3) {
+    memset(bytes + length, 0, zeros);
+    write_plain(bytes, length + zeros);
+    assert_int_equal(count_documents(&status), 50);
+    assert_int_equal(status, TITAN_OK);
+    bytes[length + zeros] = 'x';
+    write_plain(bytes, length + zeros + 1);
+    snprintf(where, sizeof where, "follows the zeros after the last member (byte %zu", length + zeros);
+    expect_data_error(where);
+  }
+  // Members without any bytes, and many of them.
+  length = append_member(bytes, 0, 0, 1);
+  for (int member = 1; member < 60; member++)
+    length = append_member(bytes, length, member, member % 2);
+  write_plain(bytes, length);
+  assert_int_equal(count_documents(&status), 30 + 1);
+  assert_int_equal(status, TITAN_OK);
+}
+
+static void a_line_beyond_the_limit_is_an_error(void **state) {
+  (void)state;
+  enum { LIMIT = 1 << 20 };
+  titan_jsonl *reader;
+  char *line;
+  bool end;
+  const char *text;
+  size_t length;
+  assert_int_equal(titan_memory_allocate(TITAN_MEMORY_DATA, 8 * LIMIT, &line), TITAN_OK);
+  memset(line, 'a', 8 * LIMIT);
+  memcpy(line, "{\"text\":\"", 9);
+  memcpy(line + LIMIT - 2, "\"}\n", 3); // a line of the limit, and one of a byte more, or of very many
+  memcpy(line + LIMIT + 1, "{\"text\":\"", 9);
+  for (int many = 0; many < 2; many++) {
+    if (!many)
+      memcpy(line + LIMIT + 1 + LIMIT - 1, "\"}\n", 3);
+    write_plain(line, many ? 8 * LIMIT : 2 * LIMIT + 3);
+    for (int skipping = 0; skipping < 2; skipping++) {
+      assert_int_equal(titan_jsonl_open(path, &reader), TITAN_OK);
+      titan_jsonl_set_limit(reader, LIMIT);
+      expect_text(reader, line + 9, LIMIT - 11);
+      titan_memory_reset_peaks();
+      titan_status status = skipping ? titan_jsonl_skip(reader, &end) : titan_jsonl_next(reader, &text, &length, &end);
+      assert_int_equal(status, TITAN_ERROR_DATA);
+      assert_non_null(strstr(titan_error_message(), ":2: the line is longer than 1 MiB (training.document_limit)"));
+      // Whatever the line's length, the reader holds no more than it says.
+      assert_true(titan_memory_usage_of(TITAN_MEMORY_DATA).peak_bytes < 8 * LIMIT + 2 * titan_jsonl_bytes(LIMIT));
+      titan_jsonl_close(&reader);
+    }
+    memset(line + 2 * LIMIT, 'a', 3);
+  }
+  titan_memory_free(line);
+}
+
 static void a_missing_file_is_a_usage_error(void **state) {
   (void)state;
   titan_jsonl *reader;
@@ -227,6 +349,9 @@ int main(void) {
       cmocka_unit_test(broken_lines_are_told_by_file_and_line),
       cmocka_unit_test(deep_nesting_is_an_error_and_no_overflow),
       cmocka_unit_test(truncated_gzip_is_an_error),
+      cmocka_unit_test(damage_to_any_member_is_an_error),
+      cmocka_unit_test(only_members_and_zeros_follow_a_member),
+      cmocka_unit_test(a_line_beyond_the_limit_is_an_error),
       cmocka_unit_test(a_missing_file_is_a_usage_error),
   };
   return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -83,6 +83,29 @@ static void an_output_that_cannot_be_written_ends_with_5(void **state) {
   expect("\"$T\" info --model a.model > /dev/full", 5, "cannot write standard output");
 }
 
+static void training_replaces_whole_files_only(void **state) {
+  (void)state;
+  expect("cp a.model old.model; cp c.jsonl d.jsonl; ln -s d.jsonl e.jsonl", 0, "");
+  expect("\"$T\" train --jsonl c.jsonl --jsonl d.jsonl --vocab-size 257 --output d.jsonl", 2, "is the input d.jsonl");
+  expect("\"$T\" train --jsonl d.jsonl --vocab-size 257 --output e.jsonl", 2, "is the input d.jsonl");
+  expect("cmp c.jsonl d.jsonl", 0, "");
+  // A limit on the size of files stands for a full disk.
+  expect("trap '' XFSZ; ulimit -f 1; \"$T\" train --jsonl c.jsonl --vocab-size 257 --output old.model", 5,
+         "cannot write old.model: File too large");
+  expect("\"$T\" train --jsonl c.jsonl --vocab-size 1000 --output old.model", 3, "smaller vocabulary");
+  expect("cmp a.model old.model && ls | grep -c partial", 1, "0\n");
+  expect("\"$T\" train --jsonl c.jsonl --vocab-size 257 --output old.model && \"$T\" info --model old.model", 0,
+         "tokens in the file: 257");
+  expect("\"$T\" train --jsonl c.jsonl --vocab-size 257 --output /dev/stdout 2>> errors | cmp - old.model", 0, "");
+  expect("\"$T\" train --jsonl c.jsonl --vocab-size 257 --output /dev/null && test -c /dev/null", 0, "257 tokens");
+}
+
+static void damaged_gzip_ends_with_3(void **state) {
+  (void)state;
+  expect("cat c.jsonl.gz c.jsonl > behind.gz; \"$T\" encode --model a.model --jsonl behind.gz", 3,
+         "behind.gz:3: damaged gzip data");
+}
+
 static int set_up(void **state) {
   (void)state;
   return mkdtemp(folder) ? 0 : -1;
@@ -101,6 +124,8 @@ int main(void) {
       cmocka_unit_test(wrong_use_ends_with_2),
       cmocka_unit_test(broken_data_end_with_3),
       cmocka_unit_test(an_output_that_cannot_be_written_ends_with_5),
+      cmocka_unit_test(training_replaces_whole_files_only),
+      cmocka_unit_test(damaged_gzip_ends_with_3),
   };
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -166,6 +166,37 @@ static void a_megabyte_without_a_space_decodes_to_itself(void **state) {
   titan_memory_free(long_text);
 }
 
+// Oracle: the ids of the whole text. White space, contractions and digits are what the split pattern looks ahead for.
+static void a_text_encoded_in_parts_has_the_ids_of_the_whole(void **state) {
+  (void)state;
+  static const char mixed[] = "  aa  \n\n  bb's 12345 \xc3\xa9\xff...\r\n\t\tcc   d\n   ";
+  const char *texts[] = {mixed, text};
+  const size_t lengths[] = {sizeof mixed - 1, TEXT};
+  titan_tokenizer_scratch *scratch;
+  titan_token_buffer whole = {0}, parts = {0};
+  uint64_t replaced;
+  assert_int_equal(titan_tokenizer_scratch_create(&scratch), TITAN_OK);
+  for (int i = 0; i < 2; i++) {
+    encode(scratch, texts[i], lengths[i], &whole, NULL);
+    for (size_t least = 1; least < lengths[i]; least = 2 * least + 1) {
+      const char *at = texts[i];
+      size_t left = lengths[i], used;
+      parts.count = 0;
+      assert_int_equal(titan_tokenizer_repair(scratch, &at, &left, &replaced), TITAN_OK);
+      assert_int_equal(replaced, i == 0 ? 1 : 0);
+      for (; left > 0; at += used, left -= used) {
+        assert_int_equal(titan_tokenizer_encode_part(tokenizer, scratch, at, left, least, &used, &parts), TITAN_OK);
+        assert_true(used >= least || used == left);
+      }
+      assert_int_equal(parts.count, whole.count);
+      assert_memory_equal(parts.ids, whole.ids, whole.count * sizeof *whole.ids);
+    }
+  }
+  titan_token_buffer_destroy(&whole);
+  titan_token_buffer_destroy(&parts);
+  titan_tokenizer_scratch_destroy(&scratch);
+}
+
 static void a_scratch_may_change_its_tokenizer(void **state) {
   (void)state;
   titan_tokenizer *bytes_only;
@@ -272,6 +303,7 @@ int main(void) {
       cmocka_unit_test(encoding_merges_by_rank_on_every_path),
       cmocka_unit_test(threads_share_a_tokenizer),
       cmocka_unit_test(a_megabyte_without_a_space_decodes_to_itself),
+      cmocka_unit_test(a_text_encoded_in_parts_has_the_ids_of_the_whole),
       cmocka_unit_test(a_scratch_may_change_its_tokenizer),
       cmocka_unit_test(special_tokens_come_after_the_base_and_are_not_found_in_text),
       cmocka_unit_test(a_broken_model_is_told_by_file_and_line),

@@ -1,0 +1,122 @@
+// Property: titan-corpus does what its help says, and ends with the documented exit codes. Oracle: the files that are
+// expected, written here by hand; what gzip and cmp say for the rest.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+// cmocka needs the four above first
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char folder[] = "/tmp/titan-corpus-XXXXXX";
+static char output[1 << 16]; // of the last run, standard output and error together
+
+// Runs a shell command in the test's folder, in which $T is the program; gives its exit code.
+static int run(const char *command) {
+  char line[1024];
+  snprintf(line, sizeof line, "cd '%s' && T='%s' && { %s ; } 2>&1", folder, CORPUS_PROGRAM, command);
+  FILE *pipe = popen(line, "r");
+  assert_non_null(pipe);
+  size_t used = fread(output, 1, sizeof output - 1, pipe);
+  output[used] = '\0';
+  int status = pclose(pipe);
+  assert_true(WIFEXITED(status));
+  return WEXITSTATUS(status);
+}
+
+static void expect(const char *command, int code, const char *text) {
+  int got = run(command);
+  if (got != code || !strstr(output, text))
+    fail_msg("%s: code %d (expected %d), '%s' (expected '%s')", command, got, code, output, text);
+}
+
+static void text_becomes_documents(void **state) {
+  (void)state;
+  expect("printf '\\357\\273\\277One \"q\"\\r\\nmore\\r\\n \\t\\r\\n\\r\\nTwo \\\\ \\001\\377\\n' > a.txt; printf "
+         "'\\n\\nThree' > b.txt",
+         0, "");
+  expect("\"$T\" text2jsonl a.txt b.txt --output file.jsonl", 0, "file.jsonl: 2 documents");
+  assert_non_null(strstr(output, "1 invalid UTF-8 sequences became U+FFFD"));
+  expect("cat file.jsonl", 0,
+         "{\"text\": \"One \\\"q\\\"\\u000d\\nmore\\u000d\\n \\u0009\\u000d\\n\\u000d\\nTwo \\\\ "
+         "\\u0001\xef\xbf\xbd\\n\"}\n"
+         "{\"text\": \"\\n\\nThree\"}\n");
+  expect("\"$T\" text2jsonl --document paragraph --output p.jsonl a.txt b.txt && cat p.jsonl", 0,
+         "{\"text\": \"One \\\"q\\\"\\nmore\"}\n{\"text\": \"Two \\\\ \\u0001\xef\xbf\xbd\"}\n{\"text\": \"Three\"}\n");
+  expect("\"$T\" text2jsonl a.txt --document line b.txt --output l.jsonl && cat l.jsonl", 0,
+         "{\"text\": \"One \\\"q\\\"\"}\n{\"text\": \"more\"}\n{\"text\": \"Two \\\\ \\u0001\xef\xbf\xbd\"}\n"
+         "{\"text\": \"Three\"}\n");
+}
+
+static void gzip_goes_in_and_out(void **state) {
+  (void)state;
+  expect("gzip -c a.txt > a.txt.gz; \"$T\" text2jsonl a.txt.gz b.txt --output z.jsonl.gz && gzip -dc z.jsonl.gz | cmp "
+         "- file.jsonl",
+         0, "");
+  expect("cat a.txt | \"$T\" text2jsonl - b.txt --output - 2>> errors | cmp - file.jsonl", 0, "");
+  // Longer than every buffer; a byte order mark's beginning at the end of a file is text.
+  expect("seq 1 400000 | tr '\\n' ' ' > long.txt; \"$T\" text2jsonl long.txt --output long.jsonl.gz", 0,
+         "1 documents, 2688895 bytes");
+  expect("{ printf '{\"text\": \"'; cat long.txt; printf '\"}\\n'; } > long.jsonl; gzip -dc long.jsonl.gz | cmp - "
+         "long.jsonl",
+         0, "");
+  expect("cat a.txt.gz b.txt > damaged.gz; \"$T\" text2jsonl damaged.gz --output z.jsonl.gz", 3,
+         "damaged.gz: damaged gzip data");
+  expect("gzip -dc z.jsonl.gz | cmp - file.jsonl", 0, "");
+}
+
+static void what_cannot_be_converted_is_told(void **state) {
+  (void)state;
+  expect("\"$T\" text2jsonl --output x", 2, "needs an INPUT");
+  expect("\"$T\" text2jsonl a.txt", 2, "--output FILE");
+  expect("\"$T\" text2jsonl a.txt --output", 2, "--output needs a value");
+  expect("\"$T\" text2jsonl a.txt --output x --document page", 2, "'page' is unknown");
+  expect("\"$T\" text2jsonl a.txt --output x --documents 5", 2, "no option --documents");
+  expect("\"$T\" text2jsonl nowhere.txt --output x", 2, "nowhere.txt: No such file");
+  expect("\"$T\" text2jsonl . --output x", 2, "is a folder");
+  expect("\"$T\" text2jsonl b.txt a.txt --output a.txt", 2, "is the input a.txt");
+  expect("printf ' \\n\\n' > blank.txt; \"$T\" text2jsonl blank.txt --output x", 3, "holds no text");
+  expect("ls | grep -c -e partial -e '^x$'", 1, "0\n");
+}
+
+static void generated_files_are_written_whole(void **state) {
+  (void)state;
+  expect("\"$T\" --documents 3 --output g.jsonl && wc -l < g.jsonl", 0, "3\n");
+  expect("\"$T\" --documents 3 --output - | cmp - g.jsonl", 0, "");
+  expect("\"$T\" --documents 3 --output /dev/null && test -c /dev/null", 0, "");
+  expect("mkfifo pipe; cat pipe > piped & \"$T\" --documents 3 --output pipe; wait; test -p pipe && cmp piped g.jsonl",
+         0, "");
+  expect("cp g.jsonl h.jsonl; trap '' XFSZ; ulimit -f 4; \"$T\" --documents 50 --output h.jsonl", 5,
+         "cannot write h.jsonl: File too large");
+  expect("cmp g.jsonl h.jsonl; ls | grep -c partial", 1, "0\n");
+  expect("\"$T\" --documents 3 --output no/where", 5, "cannot write no/where");
+  expect("\"$T\" --documents 3", 2, "--output");
+  expect("\"$T\" --help", 0, "text2jsonl");
+}
+
+static int set_up(void **state) {
+  (void)state;
+  return mkdtemp(folder) ? 0 : -1;
+}
+
+static int tear_down(void **state) {
+  (void)state;
+  char line[64];
+  snprintf(line, sizeof line, "rm -r %s", folder);
+  return system(line) == 0 ? 0 : -1;
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(text_becomes_documents),
+      cmocka_unit_test(gzip_goes_in_and_out),
+      cmocka_unit_test(what_cannot_be_converted_is_told),
+      cmocka_unit_test(generated_files_are_written_whole),
+  };
+  return cmocka_run_group_tests(tests, set_up, tear_down);
+}
