@@ -32,6 +32,20 @@ static titan_status choose_options(titan_trainer *trainer, size_t auto_budget, t
   return TITAN_OK;
 }
 
+// With several microbatches: adds up whole gradients where memory allows, unless the options say what to do.
+static titan_status create_runtime(titan_trainer *trainer, titan_runtime_options *options) {
+  const titan_trainer_environment *env = &trainer->env;
+  titan_comm *world = titan_trainer_world(trainer);
+  bool fits;
+  TITAN_TRY(titan_comm_agree(world, titan_runtime_create(options, env->mesh, env->device, &trainer->runtime)));
+  TITAN_TRY(titan_setup_reduce_fits(env->config, trainer->runtime, world, env->node, env->topology, &fits));
+  if (fits)
+    return TITAN_OK;
+  titan_runtime_destroy(&trainer->runtime);
+  options->reduce = TITAN_REDUCE_EACH;
+  return titan_comm_agree(world, titan_runtime_create(options, env->mesh, env->device, &trainer->runtime));
+}
+
 // Plans the model, and compares the memory it will take with what there is.
 static titan_status plan_model(titan_trainer *trainer) {
   const titan_trainer_environment *env = &trainer->env;
@@ -40,7 +54,7 @@ static titan_status plan_model(titan_trainer *trainer) {
   titan_runtime_options options;
   TITAN_TRY(titan_setup_available_bytes(world, env->node, env->topology, &auto_budget));
   TITAN_TRY(titan_comm_agree(world, choose_options(trainer, auto_budget, &options)));
-  TITAN_TRY(titan_comm_agree(world, titan_runtime_create(&options, env->mesh, env->device, &trainer->runtime)));
+  TITAN_TRY(create_runtime(trainer, &options));
   TITAN_TRY(titan_setup_share_budget(env->config, trainer->runtime, world, env->node, &fixed));
   titan_status status = titan_runtime_choose(trainer->runtime, fixed);
   TITAN_TRY(titan_comm_agree(world, titan_setup_budget_error(env->config, status)));
@@ -112,6 +126,7 @@ static titan_status create(titan_trainer *trainer) {
   TITAN_TRY(plan_model(trainer));
   // From here on the loader reads ahead while the model is made.
   TITAN_TRY(titan_trainer_open_loader(trainer));
+  TITAN_TRY(titan_trainer_validation_open(trainer));
   TITAN_TRY(take_memory(trainer));
   TITAN_TRY(titan_trainer_checkpoint_load(trainer));
   TITAN_TRY(titan_trainer_open_outputs(trainer));
@@ -122,6 +137,7 @@ titan_status titan_trainer_create(const titan_trainer_environment *environment, 
   titan_trainer *trainer;
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, 1, sizeof *trainer, &trainer));
   trainer->env = *environment;
+  trainer->validated_step = -1;
   trainer->rank = titan_comm_rank(titan_trainer_world(trainer));
   trainer->dp = titan_comm_size(titan_mesh_comm(environment->mesh, TITAN_MESH_DP));
   trainer->optimizer = titan_setup_optimizer_options(environment->config);
@@ -141,6 +157,8 @@ void titan_trainer_destroy(titan_trainer **trainer) {
   titan_trainer_checkpoint_destroy(t); // ends a save that is under way
   titan_trainer_history_destroy(&t->history);
   titan_loader_destroy(&t->loader);
+  titan_validation_data_destroy(&t->validation_data);
+  titan_corpus_destroy(&t->validation_corpus);
   titan_corpus_destroy(&t->corpus);
   titan_runtime_destroy(&t->runtime);
   titan_metrics_destroy(&t->metrics);
@@ -179,7 +197,7 @@ enum { SUM_LOSS, SUM_SQUARES, SUM_STOP, SUM_DUE, SUM_ENDED, SUM_TOKENS, SUM_TOKE
 static titan_status reduce_numbers(titan_trainer *trainer, double loss_share, trainer_step *step) {
   const titan_mesh *mesh = trainer->env.mesh;
   double mine[SUMS] = {[SUM_LOSS] = loss_share,
-                       [SUM_SQUARES] = titan_optimizer_sum_of_squares(trainer->runtime),
+                       [SUM_SQUARES] = titan_optimizer_squares(&trainer->optimizer_step, trainer->runtime),
                        [SUM_STOP] = titan_signals_received() != 0,
                        [SUM_DUE] = titan_trainer_checkpoint_is_due(trainer),
                        [SUM_ENDED] = titan_trainer_checkpoint_has_ended(trainer),
@@ -215,13 +233,14 @@ static titan_status train_step(titan_trainer *trainer, trainer_step *step) {
     status = titan_runtime_check_batch(runtime);
   TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer), status));
   step->batch_hash = titan_trainer_hash_batch(trainer);
+  titan_optimizer_begin(&trainer->optimizer_step, runtime, &trainer->optimizer, step->step);
   TITAN_TRY(titan_runtime_step(runtime, &loss));
   if (step->step == config->debug.inject_nan_step && trainer->rank == titan_comm_size(titan_trainer_world(trainer)) - 1)
     loss = NAN;
   step->local_loss = loss * trainer->dp;
   TITAN_TRY(reduce_numbers(trainer, loss, step));
   TITAN_TRY(check_numbers(trainer, step));
-  TITAN_TRY(titan_optimizer_step(runtime, &trainer->optimizer, step->step, step->grad_norm));
+  TITAN_TRY(titan_optimizer_end(&trainer->optimizer_step, runtime, step->grad_norm));
   if (config->debug.check_replicas)
     TITAN_TRY(titan_replicas_check(runtime, step->step));
   trainer->step = step->step;
@@ -255,10 +274,12 @@ titan_status titan_trainer_run(titan_trainer *trainer) {
     trainer_step step;
     TITAN_TRY(train_step(trainer, &step));
     TITAN_TRY(titan_trainer_report(trainer, &step));
+    TITAN_TRY(titan_trainer_validate(trainer, false));
     TITAN_TRY(titan_trainer_checkpoint_step(trainer, &step));
     if (step.stop && trainer->step < config->training.steps)
       return end_early(trainer);
   }
+  TITAN_TRY(titan_trainer_validate(trainer, true));
   titan_trainer_report_end(trainer, titan_clock_seconds() - start);
   return TITAN_OK;
 }

@@ -3,6 +3,7 @@
 
 #include "data/corpus.h"
 #include "data/loader.h"
+#include "data/validation.h"
 #include "observe/metrics.h"
 #include "observe/report.h"
 #include "storage/lock.h"
@@ -48,6 +49,10 @@ struct titan_trainer {
   titan_optimizer_options optimizer;
   titan_corpus *corpus;
   uint64_t corpus_fingerprint;
+  titan_corpus *validation_corpus; // with validation.enabled
+  titan_validation_data *validation_data;
+  int64_t validated_step; // the last step whose weights were validated; -1: none
+  titan_optimizer_step_state optimizer_step;
   titan_loader *loader;
   titan_runtime *runtime;
   titan_metrics *metrics; // rank 0
@@ -83,6 +88,12 @@ double titan_trainer_fold_hash(double sum);
 bool titan_trainer_hashes_agree(double sum, double sum_of_squares, int ranks);
 // The error when they are not.
 titan_status titan_trainer_tokens_differ(const titan_trainer *trainer, int64_t step);
+
+// Collective. Reads the validation corpus as far as its first text, where validation is enabled.
+titan_status titan_trainer_validation_open(titan_trainer *trainer);
+// Collective. The loss on the validation corpus with the present weights: every validation.freq steps, and at the run's
+// end; never twice for the same step. Without validation.enabled it does nothing.
+titan_status titan_trainer_validate(titan_trainer *trainer, bool at_end);
 
 // Rank 0: takes the dump folder for this run. Collective.
 titan_status titan_trainer_lock_outputs(titan_trainer *trainer);
