@@ -195,7 +195,7 @@ static titan_parameter_init init(const titan_model_arguments *arguments, const c
 }
 
 static titan_parameter_role role(const char *parameter) {
-  return strstr(parameter, "norm") != NULL                     ? TITAN_PARAMETER_NORM
+  return strstr(parameter, "norm") != NULL                 ? TITAN_PARAMETER_NORM
          : strcmp(parameter, "tok_embeddings.weight") == 0 ? TITAN_PARAMETER_EMBEDDING
          : strcmp(parameter, "output.weight") == 0         ? TITAN_PARAMETER_OUTPUT
                                                            : TITAN_PARAMETER_WEIGHT;

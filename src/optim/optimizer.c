@@ -33,7 +33,8 @@ bool titan_optimizer_role_find(const char *name, size_t length, unsigned *bit) {
   static const struct {
     const char *name;
     titan_parameter_role role;
-  } rows[] = {{"norm", TITAN_PARAMETER_NORM}, {"embedding", TITAN_PARAMETER_EMBEDDING}, {"output", TITAN_PARAMETER_OUTPUT}};
+  } rows[] = {
+      {"norm", TITAN_PARAMETER_NORM}, {"embedding", TITAN_PARAMETER_EMBEDDING}, {"output", TITAN_PARAMETER_OUTPUT}};
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
     if (strlen(rows[i].name) == length && strncmp(rows[i].name, name, length) == 0) {
       *bit = 1u << rows[i].role;
@@ -102,10 +103,8 @@ static titan_status update_unit(void *context, titan_runtime *runtime, int index
 
 void titan_optimizer_begin(titan_optimizer_step_state *state, titan_runtime *runtime,
                            const titan_optimizer_options *options, int64_t step) {
-  *state = (titan_optimizer_step_state){.options = options,
-                                        .step = step,
-                                        .gradient_scale = 1,
-                                        .early = titan_runtime_options_of(runtime)->early_update};
+  *state = (titan_optimizer_step_state){
+      .options = options, .step = step, .gradient_scale = 1, .early = titan_runtime_options_of(runtime)->early_update};
   titan_runtime_set_updater(runtime, (titan_updater){update_unit, state});
 }
 

@@ -21,8 +21,8 @@ typedef struct titan_update {
 } titan_update;
 
 typedef struct titan_optimizer_rule {
-  const char *name;                         // as in optimizer.name
-  const char *slots[TITAN_MOST_SLOTS];      // names of the float32 states it keeps beside the parameter; zero at first
+  const char *name;                    // as in optimizer.name
+  const char *slots[TITAN_MOST_SLOTS]; // names of the float32 states it keeps beside the parameter; zero at first
   int slot_count;
   titan_status (*update)(const titan_update *update);
 } titan_optimizer_rule;

@@ -41,9 +41,9 @@ static titan_comm_reservation of_tensor(const titan_runtime *runtime) {
   titan_comm_reservation reservation = {.works = 1, .buffers = 1};
   for (int kind = 0; kind < STEPS; kind++)
     for (int i = 0; i < runtime->steps[kind].program_count; i++)
-      reservation.buffer_bytes = larger(
-          reservation.buffer_bytes, plan_buffer_bytes(runtime->steps[kind].programs[i].plan, TITAN_PLACEMENT_TP,
-                                                      group_of(runtime, TITAN_MESH_TP), is_staged(runtime)));
+      reservation.buffer_bytes =
+          larger(reservation.buffer_bytes, plan_buffer_bytes(runtime->steps[kind].programs[i].plan, TITAN_PLACEMENT_TP,
+                                                             group_of(runtime, TITAN_MESH_TP), is_staged(runtime)));
   return reservation;
 }
 

@@ -30,8 +30,8 @@ static titan_status create_steps(titan_runtime *runtime) {
   for (int kind = 0; kind < STEPS; kind++) {
     if (!runtime->steps[kind].exists)
       continue;
-    TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, count, sizeof(int),
-                                           &runtime->steps[kind].program_of_unit));
+    TITAN_TRY(
+        titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, count, sizeof(int), &runtime->steps[kind].program_of_unit));
     TITAN_TRY(titan_runtime_programs_create(runtime, (runtime_step_kind)kind));
   }
   return TITAN_OK;
@@ -124,7 +124,8 @@ static size_t constants_scratch_bytes(const titan_runtime *runtime) {
 
 // Constants are computed before the first step, in the arena of activations.
 static size_t activation_bytes(const titan_runtime *runtime) {
-  size_t arena = titan_runtime_arena_bytes(runtime, TITAN_ARENA_ACTIVATIONS), scratch = constants_scratch_bytes(runtime);
+  size_t arena = titan_runtime_arena_bytes(runtime, TITAN_ARENA_ACTIVATIONS),
+         scratch = constants_scratch_bytes(runtime);
   return arena > scratch ? arena : scratch;
 }
 
@@ -239,9 +240,8 @@ static titan_status run_constants(titan_runtime *runtime) {
     return TITAN_OK;
   for (int i = 0; i < program->plan->external_count; i++)
     program->externals[i] = runtime->constant_values[i];
-  titan_bindings bindings = {.scratch = runtime->arenas[TITAN_ARENA_ACTIVATIONS],
-                             .externals = program->externals,
-                             .groups = runtime->groups};
+  titan_bindings bindings = {
+      .scratch = runtime->arenas[TITAN_ARENA_ACTIVATIONS], .externals = program->externals, .groups = runtime->groups};
   return titan_executable_run(program->executable, TITAN_FORWARD, &bindings, NULL);
 }
 
@@ -249,9 +249,8 @@ static titan_status run_constants(titan_runtime *runtime) {
 static titan_status create_exchange(titan_runtime *runtime) {
   titan_comm *world = titan_mesh_comm(runtime->mesh, TITAN_MESH_WORLD);
   const titan_runtime_options *options = &runtime->options;
-  titan_status status =
-      titan_gather_create(titan_runtime_shard_group(runtime), runtime->device, options->shape.dtype,
-                          options->intra_node, runtime->unit_count, runtime->units, &runtime->gather);
+  titan_status status = titan_gather_create(titan_runtime_shard_group(runtime), runtime->device, options->shape.dtype,
+                                            options->intra_node, runtime->unit_count, runtime->units, &runtime->gather);
   status = titan_comm_agree(world, status);
   if (status == TITAN_OK) {
     titan_reduce_options reduce = titan_runtime_reduce_options(runtime);

@@ -1,8 +1,8 @@
 // The runtime: a model's kinds of units as programs, its units as flat shards, and a step as a list of actions
 // (step/list.h), which one loop runs. A second list of forwards alone, for validation, shares parameters and memory.
 //
-// Creation has stages, so that the memory is known before any of it is taken: titan_runtime_plan makes graphs, programs,
-// lists and layouts; titan_runtime_allocate takes what titan_runtime_memory_of says, to the byte.
+// Creation has stages, so that the memory is known before any of it is taken: titan_runtime_plan makes graphs,
+// programs, lists and layouts; titan_runtime_allocate takes what titan_runtime_memory_of says, to the byte.
 #ifndef TITAN_PARALLEL_RUNTIME_H
 #define TITAN_PARALLEL_RUNTIME_H
 
@@ -38,7 +38,8 @@ typedef struct titan_runtime_options {
   titan_model_arguments arguments;
   titan_model_shape shape; // of one microbatch of this rank
   int64_t microbatches;    // of a step; 0 is 1
-  int64_t global_tokens;   // counted tokens of the whole step, over all microbatches and ranks: what the loss is divided by
+  int64_t
+      global_tokens; // counted tokens of the whole step, over all microbatches and ranks: what the loss is divided by
   titan_reduce_when reduce;
   bool early_update; // a unit is updated as soon as its gradients are complete, whose memory is used again
   // float32 states that the optimizer keeps for each parameter, by name; static texts.
@@ -78,8 +79,8 @@ titan_status titan_runtime_plan(const titan_runtime_options *options, titan_mesh
 titan_runtime_memory titan_runtime_memory_of(const titan_runtime *runtime);
 
 // The stages of titan_runtime_plan, for those who share a budget over ranks: where the activations have one,
-// titan_runtime_create leaves them as small as can be, and titan_runtime_choose takes the least recomputation that fits,
-// with fixed as in titan_activation_options. Without a budget there is nothing to choose. Not collective.
+// titan_runtime_create leaves them as small as can be, and titan_runtime_choose takes the least recomputation that
+// fits, with fixed as in titan_activation_options. Without a budget there is nothing to choose. Not collective.
 titan_status titan_runtime_create(const titan_runtime_options *options, titan_mesh *mesh, titan_device *device,
                                   titan_runtime **out);
 titan_status titan_runtime_choose(titan_runtime *runtime, size_t fixed);

@@ -7,8 +7,8 @@ titan_status titan_runtime_block_create(titan_runtime *runtime, int kind, const 
   const titan_model_kind *row = &runtime->options.model->kinds[kind];
   titan_graph *graph;
   bool *keep = NULL;
-  TITAN_TRY(titan_runtime_graph_create(runtime, row, &runtime->steps[STEP_TRAINING].shape, true, &out->compiled,
-                                       &graph));
+  TITAN_TRY(
+      titan_runtime_graph_create(runtime, row, &runtime->steps[STEP_TRAINING].shape, true, &out->compiled, &graph));
   titan_status status =
       titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, (size_t)titan_graph_node_count(graph) + 1, sizeof *keep, &keep);
   if (status != TITAN_OK) {

@@ -67,8 +67,8 @@ static titan_status bytes_of(search *s, int more, int less, int64_t count, size_
 static titan_status try_mixture(search *s, int more, int less, int64_t count, bool *fits) {
   size_t bytes;
   TITAN_TRY(bytes_of(s, more, less, count, &bytes));
-  double cost = (double)(s->units - count) * s->choices->choices[more].cost +
-                (double)count * s->choices->choices[less].cost;
+  double cost =
+      (double)(s->units - count) * s->choices->choices[more].cost + (double)count * s->choices->choices[less].cost;
   *fits = bytes <= s->budget;
   if (*fits && (s->best.more < 0 || cost < s->best.cost || (cost == s->best.cost && bytes < s->best.bytes)))
     s->best = (mixture){more, less, count, cost, bytes};
@@ -192,8 +192,8 @@ titan_status titan_runtime_budget_choose(titan_runtime *runtime, size_t fixed) {
   TITAN_TRY_CLEANUP(titan_activation_choices_create(graph, &choices));
   TITAN_TRY_CLEANUP(
       titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, (size_t)choices.count, sizeof *s.figures, &s.figures));
-  TITAN_TRY_CLEANUP(titan_memory_allocate(TITAN_MEMORY_GRAPH, (size_t)runtime->unit_count * sizeof *s.unit_sizes,
-                                          &s.unit_sizes));
+  TITAN_TRY_CLEANUP(
+      titan_memory_allocate(TITAN_MEMORY_GRAPH, (size_t)runtime->unit_count * sizeof *s.unit_sizes, &s.unit_sizes));
   for (int i = 0; i < choices.count; i++)
     TITAN_TRY_CLEANUP(measure(&s, i));
   TITAN_TRY_CLEANUP(choose(&s, fixed > 0 ? fixed : memory.total - memory.chosen));

@@ -88,8 +88,8 @@ void titan_runtime_list_sizes(titan_runtime *runtime, runtime_step_kind kind) {
 
 static titan_status number_reduces(runtime_step *step) {
   int reduces = 0;
-  TITAN_TRY(titan_memory_resize(TITAN_MEMORY_GRAPH, ((size_t)step->list.count + 1) * sizeof(int),
-                                &step->reduce_numbers));
+  TITAN_TRY(
+      titan_memory_resize(TITAN_MEMORY_GRAPH, ((size_t)step->list.count + 1) * sizeof(int), &step->reduce_numbers));
   step->first_update = step->list.count;
   for (int i = 0; i < step->list.count; i++) {
     step->reduce_numbers[i] = reduces;
@@ -120,8 +120,8 @@ titan_status titan_runtime_list_create(titan_runtime *runtime, runtime_step_kind
   set_lowering(runtime, step, training);
   titan_runtime_list_sizes(runtime, kind);
   int microbatches = training ? (int)runtime->options.microbatches : 1;
-  TITAN_TRY(titan_schedule_make(titan_schedule_find(training ? "plain" : "forward_only"), 1, 1, microbatches,
-                                &step->order));
+  TITAN_TRY(
+      titan_schedule_make(titan_schedule_find(training ? "plain" : "forward_only"), 1, 1, microbatches, &step->order));
   TITAN_TRY(titan_step_lower(&step->order, &step->lowering, 0, &step->list));
   TITAN_TRY(titan_step_check(&step->order, &step->lowering, &step->list));
   TITAN_TRY(titan_step_memory_create(&step->list, &step->lowering, &step->sizes, &step->memory));

@@ -74,8 +74,8 @@ struct titan_runtime {
   titan_reduce *reduce;
   bool staged; // the tp group's collectives go through shared memory, taken by this runtime
   char *arenas[TITAN_ARENAS];
-  float *masters;                      // shards of all units when the compute type is not float32
-  float *slots[TITAN_MOST_SLOTS];      // shards of all units
+  float *masters;                 // shards of all units when the compute type is not float32
+  float *slots[TITAN_MOST_SLOTS]; // shards of all units
   void *constant_values[TITAN_MAX_OUTPUTS + 1];
   int32_t *tokens, *labels;
   float *losses; // by microbatch

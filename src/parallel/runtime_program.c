@@ -49,8 +49,14 @@ static const struct {
   const char *name;
   runtime_wire wire;
 } wire_rows[] = {
-    {"tokens", WIRE_TOKENS}, {"labels", WIRE_LABELS}, {"x", WIRE_INPUT},           {"y", WIRE_OUTPUT},
-    {"loss", WIRE_LOSS},     {"logits", WIRE_LOGITS}, {"d(x)", WIRE_INPUT_GRADIENT}, {"d(y)", WIRE_OUTPUT_GRADIENT},
+    {"tokens", WIRE_TOKENS},
+    {"labels", WIRE_LABELS},
+    {"x", WIRE_INPUT},
+    {"y", WIRE_OUTPUT},
+    {"loss", WIRE_LOSS},
+    {"logits", WIRE_LOGITS},
+    {"d(x)", WIRE_INPUT_GRADIENT},
+    {"d(y)", WIRE_OUTPUT_GRADIENT},
     {"d(loss)", WIRE_LOSS_GRADIENT},
 };
 

@@ -10,8 +10,7 @@ titan_runtime_work titan_runtime_work_of(const titan_runtime *runtime) {
   double microbatches = (double)runtime->options.microbatches;
   for (int unit = 0; unit < runtime->unit_count; unit++)
     for (int phase = 0; phase < TITAN_PHASES; phase++) {
-      const titan_plan_phase *p =
-          &titan_runtime_program_of(&runtime->steps[STEP_TRAINING], unit)->plan->phases[phase];
+      const titan_plan_phase *p = &titan_runtime_program_of(&runtime->steps[STEP_TRAINING], unit)->plan->phases[phase];
       work.flops += p->cost.flops * microbatches;
       work.recomputed += p->recomputed.flops * microbatches;
     }

@@ -220,16 +220,14 @@ titan_status titan_runtime_logits(titan_runtime *runtime, float *logits) {
   TITAN_TRY(titan_runtime_run(runtime, step, 0, head));
   TITAN_TRY(titan_gather_wait(runtime->gather, last, &parameters));
   for (int i = 0; i < program->plan->external_count; i++)
-    program->externals[i] = program->wires[i] == WIRE_LOGITS
-                                ? logits
-                                : wire_address(runtime, step, &step->list.actions[head], &step->memory.places[head],
-                                               program->wires[i]);
+    program->externals[i] =
+        program->wires[i] == WIRE_LOGITS
+            ? logits
+            : wire_address(runtime, step, &step->list.actions[head], &step->memory.places[head], program->wires[i]);
   // Not part of training, so not part of the runtime's arenas.
   TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GENERAL, program->plan->phases[TITAN_FORWARD].scratch_bytes, &scratch));
-  titan_bindings bindings = {.scratch = scratch,
-                             .parameters = parameters,
-                             .externals = program->externals,
-                             .groups = runtime->groups};
+  titan_bindings bindings = {
+      .scratch = scratch, .parameters = parameters, .externals = program->externals, .groups = runtime->groups};
   titan_status status = titan_executable_run(program->executable, TITAN_FORWARD, &bindings, NULL);
   titan_memory_free(scratch);
   return status;

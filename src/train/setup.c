@@ -219,16 +219,15 @@ static int64_t global_batch_of(const titan_config *config, titan_mesh_degrees de
 }
 
 int64_t titan_setup_microbatches(const titan_config *config, titan_mesh_degrees degrees) {
-  return global_batch_of(config, degrees) /
-         (config->training.batch_size * degrees.dp_replicate * degrees.dp_shard);
+  return global_batch_of(config, degrees) / (config->training.batch_size * degrees.dp_replicate * degrees.dp_shard);
 }
 
 static titan_model_shape validation_shape(const titan_config *config, titan_dtype dtype) {
   if (!config->validation.enabled)
     return (titan_model_shape){0};
   return (titan_model_shape){
-      .batch = config->validation.local_batch_size > 0 ? config->validation.local_batch_size
-                                                       : config->training.batch_size,
+      .batch =
+          config->validation.local_batch_size > 0 ? config->validation.local_batch_size : config->training.batch_size,
       .length = config->validation.seq_len > 0 ? config->validation.seq_len : config->training.seq_len,
       .dtype = dtype,
   };
@@ -248,13 +247,10 @@ static void set_slots(const titan_config *config, titan_runtime_options *out) {
 
 titan_status titan_setup_runtime_options(const titan_config *config, int64_t vocabulary, titan_mesh_degrees degrees,
                                          size_t auto_budget, titan_runtime_options *out) {
-  titan_dtype dtype =
-      strcmp(config->training.mixed_precision_param, "float32") == 0 ? TITAN_FLOAT32 : TITAN_BFLOAT16;
+  titan_dtype dtype = strcmp(config->training.mixed_precision_param, "float32") == 0 ? TITAN_FLOAT32 : TITAN_BFLOAT16;
   *out = (titan_runtime_options){
       .model = titan_model_find(config->model.name),
-      .shape = {.batch = config->training.batch_size,
-                .length = config->training.seq_len,
-                .dtype = dtype},
+      .shape = {.batch = config->training.batch_size, .length = config->training.seq_len, .dtype = dtype},
       .microbatches = titan_setup_microbatches(config, degrees),
       .global_tokens = global_batch_of(config, degrees) * config->training.seq_len,
       .reduce = reduce_of(config),

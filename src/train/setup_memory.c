@@ -2,6 +2,7 @@
 
 #include "base/size.h"
 #include "data/loader.h"
+#include "data/validation.h"
 
 #include <math.h>
 #include <string.h>
@@ -12,11 +13,15 @@ static const double gib = 1024.0 * 1024 * 1024;
 
 titan_setup_beside titan_setup_beside_of(const titan_config *config, titan_runtime *runtime, const titan_comm *world,
                                          const titan_comm *node) {
-  const titan_model_shape *shape = &titan_runtime_options_of(runtime)->shape;
+  const titan_runtime_options *options = titan_runtime_options_of(runtime);
+  const titan_model_shape *shape = &options->shape;
+  size_t reading = titan_loader_reading_bytes(titan_setup_document_limit(config));
+  size_t validation =
+      options->validation.batch > 0 ? titan_validation_data_bytes(options->validation.length) + reading : 0;
   return (titan_setup_beside){
       .groups = titan_mesh_bytes(titan_runtime_mesh(runtime)) + titan_comm_bytes(world) + titan_comm_bytes(node),
-      .loader = titan_loader_bytes(shape->batch, shape->length),
-      .reading = titan_loader_reading_bytes(titan_setup_document_limit(config)),
+      .loader = titan_loader_bytes(options->microbatches * shape->batch, shape->length),
+      .reading = reading + validation,
       .staging = config->checkpoint.enable_checkpoint
                      ? titan_checkpoint_staging_bytes(runtime, titan_setup_save_mode(config))
                      : 0,

@@ -66,11 +66,6 @@ cleanup:
   return status;
 }
 
-titan_status titan_trainer_open_file(const titan_trainer *trainer, const char *name, FILE **out) {
-  titan_text nothing = {0};
-  return open_with(trainer, name, false, &nothing, out);
-}
-
 // --- the folder and the log ---
 
 // Holds <dump>/.lock for as long as the run lives: two runs in one folder would write over each other.

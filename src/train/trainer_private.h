@@ -124,8 +124,6 @@ void titan_trainer_record_step(titan_trainer *trainer, const trainer_step *step)
 void titan_trainer_close_outputs(titan_trainer *trainer);
 // Not collective. For files of which a run does not depend: an output error becomes a warning, all else passes.
 titan_status titan_trainer_by_product(titan_status status);
-// Opens <dump>/name for writing, empty; what is there and no regular file is moved aside.
-titan_status titan_trainer_open_file(const titan_trainer *trainer, const char *name, FILE **out);
 
 // Collective. What the run is, on rank 0; and the head of the log.
 titan_status titan_trainer_about_create(titan_trainer *trainer);

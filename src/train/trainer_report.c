@@ -106,12 +106,12 @@ static titan_status append_row(titan_trainer *trainer, const titan_metrics_row *
 
 static titan_status write_row(titan_trainer *trainer, const trainer_step *step, double now, double mean,
                               double loss_max) {
-  const titan_model_shape *shape = &titan_runtime_options_of(trainer->runtime)->shape;
+  const titan_runtime_options *options = titan_runtime_options_of(trainer->runtime);
   const titan_metrics_row *before = row_before(trainer);
   double elapsed = now - trainer->totals.start;
-  const int *degrees = trainer->env.mesh->degrees;
-  double sharing = (double)degrees[TITAN_MESH_CP] * degrees[TITAN_MESH_TP] * degrees[TITAN_MESH_PP];
-  double tokens = (double)(shape->batch * shape->length * (trainer->window.steps - trainer->window.restored));
+  double sharing = titan_mesh_degree(trainer->env.mesh, TITAN_MESH_PP | TITAN_MESH_CP | TITAN_MESH_TP);
+  double tokens = (double)(options->microbatches * options->shape.batch * options->shape.length *
+                           (trainer->window.steps - trainer->window.restored));
   double tps = tokens / ((now - trainer->window.start) * sharing);
   titan_metrics_row row = {
       .step = (double)step->step,

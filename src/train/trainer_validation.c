@@ -62,12 +62,6 @@ static titan_status run_round(titan_trainer *trainer, double sums[2], int64_t *b
   return TITAN_OK;
 }
 
-static titan_status report(titan_trainer *trainer, double loss, double tokens, double seconds) {
-  titan_log_info("validate step: %" PRId64 "  loss: %7.4f  tokens: %.0f  seconds: %.2f", trainer->step, loss, tokens,
-                 seconds);
-  return titan_metrics_append_validation(trainer->metrics, (double)trainer->step, loss);
-}
-
 static titan_status validate(titan_trainer *trainer) {
   double start = titan_clock_seconds(), mine[2], all[2];
   int64_t batches;
@@ -77,7 +71,10 @@ static titan_status validate(titan_trainer *trainer) {
   double seconds = titan_clock_seconds() - start;
   trainer->window.start += seconds; // no part of the training's speed
   trainer->validated_step = trainer->step;
-  return trainer->rank == 0 ? report(trainer, all[0] / all[1], all[1], seconds) : TITAN_OK;
+  if (trainer->rank == 0)
+    titan_log_info("validate step: %" PRId64 "  loss: %7.4f  tokens: %.0f  seconds: %.2f", trainer->step,
+                   all[0] / all[1], all[1], seconds);
+  return TITAN_OK;
 }
 
 titan_status titan_trainer_validate(titan_trainer *trainer, bool at_end) {
