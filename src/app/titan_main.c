@@ -25,6 +25,7 @@ typedef struct application {
   titan_device *device;
   titan_tokenizer *tokenizer;
   titan_trainer *trainer;
+  titan_text command;
 } application;
 
 // Rank 0's text for all. *text is owned; on other ranks it comes in empty.
@@ -40,6 +41,22 @@ static titan_status broadcast_text(titan_comm *world, titan_text *text) {
     status = titan_text_append(text, bytes, (size_t)length);
   titan_memory_free(bytes);
   return status;
+}
+
+// The command line as a shell takes it; what is not printable is left out.
+static titan_status describe_command(int argc, char **argv, titan_text *text) {
+  static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./=,:+@%";
+  for (int i = 0; i < argc; i++) {
+    bool quoted = argv[i][0] == '\0' || argv[i][strspn(argv[i], plain)] != '\0';
+    TITAN_TRY(titan_text_printf(text, "%s%s", i > 0 ? " " : "", quoted ? "'" : ""));
+    for (const char *c = argv[i]; *c != '\0'; c++)
+      if (*c == '\'')
+        TITAN_TRY(titan_text_printf(text, "'\\''"));
+      else if ((unsigned char)*c >= ' ' && *c != 127)
+        TITAN_TRY(titan_text_append(text, c, 1));
+    TITAN_TRY(titan_text_printf(text, "%s", quoted ? "'" : ""));
+  }
+  return TITAN_OK;
 }
 
 // --- options ---
@@ -79,8 +96,7 @@ static titan_status tokenizer_path(const titan_config *config, titan_text *path)
     return titan_text_printf(path, "%s", config->model.tokenizer_path);
   }
   TITAN_TRY(titan_assets_find("test_tokenizer.model", path));
-  titan_log_info("model.tokenizer_path is not set and %s does not exist: using the test tokenizer %s",
-                 config->model.tokenizer_path, path->data);
+  titan_log_info("Using the test tokenizer %s, as model.tokenizer_path is not given", path->data);
   return TITAN_OK;
 }
 
@@ -166,12 +182,14 @@ static titan_status run(application *app, int argc, char **argv) {
     return estimate(app);
   TITAN_TRY(create_mesh(app));
   TITAN_TRY(create_tokenizer(app));
+  TITAN_TRY(titan_comm_agree(app->world, describe_command(argc, argv, &app->command)));
   titan_trainer_environment environment = {.config = app->config,
                                            .topology = &app->topology,
                                            .node = app->node,
                                            .mesh = app->mesh,
                                            .device = app->device,
-                                           .tokenizer = app->tokenizer};
+                                           .tokenizer = app->tokenizer,
+                                           .command = app->command.data};
   bool comparing = titan_estimate_is_real(app->config);
   uint64_t resident = titan_topology_resident();
   if (comparing)
@@ -193,6 +211,7 @@ static void destroy(application *app) {
   titan_config_destroy(&app->config);
   titan_comm_destroy(&app->node);
   titan_comm_destroy(&app->world);
+  titan_text_destroy(&app->command);
 }
 
 // Failures that all ranks agreed on are said once; in others a rank speaks for itself and ends the run for all.
@@ -227,5 +246,6 @@ int main(int argc, char **argv) {
   uint64_t left = titan_memory_report_leaks();
   titan_mpi_finalize();
   titan_signals_end();
+  titan_log_close();
   return code != 0 ? code : left > 0 ? 70 : 0;
 }

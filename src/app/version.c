@@ -1,5 +1,6 @@
 #include "app/version.h"
 
+#include "base/build.h"
 #include "base/cpu_isa.h"
 
 #include <dnnl.h>
@@ -20,6 +21,7 @@ titan_status titan_version_print(FILE *file) {
   titan_cpu_isa best = titan_cpu_isa_best(), chosen;
   TITAN_TRY(titan_cpu_isa_choose(&chosen));
   fprintf(file, "titan-hpc %s (%s, built with %s)\n", TITAN_VERSION, TITAN_BUILD_TYPE, TITAN_COMPILER);
+  fprintf(file, "commit:    %s\n", titan_build_commit());
   fprintf(file, "MPI:       %s\n", mpi);
   fprintf(file, "HDF5:      %u.%u.%u\n", major, minor, release);
   fprintf(file, "oneDNN:    %d.%d.%d\n", dnnl->major, dnnl->minor, dnnl->patch);

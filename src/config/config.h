@@ -85,7 +85,8 @@ titan_status titan_config_validate(const titan_config *config, int64_t world_siz
 titan_status titan_config_warnings(const titan_config *config, void (*report)(void *context, const char *line),
                                    void *context);
 
-// The configuration as TOML, which can be read again; a comment says where each value comes from.
+// The configuration as TOML, which gives the same one when it is read again; a comment says where each value comes
+// from, and options that were not given are comments as a whole.
 titan_status titan_config_to_toml(const titan_config *config, titan_text *text);
 titan_status titan_config_print(const titan_config *config, FILE *file);
 

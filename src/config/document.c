@@ -153,14 +153,16 @@ cleanup:
   return status;
 }
 
-// "steps = 10  # run.toml:12". What TOML has no value for, or a file may not hold, stands in a comment.
+// "steps = 10  # run.toml:12". What was not given stands in a comment with its default: a file that gave it would ask
+// for it. So does what a file may not hold.
 static titan_status append_toml_row(const titan_config *config, int index, titan_text *text) {
   const titan_option *option = &titan_options[index];
   const char *const *value = (const void *)((const char *)config + option->offset);
   bool is_string = option->type == TITAN_OPTION_STRING || option->type == TITAN_OPTION_LIST;
   bool is_none = is_string && *value == NULL;
-  TITAN_TRY(
-      titan_text_printf(text, "%s%s = ", is_none || index == TITAN_OPTION_job_config_file ? "# " : "", option->key));
+  bool commented =
+      is_none || index == TITAN_OPTION_job_config_file || config->entries[index].source == TITAN_SOURCE_DEFAULT;
+  TITAN_TRY(titan_text_printf(text, "%s%s = ", commented ? "# " : "", option->key));
   TITAN_TRY(titan_option_format(config, option, is_string && !is_none, text));
   const char *origin = config->entries[index].origin;
   bool shown = origin != NULL && strpbrk(origin, "\r\n") == NULL; // a file's name may hold what a comment may not

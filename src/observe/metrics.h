@@ -1,6 +1,11 @@
 // The run's numbers as a file: <dump>/metrics.h5, one extendible one-dimensional float64 dataset a quantity, one row a
-// logged step. Each row is written in HDF5's SWMR mode and the file closed again, so that other processes can read it
-// at any time: those that keep it open as SWMR readers, and between two rows every tool that reads HDF5.
+// logged step. Every tool that reads HDF5 can read it at any instant: while rows are added, after a kill, and as SWMR
+// reader that keeps it open.
+//
+// HDF5 makes the file, with room for the rows to come, and is not used on it again: a row's values are written to their
+// places, then the datasets' lengths are set. No instant of that leaves a file that HDF5 refuses. Behind the end of the
+// HDF5 part lie the rows once more, each with a checksum; a run that resumes reads those, as a damaged HDF5 file can
+// keep HDF5 busy for ever.
 #ifndef TITAN_OBSERVE_METRICS_H
 #define TITAN_OBSERVE_METRICS_H
 
@@ -19,7 +24,9 @@
   X(seconds, "s", "wall time of the step")                                                                             \
   X(tps, "token/s", "tokens per second and device, since the row before")                                              \
   X(mfu, "%", "model FLOP/s as a share of the peak")                                                                   \
-  X(memory, "GiB", "peak of the memory that rank 0 allocated")
+  X(memory, "GiB", "peak of the memory that rank 0 allocated")                                                         \
+  X(elapsed, "s", "wall time of training since the first step, over all starts of the run")                            \
+  X(node_hours, "h", "that time multiplied by the number of nodes")
 
 typedef struct titan_metrics_row {
 #define TITAN_METRICS_MEMBER(name, unit, description) double name;
@@ -27,23 +34,47 @@ typedef struct titan_metrics_row {
 #undef TITAN_METRICS_MEMBER
 } titan_metrics_row;
 
+// What a file says of its run: attributes of its root group.
+typedef struct titan_metrics_attribute {
+  const char *name, *value;
+} titan_metrics_attribute;
+
+typedef struct titan_metrics_options {
+  const char *path;
+  int64_t first_step;                        // rows of steps before it stay; 0: a new run, of which none does
+  uint64_t expected_rows;                    // the file has room for so many; more are possible
+  const titan_metrics_attribute *attributes; // their texts are borrowed for as long as the object lives
+  int attribute_count;
+} titan_metrics_options;
+
 typedef struct titan_metrics titan_metrics;
 
-// Not collective; one process of the run, one thread. Makes missing folders and the file, in place of an existing one;
-// of that one the rows with step < first_step stay, so a run that resumes passes its first step, and a new run 0. The
-// new file replaces the old one in one rename: whoever reads the old one keeps it. TITAN_ERROR_OUTPUT with the path and
-// the reason. Destroy it before MPI_Finalize, which closes HDF5.
-titan_status titan_metrics_create(const char *path, int64_t first_step, titan_metrics **out);
+// Not collective; one process of the run, one thread. Makes missing folders and the file. A file that is there is
+// continued where first_step is above 0, in a new file that replaces it in one rename: whoever reads the old one keeps
+// it. The file of an earlier run is kept under a number (metrics.1.h5), and the log says so; so is one that cannot be
+// continued, with a warning.
+// TITAN_ERROR_OUTPUT with the path and the reason where the file cannot be made; *out is valid nevertheless, and later
+// rows try again. TITAN_ERROR_MEMORY: *out is NULL.
+titan_status titan_metrics_create(const titan_metrics_options *options, titan_metrics **out);
+
+// The last row of an earlier start of this run; NULL where there is none. Valid until the object is destroyed.
+const titan_metrics_row *titan_metrics_last_before(const titan_metrics *metrics);
+// Mean mfu of the rows before, weighted with their time; 0 where there is none.
+double titan_metrics_mfu_before(const titan_metrics *metrics);
 
 // Adds a row and brings it to the file. /step is written last: as many rows as /step has are whole in every dataset.
-// Not after MPI_Finalize, which ends HDF5. TITAN_ERROR_OUTPUT with the path and the reason (a full disk, say).
+// TITAN_ERROR_OUTPUT with the path and the reason (a full disk, say): the row is kept, and written with the next one
+// that can be.
 titan_status titan_metrics_append(titan_metrics *metrics, const titan_metrics_row *row);
+
+// Rows that could not be written so far.
+uint64_t titan_metrics_pending(const titan_metrics *metrics);
 
 // Frees it; NULL is fine. Clears *metrics. The file is complete without this.
 void titan_metrics_destroy(titan_metrics **metrics);
 
-// Reads the rows of a file, also of one that is being written, or whose writer was killed. The caller frees
-// *rows with titan_memory_free. TITAN_ERROR_OUTPUT with the path and the reason.
+// Reads the rows of a file, also of one that is being written, or whose writer was killed; without HDF5. The caller
+// frees *rows with titan_memory_free. TITAN_ERROR_OUTPUT with the path and the reason, also when it is damaged.
 titan_status titan_metrics_read(const char *path, titan_metrics_row **rows, uint64_t *count);
 
 #endif

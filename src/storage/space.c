@@ -1,5 +1,7 @@
 #include "storage/space.h"
 
+#include "base/size.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -85,9 +87,11 @@ titan_status titan_space_check_free(const char *path, const char *label, uint64_
   if (statvfs(folder, &information) != 0)
     return titan_error(TITAN_ERROR_OUTPUT, "cannot write %s: %s", label, strerror(errno));
   uint64_t free_bytes = (uint64_t)information.f_bavail * information.f_frsize;
+  char needed[TITAN_SIZE_BYTES], left[TITAN_SIZE_BYTES];
+  titan_size_pair((double)bytes, (double)free_bytes, needed, left);
   if (bytes > free_bytes)
-    return titan_error(TITAN_ERROR_OUTPUT, "cannot write %s: it needs %.2f GiB, and the file system has %.2f GiB left",
-                       label, (double)bytes / (1 << 30), (double)free_bytes / (1 << 30));
+    return titan_error(TITAN_ERROR_OUTPUT, "cannot write %s: it needs %s, and the file system has %s left", label,
+                       needed, left);
   return TITAN_OK;
 }
 

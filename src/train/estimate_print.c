@@ -1,4 +1,5 @@
 // The estimate as a table to read and paste, and as JSON.
+#include "base/size.h"
 #include "observe/report.h"
 #include "train/estimate_private.h"
 
@@ -129,26 +130,31 @@ static titan_status print_step(const titan_estimate *estimate, titan_text *text)
   return titan_text_printf(text, "; scratch is packed to %.3f of its lower bound\n", kind->packing);
 }
 
+static titan_status print_advice(const titan_estimate_advice *advice, double available, titan_text *text) {
+  char total[TITAN_SIZE_BYTES], limit[TITAN_SIZE_BYTES];
+  titan_size_pair((double)advice->total, available, total, limit);
+  return titan_text_printf(text, "  with %s: %s%s\n", advice->text, total,
+                           (double)advice->total <= available ? ", which fits" : "");
+}
+
 static titan_status print_fit(const titan_estimate *estimate, titan_text *text) {
-  const titan_estimate_kind *kind = &estimate->kinds[estimate->largest];
-  double available = estimate->question.available;
+  double available = estimate->question.available, need = (double)estimate->kinds[estimate->largest].total;
+  char total[TITAN_SIZE_BYTES], limit[TITAN_SIZE_BYTES];
   if (available <= 0)
     return TITAN_OK;
-  if ((double)kind->total <= available)
-    TITAN_TRY(titan_text_printf(text, "it fits: %.2f of %.2f GiB a rank", (double)kind->total / gib, available / gib));
-  else
-    TITAN_TRY(titan_text_printf(text, "it does not fit: %.2f GiB a rank, and there are %.2f", (double)kind->total / gib,
-                                available / gib));
+  titan_size_pair(need, available, total, limit);
+  TITAN_TRY(titan_text_printf(
+      text, need <= available ? "it fits: %s of %s a rank" : "it does not fit: %s a rank, and there are %s", total,
+      limit));
+  titan_size_pair((double)estimate->largest_batch_total, available, total, limit);
   if (estimate->largest_batch > 0)
-    TITAN_TRY(titan_text_printf(text, "; the largest training.batch_size that fits is %s%lld, with %.2f GiB\n",
+    TITAN_TRY(titan_text_printf(text, "; the largest training.batch_size that fits is %s%lld, with %s\n",
                                 estimate->larger_may_fit ? "at least " : "", (long long)estimate->largest_batch,
-                                (double)estimate->largest_batch_total / gib));
+                                total));
   else
     TITAN_TRY(titan_text_printf(text, "; no training.batch_size does\n"));
   for (int i = 0; i < estimate->advice_count; i++)
-    TITAN_TRY(titan_text_printf(text, "  with %s: %.2f GiB%s\n", estimate->advice[i].text,
-                                (double)estimate->advice[i].total / gib,
-                                (double)estimate->advice[i].total <= available ? ", which fits" : ""));
+    TITAN_TRY(print_advice(&estimate->advice[i], available, text));
   return TITAN_OK;
 }
 

@@ -33,6 +33,20 @@ static titan_status remove_checkpoints(const titan_config *config) {
   return status;
 }
 
+// What the two steps before may have left in the folder that is their own, so that it is not kept under numbers.
+static titan_status remove_outputs(const titan_config *config) {
+  static const char *const names[] = {"metrics.h5", "configuration.toml", "steps.txt", "run.log"};
+  titan_status status = TITAN_OK;
+  for (size_t i = 0; i < sizeof names / sizeof *names && status == TITAN_OK; i++) {
+    titan_text path = {0};
+    status = titan_text_printf(&path, "%s/%s", config->job.dump_folder, names[i]);
+    if (status == TITAN_OK)
+      unlink(path.data);
+    titan_text_destroy(&path);
+  }
+  return status;
+}
+
 static titan_status set_folder(titan_config *config, const char *folder, size_t length, const char *ending) {
   titan_text text = {0};
   titan_status status = titan_text_printf(&text, "%.*s%s", (int)length, folder, ending);
@@ -46,7 +60,10 @@ titan_status titan_estimate_trial_begin(titan_config *config, bool first) {
   TITAN_TRY(set_folder(config, config->job.dump_folder, strlen(config->job.dump_folder), folder_name));
   for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
     TITAN_TRY(titan_config_set(config, settings[i].name, settings[i].value));
-  return first ? remove_checkpoints(config) : TITAN_OK;
+  if (!first)
+    return TITAN_OK;
+  TITAN_TRY(remove_outputs(config));
+  return remove_checkpoints(config);
 }
 
 titan_status titan_estimate_trial_end(titan_config *config, bool first) {

@@ -1,5 +1,6 @@
 #include "train/setup.h"
 
+#include "base/size.h"
 #include "data/loader.h"
 
 #include <math.h>
@@ -123,20 +124,21 @@ static titan_status describe(const titan_runtime *runtime, double node_need, dou
                              const char *suggestion) {
   titan_runtime_memory memory = titan_runtime_memory_of(runtime);
   titan_text parts = {0};
+  char need_text[TITAN_SIZE_BYTES], available_text[TITAN_SIZE_BYTES];
+  titan_size_pair(node_need, available, need_text, available_text);
   for (int tag = TITAN_MEMORY_PARAMETERS; tag < TITAN_MEMORY_TAG_COUNT; tag++)
     if (memory.by_tag[tag] > 0)
       TITAN_TRY(titan_text_printf(&parts, "%s%s %.2f", parts.length ? ", " : "",
                                   titan_memory_tag_text((titan_memory_tag)tag), (double)memory.by_tag[tag] / gib));
-  titan_status status =
-      titan_error(TITAN_ERROR_USAGE,
-                  "this node is too small: its %d rank%s will need %.2f GiB, and %.2f GiB are available\n"
-                  "a rank's %.2f GiB: %s\n"
-                  "%s%s",
-                  ranks, ranks == 1 ? "" : "s", node_need / gib, available / gib, (double)memory.total / gib,
-                  parts.data, suggestion,
-                  titan_runtime_options_of(runtime)->shape.dtype == TITAN_FLOAT32
-                      ? "; training.mixed_precision_param = bfloat16 takes less"
-                      : "");
+  titan_status status = titan_error(TITAN_ERROR_USAGE,
+                                    "this node is too small: its %d rank%s will need %s, and %s are available\n"
+                                    "a rank's %.2f GiB: %s\n"
+                                    "%s%s",
+                                    ranks, ranks == 1 ? "" : "s", need_text, available_text, (double)memory.total / gib,
+                                    parts.data, suggestion,
+                                    titan_runtime_options_of(runtime)->shape.dtype == TITAN_FLOAT32
+                                        ? "; training.mixed_precision_param = bfloat16 takes less"
+                                        : "");
   titan_text_destroy(&parts);
   return status;
 }

@@ -54,6 +54,7 @@ static titan_status find_peak(titan_trainer *trainer) {
   if (trainer->peak_flops > 0)
     return TITAN_OK;
   double mine, sum;
+  TITAN_TRY(titan_comm_barrier(env->node, NULL)); // as all compute at the same time
   TITAN_TRY(titan_setup_measure_peak(env->device, titan_runtime_options_of(trainer->runtime)->shape.dtype, &mine));
   TITAN_TRY(titan_comm_all_reduce(titan_trainer_world(trainer), &mine, &sum, 1, TITAN_FLOAT64, TITAN_SUM, NULL));
   trainer->peak_flops = sum / titan_comm_size(titan_trainer_world(trainer));
@@ -86,8 +87,10 @@ static titan_status log_plan(const titan_trainer *trainer) {
 static titan_status write_graphs_and_plans(const titan_trainer *trainer) {
   const titan_config *config = trainer->env.config;
   if (config->debug.dump_graph)
-    TITAN_TRY(titan_graph_files_write(trainer->runtime, config->job.dump_folder));
-  return config->debug.dump_plan ? titan_plan_files_write(trainer->runtime, config->job.dump_folder) : TITAN_OK;
+    TITAN_TRY(titan_trainer_by_product(titan_graph_files_write(trainer->runtime, config->job.dump_folder)));
+  if (config->debug.dump_plan)
+    TITAN_TRY(titan_trainer_by_product(titan_plan_files_write(trainer->runtime, config->job.dump_folder)));
+  return TITAN_OK;
 }
 
 static titan_status take_memory(titan_trainer *trainer) {
@@ -104,8 +107,19 @@ static titan_status take_memory(titan_trainer *trainer) {
   return TITAN_OK;
 }
 
+// A configuration file may be shared by terminals and batch jobs: what it says of colours holds for terminals.
+static titan_report_color color_wish(const titan_config *config) {
+  if (!titan_config_is_set(config, "metrics.enable_color_printing"))
+    return TITAN_COLOR_AUTOMATIC;
+  if (!config->metrics.enable_color_printing)
+    return TITAN_COLOR_NEVER;
+  titan_config_source source = config->entries[TITAN_OPTION_metrics_enable_color_printing].source;
+  return source == TITAN_SOURCE_COMMAND_LINE ? TITAN_COLOR_ALWAYS : TITAN_COLOR_AUTOMATIC;
+}
+
 static titan_status create(titan_trainer *trainer) {
   TITAN_TRY(titan_trainer_lock_outputs(trainer));
+  TITAN_TRY(titan_trainer_about_create(trainer));
   TITAN_TRY(titan_trainer_checkpoint_open(trainer));
   TITAN_TRY(titan_trainer_open_corpus(trainer));
   TITAN_TRY(plan_model(trainer));
@@ -124,7 +138,7 @@ titan_status titan_trainer_create(const titan_trainer_environment *environment, 
   trainer->rank = titan_comm_rank(titan_trainer_world(trainer));
   trainer->dp = titan_comm_size(titan_mesh_comm(environment->mesh, TITAN_MESH_DP));
   trainer->optimizer = titan_setup_optimizer_options(environment->config);
-  trainer->color = titan_report_wants_color(environment->config->metrics.enable_color_printing);
+  trainer->color = titan_report_wants_color(color_wish(environment->config));
   titan_signals_watch();
   titan_status status = create(trainer);
   if (status != TITAN_OK)
@@ -142,9 +156,9 @@ void titan_trainer_destroy(titan_trainer **trainer) {
   titan_loader_destroy(&t->loader);
   titan_corpus_destroy(&t->corpus);
   titan_runtime_destroy(&t->runtime);
-  titan_metrics_destroy(&t->metrics);
-  if (t->steps_file != NULL)
-    fclose(t->steps_file);
+  titan_trainer_close_outputs(t);
+  titan_trainer_about_destroy(&t->about);
+  titan_energy_destroy(&t->totals.energy);
   titan_lock_release(&t->lock);
   titan_memory_free(t);
   *trainer = NULL;
@@ -242,10 +256,9 @@ static titan_status end_early(const titan_trainer *trainer) {
 
 titan_status titan_trainer_run(titan_trainer *trainer) {
   const titan_config *config = trainer->env.config;
-  double start = titan_clock_seconds();
-  trainer->window.start = start;
   if (config->checkpoint.create_seed_checkpoint)
     return titan_trainer_checkpoint_seed(trainer);
+  TITAN_TRY(titan_trainer_report_begin(trainer));
   if (trainer->rank == 0 && trainer->step < config->training.steps)
     titan_log_info("Training starts at step %lld, %.2f s after the program's start", (long long)trainer->step + 1,
                    titan_clock_since_process_start());
@@ -256,9 +269,10 @@ titan_status titan_trainer_run(titan_trainer *trainer) {
     TITAN_TRY(train_step(trainer, &step));
     TITAN_TRY(titan_trainer_report(trainer, &step));
     TITAN_TRY(titan_trainer_checkpoint_step(trainer, &step));
-    if (step.stop && trainer->step < config->training.steps)
+    if (step.stop && trainer->step < config->training.steps) {
+      TITAN_TRY(titan_trainer_report_end(trainer, false));
       return end_early(trainer);
+    }
   }
-  titan_trainer_report_end(trainer, titan_clock_seconds() - start);
-  return TITAN_OK;
+  return titan_trainer_report_end(trainer, true);
 }

@@ -180,7 +180,9 @@ static titan_status open_loader(titan_trainer *trainer) {
       .quiet = trainer->rank != 0,
   };
   if (trainer->rank == 0)
-    titan_log_info("Preparing %s dataset from %s", config->training.dataset, titan_corpus_name(trainer->corpus));
+    titan_log_info("Preparing %s dataset from %s",
+                   config->training.dataset_path != NULL ? "the" : config->training.dataset,
+                   titan_corpus_name(trainer->corpus));
   return titan_loader_create(&options, &trainer->loader);
 }
 

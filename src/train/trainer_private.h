@@ -3,6 +3,7 @@
 
 #include "data/corpus.h"
 #include "data/loader.h"
+#include "observe/energy.h"
 #include "observe/metrics.h"
 #include "observe/report.h"
 #include "storage/lock.h"
@@ -41,6 +42,20 @@ typedef struct trainer_history {
   double *mean, *max;
 } trainer_history;
 
+// What a run says of itself, in the log's head and in metrics.h5; rank 0.
+typedef struct trainer_about {
+  titan_text version, commit, command, hosts, ranks, job, date, configuration, optimizer, schedule;
+} trainer_about;
+
+// What is needed for the report of a start of the run, and of the whole.
+typedef struct trainer_totals {
+  double start;          // clock, when the training began
+  double first_step_end; // clock; 0 before
+  int nodes;
+  titan_energy *energy; // the first rank of a node; NULL where it cannot be read
+  double joule_before;  // when the training began
+} trainer_totals;
+
 typedef struct trainer_checkpoint trainer_checkpoint;
 
 struct titan_trainer {
@@ -50,7 +65,7 @@ struct titan_trainer {
   uint64_t corpus_fingerprint;
   titan_loader *loader;
   titan_runtime *runtime;
-  titan_metrics *metrics; // rank 0
+  titan_metrics *metrics; // rank 0; it may be NULL
   FILE *steps_file;       // rank 0, with debug.record_step_numbers
   titan_lock *lock;       // rank 0: on the dump folder
   int rank, dp;           // in the world; data-parallel ranks
@@ -60,7 +75,11 @@ struct titan_trainer {
   trainer_window window;
   trainer_history history;
   trainer_checkpoint *checkpoint; // NULL without checkpoint.enable_checkpoint
+  trainer_about about;
+  trainer_totals totals;
   bool color;
+  bool metrics_fail, steps_fail; // the latest write to them failed, which the log has
+  bool mfu_is_told;              // that it is above 100 %
 };
 
 static inline titan_comm *titan_trainer_world(const titan_trainer *trainer) {
@@ -84,13 +103,34 @@ bool titan_trainer_hashes_agree(double sum, double sum_of_squares, int ranks);
 // The error when they are not.
 titan_status titan_trainer_tokens_differ(const titan_trainer *trainer, int64_t step);
 
-// Rank 0: takes the dump folder for this run. Collective.
+// Rank 0: takes the dump folder for this run, and begins the log in it. Collective.
 titan_status titan_trainer_lock_outputs(titan_trainer *trainer);
-// Rank 0: the files in it, which a run that resumes continues. Collective.
+// Rank 0: the files in it, which a run that resumes continues. None of them ends a run: a file that is in the way is
+// moved aside, one that cannot be written is missing, each with a warning. Collective.
 titan_status titan_trainer_open_outputs(titan_trainer *trainer);
+// Rank 0: the line of a step in steps.txt.
+void titan_trainer_record_step(titan_trainer *trainer, const trainer_step *step);
+void titan_trainer_close_outputs(titan_trainer *trainer);
+// Not collective. For files of which a run does not depend: an output error becomes a warning, all else passes.
+titan_status titan_trainer_by_product(titan_status status);
+// Not collective. Writes <dump>/name whole. What is there is replaced, or, where it is no regular file, moved aside;
+// with `keep` always. TITAN_ERROR_OUTPUT with the path and the reason.
+titan_status titan_trainer_write_file(const titan_trainer *trainer, const char *name, bool keep,
+                                      const titan_text *text);
+
+// Collective. What the run is, on rank 0; and the head of the log.
+titan_status titan_trainer_about_create(titan_trainer *trainer);
+void titan_trainer_about_destroy(trainer_about *about);
+enum { TITAN_TRAINER_ATTRIBUTES = 10 };
+// The same for metrics.h5; the texts are borrowed.
+void titan_trainer_about_attributes(const trainer_about *about,
+                                    titan_metrics_attribute attributes[TITAN_TRAINER_ATTRIBUTES]);
+
 // Adds a step to the window, and at log steps writes the line and the row. Collective.
 titan_status titan_trainer_report(titan_trainer *trainer, const trainer_step *step);
-void titan_trainer_report_end(const titan_trainer *trainer, double seconds);
+// Before the first step, and after the last one or the one at which a signal came (then not `complete`). Collective.
+titan_status titan_trainer_report_begin(titan_trainer *trainer);
+titan_status titan_trainer_report_end(titan_trainer *trainer, bool complete);
 titan_status titan_trainer_history_append(trainer_history *history, int64_t step, double mean, double max);
 void titan_trainer_history_destroy(trainer_history *history);
 

@@ -1,88 +1,14 @@
-// What a run writes: the log's lines, metrics.h5, and the files of the debug options.
+// What a run tells of its steps and at its end: the log's lines and the rows of metrics.h5; and its initial weights.
 #include "train/replicas.h"
 #include "train/trainer_private.h"
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "storage/folder.h"
-#include "storage/output.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
 static const double gib = 1024.0 * 1024 * 1024;
-
-// Holds <dump>/.lock for as long as the run lives: two runs in one folder would write over each other.
-static titan_status lock_folder(titan_trainer *trainer) {
-  const char *folder = trainer->env.config->job.dump_folder;
-  bool held;
-  TITAN_TRY(titan_folder_create(folder));
-  TITAN_TRY(titan_lock_take(folder, ".lock", TITAN_LOCK_KEEP, &trainer->lock, &held));
-  return held ? titan_error(TITAN_ERROR_USAGE, "another run is writing to this folder") : TITAN_OK;
-}
-
-// What is wrong with the files of the dump folder is told as a mistake in the option: nothing has been computed yet.
-static titan_status of_dump_folder(const titan_trainer *trainer, titan_status status) {
-  const titan_config *config = trainer->env.config;
-  if (status == TITAN_OK)
-    return TITAN_OK;
-  return titan_error(TITAN_ERROR_USAGE, "job.dump_folder = %s (%s): %s", config->job.dump_folder,
-                     titan_config_origin(config, "job.dump_folder"), titan_error_message());
-}
-
-titan_status titan_trainer_lock_outputs(titan_trainer *trainer) {
-  titan_status status = trainer->rank == 0 ? of_dump_folder(trainer, lock_folder(trainer)) : TITAN_OK;
-  return titan_comm_agree(titan_trainer_world(trainer), status);
-}
-
-// The lines of steps.txt that are of steps before this run, which may have gone on from an earlier step than its last.
-static titan_status read_steps(const titan_trainer *trainer, const char *path, titan_text *kept) {
-  char line[256];
-  long long step;
-  titan_status status = titan_text_append(kept, "", 0);
-  FILE *old = status == TITAN_OK && trainer->first_step > 0 ? fopen(path, "r") : NULL;
-  if (old == NULL)
-    return status;
-  while (status == TITAN_OK && fgets(line, sizeof line, old) != NULL)
-    if (sscanf(line, "%lld", &step) == 1 && step <= trainer->first_step)
-      status = titan_text_printf(kept, "%s", line);
-  if (status == TITAN_OK && ferror(old)) // not the end of the file
-    status = titan_error(TITAN_ERROR_OUTPUT, "cannot read %s: %s", path, strerror(errno));
-  fclose(old);
-  return status;
-}
-
-// The file has its kept lines when it takes its name, and is appended to from then on.
-static titan_status open_steps(titan_trainer *trainer) {
-  titan_text path = {0}, kept = {0};
-  titan_status status = titan_text_printf(&path, "%s/steps.txt", trainer->env.config->job.dump_folder);
-  if (status == TITAN_OK)
-    status = read_steps(trainer, path.data, &kept);
-  if (status == TITAN_OK)
-    status = titan_output_write_text(path.data, TITAN_OUTPUT_REPLACE, &kept);
-  if (status == TITAN_OK && (trainer->steps_file = fopen(path.data, "a")) == NULL)
-    status = titan_error(TITAN_ERROR_OUTPUT, "cannot write %s: %s", path.data, strerror(errno));
-  titan_text_destroy(&kept);
-  titan_text_destroy(&path);
-  return status;
-}
-
-static titan_status open_outputs(titan_trainer *trainer) {
-  const titan_config *config = trainer->env.config;
-  titan_text path = {0};
-  TITAN_TRY(titan_text_printf(&path, "%s/metrics.h5", config->job.dump_folder));
-  int64_t first = trainer->first_step > 0 ? trainer->first_step + 1 : 0;
-  titan_status status = titan_metrics_create(path.data, first, &trainer->metrics);
-  titan_text_destroy(&path);
-  if (status == TITAN_OK && config->debug.record_step_numbers)
-    status = open_steps(trainer);
-  return of_dump_folder(trainer, status);
-}
-
-titan_status titan_trainer_open_outputs(titan_trainer *trainer) {
-  return titan_comm_agree(titan_trainer_world(trainer), trainer->rank == 0 ? open_outputs(trainer) : TITAN_OK);
-}
 
 titan_status titan_trainer_history_append(trainer_history *history, int64_t step, double mean, double max) {
   if (history->count == history->capacity) {
@@ -106,29 +32,84 @@ void titan_trainer_history_destroy(trainer_history *history) {
   *history = (trainer_history){0};
 }
 
-static titan_status write_row(titan_trainer *trainer, const trainer_step *step, double mean, double loss_max) {
-  const titan_trainer_environment *env = &trainer->env;
-  const titan_model_shape *shape = &titan_runtime_options_of(trainer->runtime)->shape;
-  double seconds = titan_clock_seconds() - trainer->window.start;
-  const int *degrees = env->mesh->degrees;
-  double sharing = (double)degrees[TITAN_MESH_CP] * degrees[TITAN_MESH_TP] * degrees[TITAN_MESH_PP];
-  double tokens = (double)(shape->batch * shape->length * (trainer->window.steps - trainer->window.restored));
-  double tps = tokens / (seconds * sharing);
-  double peak = (double)titan_memory_usage_total().peak_bytes;
-  double available = (double)env->topology->node_bytes / env->topology->node_size;
+// Seconds to the last step, at the mean pace of this start's steps; its first one makes ready, and counts only alone.
+static double seconds_left(const titan_trainer *trainer, double now) {
+  const trainer_totals *totals = &trainer->totals;
+  int64_t done = trainer->step - trainer->first_step, to_do = trainer->env.config->training.steps - trainer->step;
+  double each = done > 1 ? (now - totals->first_step_end) / (double)(done - 1) : now - totals->start;
+  return each * (double)to_do;
+}
+
+// What the earlier starts of this run add to its time, as far as metrics.h5 tells; NULL where there was none.
+static const titan_metrics_row *row_before(const titan_trainer *trainer) {
+  return trainer->metrics != NULL ? titan_metrics_last_before(trainer->metrics) : NULL;
+}
+
+static double node_hours(const titan_trainer *trainer, double seconds) {
+  return seconds / 3600 * trainer->totals.nodes;
+}
+
+// A share above 100 % is no share: the peak is wrong, which is said once.
+static void check_mfu(titan_trainer *trainer, double mfu) {
+  if (!(mfu > 100) || trainer->mfu_is_told)
+    return;
+  trainer->mfu_is_told = true;
+  if (trainer->env.config->metrics.peak_flops > 0)
+    titan_log_warning("mfu is above 100 %%: metrics.peak_flops = %.3e (%s) is less than what a rank reaches",
+                      trainer->peak_flops, titan_config_origin(trainer->env.config, "metrics.peak_flops"));
+  else
+    titan_log_warning("mfu is above 100 %%: the peak of %.3e FLOP/s that was measured at the start is too low (other "
+                      "programs were running then); metrics.peak_flops sets it",
+                      trainer->peak_flops);
+}
+
+static void log_step(titan_trainer *trainer, const titan_metrics_row *row, double now) {
+  const titan_topology *topology = trainer->env.topology;
+  double available = (double)topology->node_bytes / topology->node_size;
   titan_report_step report = {
-      .step = step->step,
-      .loss = mean,
-      .memory_gib = peak / gib,
-      .memory_percent = 100 * peak / available,
-      .tps = tps,
-      .mfu = 100 * trainer->flops_per_token * tps / trainer->peak_flops,
-      .grad_norm = step->grad_norm,
-      .tflops = trainer->flops_per_token * tps / 1e12,
+      .step = (int64_t)row->step,
+      .loss = row->loss,
+      .memory_gib = row->memory,
+      .memory_percent = 100 * row->memory * gib / available,
+      .tps = row->tps,
+      .mfu = row->mfu,
+      .grad_norm = row->grad_norm,
+      .tflops = trainer->flops_per_token * row->tps / 1e12,
+      .lr = row->lr,
+      .seconds_left = seconds_left(trainer, now),
   };
   char line[TITAN_REPORT_BYTES];
   titan_report_step_line(&report, trainer->color, line, sizeof line);
   titan_log_info("%s", line);
+  check_mfu(trainer, row->mfu);
+}
+
+// metrics.h5 never ends a run: rows that it cannot take wait for it.
+static titan_status append_row(titan_trainer *trainer, const titan_metrics_row *row) {
+  if (trainer->metrics == NULL)
+    return TITAN_OK;
+  titan_status status = titan_metrics_append(trainer->metrics, row);
+  if (status != TITAN_OK && status != TITAN_ERROR_OUTPUT)
+    return status;
+  bool fails = status != TITAN_OK;
+  if (fails && !trainer->metrics_fail)
+    titan_log_warning("%s; the training goes on, and the rows are written when that is possible again",
+                      titan_error_message());
+  else if (!fails && trainer->metrics_fail)
+    titan_log_info("metrics.h5 is written again, with the rows that were missing");
+  trainer->metrics_fail = fails;
+  return TITAN_OK;
+}
+
+static titan_status write_row(titan_trainer *trainer, const trainer_step *step, double now, double mean,
+                              double loss_max) {
+  const titan_model_shape *shape = &titan_runtime_options_of(trainer->runtime)->shape;
+  const titan_metrics_row *before = row_before(trainer);
+  double elapsed = now - trainer->totals.start;
+  const int *degrees = trainer->env.mesh->degrees;
+  double sharing = (double)degrees[TITAN_MESH_CP] * degrees[TITAN_MESH_TP] * degrees[TITAN_MESH_PP];
+  double tokens = (double)(shape->batch * shape->length * (trainer->window.steps - trainer->window.restored));
+  double tps = tokens / ((now - trainer->window.start) * sharing);
   titan_metrics_row row = {
       .step = (double)step->step,
       .loss = mean,
@@ -138,11 +119,14 @@ static titan_status write_row(titan_trainer *trainer, const trainer_step *step, 
       .tokens = (double)trainer->tokens,
       .seconds = step->seconds,
       .tps = tps,
-      .mfu = report.mfu,
-      .memory = report.memory_gib,
+      .mfu = 100 * trainer->flops_per_token * tps / trainer->peak_flops,
+      .memory = (double)titan_memory_usage_total().peak_bytes / gib,
+      .elapsed = elapsed + (before != NULL ? before->elapsed : 0),
+      .node_hours = node_hours(trainer, elapsed) + (before != NULL ? before->node_hours : 0),
   };
+  log_step(trainer, &row, now);
   TITAN_TRY(titan_trainer_history_append(&trainer->history, step->step, mean, loss_max));
-  return titan_metrics_append(trainer->metrics, &row);
+  return append_row(trainer, &row);
 }
 
 titan_status titan_trainer_report(titan_trainer *trainer, const trainer_step *step) {
@@ -151,28 +135,112 @@ titan_status titan_trainer_report(titan_trainer *trainer, const trainer_step *st
   if (window->steps == 0 || step->local_loss > window->loss_max)
     window->loss_max = step->local_loss;
   window->steps++;
-  if (trainer->steps_file != NULL) {
-    fprintf(trainer->steps_file, "%" PRId64 " %.9e %.9e\n", step->step, step->loss, step->grad_norm);
-    fflush(trainer->steps_file);
-  }
+  if (trainer->totals.first_step_end == 0)
+    trainer->totals.first_step_end = titan_clock_seconds();
+  titan_energy_joule(trainer->totals.energy); // before its counters wrap around
+  titan_trainer_record_step(trainer, step);
   int64_t log_freq = trainer->env.config->metrics.log_freq;
   if (step->step != 1 && step->step % log_freq != 0)
     return TITAN_OK;
   titan_comm *group = titan_mesh_comm(trainer->env.mesh, TITAN_MESH_DP_CP);
-  double mean = window->loss_sum / (double)window->steps, loss_max;
+  double mean = window->loss_sum / (double)window->steps, loss_max, now = titan_clock_seconds();
   TITAN_TRY(titan_comm_all_reduce(group, &window->loss_max, &loss_max, 1, TITAN_FLOAT64, TITAN_MAX, NULL));
-  titan_status status = trainer->rank == 0 ? write_row(trainer, step, mean, loss_max) : TITAN_OK;
-  *window = (trainer_window){.start = titan_clock_seconds()};
+  titan_status status = trainer->rank == 0 ? write_row(trainer, step, now, mean, loss_max) : TITAN_OK;
+  *window = (trainer_window){.start = now};
   return titan_comm_agree(titan_trainer_world(trainer), status);
 }
 
-void titan_trainer_report_end(const titan_trainer *trainer, double seconds) {
-  char line[TITAN_REPORT_BYTES];
-  if (trainer->rank != 0)
+// --- the end ---
+
+titan_status titan_trainer_report_begin(titan_trainer *trainer) {
+  trainer->totals.joule_before = titan_energy_joule(trainer->totals.energy);
+  trainer->totals.start = trainer->window.start = titan_clock_seconds();
+  if (trainer->rank == 0 && !trainer->env.config->checkpoint.enable_checkpoint &&
+      !trainer->env.config->memory_estimation.enabled)
+    titan_log_warning("checkpoint.enable_checkpoint is off: the trained weights are lost when this run ends");
+  return TITAN_OK;
+}
+
+static titan_report_part part_of_this_start(const titan_trainer *trainer, double seconds) {
+  int64_t tokens = trainer->tokens - trainer->first_tokens;
+  int ranks = titan_comm_size(titan_trainer_world(trainer));
+  return (titan_report_part){
+      .first_step = trainer->first_step + 1,
+      .last_step = trainer->step,
+      .tokens = tokens,
+      .seconds = seconds,
+      .mfu =
+          seconds > 0 ? 100 * trainer->flops_per_token * (double)tokens / (seconds * ranks * trainer->peak_flops) : 0,
+      .node_hours = node_hours(trainer, seconds),
+  };
+}
+
+static void log_whole_run(const titan_trainer *trainer, const titan_report_part *here) {
+  const titan_metrics_row *before = row_before(trainer);
+  char text[TITAN_REPORT_BYTES];
+  if (before == NULL) {
+    titan_log_info("The whole run: steps 1 to %lld; the time of its earlier starts is not known, as metrics.h5 has no "
+                   "rows of them",
+                   (long long)trainer->step);
     return;
-  titan_report_end_line(trainer->step - trainer->first_step, trainer->tokens - trainer->first_tokens, seconds, line,
-                        sizeof line);
-  titan_log_info("%s", line);
+  }
+  double seconds = here->seconds + before->elapsed;
+  titan_report_part whole = {
+      .first_step = 1,
+      .last_step = trainer->step,
+      .tokens = trainer->tokens,
+      .seconds = seconds,
+      .mfu = seconds > 0
+                 ? (here->mfu * here->seconds + titan_metrics_mfu_before(trainer->metrics) * before->elapsed) / seconds
+                 : 0,
+      .node_hours = here->node_hours + before->node_hours,
+  };
+  titan_report_part_text(&whole, text, sizeof text);
+  titan_log_info("The whole run: %s", text);
+}
+
+static void log_how_to_go_on(const titan_trainer *trainer, bool complete) {
+  const titan_config *config = trainer->env.config;
+  titan_log_info("Everything the run wrote is in %s; its options are in %s/configuration.toml", config->job.dump_folder,
+                 config->job.dump_folder);
+  if (!config->checkpoint.enable_checkpoint)
+    titan_log_info("It cannot go on: checkpoint.enable_checkpoint is off. The command was: %s",
+                   trainer->about.command.data);
+  else if (complete)
+    titan_log_info("To train further, start the same command with a larger training.steps: %s",
+                   trainer->about.command.data);
+  else
+    titan_log_info("To go on, start the same command again: %s", trainer->about.command.data);
+}
+
+titan_status titan_trainer_report_end(titan_trainer *trainer, bool complete) {
+  titan_comm *world = titan_trainer_world(trainer);
+  double seconds = titan_clock_seconds() - trainer->totals.start, joule, memory;
+  double mine = titan_energy_joule(trainer->totals.energy) - trainer->totals.joule_before;
+  double my_memory = (double)titan_memory_usage_total().peak_bytes / gib;
+  TITAN_TRY(titan_comm_all_reduce(world, &mine, &joule, 1, TITAN_FLOAT64, TITAN_SUM, NULL));
+  TITAN_TRY(titan_comm_all_reduce(world, &my_memory, &memory, 1, TITAN_FLOAT64, TITAN_MAX, NULL));
+  char text[TITAN_REPORT_BYTES];
+  if (trainer->rank != 0)
+    return TITAN_OK;
+  int64_t steps = trainer->step - trainer->first_step;
+  if (trainer->metrics != NULL && titan_metrics_pending(trainer->metrics) > 0)
+    titan_log_warning("metrics.h5 lacks the last %llu rows, which could not be written",
+                      (unsigned long long)titan_metrics_pending(trainer->metrics));
+  if (complete) {
+    titan_report_end_line(steps, trainer->tokens - trainer->first_tokens, seconds, text, sizeof text);
+    titan_log_info("%s", text);
+  }
+  titan_report_part here = part_of_this_start(trainer, seconds);
+  here.memory_gib = memory;
+  here.joule = joule;
+  titan_report_part_text(&here, text, sizeof text);
+  if (steps > 0)
+    titan_log_info("%s: %s", trainer->first_step > 0 ? "This start" : "The run", text);
+  if (trainer->first_step > 0)
+    log_whole_run(trainer, &here);
+  log_how_to_go_on(trainer, complete);
+  return TITAN_OK;
 }
 
 // What a tp group holds alike counts on its first rank.
@@ -195,17 +263,6 @@ static titan_status add_checksum(const titan_trainer *trainer, const titan_unit 
                            (uint64_t)all[0] + ((uint64_t)all[1] << 32));
 }
 
-static titan_status write_weights(const titan_trainer *trainer, const titan_text *lines) {
-  titan_text path = {0};
-  titan_status status = titan_text_printf(&path, "%s/weights.txt", trainer->env.config->job.dump_folder);
-  if (status == TITAN_OK)
-    status = titan_folder_create_for(path.data);
-  if (status == TITAN_OK)
-    status = titan_output_write_text(path.data, TITAN_OUTPUT_REPLACE, lines);
-  titan_text_destroy(&path);
-  return status;
-}
-
 titan_status titan_trainer_dump_weights(titan_trainer *trainer) {
   titan_text lines = {0};
   titan_status status = TITAN_OK;
@@ -215,7 +272,7 @@ titan_status titan_trainer_dump_weights(titan_trainer *trainer) {
       status = add_checksum(trainer, unit, p, &lines);
   }
   if (status == TITAN_OK && trainer->rank == 0)
-    status = write_weights(trainer, &lines);
+    status = titan_trainer_by_product(titan_trainer_write_file(trainer, "weights.txt", false, &lines));
   titan_text_destroy(&lines);
   return titan_comm_agree(titan_trainer_world(trainer), status);
 }

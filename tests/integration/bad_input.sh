@@ -148,15 +148,6 @@ files() {
   refused 2 'job.dump_folder = plain/below|command line|plain' --job.dump_folder plain/below
   refused 2 'job.dump_folder = plain|command line' --job.dump_folder plain
   refused 2 'job.dump_folder = /proc/titan-hpc/out|command line|/proc/titan-hpc' --job.dump_folder /proc/titan-hpc/out
-  mkdir -p taken/metrics.h5 also_taken/steps.txt
-  refused 2 'job.dump_folder = taken|metrics.h5' --job.dump_folder taken
-  refused 2 'job.dump_folder = also_taken|steps.txt' --job.dump_folder also_taken
-  # What debug options cannot write there.
-  mkdir -p in_the_way/plans/block.txt blocked
-  echo text >blocked/graphs
-  refused 5 'debug.dump_plan: cannot write in_the_way/plans/block.txt: Is a directory' --debug.dump_plan --job.dump_folder in_the_way
-  refused 5 'debug.dump_graph: cannot write blocked/graphs/embedding.txt: cannot make the folder blocked/graphs' \
-    --debug.dump_graph --job.dump_folder blocked
   if [ "$(id -u)" != 0 ]; then
     mkdir -m 555 read_only
     refused 2 'job.dump_folder = read_only/out|Permission denied' --job.dump_folder read_only/out

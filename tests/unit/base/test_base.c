@@ -9,11 +9,18 @@
 
 #include "base/copy.h"
 #include "base/dtype.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "base/random.h"
+#include "base/size.h"
 #include "base/text.h"
 
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 // Known answers of the Random123 distribution (kat_vectors, philox4x32 10).
 static void philox_gives_the_published_blocks(void **state) {
@@ -126,6 +133,70 @@ static void a_copy_past_the_caches_copies_exactly(void **state) {
     }
 }
 
+// A third of all pairs of sizes near each other reads the same with two digits.
+static void sizes_that_differ_read_differently(void **state) {
+  (void)state;
+  static const double sizes[] = {0,    1,           1e8,     1e8 + 1, 1.001e8, 1e9, 1.0001e9, 1.0 * (1 << 30),
+                                 5e12, 5e12 + 4096, 5e12 + 1};
+  char a[TITAN_SIZE_BYTES], b[TITAN_SIZE_BYTES];
+  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+      titan_size_pair(sizes[i], sizes[k], a, b);
+      assert_int_equal(strcmp(a, b) == 0, i == k);
+    }
+  titan_size_pair(0.094 * (1 << 30), 0.087 * (1 << 30), a, b);
+  assert_string_equal(a, "0.094 GiB");
+  assert_string_equal(b, "0.087 GiB");
+  titan_size_pair(2.0 * (1 << 30), 1.5 * (1 << 30), a, b);
+  assert_string_equal(a, "2.00 GiB");
+  assert_string_equal(b, "1.50 GiB");
+}
+
+static void read_text(const char *path, char *text, size_t size) {
+  FILE *file = fopen(path, "r");
+  assert_non_null(file);
+  text[fread(text, 1, size - 1, file)] = '\0';
+  fclose(file);
+}
+
+static void a_log_file_has_every_line_without_colours(void **state) {
+  (void)state;
+  char folder[] = "/tmp/titan-log-XXXXXX", path[64], other[64], text[4096];
+  assert_non_null(mkdtemp(folder));
+  snprintf(path, sizeof path, "%s/run.log", folder);
+  snprintf(other, sizeof other, "%s/none/run.log", folder);
+  titan_log_info("before the file");
+  assert_int_equal(titan_log_open(other), TITAN_ERROR_OUTPUT);
+  assert_non_null(strstr(titan_error_message(), other));
+  assert_int_equal(titan_log_open(path), TITAN_OK);
+  titan_log_info("\033[31mstep: 1  \033[1;32mloss\033[39m \033[x");
+  titan_log_text("a text\n");
+  titan_log_close();
+  titan_log_text("nowhere\n");
+  assert_int_equal(titan_log_open(path), TITAN_OK); // it goes on where it ended
+  titan_log_warning("later");
+  titan_log_close();
+  read_text(path, text, sizeof text);
+  const char *expected[] = {" - root - INFO - before the file\n", " - root - INFO - step: 1  loss \033[x\na text\n",
+                            " - root - WARNING - later\n"};
+  const char *at = text;
+  for (int i = 0; i < 3; i++) {
+    at = strstr(at, expected[i]);
+    assert_non_null(at);
+    at += strlen(expected[i]);
+  }
+  assert_string_equal(at, "");
+  assert_null(strstr(text, "nowhere"));
+  // A pipe that nobody reads is not waited for.
+  unlink(path);
+  assert_int_equal(mkfifo(path, 0600), 0);
+  alarm(30);
+  assert_int_equal(titan_log_open(path), TITAN_ERROR_OUTPUT);
+  alarm(0);
+  unlink(path);
+  rmdir(folder);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(philox_gives_the_published_blocks),
@@ -136,6 +207,8 @@ int main(void) {
       cmocka_unit_test(bfloat16_rounds_to_nearest_even),
       cmocka_unit_test(a_copy_past_the_caches_copies_exactly),
       cmocka_unit_test(distances_are_levenshtein),
+      cmocka_unit_test(sizes_that_differ_read_differently),
+      cmocka_unit_test(a_log_file_has_every_line_without_colours),
   };
   return cmocka_run_group_tests(tests, NULL, nothing_is_left);
 }

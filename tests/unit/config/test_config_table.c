@@ -390,7 +390,7 @@ static void the_printed_configuration_can_be_read_again(void **state) {
   titan_text text = {0};
   assert_int_equal(titan_config_to_toml(config, &text), TITAN_OK);
   assert_non_null(strstr(text.data, "\nsteps = 11  # command line\n"));
-  assert_non_null(strstr(text.data, "\nbatch_size = 8\n"));
+  assert_non_null(strstr(text.data, "\n# batch_size = 8\n"));
   titan_config *again = CREATE("--job.config_file", write_file("printed.toml", text.data));
   for (int i = 0; i < TITAN_OPTION_COUNT; i++) {
     if (i == TITAN_OPTION_job_config_file)
@@ -399,6 +399,8 @@ static void the_printed_configuration_can_be_read_again(void **state) {
     assert_int_equal(titan_option_format(config, &titan_options[i], false, &value), TITAN_OK);
     assert_value(again, titan_options[i].name, value.data);
     titan_text_destroy(&value);
+    assert_int_equal(titan_config_is_set(again, titan_options[i].name),
+                     titan_config_is_set(config, titan_options[i].name));
   }
   titan_config_destroy(&again);
   titan_config_destroy(&config);

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "base/memory.h"
+#include "storage/aside.h"
 #include "storage/folder.h"
 #include "storage/lock.h"
 #include "storage/output.h"
@@ -292,6 +293,36 @@ static void an_output_is_no_input(void **unused) {
   assert_int_equal(titan_output_check_input("to_null", "/dev/null"), TITAN_OK);
 }
 
+// Whatever it is that is moved, and however often.
+static void what_is_in_the_way_is_kept_under_a_number(void **unused) {
+  (void)unused;
+  static const char *const wanted[] = {"aside/a.b.1.txt", "aside/a.b.2.txt", "aside/a.b.3.txt"};
+  uint64_t made;
+  assert_int_equal(titan_folder_create_noting("aside", &made), TITAN_OK);
+  for (int i = 0; i < 3; i++) {
+    titan_text kept = {0};
+    struct stat before, after;
+    assert_int_equal(i == 0   ? symlink("nowhere", "aside/a.b.txt")
+                     : i == 1 ? mkdir("aside/a.b.txt", 0777)
+                              : mkfifo("aside/a.b.txt", 0666),
+                     0);
+    assert_int_equal(lstat("aside/a.b.txt", &before), 0);
+    assert_int_equal(titan_set_aside("aside/a.b.txt", &kept), TITAN_OK);
+    assert_string_equal(kept.data, wanted[i]);
+    assert_false(is_there("aside/a.b.txt"));
+    assert_int_equal(lstat(wanted[i], &after), 0);
+    assert_int_equal(before.st_ino, after.st_ino);
+    titan_text_destroy(&kept);
+  }
+  titan_text kept = {0};
+  assert_int_equal(titan_set_aside("aside/a.b.txt", &kept), TITAN_OK); // nothing is there
+  assert_null(kept.data);
+  write_file("aside/.hidden");
+  assert_int_equal(titan_set_aside("aside/.hidden", &kept), TITAN_OK);
+  assert_string_equal(kept.data, "aside/.hidden.1");
+  titan_text_destroy(&kept);
+}
+
 static int make(void **unused) {
   (void)unused;
   return mkdtemp(folder) == NULL || chdir(folder) != 0;
@@ -314,6 +345,7 @@ int main(void) {
       cmocka_unit_test(a_disk_that_fills_leaves_the_older_file),
       cmocka_unit_test(links_devices_and_pipes_stay_what_they_are),
       cmocka_unit_test(an_output_is_no_input),
+      cmocka_unit_test(what_is_in_the_way_is_kept_under_a_number),
   };
   return cmocka_run_group_tests(tests, make, remove_all);
 }

@@ -1,0 +1,231 @@
+#include "observe/metrics_file.h"
+
+#include "base/memory.h"
+#include "observe/metrics_record.h"
+#include "storage/hdf5.h"
+#include "storage/space.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+// METADATA_BYTES: what HDF5 writes of an empty file with short attributes, and some to spare.
+enum { CHUNK_ROWS = 1024, METADATA_BYTES = 128 * 1024, ALIGNMENT = 512 };
+
+typedef struct metrics_column {
+  const char *name, *unit, *description;
+} metrics_column;
+
+// A row is also an array of doubles, in the order of the table.
+static const metrics_column columns[] = {
+#define COLUMN(name, unit, description) {#name, unit, description},
+    TITAN_METRICS_LIST(COLUMN)
+#undef COLUMN
+};
+_Static_assert(sizeof(titan_metrics_row) == TITAN_METRICS_COLUMNS * sizeof(double), "a row holds one double a column");
+
+// --- the part that HDF5 makes ---
+
+static herr_t write_text_attribute(hid_t object, const char *name, const char *text) {
+  hid_t type = H5Tcopy(H5T_C_S1), space = H5Screate(H5S_SCALAR);
+  herr_t result = H5Tset_size(type, strlen(text) + 1) < 0 ? -1 : H5Tset_cset(type, H5T_CSET_UTF8);
+  hid_t attribute = H5Acreate2(object, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
+  if (result >= 0)
+    result = attribute < 0 ? -1 : H5Awrite(attribute, type, text);
+  if (attribute >= 0)
+    H5Aclose(attribute);
+  H5Sclose(space);
+  H5Tclose(type);
+  return result;
+}
+
+// Early allocation of a fixed maximum: the chunks lie one after another, without an index that would have to be kept.
+static hid_t create_layout(void) {
+  hsize_t chunk = CHUNK_ROWS;
+  hid_t layout = H5Pcreate(H5P_DATASET_CREATE);
+  if (layout >= 0 && (H5Pset_chunk(layout, 1, &chunk) < 0 || H5Pset_alloc_time(layout, H5D_ALLOC_TIME_EARLY) < 0 ||
+                      H5Pset_fill_time(layout, H5D_FILL_TIME_NEVER) < 0)) {
+    H5Pclose(layout);
+    return -1;
+  }
+  return layout;
+}
+
+// Notes where the values and the header of the dataset lie.
+static herr_t find_places(hid_t dataset, int index, titan_metrics_file *file) {
+  hsize_t first = 0, bytes;
+  unsigned unused;
+  haddr_t data;
+#if H5_VERSION_GE(1, 12, 0)
+  H5O_info1_t information;
+#else
+  H5O_info_t information;
+#endif
+  if (H5Dget_chunk_info_by_coord(dataset, &first, &unused, &data, &bytes) < 0 || data == HADDR_UNDEF ||
+      H5Oget_info1(dataset, &information) < 0)
+    return -1;
+  file->columns[index].data = data;
+  file->columns[index].extent.address = information.addr;
+  return 0;
+}
+
+// A dataset of all the rows there is room for; its length is set later.
+static herr_t create_dataset(hid_t hdf5, int index, titan_metrics_file *file) {
+  hsize_t rows = file->capacity;
+  hid_t layout = create_layout(), space = H5Screate_simple(1, &rows, &rows);
+  hid_t dataset = H5Dcreate2(hdf5, columns[index].name, H5T_IEEE_F64LE, space, H5P_DEFAULT, layout, H5P_DEFAULT);
+  herr_t result = dataset < 0 ? -1 : write_text_attribute(dataset, "units", columns[index].unit);
+  if (result >= 0)
+    result = write_text_attribute(dataset, "description", columns[index].description);
+  if (result >= 0)
+    result = find_places(dataset, index, file);
+  if (dataset >= 0 && H5Dclose(dataset) < 0)
+    result = -1;
+  H5Sclose(space);
+  H5Pclose(layout);
+  return result;
+}
+
+// Each header at a multiple of ALIGNMENT, and so in one page: a write to it is done as a whole.
+static hid_t create_access(void) {
+  hid_t access = titan_hdf5_file_access();
+  if (access >= 0 && (H5Pset_alignment(access, 1, ALIGNMENT) < 0 || H5Pset_meta_block_size(access, 0) < 0)) {
+    H5Pclose(access);
+    return -1;
+  }
+  return access;
+}
+
+static herr_t create_hdf5(const titan_metrics_options *options, const char *partial, titan_metrics_file *file) {
+  hid_t access = create_access();
+  hid_t hdf5 = access < 0 ? -1 : H5Fcreate(partial, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+  if (access >= 0)
+    H5Pclose(access);
+  if (hdf5 < 0)
+    return -1;
+  herr_t result = write_text_attribute(hdf5, "format", "titan-hpc metrics 2");
+  for (int i = 0; i < options->attribute_count && result >= 0; i++)
+    result = write_text_attribute(hdf5, options->attributes[i].name, options->attributes[i].value);
+  for (int i = 0; i < TITAN_METRICS_COLUMNS && result >= 0; i++)
+    result = create_dataset(hdf5, i, file);
+  return H5Fclose(hdf5) < 0 ? -1 : result;
+}
+
+// --- the file as a whole ---
+
+static titan_status system_error(const char *what, const char *path, int reason) {
+  return titan_error(TITAN_ERROR_OUTPUT, "cannot %s the metrics file %s: %s", what, path, strerror(reason));
+}
+
+static titan_status complete(const char *path, int descriptor, const titan_metrics_row *rows, uint64_t count,
+                             titan_metrics_file *file) {
+  struct stat information;
+  if (fstat(descriptor, &information) != 0)
+    return system_error("create", path, errno);
+  file->device = information.st_dev;
+  file->number = information.st_ino;
+  file->record = ((uint64_t)information.st_size + 7) / 8 * 8;
+  for (int i = 0; i < TITAN_METRICS_COLUMNS; i++)
+    if (titan_hdf5_extent_find(descriptor, file->columns[i].extent.address, &file->columns[i].extent) != TITAN_OK)
+      return titan_error(TITAN_ERROR_OUTPUT, "cannot create the metrics file %s: %s", path, titan_error_message());
+  int reason = titan_metrics_record_begin(descriptor, file->record, file->capacity);
+  for (int i = 0; i < TITAN_METRICS_COLUMNS && reason == 0; i++)
+    reason = titan_hdf5_extent_set(descriptor, &file->columns[i].extent, 0);
+  if (reason == 0)
+    reason = titan_metrics_file_write(file, descriptor, 0, rows, count);
+  return reason == 0 ? TITAN_OK : system_error("create", path, reason);
+}
+
+// Room for what is written at once, and a length that this process may give to a file: HDF5 does not survive that these
+// fail.
+static titan_status check_room(const titan_metrics_options *options, const char *partial, uint64_t count,
+                               uint64_t capacity) {
+  uint64_t bytes = METADATA_BYTES, row = 2 * TITAN_METRICS_RECORD_BYTES;
+  for (int i = 0; i < options->attribute_count; i++)
+    bytes += 2 * strlen(options->attributes[i].value);
+  TITAN_TRY(titan_space_check_new(partial, options->path, bytes + count * row));
+  if (truncate(partial, (off_t)(bytes + capacity * row)) != 0 || truncate(partial, 0) != 0)
+    return system_error("create", options->path, errno);
+  return TITAN_OK;
+}
+
+static titan_status make(const titan_metrics_options *options, const char *partial, const titan_metrics_row *rows,
+                         uint64_t count, titan_metrics_file *file) {
+  const char *path = options->path;
+  TITAN_TRY(check_room(options, partial, count, file->capacity));
+  titan_hdf5_lock();
+  titan_hdf5_quiet();
+  titan_status status = TITAN_OK;
+  if (create_hdf5(options, partial, file) < 0)
+    status = titan_hdf5_error(TITAN_ERROR_OUTPUT, "cannot create the metrics file", path);
+  titan_hdf5_unlock();
+  TITAN_TRY(status);
+  int descriptor = open(partial, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+  if (descriptor < 0)
+    return system_error("create", path, errno);
+  status = complete(path, descriptor, rows, count, file);
+  if (close(descriptor) != 0 && status == TITAN_OK)
+    status = system_error("create", path, errno);
+  if (status == TITAN_OK && rename(partial, path) != 0)
+    status = system_error("create", path, errno);
+  return status;
+}
+
+titan_status titan_metrics_file_create(const titan_metrics_options *options, const titan_metrics_row *rows,
+                                       uint64_t count, uint64_t rows_to_come, titan_metrics_file *out) {
+  const char *path = options->path;
+  size_t size = strlen(path) + sizeof ".partial";
+  char *partial = NULL;
+  // Of two chunks at least: HDF5 lays a single one out in another way.
+  uint64_t chunks = (count + rows_to_come + CHUNK_ROWS - 1) / CHUNK_ROWS;
+  *out = (titan_metrics_file){.capacity = (chunks < 2 ? 2 : chunks) * CHUNK_ROWS};
+  TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_OBSERVE, size, &partial));
+  snprintf(partial, size, "%s.partial", path);
+  unlink(partial); // of a run that was killed
+  titan_status status = titan_space_make_file(partial, path);
+  if (status == TITAN_OK) {
+    status = make(options, partial, rows, count, out);
+    if (status != TITAN_OK)
+      unlink(partial);
+  }
+  titan_memory_free(partial);
+  return status;
+}
+
+titan_status titan_metrics_file_open(const titan_metrics_file *file, const char *path, int *descriptor, bool *gone) {
+  struct stat now;
+  *descriptor = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+  *gone = *descriptor < 0 && errno == ENOENT;
+  int reason = *descriptor < 0 || fstat(*descriptor, &now) != 0 ? errno : 0;
+  if (reason == 0 && now.st_ino == file->number && now.st_dev == file->device)
+    return TITAN_OK;
+  if (*descriptor >= 0)
+    close(*descriptor);
+  *descriptor = -1;
+  if (reason != 0)
+    return system_error("write to", path, reason);
+  return titan_error(TITAN_ERROR_OUTPUT,
+                     "cannot write to the metrics file %s: another file has taken its place; does another run have the "
+                     "same job.dump_folder?",
+                     path);
+}
+
+int titan_metrics_file_write(titan_metrics_file *file, int descriptor, uint64_t first, const titan_metrics_row *rows,
+                             uint64_t count) {
+  int reason = 0;
+  for (uint64_t i = 0; i < count && reason == 0; i++)
+    for (int column = 0; column < TITAN_METRICS_COLUMNS && reason == 0; column++) {
+      unsigned char bytes[8];
+      titan_metrics_encode((const double *)&rows[i] + column, 1, bytes);
+      ssize_t written = pwrite(descriptor, bytes, sizeof bytes, (off_t)(file->columns[column].data + 8 * (first + i)));
+      reason = written == sizeof bytes ? 0 : written < 0 ? errno : ENOSPC;
+    }
+  if (reason == 0)
+    reason = titan_metrics_record_write(descriptor, file->record, first, rows, count);
+  for (int column = TITAN_METRICS_COLUMNS - 1; column >= 0 && reason == 0; column--) // column 0 is /step
+    reason = titan_hdf5_extent_set(descriptor, &file->columns[column].extent, first + count);
+  return reason;
+}

@@ -1,0 +1,177 @@
+#!/bin/bash
+# What a run writes beside its checkpoints. Each part's property and oracle stand beside it.
+#
+# usage: outputs.sh PROGRAM COMPARE WORK PART
+TITAN=$1 COMPARE=$2 WORK=$3
+part=$4
+. "$(dirname "$0")/common.sh"
+tools=$(dirname "$COMPARE")
+quick=(--training.seq_len 16 --training.batch_size 1 --debug.dump_initial_weights=false)
+
+# said NAME COUNT TEXT: NAME.log has so many lines with the text.
+said() {
+  [ "$(grep -cF -- "$3" "$1.log")" = "$2" ] || fail "\"$3\" is not $2 times in $1.log: $(tail -n 5 "$1.log")"
+}
+
+rows() {
+  "$tools/metrics_rows" rows "$1" || fail "$1 cannot be read"
+}
+
+attribute() {
+  "$tools/metrics_rows" attribute "$1" "$2" || fail "$1 has no attribute $2"
+}
+
+# A run that resumes goes on whatever has become of its metrics.h5, with one warning, and what was there is kept.
+damaged_metrics() {
+  local steps=2 kind
+  local -a resume=("${quick[@]}" --checkpoint.enable_checkpoint --checkpoint.interval 100)
+  train run 1 "${resume[@]}" --training.steps 2 || return
+  cp run/metrics.h5 whole.h5
+  for kind in empty cut garbage flipped folder; do
+    rm -rf run/metrics*.h5
+    cp whole.h5 run/metrics.h5
+    case $kind in
+    empty) : >run/metrics.h5 ;;
+    cut) truncate -s $(($(stat -c %s whole.h5) / 2)) run/metrics.h5 ;;
+    garbage) head -c 5000 "$TITAN" >run/metrics.h5 ;;
+    flipped) printf '\377' | dd of=run/metrics.h5 bs=1 seek=$(($(stat -c %s whole.h5) - 1)) conv=notrunc status=none ;;
+    folder) rm run/metrics.h5 && mkdir run/metrics.h5 ;;
+    esac
+    [ $kind = folder ] || cp run/metrics.h5 damaged
+    steps=$((steps + 1))
+    run_timeout=120 train run 1 "${resume[@]}" --training.steps $steps || continue
+    said run 1 'WARNING'
+    said run 1 'it is kept as run/metrics.1.h5, and a new file begins'
+    said run 1 'The whole run: steps 1 to '"$steps"'; the time of its earlier starts is not known'
+    [ $kind = folder ] || cmp -s damaged run/metrics.1.h5 || fail "$kind: what was there is not kept"
+    [ "$(rows run/metrics.h5 | wc -l)" = 1 ] || fail "$kind: $(rows run/metrics.h5 | wc -l) rows instead of one"
+  done
+  # What HDF5 cannot read is not read by HDF5: the rows are there nevertheless, and the file is whole again.
+  rm -rf run/metrics*.h5
+  cp whole.h5 run/metrics.h5
+  printf '\377\377\377\377' | dd of=run/metrics.h5 bs=1 seek=8 conv=notrunc status=none
+  "$tools/metrics_rows" rows run/metrics.h5 >/dev/null 2>&1 && fail "the damaged file can be read"
+  run_timeout=120 train run 1 "${resume[@]}" --training.steps $((steps + 1))
+  [ "$(rows run/metrics.h5 | wc -l)" = 3 ] || fail "rows: $(rows run/metrics.h5)"
+}
+
+# Folders in the way of files, and a disk that is full for a while: warnings, and the run ends well.
+faults() {
+  mkdir -p run/metrics.h5 run/steps.txt run/configuration.toml run/run.log run/weights.txt run/plans/block.txt
+  echo text >run/graphs
+  train run 1 --training.seq_len 16 --training.batch_size 1 --training.steps 2 --debug.dump_plan --debug.dump_graph || return
+  said run 1 'debug.dump_plan: cannot write run/plans/block.txt: Is a directory; the training goes on without it'
+  said run 1 'debug.dump_graph: cannot write run/graphs/embedding.txt: cannot make the folder run/graphs'
+  local name
+  for name in metrics.h5 steps.txt configuration.toml run.log weights.txt; do
+    [ -f "run/$name" ] || fail "no $name"
+    [ -d "run/${name%.*}.1.${name##*.}" ] || fail "what was in the way of $name is gone"
+  done
+  [ "$(wc -l <run/steps.txt)" = 2 ] || fail "$(wc -l <run/steps.txt) lines in steps.txt"
+  # A row is 25 writes: the first fits, the attempts to write the three after it do not.
+  [ -n "${TITAN_SANITIZE:-}" ] && return
+  LD_PRELOAD=$tools/libmetrics_fault.so METRICS_FIRST=26 METRICS_LAST=28 train full 1 "${quick[@]}" --training.steps 6
+  said full 1 'cannot write to the metrics file full/metrics.h5: No space left on device; the training goes on'
+  said full 1 'metrics.h5 is written again, with the rows that were missing'
+  [ "$(rows full/metrics.h5 | cut -d ' ' -f 1 | tr '\n' ' ')" = '1 2 3 4 5 6 ' ] || fail "rows: $(rows full/metrics.h5)"
+  LD_PRELOAD=$tools/libmetrics_fault.so METRICS_FIRST=26 METRICS_LAST=1000 train gone 1 "${quick[@]}" --training.steps 4
+  said gone 1 'metrics.h5 lacks the last 3 rows, which could not be written'
+  [ "$(rows gone/metrics.h5 | wc -l)" = 1 ] || fail "rows: $(rows gone/metrics.h5)"
+}
+
+# A run into the folder of another one loses nothing of it; one that resumes continues.
+second_run() {
+  train run 1 "${quick[@]}" --training.steps 3 || return
+  said run 1 'WARNING'
+  said run 1 'checkpoint.enable_checkpoint is off: the trained weights are lost when this run ends'
+  said run 0 'are kept as'
+  cp run/metrics.h5 first.h5
+  cp run/configuration.toml first.toml
+  cp run/steps.txt first.txt
+  local -a resume=("${quick[@]}" --checkpoint.enable_checkpoint --checkpoint.interval 100 --metrics.log_freq 2)
+  train run 1 "${resume[@]}" --training.steps 4 || return
+  said run 1 'The metrics of the run before are kept as run/metrics.1.h5'
+  cmp -s first.h5 run/metrics.1.h5 || fail "the first run's metrics are not kept"
+  cmp -s first.toml run/configuration.1.toml || fail "the first run's configuration is not kept"
+  cmp -s first.txt run/steps.1.txt || fail "the first run's steps.txt is not kept"
+  said run 0 'WARNING'
+  said run 1 ' INFO - The run: steps 1 to 4, 64 tokens in '
+  said run 1 'To train further, start the same command with a larger training.steps: '
+  train run 1 "${resume[@]}" --training.steps 6 || return
+  said run 0 'are kept as'
+  said run 1 ' INFO - This start: steps 5 to 6, 32 tokens in '
+  said run 1 ' INFO - The whole run: steps 1 to 6, 96 tokens in '
+  [ "$(ls run/metrics*.h5 | wc -l)" = 2 ] || fail "a resumed run has a file of its own: $(ls run)"
+  [ "$(rows run/metrics.h5 | cut -d ' ' -f 1 | tr '\n' ' ')" = '1 2 4 6 ' ] || fail "rows: $(rows run/metrics.h5)"
+  rows run/metrics.h5 | awk '$11 <= last { exit 1 } { last = $11 }' || fail "the time goes back: $(rows run/metrics.h5)"
+  # The log of all three, as it was on stderr.
+  [ "$(grep -c 'Training completed' run/run.log)" = 3 ] || fail "run.log does not have three runs"
+  grep -F ' - root - ' run.log | tail -n +2 | while IFS= read -r line; do
+    grep -qxF -- "$line" run/run.log || echo "$line"
+  done >missing
+  [ -s missing ] && fail "not in run.log: $(head -n 3 missing)"
+}
+
+# The log's head, the attributes of metrics.h5 and configuration.toml say what the run was; the last runs again.
+description() {
+  SLURM_JOB_ID=4711 train run 2 "${quick[@]}" --training.steps 3 --optimizer.lr 1e-3 --job.description "a 'b' \"c\" \\ d"
+  local file=run/metrics.h5 commit
+  commit=$("$TITAN" --version | sed -n 's/^commit: *//p')
+  [ -n "$commit" ] || fail "--version names no commit"
+  [ "$(attribute $file commit)" = "$commit" ] || fail "commit $(attribute $file commit) instead of $commit"
+  [ "$(attribute $file job)" = 'SLURM 4711' ] || fail "job $(attribute $file job)"
+  [ "$(attribute $file ranks)" = 2 ] || fail "ranks $(attribute $file ranks)"
+  [ "$(attribute $file hosts)" = "$(uname -n)" ] || fail "hosts $(attribute $file hosts)"
+  attribute $file optimizer | grep -qF 'AdamW, lr 0.001,' || fail "optimizer $(attribute $file optimizer)"
+  attribute $file schedule | grep -qF '2 steps of warm-up' || fail "schedule $(attribute $file schedule)"
+  attribute $file date | grep -qE '^20[0-9-]{8}T' || fail "date $(attribute $file date)"
+  attribute $file version | grep -q '^titan-hpc [0-9]' || fail "version $(attribute $file version)"
+  attribute $file configuration | grep -qF 'lr = 0.001  # command line' || fail "configuration $(attribute $file configuration)"
+  # A shell makes the command's words of it again.
+  eval "set -- $(attribute $file command)"
+  [ "$1" = "$TITAN" ] && [ "${*: -1}" = "a 'b' \"c\" \\ d" ] || fail "command $(attribute $file command)"
+  local what
+  for what in "commit $commit" 'SLURM 4711' 'Command: ' "$(uname -n)" 'lr = 0.001  # command line' 'Optimizer: AdamW'; do
+    grep -qF -- "$what" run/run.log || fail "\"$what\" is not in run.log"
+  done
+  launch 2 "$TITAN" --job.config_file run/configuration.toml --job.dump_folder again >again.out 2>again.log ||
+    fail "configuration.toml does not run: $(tail -n 3 again.log)"
+  alike configuration.toml bitwise 3 run/steps.txt again/steps.txt
+  [ "$(grep -c WARNING run.log)" = "$(grep -c WARNING again.log)" ] || fail "other warnings: $(grep WARNING again.log)"
+  # Colours: none into files, but for those who ask on the command line; never into run.log.
+  local escape=$'\033'
+  printf '[metrics]\nenable_color_printing = true\n' >color.toml
+  cat run/configuration.toml | sed 's/^# enable_color_printing.*/enable_color_printing = true/' >color.toml
+  grep -q '^enable_color_printing' color.toml || fail "no file that asks for colours"
+  launch 1 "$TITAN" --job.config_file color.toml --training.steps 1 2>color.log || fail "colours in a file: $(tail -n 3 color.log)"
+  grep -qF "$escape" color.log && fail "a file's wish for colours puts them into a file"
+  launch 1 "$TITAN" --job.config_file color.toml --training.steps 1 --metrics.enable_color_printing 2>color.log || fail "$(tail -n 3 color.log)"
+  grep -qF "$escape" color.log || fail "no colours for those who ask on the command line"
+  grep -qF "$escape" run/run.log && fail "colours in run.log"
+  grep -q 'Preparing c4_test dataset from' color.log || fail "$(grep Preparing color.log)"
+  printf '{"text": "%s"}\n' "$(seq -s ' ' 300)" >mine.jsonl
+  train mine 1 "${quick[@]}" --training.steps 1 --training.dataset_path mine.jsonl
+  said mine 1 'Preparing the dataset from mine.jsonl'
+}
+
+# Every column of metrics.h5 and every field of the log's lines against what other runs and formulas give: fsdp over four
+# ranks, a line every three steps. With a learning rate that moves no weight the losses of each rank are those of a run on one
+# rank with that rank's documents (document i is of lane i mod 4), and the gradient norms those of one rank with all of them.
+# Tolerance: 1e-5 for what is summed in another order; 1e-12 for what is the same arithmetic.
+numbers() {
+  local documents=all.jsonl rank
+  local -a same=(--training.steps 7 --optimizer.lr 1e-30 --metrics.log_freq 3 --debug.dump_initial_weights=false)
+  gunzip -c "$(dirname "$TITAN")/assets/c4_test.jsonl.gz" | head -n 200 >$documents
+  train four 4 "${same[@]}" --training.batch_size 1 --training.dataset_path $documents
+  train one 1 "${same[@]}" --training.batch_size 4 --training.dataset_path $documents
+  for rank in 0 1 2 3; do
+    awk -v rank=$rank '(NR - 1) % 4 == rank' $documents >rank$rank.jsonl
+    train rank$rank 1 "${same[@]}" --training.batch_size 1 --training.dataset_path rank$rank.jsonl
+  done
+  rows four/metrics.h5 >rows.txt
+  grep -F ' - step: ' four.log | sed 's/.* - step: *//; s/[,%()]/ /g; s/GiB/ /' >lines.txt
+  awk -f "$here/metrics_expected.awk" one/steps.txt rank?/steps.txt rows.txt four.log || fail "metrics.h5 or the log is wrong"
+}
+
+"$part"
+finish
