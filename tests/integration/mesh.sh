@@ -14,23 +14,26 @@ bfloat16) tolerance=1e-2 ;;
 *) exit 2 ;;
 esac
 
+# Every gradient is clipped: its norm is above 1 throughout.
+same=(--training.mixed_precision_param "$dtype" --training.max_norm 0.3)
+
 # check REFERENCE GLOBAL_BATCH REPLICATE SHARD
 check() {
   local reference=$1 batch=$2 replicate=$3 shard=$4
   local ranks=$((replicate * shard)) name=replicate${replicate}_shard${shard}
-  train "$name" $ranks --training.batch_size $((batch / ranks)) --training.mixed_precision_param "$dtype" \
+  train "$name" $ranks --training.batch_size $((batch / ranks)) "${same[@]}" \
     --comm.intra_node "$intra_node" --training.data_parallel_replicate_degree "$replicate" \
     --training.data_parallel_shard_degree "$shard" || return
   alike "$name" numbers 10 $tolerance "$reference/steps.txt" "$name/steps.txt"
   alike "$name" weights "$reference/weights.txt" "$name/weights.txt"
 }
 
-train one 1 --training.batch_size 8 --training.mixed_precision_param "$dtype"
+train one 1 --training.batch_size 8 "${same[@]}"
 alike one learns 10 8.22 0.15 one/steps.txt # ln 2256 + 1/2
 for mesh in "1 2" "1 4" "1 8" "2 1" "4 1" "2 2" "2 4"; do
   check one 8 $mesh
 done
 # Three ranks cut every unit unevenly, and need a global batch of their own.
-train one_of_six 1 --training.batch_size 6 --training.mixed_precision_param "$dtype"
+train one_of_six 1 --training.batch_size 6 "${same[@]}"
 check one_of_six 6 1 3
 finish

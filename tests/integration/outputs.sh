@@ -152,6 +152,10 @@ description() {
   printf '{"text": "%s"}\n' "$(seq -s ' ' 300)" >mine.jsonl
   train mine 1 "${quick[@]}" --training.steps 1 --training.dataset_path mine.jsonl
   said mine 1 'Preparing the dataset from mine.jsonl'
+  # A share above 100 % is not printed without a word, be it one.
+  said mine 0 'mfu is above 100 %'
+  train above 1 "${quick[@]}" --training.steps 2 --metrics.peak_flops 1e6
+  said above 1 'mfu is above 100 %: metrics.peak_flops = 1.000e+06 (command line) is less than what a rank reaches'
 }
 
 # Every column of metrics.h5 and every field of the log's lines against what other runs and formulas give: fsdp over four

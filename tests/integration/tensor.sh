@@ -7,13 +7,16 @@ TITAN=$1 COMPARE=$2 WORK=$3
 part=$4
 . "$(dirname "$0")/common.sh"
 
+# Every gradient is clipped: its norm is above 1 throughout.
+same=(--training.mixed_precision_param "$part" --training.max_norm 0.3)
+
 # check REFERENCE GLOBAL_BATCH REPLICATE SHARD TENSOR OPTIONS...
 check() {
   local reference=$1 batch=$2 replicate=$3 shard=$4 tensor=$5
   local data=$((replicate * shard)) name
   shift 5
   name=replicate${replicate}_shard${shard}_tp${tensor}${*:+_varied}
-  train "$name" $((data * tensor)) --training.batch_size $((batch / data)) --training.mixed_precision_param "$part" \
+  train "$name" $((data * tensor)) --training.batch_size $((batch / data)) "${same[@]}" \
     --training.data_parallel_replicate_degree "$replicate" --training.data_parallel_shard_degree "$shard" \
     --training.tensor_parallel_degree "$tensor" --debug.check_replicas "$@" || return
   alike "$name" numbers 10 $tolerance "$reference/steps.txt" "$name/steps.txt"
@@ -21,29 +24,29 @@ check() {
 }
 
 meshes() {
-  train one 1 --training.batch_size 8 --training.mixed_precision_param "$part"
+  train one 1 --training.batch_size 8 "${same[@]}"
   alike one learns 10 8.22 0.15 one/steps.txt # ln 2256 + 1/2
   local mesh
   for mesh in "1 1 2" "1 1 4" "1 1 8" "1 2 2" "2 1 2" "2 2 2"; do
     check one 8 $mesh
   done
   check one 8 1 1 2 --training.enable_loss_parallel false
-  train one_of_six 1 --training.batch_size 6 --training.mixed_precision_param "$part"
+  train one_of_six 1 --training.batch_size 6 "${same[@]}"
   check one_of_six 6 1 3 2
 }
 
 # Transfers that go on during products, through shared memory and messages.
 async_meshes() {
   local async=(--training.compile --experimental.enable_async_tensor_parallel) way=shared mesh
-  train one 1 --training.batch_size 8 --training.mixed_precision_param "$part"
+  train one 1 --training.batch_size 8 "${same[@]}"
   for mesh in "1 1 2" "1 1 4" "1 1 8" "1 2 2" "2 1 2" "2 2 2"; do
     check one 8 $mesh "${async[@]}" --comm.intra_node $way
     way=$([ $way = shared ] && echo mpi || echo shared)
   done
   check one 8 1 1 2 "${async[@]}" --training.enable_loss_parallel false
-  train one_of_six 1 --training.batch_size 6 --training.mixed_precision_param "$part"
+  train one_of_six 1 --training.batch_size 6 "${same[@]}"
   check one_of_six 6 1 3 2 "${async[@]}"
-  train nothing_to_do 1 --training.batch_size 8 --training.mixed_precision_param "$part" "${async[@]}"
+  train nothing_to_do 1 --training.batch_size 8 "${same[@]}" "${async[@]}"
   grep -q 'enable_async_tensor_parallel has nothing to do' nothing_to_do.log || fail "no word on async with one rank"
 }
 
