@@ -14,7 +14,7 @@ bfloat16) tolerance=1e-2 ;;
 *) exit 2 ;;
 esac
 
-# Every gradient is clipped: its norm is above 1 throughout.
+# Every gradient is clipped: all norms are above 0.3.
 same=(--training.mixed_precision_param "$dtype" --training.max_norm 0.3)
 
 # check REFERENCE GLOBAL_BATCH REPLICATE SHARD

@@ -57,6 +57,7 @@ int main(int argc, char **argv) {
   }
   hid_t file = H5Fopen(argv[2], H5F_ACC_RDONLY, H5P_DEFAULT);
   int bad = file < 0 || (rows ? print_rows(file) : print_attribute(file, argv[3]));
-  H5Fclose(file);
+  if (file >= 0)
+    H5Fclose(file);
   return bad;
 }

@@ -7,7 +7,7 @@ TITAN=$1 COMPARE=$2 WORK=$3
 part=$4
 . "$(dirname "$0")/common.sh"
 
-# Every gradient is clipped: its norm is above 1 throughout.
+# Every gradient is clipped: all norms are above 0.3.
 same=(--training.mixed_precision_param "$part" --training.max_norm 0.3)
 
 # check REFERENCE GLOBAL_BATCH REPLICATE SHARD TENSOR OPTIONS...

@@ -1,0 +1,136 @@
+// What the tests of metrics.h5 share: rows that are a function of the step, and readers of the file.
+#ifndef TITAN_TESTS_METRICS_TEST_H
+#define TITAN_TESTS_METRICS_TEST_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+// cmocka needs the four above first
+#include <cmocka.h>
+
+#include "base/memory.h"
+#include "observe/metrics.h"
+
+#include <hdf5.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_ROWS = 1100 }; // beyond the first chunk of a dataset
+
+static char folder[64], path[128];
+static const char *const column_names[] = {"/step",    "/loss", "/loss_max", "/grad_norm", "/lr",      "/tokens",
+                                           "/seconds", "/tps",  "/mfu",      "/memory",    "/elapsed", "/node_hours"};
+
+static inline titan_metrics_row row_of(int step) {
+  double s = step;
+  return (titan_metrics_row){.step = s,
+                             .loss = 8 / (1 + s),
+                             .loss_max = 9 / (1 + s),
+                             .grad_norm = sqrt(s),
+                             .lr = 8e-4 / s,
+                             .tokens = 16384 * s,
+                             .seconds = 0.1 * s,
+                             .tps = 1000.5 + s,
+                             .mfu = s / 3,
+                             .memory = 1.5 + 1 / s,
+                             .elapsed = 0.2 * s,
+                             .node_hours = 0.3 * s};
+}
+
+static inline titan_status create_for(const char *file, int64_t first_step, uint64_t expected_rows,
+                                      titan_metrics **metrics) {
+  static const titan_metrics_attribute attributes[] = {{"version", "titan-hpc 1.2.3"}, {"empty", ""}};
+  titan_metrics_options options = {.path = file,
+                                   .first_step = first_step,
+                                   .expected_rows = expected_rows,
+                                   .attributes = attributes,
+                                   .attribute_count = 2};
+  return titan_metrics_create(&options, metrics);
+}
+
+static inline titan_status create(const char *file, int64_t first_step, titan_metrics **metrics) {
+  return create_for(file, first_step, MOST_ROWS, metrics);
+}
+
+static inline void append_steps(titan_metrics *metrics, int first, int last) {
+  for (int step = first; step <= last; step++) {
+    titan_metrics_row row = row_of(step);
+    assert_int_equal(titan_metrics_append(metrics, &row), TITAN_OK);
+  }
+}
+
+// The name of the file when it is kept under a number.
+static inline const char *numbered(int number) {
+  static char name[160];
+  snprintf(name, sizeof name, "%s/metrics.%d.h5", folder, number);
+  return name;
+}
+
+static inline void remove_all(void) {
+  char command[160];
+  snprintf(command, sizeof command, "rm -rf '%s'/*", folder);
+  assert_int_equal(system(command), 0);
+}
+
+static inline void check_rows(const char *file, int count) {
+  titan_metrics_row *rows;
+  uint64_t found;
+  assert_int_equal(titan_metrics_read(file, &rows, &found), TITAN_OK);
+  assert_int_equal(found, count);
+  for (int step = 1; step <= count; step++) {
+    titan_metrics_row row = row_of(step);
+    assert_memory_equal(&rows[step - 1], &row, sizeof row);
+  }
+  titan_memory_free(rows);
+}
+
+// Opens the file as h5dump and a plotting script do and as an SWMR reader does: every dataset has at least as many
+// right values as /step. Returns their number, which must be `count` unless that is negative.
+static inline int check_plain(const char *file, int count) {
+  static double values[MOST_ROWS];
+  int rows = -1;
+  for (int swmr = 0; swmr < 2; swmr++) {
+    hid_t opened = H5Fopen(file, swmr ? H5F_ACC_RDONLY | H5F_ACC_SWMR_READ : H5F_ACC_RDONLY, H5P_DEFAULT);
+    assert_true(opened >= 0);
+    for (int column = 0; column < (int)(sizeof column_names / sizeof *column_names); column++) {
+      hid_t dataset = H5Dopen2(opened, column_names[column], H5P_DEFAULT), space = H5Dget_space(dataset);
+      int length = (int)H5Sget_simple_extent_npoints(space);
+      if (rows < 0)
+        rows = length;
+      assert_true(length >= rows && length <= MOST_ROWS);
+      assert_true(H5Dread(dataset, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0);
+      for (int i = 0; i < rows; i++) {
+        titan_metrics_row row = row_of(i + 1);
+        assert_true(values[i] == ((const double *)&row)[column]);
+      }
+      H5Sclose(space);
+      H5Dclose(dataset);
+    }
+    H5Fclose(opened);
+  }
+  if (count >= 0)
+    assert_int_equal(rows, count);
+  return rows;
+}
+
+static inline int make_folder(void **state) {
+  (void)state;
+  snprintf(folder, sizeof folder, "/tmp/titan-metrics-XXXXXX");
+  if (mkdtemp(folder) == NULL)
+    return -1;
+  snprintf(path, sizeof path, "%s/metrics.h5", folder);
+  return 0;
+}
+
+static inline int nothing_is_left(void **state) {
+  (void)state;
+  char command[128];
+  snprintf(command, sizeof command, "rm -r '%s'", folder);
+  int removed = system(command);
+  return removed == 0 && titan_memory_report_leaks() == 0 ? 0 : -1;
+}
+
+#endif
