@@ -200,10 +200,10 @@ static titan_status open_loader(titan_trainer *trainer) {
       .document_limit = titan_setup_document_limit(config),
       .quiet = trainer->rank != 0,
   };
-  if (trainer->rank == 0 && config->training.dataset_path != NULL)
-    titan_log_info("Preparing the dataset from %s", titan_corpus_name(trainer->corpus));
-  else if (trainer->rank == 0)
-    titan_log_info("Preparing %s dataset from %s", config->training.dataset, titan_corpus_name(trainer->corpus));
+  if (trainer->rank == 0)
+    titan_log_info("Preparing %s dataset from %s",
+                   config->training.dataset_path != NULL ? "the" : config->training.dataset,
+                   titan_corpus_name(trainer->corpus));
   return titan_loader_create(&options, &trainer->loader);
 }
 

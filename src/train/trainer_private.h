@@ -124,6 +124,10 @@ void titan_trainer_record_step(titan_trainer *trainer, const trainer_step *step)
 void titan_trainer_close_outputs(titan_trainer *trainer);
 // Not collective. For files of which a run does not depend: an output error becomes a warning, all else passes.
 titan_status titan_trainer_by_product(titan_status status);
+// Not collective. Writes <dump>/name whole. What is there is replaced, or, where it is no regular file, moved aside;
+// with `keep` always. TITAN_ERROR_OUTPUT with the path and the reason.
+titan_status titan_trainer_write_file(const titan_trainer *trainer, const char *name, bool keep,
+                                      const titan_text *text);
 
 // Collective. What the run is, on rank 0; and the head of the log.
 titan_status titan_trainer_about_create(titan_trainer *trainer);
