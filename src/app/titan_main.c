@@ -152,7 +152,7 @@ static titan_status run(application *app, int argc, char **argv) {
   TITAN_TRY(titan_comm_create_node(MPI_COMM_WORLD, "node", &app->node));
   TITAN_TRY(create_options(app, argc, argv));
   if (app->config->request == TITAN_REQUEST_HELP)
-    return app->mpi.rank == 0 ? titan_config_print_help(stdout) : TITAN_OK;
+    return app->mpi.rank == 0 ? titan_config_print_help(app->config->help_topic, stdout) : TITAN_OK;
   if (app->config->request == TITAN_REQUEST_VERSION)
     return app->mpi.rank == 0 ? titan_version_print(stdout) : TITAN_OK;
   if (app->mpi.rank == 0) {
