@@ -88,6 +88,7 @@ titan_status titan_gather_create(titan_comm *comm, titan_device *device, titan_d
   titan_status status = titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, count, sizeof(void *), &gather->shared);
   if (status == TITAN_OK)
     status = titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, count, sizeof(void *), &gather->owned);
+  status = titan_comm_agree(comm, status); // what follows is collective
   if (status == TITAN_OK)
     status = create_shards(gather);
   if (status == TITAN_OK)
@@ -167,7 +168,7 @@ titan_status titan_gather_publish(titan_gather *gather) {
     TITAN_TRY(titan_work_wait(&gather->buffers[i].work));
     gather->buffers[i].unit = NO_UNIT;
   }
-  // One barrier would do for all units; the windows need their own memory barriers.
+  // One barrier would do for all units; the shared blocks need their own memory barriers.
   for (int i = 0; gather->way == TITAN_WAY_SHARED && i < gather->unit_count; i++)
     TITAN_TRY(titan_shared_synchronize(gather->shared[i], NULL));
   return TITAN_OK;

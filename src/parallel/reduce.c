@@ -30,7 +30,7 @@ size_t titan_reduce_bytes_of(const titan_comm *shard, int unit_count, const tita
   return titan_comm_size(shard) == 1 ? bytes : bytes + BUFFERS * flat_bytes(unit_count, units);
 }
 
-static titan_status allocate(titan_reduce *reduce) {
+static titan_status allocate_own(titan_reduce *reduce) {
   int count = reduce->unit_count;
   int64_t elements = titan_units_shard_elements(count, reduce->units);
   titan_device *device = reduce->device;
@@ -43,7 +43,14 @@ static titan_status allocate(titan_reduce *reduce) {
     reduce->units[i].gradient = next;
     next += reduce->units[i].shard_elements;
   }
-  size_t bytes = flat_bytes(count, reduce->units);
+  return TITAN_OK;
+}
+
+// Agreed on before the collective part, so that no rank of the group enters that alone.
+static titan_status allocate(titan_reduce *reduce) {
+  titan_device *device = reduce->device;
+  size_t bytes = flat_bytes(reduce->unit_count, reduce->units);
+  TITAN_TRY(titan_comm_agree(reduce->shard, allocate_own(reduce)));
   for (int i = 0; i < BUFFERS; i++) {
     if (reduce->way == TITAN_WAY_SHARED) {
       TITAN_TRY(titan_shared_create(reduce->shard, bytes, TITAN_MEMORY_GRADIENTS, &reduce->shared[i]));
