@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "comm/bootstrap.h"
+#include "comm/instruction_set.h"
 #include "data/assets.h"
 #include "device/device.h"
 #include "train/estimate.h"
@@ -116,12 +117,25 @@ static titan_status create_tokenizer(application *app) {
 
 // --- mesh and device ---
 
+// One instruction-set level for all ranks.
+static titan_status choose_level(application *app, titan_cpu_isa *level) {
+  char message[512];
+  titan_cpu_isa own = TITAN_CPU_BASELINE;
+  TITAN_TRY(titan_comm_agree(app->world, titan_cpu_isa_choose(&own)));
+  TITAN_TRY(titan_instruction_set_agree(app->world, own, level, message, sizeof message));
+  if (message[0] != '\0' && app->mpi.rank == 0)
+    titan_log_warning("%s", message);
+  return TITAN_OK;
+}
+
 static titan_status create_device(application *app) {
+  titan_cpu_isa level;
+  TITAN_TRY(choose_level(app, &level));
   TITAN_TRY(titan_topology_query(app->node, &app->topology));
   if (app->topology.message[0] != '\0' && app->topology.node_rank == 0)
     titan_log(app->topology.warning ? TITAN_LOG_WARNING : TITAN_LOG_INFO, "%s", app->topology.message);
   omp_set_num_threads(app->topology.threads);
-  titan_status status = titan_device_create_cpu(app->topology.threads, &app->device);
+  titan_status status = titan_device_create_cpu_of_level(app->topology.threads, level, &app->device);
   TITAN_TRY(titan_comm_agree(app->world, status));
   if (app->mpi.rank == 0)
     titan_log_info("%d rank%s, %d on this node; device %s", app->mpi.size, app->mpi.size == 1 ? "" : "s",
