@@ -131,9 +131,12 @@ static titan_status choose_level(application *app, titan_cpu_isa *level) {
 static titan_status create_device(application *app) {
   titan_cpu_isa level;
   TITAN_TRY(choose_level(app, &level));
+  titan_topology told;
+  char host[256] = "";
   TITAN_TRY(titan_topology_query(app->node, &app->topology));
-  if (app->topology.message[0] != '\0' && app->topology.node_rank == 0)
-    titan_log(app->topology.warning ? TITAN_LOG_WARNING : TITAN_LOG_INFO, "%s", app->topology.message);
+  TITAN_TRY(titan_topology_tell(app->world, &app->topology, &told, host, sizeof host));
+  if (told.message[0] != '\0' && app->mpi.rank == 0)
+    titan_log(told.warning ? TITAN_LOG_WARNING : TITAN_LOG_INFO, "host %s: %s", host, told.message);
   omp_set_num_threads(app->topology.threads);
   titan_status status = titan_device_create_cpu_of_level(app->topology.threads, level, &app->device);
   TITAN_TRY(titan_comm_agree(app->world, status));

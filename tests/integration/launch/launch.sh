@@ -100,5 +100,50 @@ shared() {
   [ -z "$(find /dev/shm -name "titan-hpc-*" 2>/dev/null)" ] || fail "left in /dev/shm: $(ls /dev/shm)"
 }
 
+# What an estimate says first is what a run says first, and it is done sooner.
+look() {
+  ends 0 "$@" "$TITAN" --job.config_file "$small" --memory_estimation.enabled
+}
+
+# Cores that lie idle, and a number of threads that is none: told once, with the host.
+cores() {
+  local host where=': 4 ranks are bound to the same 1 core(s), and '
+  host=$(hostname)
+  look env OMP_NUM_THREADS=abc mpirun --oversubscribe --bind-to none -np 2
+  says log 1 "host $host: OMP_NUM_THREADS = \"abc\" is no number of threads of at least 1: each rank uses "
+  look env OMP_NUM_THREADS=0 mpirun --oversubscribe --bind-to none -np 2
+  says log 1 'OMP_NUM_THREADS = "0" is no number'
+  look env OMP_NUM_THREADS=64 mpirun --oversubscribe --bind-to none -np 2
+  says log 1 "host $host: 64 threads (OMP_NUM_THREADS) share the "
+  if [ "$(nproc)" -gt 1 ]; then
+    look taskset -c "$(taskset -cp $$ | sed 's/.*: //; s/[,-].*//')" mpirun --oversubscribe --bind-to none -np 4
+    says log 1 "host $host$where"
+  fi
+}
+
+# Ranks with different instruction sets compute alike, on the lowest of their levels, and a run that goes on with another level
+# says so.
+levels() {
+  local ours="--training.seq_len 16 --training.batch_size 2" name log
+  grep -qw avx2 /proc/cpuinfo || return 0 # there is one level only
+  printf '#!/bin/bash\n[ "$OMPI_COMM_WORLD_RANK" != 1 ] || export TITAN_CPU_ISA=baseline\nexec "$@"\n' >second_is_lower
+  chmod +x second_is_lower
+  for name in mixed baseline; do
+    local -a wrapper=(./second_is_lower)
+    [ $name = mixed ] || wrapper=(env TITAN_CPU_ISA=baseline)
+    ends 0 env TITAN_CPU_ISA=avx2 mpirun --oversubscribe --bind-to none -np 2 "${wrapper[@]}" "$TITAN" --job.config_file "$small" $ours \
+      --training.steps 4 --training.data_parallel_replicate_degree 2 --debug.check_replicas --job.dump_folder $name \
+      --checkpoint.enable_checkpoint --checkpoint.interval 2
+    cp log $name.log
+  done
+  says mixed.log 1 "the instruction sets of the ranks differ: rank 1 on host $(hostname) has baseline, others have up to avx2"
+  says mixed.log 1 ', baseline, 1 thread'
+  says baseline.log 0 'instruction sets of the ranks differ'
+  alike mixed bitwise 4 mixed/steps.txt baseline/steps.txt
+  ends 0 env TITAN_CPU_ISA=avx2 mpirun --oversubscribe --bind-to none -np 2 "$TITAN" --job.config_file "$small" $ours \
+    --training.steps 5 --training.data_parallel_replicate_degree 2 --job.dump_folder mixed --checkpoint.enable_checkpoint
+  says log 1 'was written with the instruction set baseline, and this run goes on with avx2'
+}
+
 "$part"
 finish
