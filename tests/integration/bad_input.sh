@@ -37,6 +37,7 @@ judge() {
   local before=$failures
   [ "$code" = "$wanted" ] || fail "exit code $code, expected $wanted"
   [ -s stdout ] && fail "it wrote to stdout"
+  grep -q 'MPI_ABORT was invoked' stderr && fail "MPI_Abort, although all ranks could end by themselves"
   # mpirun's notices stand between lines of dashes; ranks that it ends early may leave a line before.
   sed -e '/^-----*$/,/^-----*$/d' stderr >own
   [ "$(grep -c ' - root - ERROR - ' own)" = 1 ] || fail "$(grep -c ' - root - ERROR - ' own) ERROR lines, expected one"
