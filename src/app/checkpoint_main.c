@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char usage[] =
     "usage: titan-checkpoint list FOLDER\n"
@@ -173,16 +174,24 @@ static titan_status run(titan_tool *tool, int count, char **values) {
   return status;
 }
 
-// Failures that all ranks agreed on are said once; in others a rank speaks for itself and ends the run for all.
+// A failure that all ranks agreed on is told by rank 0. In others the ranks look whether all have failed, so that one
+// of them tells; else a rank speaks for itself and ends the run for all.
 static int end_badly(int rank, titan_status status) {
-  bool agreed = titan_error_was_agreed();
+  static const double patience = 3; // seconds
+  int speaker = 0;
+  bool together = titan_error_was_agreed() || titan_mpi_end_together(patience, &speaker);
   fflush(stdout);
-  if (rank == 0 || !agreed)
+  if (!together || rank == speaker)
     fprintf(stderr, "titan-checkpoint: %s\n", titan_error_message());
   if (getenv("TITAN_TRACE") != NULL)
     fprintf(stderr, "%s at %s\n", titan_status_text(status), titan_error_trace());
-  if (!agreed)
+  fflush(NULL);
+  if (!together)
     MPI_Abort(MPI_COMM_WORLD, titan_status_exit_code(status));
+  if (!titan_error_was_agreed()) { // operations may be under way, for which nothing that they use may be freed
+    titan_mpi_finalize();
+    _exit(titan_status_exit_code(status));
+  }
   return titan_status_exit_code(status);
 }
 
@@ -198,7 +207,9 @@ int main(int count, char **values) {
   titan_mpi mpi;
   titan_status status = titan_mpi_initialize(&count, &values, &mpi);
   if (status != TITAN_OK) {
-    fprintf(stderr, "titan-checkpoint: %s\n", titan_error_message());
+    if (!mpi.is_silent)
+      fprintf(stderr, "titan-checkpoint: %s\n", titan_error_message());
+    titan_mpi_finalize();
     return titan_status_exit_code(status);
   }
   int code = 0;

@@ -163,7 +163,8 @@ herr_t titan_checkpoint_contents_write(hid_t file, const titan_checkpoint_conten
                {"configuration", copy.configuration},
                {"written", copy.written},
                {"model_name", copy.model_name},
-               {"model_flavor", copy.model_flavor}};
+               {"model_flavor", copy.model_flavor},
+               {"instruction_set", copy.instruction_set}};
   const number_row numbers[] = {{"step", INT, &copy.step}, {"tokenizer_fingerprint", UNSIGNED, &copy.tokenizer}};
   herr_t result = titan_values_put_int(root, "format_version", TITAN_CHECKPOINT_VERSION);
   for (size_t i = 0; i < sizeof texts / sizeof *texts && result >= 0; i++)
@@ -197,7 +198,8 @@ static herr_t read_texts(hid_t root, titan_checkpoint_file *file) {
                {"configuration", &c->configuration},
                {"written", &c->written},
                {"model_name", &c->model_name},
-               {"model_flavor", &c->model_flavor}};
+               {"model_flavor", &c->model_flavor},
+               {"instruction_set", &c->instruction_set}};
   herr_t result = 0;
   for (size_t i = 0; i < sizeof texts / sizeof *texts && result >= 0; i++) {
     if (H5Aexists(root, texts[i].name) > 0)
@@ -208,7 +210,7 @@ static herr_t read_texts(hid_t root, titan_checkpoint_file *file) {
 }
 
 static herr_t read_optimizer(hid_t hdf5, titan_checkpoint_file *file, const char **lacking) {
-  char **text = &file->texts[6];
+  char **text = &file->texts[7];
   *lacking = "/optimizer/name";
   hid_t group = H5Gopen2(hdf5, "/optimizer", H5P_DEFAULT);
   herr_t result = group < 0 ? -1 : 0;

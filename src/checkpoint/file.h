@@ -56,7 +56,8 @@ typedef struct titan_checkpoint_contents {
   const char *model_name, *model_flavor;
   const char *optimizer; // "AdamW"; NULL where it has no moments, or is not known
   titan_model_arguments model;
-  uint64_t tokenizer; // fingerprint; 0: not known
+  uint64_t tokenizer;          // fingerprint; 0: not known
+  const char *instruction_set; // of the ranks that wrote it, as titan_cpu_isa_name; NULL: not known
   // Training state, which files of weights only do not have.
   bool has_state;
   int64_t tokens;
@@ -83,7 +84,7 @@ typedef struct titan_checkpoint_file {
   int descriptor;
   titan_checkpoint_block block;
   titan_checkpoint_contents contents; // owned
-  char *texts[7];                     // the memory of contents' texts
+  char *texts[8];                     // the memory of contents' texts
   void *arrays[4];                    // and of its arrays
   int tensor_count;
   titan_checkpoint_tensor *tensors;

@@ -59,8 +59,7 @@ static titan_status plan_model(titan_trainer *trainer) {
   titan_status status = titan_runtime_choose(trainer->runtime, fixed);
   TITAN_TRY(titan_comm_agree(world, titan_setup_budget_error(env->config, status)));
   titan_setup_beside beside = titan_setup_beside_of(env->config, trainer->runtime, world, env->node);
-  return titan_setup_check_memory(trainer->runtime, titan_setup_beside_sum(&beside), env->mesh, env->device, env->node,
-                                  env->topology);
+  return titan_setup_check_memory(trainer->runtime, &beside, env->mesh, env->device, env->node, env->topology);
 }
 
 static titan_status find_peak(titan_trainer *trainer) {

@@ -95,6 +95,7 @@ titan_status titan_trainer_contents_fill(titan_trainer *trainer, bool model_only
       .optimizer = config->optimizer.name,
       .model = titan_runtime_options_of(trainer->runtime)->arguments,
       .tokenizer = titan_tokenizer_fingerprint(trainer->env.tokenizer),
+      .instruction_set = trainer->env.device->level,
   };
   return model_only ? TITAN_OK : titan_comm_agree(titan_trainer_world(trainer), fill_state(trainer, out));
 }

@@ -106,6 +106,15 @@ static void warn_of_optimizer(const titan_trainer *trainer, const titan_checkpoi
                       file->path, theirs, mine);
 }
 
+static void warn_of_instruction_set(const titan_trainer *trainer, const titan_checkpoint_file *file) {
+  const char *mine = trainer->env.device->level, *theirs = file->contents.instruction_set;
+  if (mine != NULL && theirs != NULL && strcmp(mine, theirs) != 0)
+    titan_log_warning(
+        "%s was written with the instruction set %s, and this run goes on with %s: the numbers are rounded "
+        "otherwise from here on (TITAN_CPU_ISA lowers the level)",
+        file->path, theirs, mine);
+}
+
 static titan_status load_one(titan_trainer *trainer, const char *path, int64_t step, titan_checkpoint_fault *fault) {
   double start = titan_clock_seconds();
   titan_checkpoint_load_options options = {
@@ -121,6 +130,7 @@ static titan_status load_one(titan_trainer *trainer, const char *path, int64_t s
   if (status == TITAN_OK && trainer->rank == 0) {
     log_loaded(trainer, file, titan_clock_seconds() - start);
     warn_of_optimizer(trainer, file);
+    warn_of_instruction_set(trainer, file);
     warn_of_newer(trainer);
   }
   if (status == TITAN_OK)

@@ -448,7 +448,7 @@ static char *read_all(FILE *file) {
 static void help_names_every_option_its_default_and_which_are_ours(void **state) {
   (void)state;
   FILE *file = tmpfile();
-  assert_int_equal(titan_config_print_help(file), TITAN_OK);
+  assert_int_equal(titan_config_print_help("", file), TITAN_OK);
   char *help = read_all(file);
   for (int i = 0; i < TITAN_OPTION_COUNT; i++) {
     char line[256];
