@@ -151,6 +151,8 @@ static titan_status run(application *app, int argc, char **argv) {
   TITAN_TRY(titan_comm_create_mpi(MPI_COMM_WORLD, "world", &app->world));
   TITAN_TRY(titan_comm_create_node(MPI_COMM_WORLD, "node", &app->node));
   TITAN_TRY(create_options(app, argc, argv));
+  if (app->config->request != TITAN_REQUEST_RUN)
+    titan_signals_restore_pipe();
   if (app->config->request == TITAN_REQUEST_HELP)
     return app->mpi.rank == 0 ? titan_config_print_help(stdout) : TITAN_OK;
   if (app->config->request == TITAN_REQUEST_VERSION)
@@ -159,7 +161,7 @@ static titan_status run(application *app, int argc, char **argv) {
     titan_log_info("Starting job: %s", app->config->job.description);
     TITAN_TRY(titan_config_warnings(app->config, warn, NULL));
     if (app->config->job.print_args)
-      TITAN_TRY(titan_config_print(app->config, stderr));
+      (void)titan_config_print(app->config, stderr); // as with the log, a closed stderr ends no run
   }
   TITAN_TRY(create_device(app));
   if (titan_estimate_is_fake(app->config))

@@ -90,6 +90,10 @@ static void show_model(const titan_checkpoint_contents *contents) {
          model->dim, model->layers, model->heads, model->kv_heads, titan_model_ffn_hidden(model), model->vocabulary);
   printf("                %s, epsilon %g, rope theta %g\n", titan_checkpoint_norm_name(model->norm_type),
          model->norm_epsilon, model->rope_theta);
+  if (model->rope_scaling.factor > 0)
+    printf("                rope scaling: factor %g, low %g, high %g, original length %" PRId64 "\n",
+           model->rope_scaling.factor, model->rope_scaling.low, model->rope_scaling.high,
+           model->rope_scaling.original_length);
 }
 
 static void show_state(const titan_checkpoint_contents *contents) {
