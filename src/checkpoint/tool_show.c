@@ -102,6 +102,9 @@ static void show_state(const titan_checkpoint_contents *contents) {
   if (contents->has_state) {
     printf("training:       %" PRId64 " tokens, learning rate %g, optimizer %s\n", contents->tokens,
            contents->learning_rate, text_or(contents->optimizer, "?"));
+    if (contents->total_steps > 0)
+      printf("schedule:       optimizer.lr %g, %" PRId64 " of %" PRId64 " steps of warm-up\n", contents->peak,
+             contents->warmup_steps, contents->total_steps);
     if (contents->log_count > 0)
       printf("loss:           %.4f at step %" PRId64 ", %.4f at step %" PRId64 " (%" PRId64 " logged)\n",
              contents->log_mean[0], contents->log_steps[0], contents->log_mean[contents->log_count - 1],

@@ -43,11 +43,12 @@ static titan_status tell_option(const titan_trainer *trainer, const char *toml, 
 
 static void tell_machine(const titan_trainer *trainer, const titan_checkpoint_contents *c) {
   char mesh[256];
+  size_t verb = strlen("Building "); // both begin so
   titan_mesh_describe(trainer->env.mesh, mesh, sizeof mesh);
   if (c->mesh != NULL && strcmp(c->mesh, mesh) != 0)
-    titan_log_info("Not as in the checkpoint: the mesh, there \"%s\": sums are taken in another order, and results "
+    titan_log_info("Not as in the checkpoint: a %s, and a %s there: sums are taken in another order, and results "
                    "differ by rounding",
-                   c->mesh);
+                   mesh + verb, strlen(c->mesh) > verb ? c->mesh + verb : c->mesh);
   if (c->threads > 0 && c->threads != trainer->env.topology->threads)
     titan_log_info("Not as in the checkpoint: %d threads a rank, and %" PRId64 " there: sums are taken in another "
                    "order, and results differ by rounding",

@@ -64,7 +64,7 @@ differences() {
   said run 'training.mixed_precision_param = "bfloat16" (command line), and "float32" there'
   said run 'training.max_norm = 0.5 (command line), and 1.0 there'
   said run '2 threads a rank, and 1 there: sums are taken in another order, and results differ by rounding'
-  said run 'Not as in the checkpoint: the mesh, there "'
+  said run "Not as in the checkpoint: a 1-D device mesh with ['dp_shard'], [2], and a 0-D device mesh with [], [] there"
   said run 'training.steps = 4 (command line), and 3 there'
   [ "$(grep -c 'Not as in the checkpoint' run.log)" = 9 ] || fail "not nine differences: $(grep 'Not as' run.log)"
   said run 'The learning rate of step 4 is 2.5e-05; it was 0.0008 in step 3, and would be 0 by'
