@@ -222,75 +222,29 @@ static titan_status read_rest(const config_reader *reader, titan_hugging_face_co
   return TITAN_OK;
 }
 
-// Keys that are read above, and those that say nothing about what the model computes.
+// clang-format off
+// Keys that are read above,
+static const char *const keys_read[] = {
+    "model_type", "hidden_act", "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
+    "intermediate_size", "vocab_size", "max_position_embeddings", "rms_norm_eps", "rope_theta", "rope_scaling",
+    "rope_parameters", "head_dim", "tie_word_embeddings", "layer_types", NULL};
+// and those that say nothing about what the model computes.
+static const char *const keys_silent[] = {
+    "architectures", "_name_or_path", "name_or_path", "bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id",
+    "unk_token_id", "decoder_start_token_id", "torch_dtype", "dtype", "initializer_range", "pretraining_tp",
+    "transformers_version", "use_cache", "output_attentions", "output_hidden_states", "return_dict",
+    "return_dict_in_generate", "torchscript", "use_bfloat16", "problem_type", "id2label", "label2id", "num_labels",
+    "finetuning_task", "task_specific_params", "tokenizer_class", "prefix", "is_decoder", "tie_encoder_decoder",
+    "cross_attention_hidden_size", "chunk_size_feed_forward", "_attn_implementation", "attn_implementation",
+    "_attn_implementation_autoset", "max_sequence_length", "max_length", "min_length", "do_sample", "temperature",
+    "top_p", "top_k", "num_beams", "repetition_penalty", NULL};
+// clang-format on
+
 static bool is_known(const char *key) {
-  static const char *const read[] = {"model_type",
-                                     "hidden_act",
-                                     "hidden_size",
-                                     "num_hidden_layers",
-                                     "num_attention_heads",
-                                     "num_key_value_heads",
-                                     "intermediate_size",
-                                     "vocab_size",
-                                     "max_position_embeddings",
-                                     "rms_norm_eps",
-                                     "rope_theta",
-                                     "rope_scaling",
-                                     "rope_parameters",
-                                     "head_dim",
-                                     "tie_word_embeddings",
-                                     "layer_types",
-                                     NULL};
-  static const char *const silent[] = {"architectures",
-                                       "_name_or_path",
-                                       "name_or_path",
-                                       "bos_token_id",
-                                       "eos_token_id",
-                                       "pad_token_id",
-                                       "sep_token_id",
-                                       "unk_token_id",
-                                       "decoder_start_token_id",
-                                       "torch_dtype",
-                                       "dtype",
-                                       "initializer_range",
-                                       "pretraining_tp",
-                                       "transformers_version",
-                                       "use_cache",
-                                       "output_attentions",
-                                       "output_hidden_states",
-                                       "return_dict",
-                                       "return_dict_in_generate",
-                                       "torchscript",
-                                       "use_bfloat16",
-                                       "problem_type",
-                                       "id2label",
-                                       "label2id",
-                                       "num_labels",
-                                       "finetuning_task",
-                                       "task_specific_params",
-                                       "tokenizer_class",
-                                       "prefix",
-                                       "is_decoder",
-                                       "tie_encoder_decoder",
-                                       "cross_attention_hidden_size",
-                                       "chunk_size_feed_forward",
-                                       "_attn_implementation",
-                                       "attn_implementation",
-                                       "_attn_implementation_autoset",
-                                       "max_sequence_length",
-                                       "max_length",
-                                       "min_length",
-                                       "do_sample",
-                                       "temperature",
-                                       "top_p",
-                                       "top_k",
-                                       "num_beams",
-                                       "repetition_penalty",
-                                       NULL};
   for (size_t i = 0; i < sizeof changing / sizeof *changing; i++)
     if (strcmp(key, changing[i].key) == 0)
       return true;
-  return is_among(key, read) || is_among(key, silent);
+  return is_among(key, keys_read) || is_among(key, keys_silent);
 }
 
 static void list_unknown(json_t *root, titan_hugging_face_config *config) {

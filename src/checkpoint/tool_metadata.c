@@ -199,9 +199,9 @@ static titan_status find_scaling(const titan_safetensors_set *set, const titan_h
   *out = (titan_rope_scaling){0};
   if (config != NULL)
     *out = config->rope_scaling;
-  else if (said != NULL && (sscanf(said, "%lf %lf %lf %" SCNd64, &out->factor, &out->low, &out->high,
-                                   &out->original_length) != 4 ||
-                            !(out->factor > 0 && out->high > out->low && out->original_length > 0)))
+  else if (said != NULL &&
+           (sscanf(said, "%lf %lf %lf %" SCNd64, &out->factor, &out->low, &out->high, &out->original_length) != 4 ||
+            !(out->factor > 0 && out->high > out->low && out->original_length > 0)))
     return titan_error(TITAN_ERROR_CHECKPOINT, "%s: titan.rope_scaling is %.60s; expected four numbers", set->path,
                        said);
   return TITAN_OK;

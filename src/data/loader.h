@@ -20,8 +20,8 @@
 
 // Where a lane goes on: token `token` of document `document` (in the endless numbering; tokens counted with BOS), which
 // is found by reading on from `place`. Plain numbers, for a checkpoint: a run may resume with them on any partition of
-// the lanes, with the same corpus, tokenizer and global_batch (see titan_loader_deal_anew for another one), in windows of
-// any length.
+// the lanes, with the same corpus, tokenizer and global_batch (see titan_loader_deal_anew for another one), in windows
+// of any length.
 typedef struct titan_loader_cursor {
   int64_t document, token;
   titan_corpus_place place;
@@ -78,9 +78,9 @@ typedef struct titan_loader_change {
   int64_t skipped, in_part; // before it, never served or not to their ends; of these, those of which some tokens were
 } titan_loader_change;
 
-// Not collective. Where lanes first_lane .. first_lane+lane_count-1 of global_batch go on, when the corpus has been read
-// in old_count lanes up to old[old_count]: behind the furthest document that any of these has begun, so that no document
-// is served twice. cursors[lane_count] is overwritten. Both numbers of lanes are at least 1.
+// Not collective. Where lanes first_lane .. first_lane+lane_count-1 of global_batch go on, when the corpus has been
+// read in old_count lanes up to old[old_count]: behind the furthest document that any of these has begun, so that no
+// document is served twice. cursors[lane_count] is overwritten. Both numbers of lanes are at least 1.
 titan_loader_change titan_loader_deal_anew(const titan_loader_cursor *old, int64_t old_count, int64_t global_batch,
                                            int64_t first_lane, int64_t lane_count, titan_loader_cursor *cursors);
 

@@ -17,9 +17,9 @@ void titan_signals_end(void);
 // Gives SIGPIPE its usual effect again: for output that somebody reads, as --help.
 void titan_signals_restore_pipe(void);
 
-// From now on the signals are noted, and a write beyond the limit on a file's size (SIGXFSZ) fails instead of ending the
-// process. A second SIGINT ends the process at once. `promise` (static, may be NULL: none) is what a process that gets
-// a signal says in its log that the run will do.
+// From now on the signals are noted, and a write beyond the limit on a file's size (SIGXFSZ) fails instead of ending
+// the process. A second SIGINT ends the process at once. `promise` (static, may be NULL: none) is what a process that
+// gets a signal says in its log that the run will do.
 void titan_signals_watch(const char *promise);
 
 // The first of them that this process received; 0: none.

@@ -1,8 +1,9 @@
 // Property: every flavor has the published sizes, parts have the parameters and types that the model's definition says,
 // and parameters start from the reference's distributions. Oracles: published parameter counts (Llama 3: 8,030,261,248,
 // 70,553,706,496 and 405,853,388,800 with 128,256 tokens, and Llama 3.2's 1,235,814,400 and 3,212,749,824 with the
-// output's matrix, which is the embedding there, counted apart; Llama 2: 6,738,415,616, 13,015,864,320 and 68,976,648,192
-// with 32,000), and formulas written out here. Tolerance: none for counts, 1e-15 relative for distributions.
+// output's matrix, which is the embedding there, counted apart; Llama 2: 6,738,415,616, 13,015,864,320 and
+// 68,976,648,192 with 32,000), and formulas written out here. Tolerance: none for counts, 1e-15 relative for
+// distributions.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
