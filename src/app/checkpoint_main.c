@@ -15,7 +15,8 @@ static const char usage[] =
     "       titan-checkpoint show FILE\n"
     "       titan-checkpoint verify FILE...\n"
     "       titan-checkpoint compare A B [--tolerance T] [--weights]\n"
-    "       titan-checkpoint export FILE OUT [--dtype float32|bfloat16|float16] [--hf [--max_shard_size 5GB]]\n"
+    "       titan-checkpoint export FILE OUT [--dtype float32|bfloat16|float16] [--hf [--max_shard_size 5GB] "
+    "[--tokenizer FILE]]\n"
     "       titan-checkpoint import IN OUT.h5 [--model NAME] [--flavor NAME]\n"
     "\n"
     "list     prints the checkpoints step-N.h5 in a folder, and which of them cannot be opened. The tensors' data is "
@@ -32,8 +33,11 @@ static const char usage[] =
     "         file with the names of the checkpoint. With --hf, names and rotary order are those of Hugging Face's "
     "Llama,\n"
     "         and OUT is a folder (model.safetensors or, above --max_shard_size, several files and an index; "
-    "config.json), or\n"
-    "         one file where it ends in .safetensors.\n"
+    "config.json and\n"
+    "         generation_config.json), or one file where it ends in .safetensors. A folder gets tokenizer.json and\n"
+    "         tokenizer_config.json too, where the tokenizer of the training is found (by the checkpoint's "
+    "configuration, or\n"
+    "         installed) or given with --tokenizer.\n"
     "import   makes a checkpoint of step 0 of safetensors in either naming: one file, or a folder with one file or an "
     "index.\n"
     "         A run finds it as step-0.h5 in its folder of checkpoints; its optimizer starts fresh. The model is\n"
@@ -59,7 +63,7 @@ static const command commands[] = {
     {"show", "FILE", 1, 1, "", titan_tool_show},
     {"verify", "FILE...", 1, 1 << 20, "", titan_tool_verify},
     {"compare", "A B", 2, 2, " --tolerance --weights ", titan_tool_compare},
-    {"export", "FILE OUT", 2, 2, " --dtype --hf --max_shard_size ", titan_tool_export},
+    {"export", "FILE OUT", 2, 2, " --dtype --hf --max_shard_size --tokenizer ", titan_tool_export},
     {"import", "IN OUT.h5", 2, 2, " --model --flavor ", titan_tool_import},
 };
 
@@ -93,6 +97,8 @@ static titan_status set_value(const char *name, const char *value, titan_tool_ar
     return parse_tolerance(value, &out->tolerance);
   if (strcmp(name, "--max_shard_size") == 0)
     return parse_size(value, &out->shard_bytes);
+  if (strcmp(name, "--tokenizer") == 0)
+    out->tokenizer = value;
   if (strcmp(name, "--model") == 0)
     out->model = value;
   if (strcmp(name, "--flavor") == 0)
@@ -149,6 +155,8 @@ static titan_status parse_arguments(int count, char **values, const char **paths
                        (*wanted)->paths, out->path_count, out->path_count == 1 ? " is" : "s are");
   if (out->shard_bytes > 0 && !out->hugging_face)
     return titan_error(TITAN_ERROR_USAGE, "--max_shard_size needs --hf");
+  if (out->tokenizer != NULL && !out->hugging_face)
+    return titan_error(TITAN_ERROR_USAGE, "--tokenizer needs --hf");
   if (out->shard_bytes == 0)
     out->shard_bytes = 5000000000u;
   return TITAN_OK;

@@ -191,7 +191,9 @@ static titan_status print_request(const titan_config *config) {
 static titan_status log_start(const titan_config *config) {
   titan_log_info("Starting job: %s", config->job.description);
   TITAN_TRY(titan_config_warnings(config, warn, NULL));
-  return config->job.print_args ? titan_config_print(config, stderr) : TITAN_OK;
+  if (config->job.print_args)
+    (void)titan_config_print(config, stderr); // as with the log, a closed stderr ends no run
+  return TITAN_OK;
 }
 
 static titan_status run(application *app, int argc, char **argv) {
@@ -199,6 +201,8 @@ static titan_status run(application *app, int argc, char **argv) {
   TITAN_TRY(titan_comm_create_mpi(MPI_COMM_WORLD, "world", &app->world));
   TITAN_TRY(titan_comm_create_node(MPI_COMM_WORLD, "node", &app->node));
   TITAN_TRY(create_options(app, argc, argv));
+  if (app->config->request != TITAN_REQUEST_RUN)
+    titan_signals_restore_pipe();
   if (app->config->request != TITAN_REQUEST_RUN)
     return titan_comm_agree(app->world, is_first ? print_request(app->config) : TITAN_OK);
   TITAN_TRY(titan_comm_agree(app->world, is_first ? log_start(app->config) : TITAN_OK));

@@ -58,11 +58,17 @@ typedef struct titan_checkpoint_contents {
   titan_model_arguments model;
   uint64_t tokenizer;          // fingerprint; 0: not known
   const char *instruction_set; // of the ranks that wrote it, as titan_cpu_isa_name; NULL: not known
+  int64_t threads;             // of a rank; 0: not known
   // Training state, which files of weights only do not have.
   bool has_state;
   int64_t tokens;
   int64_t schedule_first, optimizer_first; // finished steps at which the schedule and the moments began: 0 mostly
   double learning_rate;                    // of the last step
+  double peak;                             // the schedule: optimizer.lr,
+  int64_t warmup_steps, total_steps;       // training.warmup_steps and training.steps; all 0: not known
+  // The start: checkpoint.load_step of the run that this file descends from (-1: none), and what
+  // checkpoint.exclude_from_loading left out in the run that wrote it (bit p: titan_checkpoint_part p).
+  int64_t load_step, excluded;
   int64_t window_steps;                    // steps since the last logged one: their mean losses summed, their largest
   double window_sum, window_max;
   int64_t log_count; // the loss as logged, [log_count] each

@@ -94,6 +94,13 @@ titan_status titan_config_warnings(const titan_config *config, void (*report)(vo
 // The configuration as TOML, which gives the same one when it is read again; a comment says where each value comes
 // from, and options that were not given are comments as a whole.
 titan_status titan_config_to_toml(const titan_config *config, titan_text *text);
+// Appends the value of the option `name` in a text that titan_config_to_toml has made, a string with its quotes; not
+// *found: the text has no such option.
+titan_status titan_config_saved_value(const char *toml, const char *name, titan_text *value, bool *found);
+// Appends the value in such a text and the present one. *differ is false where the text has no such option.
+// TITAN_ERROR_INTERNAL: there is no option `name`.
+titan_status titan_config_compare(const titan_config *config, const char *toml, const char *name, titan_text *theirs,
+                                  titan_text *mine, bool *differ);
 titan_status titan_config_print(const titan_config *config, FILE *file);
 
 // --help: usage and all options by section for the topic "", one section, or one option. TITAN_ERROR_USAGE when the

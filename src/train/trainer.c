@@ -146,6 +146,15 @@ static titan_status create(titan_trainer *trainer) {
   return find_peak(trainer);
 }
 
+// What a signal makes this rank say: one rank of a group that is signalled as a whole is enough.
+static const char *promise_of(const titan_trainer *trainer) {
+  if (trainer->rank != 0)
+    return NULL;
+  return trainer->env.config->checkpoint.enable_checkpoint
+             ? "the run finishes this step, saves a checkpoint and ends"
+             : "the run finishes this step and ends, without a checkpoint (checkpoint.enable_checkpoint is off)";
+}
+
 titan_status titan_trainer_create(const titan_trainer_environment *environment, titan_trainer **out) {
   titan_trainer *trainer;
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, 1, sizeof *trainer, &trainer));
@@ -155,7 +164,7 @@ titan_status titan_trainer_create(const titan_trainer_environment *environment, 
   trainer->dp = titan_comm_size(titan_mesh_comm(environment->mesh, TITAN_MESH_DP));
   trainer->optimizer = titan_setup_optimizer_options(environment->config);
   trainer->color = titan_report_wants_color(color_wish(environment->config));
-  titan_signals_watch();
+  titan_signals_watch(promise_of(trainer));
   titan_status status = create(trainer);
   if (status != TITAN_OK)
     titan_trainer_destroy(&trainer);
@@ -211,7 +220,7 @@ static titan_status reduce_numbers(titan_trainer *trainer, double loss_share, tr
   const titan_mesh *mesh = trainer->env.mesh;
   double mine[SUMS] = {[SUM_LOSS] = loss_share,
                        [SUM_SQUARES] = titan_optimizer_squares(&trainer->optimizer_step, trainer->runtime),
-                       [SUM_STOP] = titan_signals_received() != 0,
+                       [SUM_STOP] = titan_trainer_stop_is_asked(trainer),
                        [SUM_DUE] = titan_trainer_checkpoint_is_due(trainer),
                        [SUM_ENDED] = titan_trainer_checkpoint_has_ended(trainer),
                        [SUM_TOKENS] = step->batch_hash};
@@ -250,6 +259,7 @@ static titan_status train_step(titan_trainer *trainer, trainer_step *step) {
   TITAN_TRY(titan_runtime_step(runtime, &loss));
   if (step->step == config->debug.inject_nan_step && trainer->rank == titan_comm_size(titan_trainer_world(trainer)) - 1)
     loss = NAN;
+  titan_trainer_stop_raise(trainer, step->step);
   step->local_loss = loss * trainer->dp;
   TITAN_TRY(reduce_numbers(trainer, loss, step));
   TITAN_TRY(check_numbers(trainer, step));
@@ -260,16 +270,6 @@ static titan_status train_step(titan_trainer *trainer, trainer_step *step) {
   trainer->tokens += titan_runtime_options_of(runtime)->global_tokens;
   step->seconds = titan_clock_seconds() - start;
   return TITAN_OK;
-}
-
-// The steps are done up to the one at which a signal came, and saved where there are checkpoints.
-static titan_status end_early(const titan_trainer *trainer) {
-  const char *signal = titan_signals_received() != 0 ? titan_signals_name() : "a signal";
-  titan_status status =
-      titan_error(TITAN_PREEMPTED, "%s%s after step %lld: %s", trainer->checkpoint != NULL ? "to be continued: " : "",
-                  signal, (long long)trainer->step, titan_trainer_checkpoint_last(trainer));
-  titan_error_mark_agreed(); // with the step's numbers
-  return status;
 }
 
 titan_status titan_trainer_run(titan_trainer *trainer) {
@@ -290,9 +290,10 @@ titan_status titan_trainer_run(titan_trainer *trainer) {
     TITAN_TRY(titan_trainer_checkpoint_step(trainer, &step));
     if (step.stop && trainer->step < config->training.steps) {
       TITAN_TRY(titan_trainer_report_end(trainer, false));
-      return end_early(trainer);
+      return titan_trainer_stop_error(trainer);
     }
   }
   TITAN_TRY(titan_trainer_validate(trainer, true));
+  titan_trainer_stop_clear(trainer);
   return titan_trainer_report_end(trainer, true);
 }

@@ -62,10 +62,16 @@ static titan_status fill_state(titan_trainer *trainer, trainer_contents *out) {
   titan_checkpoint_contents *c = &out->contents;
   TITAN_TRY(copy_history(&trainer->history, &out->history));
   c->has_state = true;
+  c->load_step = trainer->checkpoint->load_step;
+  for (int part = 0; part < 3; part++)
+    c->excluded |= (int64_t)trainer->checkpoint->excluded[part] << part;
   c->tokens = trainer->tokens;
   c->schedule_first = trainer->optimizer.schedule_first;
   c->optimizer_first = trainer->optimizer.moments_first;
   c->learning_rate = trainer->step > 0 ? titan_optimizer_learning_rate(&trainer->optimizer, trainer->step) : 0;
+  c->peak = trainer->optimizer.learning_rate;
+  c->warmup_steps = trainer->optimizer.warmup_steps;
+  c->total_steps = trainer->optimizer.total_steps;
   c->log_count = out->history.count;
   c->log_steps = out->history.steps;
   c->log_mean = out->history.mean;
@@ -96,6 +102,7 @@ titan_status titan_trainer_contents_fill(titan_trainer *trainer, bool model_only
       .model = titan_runtime_options_of(trainer->runtime)->arguments,
       .tokenizer = titan_tokenizer_fingerprint(trainer->env.tokenizer),
       .instruction_set = trainer->env.device->level,
+      .threads = trainer->env.topology->threads,
   };
   return model_only ? TITAN_OK : titan_comm_agree(titan_trainer_world(trainer), fill_state(trainer, out));
 }

@@ -59,6 +59,9 @@ static titan_status check_steps(const titan_config *config, const trainer_checkp
                        checkpoint->folder.data);
   if (config->checkpoint.create_seed_checkpoint || wanted < 0 || titan_trainer_checkpoint_was_there(checkpoint, wanted))
     return TITAN_OK;
+  for (int64_t i = 0; i < checkpoint->step_count; i++) // keep_latest_k may have removed the one itself
+    if (titan_trainer_checkpoint_descends(checkpoint, checkpoint->steps[i], wanted))
+      return TITAN_OK;
   status = list_steps(checkpoint, &there);
   if (status == TITAN_OK)
     status =
@@ -97,6 +100,8 @@ static titan_status find_steps(const titan_config *config, trainer_checkpoint *c
   TITAN_TRY(of_folder(config, open_folder(checkpoint)));
   TITAN_TRY(titan_store_list(checkpoint->folder.data, &checkpoint->steps, &checkpoint->step_count));
   TITAN_TRY(check_steps(config, checkpoint));
+  if (checkpoint->step_count == 0)
+    TITAN_TRY(titan_trainer_initial_check(config));
   return check_foreign(config, checkpoint);
 }
 

@@ -166,6 +166,18 @@ bool titan_trainer_checkpoint_has_ended(const titan_trainer *trainer);
 // For messages: "the last good checkpoint is out/checkpoint/step-10.h5".
 const char *titan_trainer_checkpoint_last(const titan_trainer *trainer);
 
+// --- asking a run to end, in trainer_stop.c ---
+
+// Not collective. This rank's part of what trainer_step agrees on: a signal has come, or the dump folder holds a file
+// STOP (rank 0 looks).
+bool titan_trainer_stop_is_asked(const titan_trainer *trainer);
+// Not collective. debug.raise_signal_step: sends this rank its signal, where it is the step and the rank.
+void titan_trainer_stop_raise(const titan_trainer *trainer, int64_t step);
+// Not collective. Rank 0 removes the file STOP of a run that ends, so that the same command goes on.
+void titan_trainer_stop_clear(const titan_trainer *trainer);
+// Collective. TITAN_PREEMPTED with what asked, for a run that has been told to end and has saved.
+titan_status titan_trainer_stop_error(const titan_trainer *trainer);
+
 // debug.dump_initial_weights: <dump>/weights.txt, a line "name checksum" per parameter, checksums that do not depend on
 // the mesh. Collective.
 titan_status titan_trainer_dump_weights(titan_trainer *trainer);

@@ -332,8 +332,6 @@ checkpoint() {
   launch "$ranks" "$TITAN" --job.config_file "$small" $on --training.steps 2 2>made.log || fail "no checkpoint: $(tail -n 3 made.log)"
   sum=$(cksum <$made)
   refused 4 'checkpoint.load_step = 3|holds no checkpoint of that step|it has: 2' $on --checkpoint.load_step 3
-  refused 4 'seq_len = 64|this run has 32|exclude_from_loading = data' $on --training.seq_len 32
-  refused 4 "a global batch of 4|this run has $((8 * ranks))|exclude_from_loading = data" --checkpoint.enable_checkpoint --training.batch_size 8
   documents 60 >other.jsonl
   refused 4 'another corpus|other.jsonl|exclude_from_loading = data' $on --training.dataset_path other.jsonl
   refused 4 'does not fit this model|too much: /model/layers.0.attention_norm.weight [256]' $on --model.norm_type np_layernorm
