@@ -177,7 +177,7 @@ titan_status titan_option_expected(const titan_option *option, titan_text *text)
                              constraint->special);
   case TITAN_CONSTRAINT_LIST_OF:
     TITAN_TRY(titan_text_printf(text, "%s, each one of ", plain[option->type]));
-    return append_choices(constraint->words, text);
+    return titan_words_append(constraint->words, ", ", false, text);
   case TITAN_CONSTRAINT_AT_LEAST_BELOW:
     return titan_text_printf(text, "%s of at least %g and below %g", plain[option->type], constraint->minimum,
                              constraint->maximum);
@@ -341,7 +341,7 @@ static titan_status report_value(const titan_option *option, const titan_value *
   TITAN_TRY_CLEANUP(titan_option_expected(option, &expected));
   if (option->type == TITAN_OPTION_INT && typed->kind == TITAN_VALUE_INT && typed->integer > INT_MAX)
     TITAN_TRY_CLEANUP(titan_text_printf(&expected, " and at most %d", INT_MAX));
-  titan_config_value shown = *value;
+  titan_value shown = *value;
   if (typed->kind == TITAN_VALUE_LIST && option->type == TITAN_OPTION_LIST) // what is wrong is inside of it
     shown.kind = TITAN_VALUE_STRING;
   TITAN_TRY_CLEANUP(titan_value_describe(&shown, &found));
