@@ -41,6 +41,11 @@ static inline int64_t titan_checkpoint_columns(const titan_checkpoint_tensor *te
   return tensor->dims[tensor->rank - 1];
 }
 uint64_t titan_checkpoint_tensor_bytes(const titan_checkpoint_tensor *tensor);
+// Where in the file an element lies.
+static inline uint64_t titan_checkpoint_place(const titan_checkpoint_tensor *tensor, int64_t row, int64_t column) {
+  return tensor->offset +
+         (uint64_t)(row * titan_checkpoint_columns(tensor) + column) * titan_number_bytes(tensor->number);
+}
 
 // A rectangle of a tensor that was written at once; a row of the dataset /checksums.
 typedef struct titan_checkpoint_slab {

@@ -9,18 +9,13 @@
 // Rows of which fewer bytes are wanted are not read one by one.
 enum { SEPARATE_BYTES = 64 << 10 };
 
-// Where an element lies in the file.
-static uint64_t place(const titan_checkpoint_tensor *tensor, int64_t row, int64_t column) {
-  return tensor->offset +
-         (uint64_t)(row * titan_checkpoint_columns(tensor) + column) * titan_number_bytes(tensor->number);
-}
-
 titan_status titan_checkpoint_file_read(const titan_checkpoint_file *file, int index, int64_t row, int64_t rows,
                                         void *out) {
   const titan_checkpoint_tensor *tensor = &file->tensors[index];
   size_t bytes = (size_t)(rows * titan_checkpoint_columns(tensor)) * titan_number_bytes(tensor->number);
   titan_checkpoint_fault fault;
-  return titan_checkpoint_read_bytes(file->descriptor, file->path, place(tensor, row, 0), out, bytes, &fault);
+  return titan_checkpoint_read_bytes(file->descriptor, file->path, titan_checkpoint_place(tensor, row, 0), out, bytes,
+                                     &fault);
 }
 
 // --- sections ---
@@ -62,8 +57,8 @@ static bool next_piece(walk *w, piece *out) {
                  .column = section->column + w->column,
                  .columns = columns,
                  .pitch = (size_t)(pitch * size)};
-  out->span =
-      (titan_stream_span){place(tensor, out->row, out->column), (size_t)(((rows - 1) * pitch + columns) * size)};
+  out->span = (titan_stream_span){titan_checkpoint_place(tensor, out->row, out->column),
+                                  (size_t)(((rows - 1) * pitch + columns) * size)};
   w->column += columns;
   if (w->column == section->columns) {
     w->column = 0;
