@@ -30,7 +30,7 @@ static void keep_text(const char *text) {
 // The first record of an upward walk is where it went wrong; the others are the calls on the way out.
 static herr_t first_reason(unsigned n, const H5E_error2_t *error, void *unused) {
   (void)unused;
-  if (n == 0 && error->desc != NULL)
+  if (n == 0 && error->desc != NULL && !system_failed) // what follows a failure of the system is no news
     keep_text(error->desc);
   if (n == 0 && (error->maj_num == H5E_IO || error->maj_num == H5E_RESOURCE))
     system_failed = true;

@@ -147,20 +147,8 @@ static herr_t driver_read(H5FD_t *head, H5FD_mem_t type, hid_t transfer, haddr_t
 }
 
 static herr_t driver_write(H5FD_t *head, H5FD_mem_t type, hid_t transfer, haddr_t at, size_t size, const void *buffer) {
-  titan_hdf5_image *image = ((driver_file *)head)->image;
   (void)type, (void)transfer;
-  for (size_t done = 0, count; done < size; done += count) {
-    uint64_t index;
-    size_t place;
-    count = part_of(at + done, size - done, &index, &place);
-    int64_t found = find(image, index);
-    if (!is_at(image, found, index) && insert(image, found, index) != TITAN_OK)
-      return -1;
-    memcpy(image->pages[found].bytes + place, (const char *)buffer + done, count);
-  }
-  if (at + size > image->length)
-    image->length = at + size;
-  return 0;
+  return titan_hdf5_image_put(((driver_file *)head)->image, at, buffer, size) == TITAN_OK ? 0 : -1;
 }
 
 static herr_t driver_truncate(H5FD_t *head, hid_t transfer, hbool_t closing) {
@@ -208,6 +196,25 @@ titan_status titan_hdf5_image_create(uint64_t bytes, titan_hdf5_image **out) {
     titan_hdf5_image_destroy(&image);
   *out = image;
   return status;
+}
+
+titan_status titan_hdf5_image_put(titan_hdf5_image *image, uint64_t offset, const void *data, size_t bytes) {
+  for (size_t done = 0, count; done < bytes; done += count) {
+    uint64_t index;
+    size_t place;
+    count = part_of(offset + done, bytes - done, &index, &place);
+    int64_t found = find(image, index);
+    if (!is_at(image, found, index))
+      TITAN_TRY(insert(image, found, index));
+    memcpy(image->pages[found].bytes + place, (const char *)data + done, count);
+  }
+  if (offset + bytes > image->length)
+    image->length = offset + bytes;
+  return TITAN_OK;
+}
+
+void titan_hdf5_image_set_length(titan_hdf5_image *image, uint64_t length) {
+  image->length = length;
 }
 
 hid_t titan_hdf5_image_access(titan_hdf5_image *image) {

@@ -1,5 +1,5 @@
-// An HDF5 file that HDF5 writes into memory, of which only the parts that it has written take room: the caller brings
-// them to the disk. A failure of the disk then never happens inside HDF5, which (1.10.8) cannot close a file that it
+// An HDF5 file in memory, of which only the parts that were written take room: the caller brings them to the disk, or
+// from there. A failure of the disk then never happens inside HDF5, which (1.10.8) cannot close a file that it
 // cannot write, and crashes when the process ends. Space that is given to datasets and not written costs nothing, so
 // the structure of a file of any size is made here. The caller holds titan_hdf5_lock.
 #ifndef TITAN_STORAGE_HDF5_IMAGE_H
@@ -18,7 +18,14 @@ typedef struct titan_hdf5_image titan_hdf5_image;
 // there for HDF5 itself, so that it does not run out of it halfway. TITAN_ERROR_MEMORY.
 titan_status titan_hdf5_image_create(uint64_t bytes, titan_hdf5_image **out);
 
-// The access list with which H5Fcreate makes the file in the image. A negative value on failure; the caller closes it.
+// Not collective. Puts bytes of a file that is there into the image, from which H5Fopen then reads; what is not put in
+// is zero. TITAN_ERROR_MEMORY.
+titan_status titan_hdf5_image_put(titan_hdf5_image *image, uint64_t offset, const void *data, size_t bytes);
+// The length of that file.
+void titan_hdf5_image_set_length(titan_hdf5_image *image, uint64_t length);
+
+// The access list with which H5Fcreate makes the file in the image, or H5Fopen finds it there. A negative value on
+// failure; the caller closes it.
 hid_t titan_hdf5_image_access(titan_hdf5_image *image);
 
 // Once the file is closed: its length, and its pages that were written, in order.
