@@ -301,6 +301,13 @@ static titan_status start_async(titan_saver *saver) {
 
 // --- the interface ---
 
+uint64_t titan_saver_file_bytes(const titan_saver *saver) {
+  uint64_t bytes = 1 << 20; // what lies beside tensors
+  for (int p = 0; p < saver->layout->parameter_count; p++)
+    bytes += TITAN_CHECKPOINT_GROUPS * titan_checkpoint_tensor_bytes(&saver->layout->parameters[p]);
+  return bytes;
+}
+
 titan_status titan_saver_check_values(titan_saver *saver, titan_number number) {
   const titan_checkpoint_layout *layout = saver->layout;
   titan_status status = TITAN_OK;

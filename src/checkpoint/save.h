@@ -29,6 +29,9 @@ titan_status titan_saver_create(const titan_saver_options *options, titan_saver 
 // Collective; waits for a save that is under way. NULL handle is fine; the handle becomes NULL.
 void titan_saver_destroy(titan_saver **saver);
 
+// Not collective. The length of a file with masters and moments, about.
+uint64_t titan_saver_file_bytes(const titan_saver *saver);
+
 // Collective; no save is under way. TITAN_ERROR_CHECKPOINT, with the tensor and the value, where a weight is too large
 // for the type.
 titan_status titan_saver_check_values(titan_saver *saver, titan_number number);

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { LINE_BYTES = 512, ATTEMPTS = 16 };
+enum { LINE_BYTES = 512, ATTEMPTS = 300, PAUSE_MICROSECONDS = 10000 };
 
 // A process, told apart from every other one that there has been: `start` is in the kernel's ticks since the boot.
 typedef struct holder {
@@ -120,20 +120,29 @@ static titan_status write_own(const char *path, const holder *mine) {
 // Gives `own` its second name; a network file system may have done it and lost the answer. Where files have one name
 // only, the file itself is made.
 static bool link_to(const char *own, const char *path, const holder *mine) {
-  struct stat information;
-  if (link(own, path) == 0 || (stat(own, &information) == 0 && information.st_nlink == 2))
+  struct stat information, named;
+  if (link(own, path) == 0)
     return true;
+  int reason = errno;
+  if (stat(own, &information) == 0 && stat(path, &named) == 0 && information.st_ino == named.st_ino &&
+      information.st_dev == named.st_dev)
+    return true;
+  errno = reason;
   return (errno == EPERM || errno == ENOSYS || errno == EOPNOTSUPP) && make_file(path, mine);
 }
 
-// Where another process did the same in between, its file is put back.
-static void remove_dead(const char *path, const char *aside, const holder *dead) {
-  holder moved;
-  if (rename(path, aside) != 0)
+// One process at a time removes the file of a dead one, and looks at it once more before: by then it may be another's.
+static void remove_dead(const char *path, const char *own, const char *turn, const holder *mine) {
+  holder other;
+  if (!link_to(own, turn, mine)) {
+    if (read_holder(turn, &other) && state_of(&other, mine) == DEAD)
+      unlink(turn);
+    usleep(PAUSE_MICROSECONDS);
     return;
-  if (read_holder(aside, &moved) && !is_same(&moved, dead))
-    (void)!link(aside, path);
-  unlink(aside);
+  }
+  if (read_holder(path, &other) && state_of(&other, mine) == DEAD)
+    unlink(path);
+  unlink(turn);
 }
 
 static titan_status elsewhere(const char *path, const holder *other) {
@@ -144,7 +153,7 @@ static titan_status elsewhere(const char *path, const holder *other) {
       other->process, other->host, path);
 }
 
-static titan_status take(const char *path, const char *own, const char *aside, const holder *mine, bool *held) {
+static titan_status take(const char *path, const char *own, const char *turn, const holder *mine, bool *held) {
   for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
     holder other;
     if (link_to(own, path, mine))
@@ -152,7 +161,7 @@ static titan_status take(const char *path, const char *own, const char *aside, c
     if (errno != EEXIST)
       return cannot_write(path);
     if (!read_holder(path, &other)) {
-      usleep(10000); // gone meanwhile, or being written
+      usleep(PAUSE_MICROSECONDS); // gone meanwhile, or being written
       continue;
     }
     state now = state_of(&other, mine);
@@ -161,7 +170,7 @@ static titan_status take(const char *path, const char *own, const char *aside, c
     *held = now == ALIVE;
     if (*held)
       return TITAN_OK;
-    remove_dead(path, aside, &other);
+    remove_dead(path, own, turn, mine);
   }
   return titan_error(TITAN_ERROR_OUTPUT,
                      "cannot tell who is writing to this folder: %s does not name a process; if no run uses the "
@@ -170,20 +179,20 @@ static titan_status take(const char *path, const char *own, const char *aside, c
 }
 
 titan_status titan_marker_take(const char *path, bool *held) {
-  titan_text own = {0}, aside = {0};
+  titan_text own = {0}, turn = {0};
   holder mine = this_process();
   *held = false;
   titan_status status = titan_text_printf(&own, "%s.%s.%ld", path, mine.host, mine.process);
   if (status == TITAN_OK)
-    status = titan_text_printf(&aside, "%s.dead", own.data);
+    status = titan_text_printf(&turn, "%s.turn", path);
   if (status == TITAN_OK)
     status = write_own(own.data, &mine);
   if (status == TITAN_OK) {
-    status = take(path, own.data, aside.data, &mine, held);
+    status = take(path, own.data, turn.data, &mine, held);
     unlink(own.data);
   }
   titan_text_destroy(&own);
-  titan_text_destroy(&aside);
+  titan_text_destroy(&turn);
   return status;
 }
 

@@ -27,6 +27,7 @@ struct trainer_checkpoint {
   trainer_contents contents;
   titan_text path;
   int64_t step;
+  bool weights_only;
   int64_t failures; // in a row
   double last_save; // rank 0's clock
   titan_text last;  // "the last good checkpoint is ..."
@@ -38,6 +39,9 @@ void titan_trainer_contents_destroy(trainer_contents *contents);
 
 // Whether the folder had a file of that step when the run began.
 bool titan_trainer_checkpoint_was_there(const trainer_checkpoint *checkpoint, int64_t step);
+
+// Rank 0, once the saver is there: warns where the files that the run will keep at once do not fit.
+void titan_trainer_checkpoint_check_room(const titan_trainer *trainer);
 
 // The failure that a file of another program is.
 titan_status titan_trainer_checkpoint_foreign(const char *path);

@@ -172,6 +172,8 @@ titan_status titan_trainer_checkpoint_load(titan_trainer *trainer) {
     TITAN_TRY(load_newest(trainer));
   else if (trainer->rank == 0 && config->checkpoint.enable_checkpoint)
     titan_log_info("No checkpoint in %s: the run begins at step 1", checkpoint->folder.data);
+  if (trainer->rank == 0)
+    titan_trainer_checkpoint_check_room(trainer);
   checkpoint->last_save = titan_clock_seconds();
   return TITAN_OK;
 }
