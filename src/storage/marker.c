@@ -44,7 +44,7 @@ static unsigned long long start_of(long process) {
   line[count] = '\0';
   const char *name_end = strrchr(line, ')'); // the name before it may hold anything; the start is the 20th word behind
   const char *at = name_end == NULL ? NULL : name_end + 1;
-  for (int word = 0; at != NULL && word < 20; word++)
+  for (int word = 1; at != NULL && word < 20; word++)
     at = strchr(at + 1, ' ');
   return at != NULL && sscanf(at, "%llu", &start) == 1 ? start : 0;
 }

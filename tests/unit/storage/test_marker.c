@@ -46,7 +46,8 @@ static pid_t start_holder(int *answer) {
     titan_lock *lock;
     bool held;
     char said = titan_lock_take(".", ".lock", TITAN_LOCK_KEEP, &lock, &held) == TITAN_OK && !held ? 'y' : 'n';
-    if (write(ends[1], &said, 1) == 1)
+    void *memory = malloc(1 << 26); // a process changes, and stays the same one
+    if (memory != NULL && write(ends[1], &said, 1) == 1)
       pause();
     _exit(0);
   }
