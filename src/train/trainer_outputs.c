@@ -2,10 +2,10 @@
 #include "train/trainer_private.h"
 
 #include "base/log.h"
-#include "storage/path.h"
 #include "storage/aside.h"
 #include "storage/folder.h"
 #include "storage/output.h"
+#include "storage/path.h"
 
 #include <errno.h>
 #include <inttypes.h>
