@@ -41,6 +41,11 @@ static inline int64_t titan_checkpoint_columns(const titan_checkpoint_tensor *te
   return tensor->dims[tensor->rank - 1];
 }
 uint64_t titan_checkpoint_tensor_bytes(const titan_checkpoint_tensor *tensor);
+// Where in the file an element lies.
+static inline uint64_t titan_checkpoint_place(const titan_checkpoint_tensor *tensor, int64_t row, int64_t column) {
+  return tensor->offset +
+         (uint64_t)(row * titan_checkpoint_columns(tensor) + column) * titan_number_bytes(tensor->number);
+}
 
 // A rectangle of a tensor that was written at once; a row of the dataset /checksums.
 typedef struct titan_checkpoint_slab {
@@ -96,6 +101,7 @@ typedef struct titan_checkpoint_file {
   titan_checkpoint_tensor *tensors;
   int64_t slab_count;
   titan_checkpoint_slab *slabs; // sorted by tensor
+  size_t piece;                 // bytes that are read at once; 0: TITAN_STREAM_BYTES, which are also the most
 } titan_checkpoint_file;
 
 // Opens a file of which every byte that is not tensor data has been checked, and whose slabs tile its tensors.
@@ -127,13 +133,15 @@ typedef void titan_checkpoint_use(void *context, int64_t section, int64_t row, i
 
 // Reads sections, one after another, ahead of their use (stream.h), and compares checksums; a difference is
 // TITAN_ERROR_CHECKPOINT with the tensor and the rows. What is used may turn out damaged afterwards. use NULL: nobody
-// wants the elements.
+// wants the elements. *fault (may be NULL), on failure: DAMAGED, or SYSTEM where the file could not be read.
 titan_status titan_checkpoint_file_read_sections(const titan_checkpoint_file *file,
                                                  const titan_checkpoint_section *sections, int64_t count,
-                                                 titan_checkpoint_use *use, void *context);
+                                                 titan_checkpoint_use *use, void *context,
+                                                 titan_checkpoint_fault *fault);
 
-// Verifies the slabs for which `wanted` (NULL: all) returns true; it is asked in order.
+// Verifies the slabs for which `wanted` (NULL: all) returns true; it is asked in order. *fault as above.
 titan_status titan_checkpoint_file_verify(const titan_checkpoint_file *file,
-                                          bool (*wanted)(void *context, int64_t slab), void *context);
+                                          bool (*wanted)(void *context, int64_t slab), void *context,
+                                          titan_checkpoint_fault *fault);
 
 #endif

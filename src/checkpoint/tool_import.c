@@ -72,6 +72,7 @@ static titan_status write_file(importing *m, const titan_checkpoint_contents *co
                                              .tensors = m->tensors,
                                              .slab_count = m->slab_count};
   titan_checkpoint_written written;
+  TITAN_TRY(titan_checkpoint_is_apart(options.comm, &options.apart));
   TITAN_TRY(titan_checkpoint_writer_create(&options, &m->writer));
   titan_status status = titan_tool_deal(m->tool, m->count, m->tensors, m->weights->units, write_slab, m);
   TITAN_TRY(titan_checkpoint_writer_finish(&m->writer, status, &written));

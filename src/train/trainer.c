@@ -1,5 +1,6 @@
 #include "train/plan_files.h"
 #include "train/replicas.h"
+#include "train/shared_folder.h"
 #include "train/signals.h"
 #include "train/trainer_private.h"
 
@@ -131,8 +132,19 @@ static titan_report_color color_wish(const titan_config *config) {
   return source == TITAN_SOURCE_COMMAND_LINE ? TITAN_COLOR_ALWAYS : TITAN_COLOR_AUTOMATIC;
 }
 
+// Collective.
+static titan_status check_dump_folder(titan_trainer *trainer) {
+  const titan_config *config = trainer->env.config;
+  titan_status status = titan_shared_folder_check(titan_trainer_world(trainer), config->job.dump_folder);
+  if (status != TITAN_OK)
+    status = titan_error(status, "job.dump_folder = %s (%s): %s", config->job.dump_folder,
+                         titan_config_origin(config, "job.dump_folder"), titan_error_message());
+  return titan_comm_agree(titan_trainer_world(trainer), status);
+}
+
 static titan_status create(titan_trainer *trainer) {
   TITAN_TRY(titan_trainer_lock_outputs(trainer));
+  TITAN_TRY(check_dump_folder(trainer));
   TITAN_TRY(titan_trainer_about_create(trainer));
   TITAN_TRY(titan_trainer_checkpoint_open(trainer));
   TITAN_TRY(titan_trainer_open_corpus(trainer));

@@ -30,6 +30,7 @@ struct trainer_checkpoint {
   trainer_contents contents;
   titan_text path;
   int64_t step;
+  bool weights_only;
   int64_t failures; // in a row
   double last_save; // rank 0's clock
   titan_text last;  // "the last good checkpoint is ..."
@@ -58,6 +59,8 @@ titan_status titan_trainer_check_tokenizer(const titan_trainer *trainer, const t
 titan_status titan_trainer_initial_check(const titan_config *config);
 // Collective. Begins with the weights, or with everything, that is there.
 titan_status titan_trainer_initial_load(titan_trainer *trainer);
+// Rank 0, once the saver is there: warns where the files that the run will keep at once do not fit.
+void titan_trainer_checkpoint_check_room(const titan_trainer *trainer);
 
 // The failure that a file of another program is.
 titan_status titan_trainer_checkpoint_foreign(const char *path);

@@ -5,6 +5,7 @@
 #include "storage/aside.h"
 #include "storage/folder.h"
 #include "storage/output.h"
+#include "storage/path.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -19,7 +20,7 @@ titan_status titan_trainer_by_product(titan_status status) {
 }
 
 static titan_status path_of(const titan_trainer *trainer, const char *name, titan_text *path) {
-  return titan_text_printf(path, "%s/%s", trainer->env.config->job.dump_folder, name);
+  return titan_path_join(path, trainer->env.config->job.dump_folder, name);
 }
 
 // Moves what is at the path aside: everything that is no regular file, and with `whole` files too.

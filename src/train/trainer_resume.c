@@ -281,6 +281,8 @@ titan_status titan_trainer_checkpoint_load(titan_trainer *trainer) {
     titan_log_info("checkpoint.initial_load_path = %s (%s) was for the first start: %s holds checkpoints of the run's "
                    "own",
                    initial, titan_config_origin(config, "checkpoint.initial_load_path"), checkpoint->folder.data);
+  if (trainer->rank == 0)
+    titan_trainer_checkpoint_check_room(trainer);
   checkpoint->last_save = titan_clock_seconds();
   return TITAN_OK;
 }
