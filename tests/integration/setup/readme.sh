@@ -45,7 +45,7 @@ cat >"$folder/bin/srun" <<'SCRIPT'
 while [ "${1:0:2}" = -- ]; do shift; done
 case "$*" in
 *llama3_8b*) exec "$@" --memory_estimation.enabled --memory_estimation.world_size 64 ;;
-*) exec "$@" --checkpoint.enable_checkpoint=false ;;
+*) exec "${@/#--checkpoint.enable_checkpoint/--checkpoint.enable_checkpoint=false}" ;; # no gigabytes
 esac
 SCRIPT
 chmod +x "$folder/bin/"*
@@ -80,7 +80,9 @@ while IFS= read -r line; do
   esac
   line=${line//\/data\//$folder/data/}
   echo "==> $line"
-  eval "$line" >"$folder/log" 2>&1 </dev/null || { tail -n 30 "$folder/log"; fail "code $?: $line"; }
+  code=0
+  eval "$line" >"$folder/log" 2>&1 </dev/null || code=$?
+  [ "$code" = 0 ] || { tail -n 30 "$folder/log"; fail "code $code: $line"; }
   # What the later commands name: a corpus and a tokenizer of the user's own.
   if [ ! -e "$folder/data" ] && [ -e build/release/assets/test_tokenizer.model ]; then
     mkdir -p "$folder/data/c4"
@@ -95,8 +97,10 @@ done <<<"$commands"
 installed=$HOME/titan-hpc
 chmod -R go+rX "$folder"
 for program in "$installed"/bin/*; do
-  env -i ldd "$program" | grep -E 'lib(config|xxhash|jansson|hwloc|dnnl)\.' >"$folder/log" || continue
-  if grep -v "=> $private/lib/" "$folder/log"; then fail "$program takes these from elsewhere"; fi
+  env -i ldd "$program" >"$folder/log"
+  for library in $(readelf -d "$program" | sed -n 's/.*NEEDED.*\[\(lib\(config\|xxhash\|jansson\|hwloc\|dnnl\)\.so[^]]*\)\].*/\1/p'); do
+    grep -qF "$library => $private/lib/" "$folder/log" || fail "$program does not take $library from $private: $(cat "$folder/log")"
+  done
 done
 env -i ldd "$installed/bin/titan-hpc" | grep -q "libdnnl.*$private/lib/" || fail "titan-hpc does not take oneDNN from $private"
 run=(env -i PATH=/usr/bin:/bin HOME=/tmp)
