@@ -210,7 +210,7 @@ static void report_loss(void) {
   titan_tensor_type logits = tensor(TITAN_FLOAT32, 2, CHUNK, VOCABULARY, 0, 0);
   titan_tensor_type row = tensor(TITAN_FLOAT32, 1, CHUNK, 0, 0, 0), labels = tensor(TITAN_INT32, 1, CHUNK, 0, 0, 0);
   titan_tensor_type one = tensor(TITAN_FLOAT32, 1, 1, 0, 0, 0);
-  titan_op_attributes attributes = {.cross_entropy = {TITAN_FLOAT32}};
+  titan_op_attributes attributes = {.cross_entropy = {.output = TITAN_FLOAT32}};
   report_stream(with(TITAN_OP_cross_entropy, attributes, TYPES(logits, labels)));
   report_stream(with(TITAN_OP_cross_entropy_backward, attributes, TYPES(logits, row, labels, one)));
   attributes.cross_entropy.output = TITAN_BFLOAT16;

@@ -18,7 +18,7 @@
 #include <sys/resource.h>
 
 static void print_operations(const titan_op_timing *rows, int64_t steps, double seconds, double peak) {
-  double flops = 0, counted = 0;
+  double counted = 0;
   printf("%-24s %8s %10s %7s %10s %9s %9s\n", "operation", "calls", "ms/step", "share", "GFLOP/s", "of peak", "GB/s");
   for (int kind = 0; kind < TITAN_OP_COUNT; kind++) {
     const titan_op_timing *row = &rows[kind];
@@ -27,7 +27,6 @@ static void print_operations(const titan_op_timing *rows, int64_t steps, double 
     printf("%-24s %8lld %10.1f %6.1f%% %10.1f %8.0f%% %9.1f\n", titan_op_name((titan_op_kind)kind),
            (long long)(row->calls / steps), 1e3 * row->seconds / (double)steps, 100 * row->seconds / seconds,
            1e-9 * row->flops / row->seconds, 100 * row->flops / row->seconds / peak, 1e-9 * row->bytes / row->seconds);
-    flops += row->flops;
     counted += row->seconds;
   }
   printf("%-24s %8s %10.1f %6.1f%%\n", "optimizer, reduction, rest", "", 1e3 * (seconds - counted) / (double)steps,

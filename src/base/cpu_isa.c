@@ -58,7 +58,7 @@ titan_status titan_cpu_isa_choose(titan_cpu_isa *out) {
 
 void titan_cpu_model_name(char *out, size_t size) {
   unsigned brand[13] = {0};
-  if (__get_cpuid_max(0x80000000u, NULL) < 0x80000004u) {
+  if ((unsigned)__get_cpuid_max(0x80000000u, NULL) < 0x80000004u) {
     snprintf(out, size, "x86-64 processor");
     return;
   }

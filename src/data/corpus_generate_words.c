@@ -1,12 +1,12 @@
 // Words by topic. The order matters: earlier words occur more often.
 #include "data/corpus_generate_internal.h"
 
-#define NOUNS [TITAN_WORD_NOUN]
-#define VERBS [TITAN_WORD_VERB]
-#define ADJECTIVES [TITAN_WORD_ADJECTIVE]
-#define PLACES [TITAN_WORD_PLACE]
-#define JOBS [TITAN_WORD_JOB]
-#define MATERIALS [TITAN_WORD_MATERIAL]
+#define NOUNS [TITAN_WORD_NOUN] =
+#define VERBS [TITAN_WORD_VERB] =
+#define ADJECTIVES [TITAN_WORD_ADJECTIVE] =
+#define PLACES [TITAN_WORD_PLACE] =
+#define JOBS [TITAN_WORD_JOB] =
+#define MATERIALS [TITAN_WORD_MATERIAL] =
 
 const titan_topic_source titan_generate_topics[] = {
     {"farming",

@@ -18,7 +18,7 @@ static titan_status build_chunk(titan_graph *graph, titan_value x_RD, titan_valu
   TITAN_TRY(titan_graph_slice(graph, x_RD, begin, count, &x));
   TITAN_TRY(titan_graph_slice(graph, labels_R, begin, count, &labels));
   TITAN_TRY(titan_graph_matmul(graph, x, false, w_VD, true, TITAN_FLOAT32, &logits));
-  titan_op_attributes attributes = {.cross_entropy = {titan_graph_value(graph, x_RD)->type.dtype}};
+  titan_op_attributes attributes = {.cross_entropy = {.output = titan_graph_value(graph, x_RD)->type.dtype}};
   TITAN_TRY(titan_graph_apply(graph, TITAN_OP_cross_entropy, &attributes, 2, (titan_value[]){logits, labels}, outputs));
   *loss = outputs[0];
   return TITAN_OK;

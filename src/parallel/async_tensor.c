@@ -133,7 +133,7 @@ static titan_status are_independent(const titan_graph *graph, const readers *r, 
 static titan_status join_gather(titan_graph *graph, int index) {
   const titan_node *gather = titan_graph_node(graph, index);
   readers r = {0};
-  bool independent;
+  bool independent = false;
   if (!find_readers(graph, gather->outputs[0], gather->phase, &r) || r.count == 0)
     return TITAN_OK;
   TITAN_TRY(are_independent(graph, &r, &independent));

@@ -88,7 +88,7 @@ static void embeddings(visitor *v, titan_dtype dtype) {
                               .input_count = 2,
                               .inputs = {tokens, tensor(dtype, 2, vocabulary, width, 0, 0)}});
     visit(v, &(titan_op_call){.kind = TITAN_OP_embedding_backward,
-                              .attributes = {.embedding = {vocabulary}},
+                              .attributes = {.embedding = {.vocabulary = vocabulary}},
                               .input_count = 2,
                               .inputs = {tokens, tensor(dtype, 3, batch, length, width, 0)}});
   }
@@ -168,7 +168,7 @@ static void cross_entropy(visitor *v, int64_t rows, int64_t width, int64_t first
   titan_tensor_type logits = tensor(TITAN_FLOAT32, 2, rows, width, 0, 0);
   titan_tensor_type lse = tensor(TITAN_FLOAT32, 1, rows, 0, 0, 0), labels = tensor(TITAN_INT32, 1, rows, 0, 0, 0);
   titan_tensor_type one = tensor(TITAN_FLOAT32, 1, 1, 0, 0, 0);
-  titan_op_attributes attributes = {.cross_entropy = {TITAN_FLOAT32, first, columns}};
+  titan_op_attributes attributes = {.cross_entropy = {.output = TITAN_FLOAT32, first, columns}};
   if (first == 0)
     visit(v,
           &(titan_op_call){
@@ -186,7 +186,7 @@ static void vocabularies(visitor *v, int64_t rows, int64_t width, int64_t first,
   titan_tensor_type logits = tensor(TITAN_FLOAT32, 2, rows, width, 0, 0);
   titan_tensor_type largest = tensor(TITAN_FLOAT32, 1, rows, 0, 0, 0), labels = tensor(TITAN_INT32, 1, rows, 0, 0, 0);
   titan_tensor_type sums = tensor(TITAN_FLOAT32, 2, 2, rows, 0, 0);
-  titan_op_attributes attributes = {.cross_entropy = {TITAN_FLOAT32, first, columns}};
+  titan_op_attributes attributes = {.cross_entropy = {.output = TITAN_FLOAT32, first, columns}};
   static const titan_op_kind kinds[] = {TITAN_OP_vocabulary_max, TITAN_OP_vocabulary_sums, TITAN_OP_vocabulary_loss};
   static const int inputs[] = {1, 3, 4};
   for (int k = 0; k < 3; k++)

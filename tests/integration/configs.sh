@@ -30,6 +30,14 @@ the_debug_model() {
   alike weights weights toml/weights.txt reference/weights.txt
 }
 
+# cpu_node.toml, but for a shorter batch and no checkpoints of gigabytes: it ends well and has nothing to warn of.
+the_cpu_node() {
+  run node "$TITAN" --job.config_file "$configs/cpu_node.toml" --job.dump_folder node --checkpoint.enable_checkpoint=false \
+    --training.steps 1 --training.warmup_steps 0 --training.batch_size 1 --training.seq_len 32 --metrics.peak_flops 1e12
+  if grep -e ' - WARNING - ' node.log; then fail "cpu_node.toml warns"; fi
+  [ -s node/metrics.h5 ] || fail "no node/metrics.h5"
+}
+
 # The reference's file and nothing else, where its tokenizer exists: ./test/assets/test_tiktoken.model.
 the_reference_file_alone() {
   mkdir -p test/assets

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Property: an installation in a folder with a space is complete: the programs start, and the module files of both kinds put
-# that folder's programs into PATH. Oracle: exit codes; the Tcl file is evaluated by tclsh, the Lua file by lua, where
-# they exist, with the modules system's own commands replaced by ones that print.
+# Property: an installation in a folder with a space is complete: the programs start and keep the path of their libraries, and the module
+# files of both kinds put that folder's programs into PATH. Oracle: exit codes; the library path of the programs as built; the Tcl
+# file is evaluated by tclsh, the Lua file by lua, where they exist, with the modules system's own commands replaced by ones that print.
 set -euo pipefail
 build=$1 version=$2
 folder=$(mktemp -d)
@@ -13,7 +13,13 @@ fail() { echo "$*"; exit 1; }
 "$prefix/bin/titan-hpc" --version | grep -qF "$version" || fail "titan-hpc --version does not give $version"
 "$prefix/bin/titan-tokenizer" info --model "$prefix/share/titan-hpc/assets/test_tokenizer.model" >/dev/null ||
   fail "the installed tokenizer cannot be read"
-for file in configs/debug_model.toml assets/c4_test.jsonl.gz assets/c4_mini.jsonl.gz jobscripts/slurm.sh jobscripts/pbs.sh; do
+# Where a library lies in a folder of its own, the installed program looks for it there as the one in the build folder does.
+runpath() { readelf -d "$1" | sed -n 's/.*(R[UN]*PATH).*\[\(.*\)\].*/\1/p' | tr ':' '\n' | sed '/^$/d' | sort; }
+for program in titan-hpc titan-checkpoint; do
+  [ "$(runpath "$build/$program")" = "$(runpath "$prefix/bin/$program")" ] ||
+    fail "the installed $program has the library path $(runpath "$prefix/bin/$program"), the built one $(runpath "$build/$program")"
+done
+for file in configs/debug_model.toml configs/cpu_node.toml assets/c4_test.jsonl.gz assets/c4_mini.jsonl.gz jobscripts/slurm.sh jobscripts/pbs.sh; do
   [ -f "$prefix/share/titan-hpc/$file" ] || fail "share/titan-hpc/$file is not installed"
 done
 

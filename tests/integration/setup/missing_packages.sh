@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Property: on a machine without apt-get that lacks everything, quickstart lists each missing thing by its Debian and Spack
-# name, exits 2 and leaves the folder as it was. Oracle: a PATH that holds only the tools of a bare system.
+# name, and once more as commands to copy, exits 2 and leaves the folder as it was. What only tests need is asked for by
+# `quickstart test` only. Oracle: a PATH that holds only the tools of a bare system.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -9,12 +10,36 @@ for tool in bash cat cut dirname head id printf readlink sed tr; do
   ln -s "$(command -v "$tool")" "$folder/bin/$tool"
 done
 cp "$1/quickstart" "$folder/a clone/"
-code=0
-PATH="$folder/bin" CMAKE_PREFIX_PATH='' bash "$folder/a clone/quickstart" build >"$folder/out" 2>"$folder/err" || code=$?
-cat "$folder/err"
-[ "$code" -eq 2 ] || { echo "exit code $code, not 2"; exit 1; }
-for name in build-essential cmake@3.25: libopenmpi-dev openmpi libhdf5-openmpi-dev hdf5+mpi libconfig-dev tomlplusplus \
-  libdnnl-dev onednn libpcre2-dev libhwloc-dev libcmocka-dev; do
-  grep -qF -- "$name" "$folder/err" || { echo "$name is not listed"; exit 1; }
+
+# listed COMMAND: what quickstart says.
+listed() {
+  local code=0
+  PATH="$folder/bin" CMAKE_PREFIX_PATH='' bash "$folder/a clone/quickstart" "$1" >"$folder/out" 2>"$folder/err" || code=$?
+  cat "$folder/err"
+  [ "$code" -eq 2 ] || { echo "$1: exit code $code, not 2"; exit 1; }
+  [ "$(ls "$folder/a clone")" = quickstart ] || { echo "$1: something was written"; exit 1; }
+  apt=$(sed -n 's/^ *sudo apt-get install //p' "$folder/err")
+  spack=$(sed -n 's/^ *spack install \(.*\) && spack load .*/\1/p' "$folder/err")
+}
+# named LINE NAMES...: the command to copy has each of the names.
+named() {
+  local name
+  for name in "${@:2}"; do
+    [[ " $1 " == *" $name "* ]] || { echo "$name is not in: $1"; exit 1; }
+  done
+}
+
+for command in train build test; do
+  listed "$command"
+  named "$apt" build-essential cmake ninja-build pkg-config openmpi-bin libopenmpi-dev libhdf5-openmpi-dev libconfig-dev \
+    libtomlplusplus-dev libdnnl-dev zlib1g-dev libxxhash-dev libjansson-dev libhwloc-dev
+  named "$spack" gcc cmake@3.25: ninja pkgconf openmpi hdf5+mpi libconfig tomlplusplus onednn@2 zlib xxhash jansson hwloc
+  grep -q '^  HDF5, built for MPI ' "$folder/err" || { echo "$command: HDF5 is not in the list"; exit 1; }
+  if [ "$command" = test ]; then
+    named "$apt" libcmocka-dev libpcre2-dev
+    named "$spack" cmocka pcre2
+  elif grep -iq -e cmocka -e pcre2 "$folder/err"; then
+    echo "$command asks for what only tests need"
+    exit 1
+  fi
 done
-[ "$(ls "$folder/a clone")" = quickstart ] || { echo "something was written"; exit 1; }

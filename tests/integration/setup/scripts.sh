@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Property: the scripts parse, quickstart answers --help and a wrong command without doing anything, and the batch scripts go on
-# in another job when the run has ended with code 75 and saved, and else end with its code. Oracle: bash's own parser, exit codes,
+# Property: the scripts parse, quickstart answers --help and a wrong command without doing anything, and the batch scripts start
+# the run with the folder of the job's name, go on in another job when the run has ended with code 75 and saved something new, and else
+# end with its code. Oracle: bash's own parser, exit codes,
 # and programs in the places of the batch systems' that note how they are called.
 set -euo pipefail
 cd "$1"
@@ -8,6 +9,7 @@ for script in quickstart .ci/run jobscripts/*.sh; do
   bash -n "$script"
   [ -x "$script" ] || { echo "$script is not executable"; exit 1; }
 done
+if command -v shellcheck >/dev/null; then shellcheck quickstart .ci/run jobscripts/*.sh; fi
 ./quickstart --help | grep -q './quickstart test'
 code=0
 ./quickstart tset >/dev/null 2>&1 || code=$?
@@ -16,41 +18,143 @@ code=0
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 mkdir "$folder/bin"
-# titan-hpc in the place of a run: saves where it is told to, and ends with $ENDS.
+# titan-hpc in the place of a run: notes how it is called, saves step $STEP where that is not 0, and ends with $ENDS.
 cat >"$folder/bin/titan-hpc" <<'SCRIPT'
 #!/bin/bash
-[ "$SAVES" = yes ] && mkdir -p "$4/checkpoint" && touch "$4/checkpoint/step-3.h5"
+echo "$*" >ran
+dump=$(sed -n 's/.*--job.dump_folder[ =]\([^ ]*\).*/\1/p' ran)
+[ "${WHERE:0:1}" = / ] || WHERE=$dump/$WHERE
+[ "$STEP" = 0 ] || { mkdir -p "$WHERE" && touch "$WHERE/step-$STEP.h5"; }
 exit "$ENDS"
 SCRIPT
 for launcher in srun mpirun; do # what follows the launcher's own options
-  printf '#!/bin/bash\nwhile [ "$1" != titan-hpc ]; do shift; done\nexec "$@"\n' >"$folder/bin/$launcher"
+  cat >"$folder/bin/$launcher" <<'SCRIPT'
+#!/bin/bash
+echo "$*" >launched
+while [ "$1" != titan-hpc ]; do shift; done
+exec "$@"
+SCRIPT
 done
-for starter in scontrol qsub; do
-  printf '#!/bin/bash\necho "%s $*" >>calls\n' $starter >"$folder/bin/$starter"
-done
+cat >"$folder/bin/scontrol" <<'SCRIPT'
+#!/bin/bash
+case $1 in
+show) echo "   RunTime=00:00:01 TimeLimit=$LIMIT TimeMin=N/A" ;;
+*) echo "scontrol $*" >>calls ;;
+esac
+SCRIPT
+cat >"$folder/bin/qstat" <<'SCRIPT'
+#!/bin/bash
+echo "    Resource_List.walltime = $LIMIT"
+SCRIPT
+cat >"$folder/bin/qsub" <<'SCRIPT'
+#!/bin/bash
+echo "qsub $*" >>calls
+SCRIPT
 chmod +x "$folder"/bin/*
 scripts=$PWD/jobscripts
 cd "$folder"
 printf 'node\nnode\n' >nodes
+fail() {
+  echo "FAILED: $*"
+  exit 1
+}
 
 # batch WANTED_CODE "WANTED CALL" SCRIPT ARGUMENTS...
 batch() {
   local wanted=$1 call=$2 got=0
   shift 2
-  rm -rf calls outputs
-  PATH="$folder/bin:$PATH" SLURM_JOB_ID=17 PBS_JOBID=17.host PBS_O_WORKDIR=$folder PBS_NODEFILE=$folder/nodes "$@" || got=$?
-  [ "$got" = "$wanted" ] || { echo "code $got, expected $wanted: $*"; exit 1; }
-  [ "$(cat calls 2>/dev/null)" = "$call" ] || { echo "called: $(cat calls), expected: $call"; exit 1; }
+  rm -f calls ran launched
+  PATH="$folder/bin:$PATH" SLURM_JOB_ID=17 SLURM_JOB_NAME=a_run PBS_JOBID=17.host PBS_JOBNAME=a_run PBS_O_WORKDIR=$folder \
+    PBS_NODEFILE=$folder/nodes "$@" 2>err || got=$?
+  [ "$got" = "$wanted" ] || fail "code $got, expected $wanted: $*: $(cat err)"
+  [ "$(cat calls 2>/dev/null)" = "$call" ] || fail "called: $(cat calls), expected: $call: $*"
 }
+requeued='scontrol requeue 17' submitted='qsub -N a_run -v config,options,script,folder pbs.sh'
+slurm() { batch "$1" "$2" bash "$scripts/slurm.sh" run.toml "${@:3}"; }
+pbs() { batch "$1" "$2" env options="${*:3}" bash "$scripts/pbs.sh"; }
+# ran_with WORDS: the program got these options.
+ran_with() { [[ " $(cat ran) " == *" $1 "* ]] || fail "ran with: $(cat ran), expected: $1"; }
 
-export config=run.toml options='--training.steps 9' ENDS SAVES
+printf '[job]\ndump_folder = "./elsewhere"\n[checkpoint]\ninterval = 5\n' >run.toml
+export config=run.toml ENDS STEP WHERE=checkpoint LIMIT=24:00:00
 for ENDS in 0 4 75; do
-  for SAVES in no yes; do
+  for STEP in 0 3; do
     requeue='' submit=''
-    if [ $ENDS = 75 ] && [ $SAVES = yes ]; then
-      requeue='scontrol requeue 17' submit='qsub -v config,options,script,folder pbs.sh'
-    fi
-    batch $ENDS "$requeue" bash "$scripts/slurm.sh" run.toml --training.steps 9
-    batch $ENDS "$submit" bash "$scripts/pbs.sh"
+    if [ $ENDS = 75 ] && [ $STEP != 0 ]; then requeue=$requeued submit=$submitted; fi
+    rm -rf outputs
+    slurm $ENDS "$requeue" --training.steps 9
+    ran_with "--job.config_file run.toml --job.dump_folder outputs/a_run --training.steps 9"
+    rm -rf outputs
+    pbs $ENDS "$submit" --training.steps 9
+    ran_with "--job.config_file run.toml --job.dump_folder outputs/a_run --training.steps 9"
   done
 done
+
+# A piece that gets no further than the last one ends the chain, and says so; the files of earlier pieces do not count.
+for system in slurm pbs; do
+  rm -rf outputs
+  [ $system = slurm ] && again=$requeued || again=$submitted
+  ENDS=75 STEP=9 $system 75 "$again"
+  ENDS=75 STEP=10 $system 75 "$again"
+  ENDS=75 STEP=0 $system 75 ''
+  grep -q 'saved nothing new in outputs/a_run/checkpoint$' err || fail "$system does not say why it stops: $(cat err)"
+  ENDS=75 STEP=10 $system 75 ''
+  ENDS=75 STEP=11 $system 75 "$again"
+done
+
+# checkpoint.folder with a slash, and an absolute one, from the options and from both kinds of file; job.dump_folder from the options.
+printf '[job]\nfolder = "x"\n[checkpoint]\nenable_checkpoint = true\nfolder = "a/b"  # "here"\n[training]\nsteps = 3\n' >deep.toml
+printf 'checkpoint:\n{\n  enable_checkpoint = true;\n  folder = "%s";\n};\n' "$folder/far" >far.cfg
+again() { # again WHERE CONFIGURATION OPTIONS...
+  rm -rf outputs far mine
+  WHERE=$1 ENDS=75 STEP=3 batch 75 "$requeued" bash "$scripts/slurm.sh" "${@:2}"
+  rm -rf outputs far mine
+  WHERE=$1 ENDS=75 STEP=3 batch 75 "$submitted" env config="$2" options="${*:3}" bash "$scripts/pbs.sh"
+}
+again a/b run.toml --checkpoint.folder a/b
+again a/b run.toml --checkpoint.folder=c --checkpoint.folder=a/b
+again "$folder/far" run.toml --checkpoint.folder "$folder/far"
+again a/b deep.toml
+again "$folder/far" far.cfg
+again c/d deep.toml --checkpoint.folder c/d
+again checkpoint run.toml --job.dump_folder mine
+ran_with "--job.config_file run.toml --job.dump_folder mine"
+again checkpoint run.toml --job.dump_folder=mine --training.steps 3
+ran_with "--job.config_file run.toml --job.dump_folder=mine --training.steps 3"
+
+# Each task of an array has a folder of its own.
+export ENDS=0 STEP=0
+SLURM_ARRAY_TASK_ID=4 slurm 0 ''
+ran_with "--job.dump_folder outputs/a_run/4"
+PBS_ARRAY_INDEX=4 pbs 0 ''
+ran_with "--job.dump_folder outputs/a_run/4"
+
+# A time limit that the signal's time uses up is refused before the run; a limit that is not a time is none.
+for LIMIT in 00:10:00 00:00:30 0-00:05:00; do
+  slurm 2 ''
+  grep -q -- "time limit $LIMIT is not longer than the 600 s of --signal" err || fail "$LIMIT: $(cat err)"
+  [ ! -e ran ] || fail "$LIMIT: ran"
+done
+for LIMIT in 00:10:01 2-00:00:00 UNLIMITED ''; do slurm 0 ''; done
+LIMIT=00:09:00 pbs 2 ''
+grep -q 'walltime 00:09:00 is not longer than the 600 s' err || fail "$(cat err)"
+
+# How srun is asked for its PMI.
+LIMIT=24:00:00
+slurm 0 ''
+[ "$(cut -d ' ' -f 1,2 launched)" = '--mpi=pmix --cpu-bind=cores' ] || fail "srun $(cat launched)"
+TITAN_SRUN_FLAGS='--mpi=pmi2 --label' slurm 0 ''
+[ "$(cut -d ' ' -f 1-3 launched)" = '--mpi=pmi2 --label --cpu-bind=cores' ] || fail "srun $(cat launched)"
+TITAN_SRUN_FLAGS='' slurm 0 ''
+[ "$(cut -d ' ' -f 1 launched)" = '--cpu-bind=cores' ] || fail "srun $(cat launched)"
+
+# The block for mpirun, uncommented: SIGUSR1 that comes to the script gets to mpirun, whose code is the script's.
+sed '/^# launch() {/,/^# }/ s/^# //' "$scripts/slurm.sh" >with_mpirun.sh
+cat >bin/mpirun <<'SCRIPT'
+#!/bin/bash
+trap 'mkdir -p outputs/a_run/checkpoint; touch outputs/a_run/checkpoint/step-5.h5; exit 75' USR1
+kill -USR1 $PPID
+for ((i = 0; i < 3000; i++)); do sleep 0.02; done
+SCRIPT
+rm -rf outputs
+SLURM_NTASKS=2 batch 75 "$requeued" bash with_mpirun.sh run.toml

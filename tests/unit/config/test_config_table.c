@@ -488,6 +488,42 @@ static void every_configuration_of_the_project_is_read(void **state) {
   globfree(&found);
 }
 
+// Each passes its checks on a mesh it is meant for, asks for nothing that is not there, writes into ./outputs, and its
+// first line says what it needs, or that it runs as it is: those whose corpus is not installed need one, and a
+// tokenizer.
+static void every_configuration_of_the_project_runs_or_says_what_it_needs(void **state) {
+  (void)state;
+  glob_t found;
+  assert_int_equal(glob(TITAN_SOURCE_FOLDER "/configs/*", 0, NULL, &found), 0);
+  for (size_t i = 0; i < found.gl_pathc; i++) {
+    const char *path = found.gl_pathv[i];
+    titan_config *config = CREATE("--job.config_file", path);
+    bool needs = strcmp(config->training.dataset, "c4") == 0;
+    if (needs) {
+      titan_config_destroy(&config);
+      config = CREATE("--job.config_file", path, "--training.dataset_path", "c4");
+    }
+    lines warnings = {0};
+    if (titan_config_validate(config, 64) != TITAN_OK)
+      fail_msg("%s: %s", path, titan_error_message());
+    assert_int_equal(titan_config_warnings(config, collect, &warnings), TITAN_OK);
+    if (warnings.count > 0)
+      fail_msg("%s: %d warnings", path, warnings.count);
+    assert_string_equal(config->job.dump_folder, "./outputs");
+    char *text = read_all(fopen(path, "r"));
+    text[strcspn(text, "\n")] = '\0';
+    const char *const words[] = {needs ? "model.tokenizer_path" : "Runs as it is.",
+                                 needs ? "training.dataset_path" : "Runs"};
+    if (strstr(text, words[0]) == NULL || strstr(text, words[1]) == NULL)
+      fail_msg("%s: the first line lacks %s or %s", path, words[0], words[1]);
+    if (needs && !config->checkpoint.enable_checkpoint)
+      fail_msg("%s: a long run that saves nothing", path);
+    free(text);
+    titan_config_destroy(&config);
+  }
+  globfree(&found);
+}
+
 static void the_debug_configurations_are_the_reference_file(void **state) {
   (void)state;
   titan_config *reference = CREATE("--job.config_file", write_file("reference.toml", reference_file));
@@ -496,8 +532,9 @@ static void the_debug_configurations_are_the_reference_file(void **state) {
   for (int p = 0; p < 2; p++) {
     titan_config *config = CREATE("--job.config_file", paths[p]);
     for (int i = 0; i < TITAN_OPTION_COUNT; i++) {
-      // Its own folders: the tokenizer that is installed with the program.
-      if (i == TITAN_OPTION_job_config_file || i == TITAN_OPTION_model_tokenizer_path)
+      // Its own: the tokenizer that is installed with the program, and nothing that this build does not have.
+      if (i == TITAN_OPTION_job_config_file || i == TITAN_OPTION_model_tokenizer_path ||
+          i == TITAN_OPTION_profiling_enable_profiling || i == TITAN_OPTION_metrics_enable_tensorboard)
         continue;
       titan_text value = {0};
       assert_int_equal(titan_option_format(reference, &titan_options[i], false, &value), TITAN_OK);
@@ -592,6 +629,7 @@ int main(void) {
       cmocka_unit_test(help_names_every_option_its_default_and_which_are_ours),
       cmocka_unit_test(the_page_of_options_is_what_the_table_gives),
       cmocka_unit_test(every_configuration_of_the_project_is_read),
+      cmocka_unit_test(every_configuration_of_the_project_runs_or_says_what_it_needs),
       cmocka_unit_test(the_debug_configurations_are_the_reference_file),
       cmocka_unit_test(values_are_found_again_in_the_text_of_a_configuration),
       cmocka_unit_test(sixty_four_ranks_pass_as_one_and_as_two_dimensions),

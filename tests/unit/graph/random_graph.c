@@ -206,7 +206,8 @@ static void add_fused_attention(builder *b) {
   int64_t rows = type_of(b, x)->dims[0], kv_heads = 1 + random_below(b->random, 2);
   titan_op_attributes angles = {.rope = {.theta = 100, .length = rows, .head_size = 16}};
   TRY(titan_graph_apply(b->graph, TITAN_OP_rope_table, &angles, 0, NULL, &table));
-  titan_op_attributes heads = {.heads = {1, rows, 2, kv_heads, 16}};
+  titan_op_attributes heads = {
+      .heads = {.batch = 1, .length = rows, .heads = 2, .kv_heads = kv_heads, .head_size = 16}};
   titan_value inputs[] = {project(b, x, false, (2 + 2 * kv_heads) * 16), table};
   TRY(titan_graph_apply(b->graph, TITAN_OP_split_heads, &heads, 2, inputs, parts));
   TRY(titan_graph_apply(b->graph, TITAN_OP_attention, NULL, 3, parts, o));
@@ -265,7 +266,7 @@ static titan_value loss_of(builder *b, titan_value x) {
   titan_value logits, outputs[TITAN_MAX_OUTPUTS], w = weight(b, RANDOM_GRAPH_VOCABULARY, type_of(b, x)->dims[1]);
   int64_t rows = type_of(b, x)->dims[0];
   TRY(titan_graph_matmul(b->graph, x, false, w, true, TITAN_FLOAT32, &logits));
-  titan_op_attributes attributes = {.cross_entropy = {b->options->dtype}};
+  titan_op_attributes attributes = {.cross_entropy = {.output = b->options->dtype}};
   TRY(titan_graph_apply(b->graph, TITAN_OP_cross_entropy, &attributes, 2, (titan_value[]){logits, labels_of(b, rows)},
                         outputs));
   return outputs[0];

@@ -140,7 +140,7 @@ static titan_value finish(titan_graph *graph, titan_value x) {
   titan_value labels, outputs[TITAN_MAX_OUTPUTS];
   TRY(titan_graph_input(graph, "labels", (titan_tensor_type){TITAN_INT32, 1, {type.dims[0]}}, false, &labels));
   titan_value logits = product(graph, x, false, parameter(graph, "head", RANDOM_GRAPH_VOCABULARY, type.dims[1]), true);
-  titan_op_attributes attributes = {.cross_entropy = {TITAN_FLOAT32}};
+  titan_op_attributes attributes = {.cross_entropy = {.output = TITAN_FLOAT32}};
   TRY(titan_graph_apply(graph, TITAN_OP_cross_entropy, &attributes, 2, (titan_value[]){logits, labels}, outputs));
   TRY(titan_graph_output_add(graph, "loss", outputs[0]));
   return outputs[0];

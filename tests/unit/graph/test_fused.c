@@ -66,7 +66,8 @@ static parts unfused(titan_graph *graph, titan_value x, titan_value r, titan_val
 static parts fused(titan_graph *graph, titan_value x, titan_value r, titan_value table) {
   parts p;
   titan_value outputs[TITAN_MAX_OUTPUTS];
-  titan_op_attributes heads = {.heads = {BATCH, LENGTH, HEADS, KV_HEADS, SIZE}};
+  titan_op_attributes heads = {
+      .heads = {.batch = BATCH, .length = LENGTH, .heads = HEADS, .kv_heads = KV_HEADS, .head_size = SIZE}};
   titan_value qkv[] = {rows_of(graph, "qkv", QKV_DIM), table}, terms[] = {x, r, weight(graph)};
   TRY(titan_graph_apply(graph, TITAN_OP_split_heads, &heads, 2, qkv, outputs));
   p.q = outputs[0], p.k = outputs[1], p.v = outputs[2];
@@ -97,7 +98,7 @@ static titan_graph *create(parts (*build)(titan_graph *, titan_value, titan_valu
   TRY(titan_graph_parameter(graph, "head", (titan_tensor_type){TITAN_FLOAT32, 2, {VOCABULARY, DIM}}, &head));
   TRY(titan_graph_matmul(graph, y, false, head, true, TITAN_FLOAT32, &logits));
   TRY(titan_graph_input(graph, "labels", (titan_tensor_type){TITAN_INT32, 1, {ROWS}}, false, &labels));
-  titan_op_attributes entropy = {.cross_entropy = {TITAN_FLOAT32}};
+  titan_op_attributes entropy = {.cross_entropy = {.output = TITAN_FLOAT32}};
   TRY(titan_graph_apply(graph, TITAN_OP_cross_entropy, &entropy, 2, (titan_value[]){logits, labels}, loss));
   TRY(titan_graph_output_add(graph, "loss", loss[0]));
   TRY(titan_graph_differentiate(graph, loss[0]));
@@ -191,7 +192,8 @@ static void heads_of_which_only_the_first_part_is_used_are_an_error(void **state
   titan_value table, outputs[TITAN_MAX_OUTPUTS];
   TRY(titan_graph_create("q alone", &graph));
   titan_op_attributes angles = {.rope = {.theta = 100, .length = LENGTH, .head_size = SIZE}};
-  titan_op_attributes heads = {.heads = {BATCH, LENGTH, HEADS, KV_HEADS, SIZE}};
+  titan_op_attributes heads = {
+      .heads = {.batch = BATCH, .length = LENGTH, .heads = HEADS, .kv_heads = KV_HEADS, .head_size = SIZE}};
   TRY(titan_graph_apply(graph, TITAN_OP_rope_table, &angles, 0, NULL, &table));
   titan_value inputs[] = {rows_of(graph, "qkv", QKV_DIM), table};
   TRY(titan_graph_apply(graph, TITAN_OP_split_heads, &heads, 2, inputs, outputs));

@@ -1,0 +1,12 @@
+# The tests of the label `quick`: together two minutes on two cores, with something of every folder of src/. A test of more than ten
+# seconds of processor time is not for this list.
+set(TITAN_QUICK_TESTS
+  base storage signals setup_missing_packages
+  config_reading config_table
+  comm_reduce comm.np2 comm_shared.np2 comm_messages.np2 topology_plan mesh.np2
+  graph graph_differentiate graph_fused graph_pack graph_plan graph_schedule graph_shapes model
+  parallel_unit parallel_gather.np2 parallel_reduce.np2 parallel_runtime.np1 tensor_placements tensor_plan.np2 optim.np2
+  tokenizer_split tokenizer tokenizer_program golden_tokenizer jsonl loader loader_errors
+  checkpoint_stream checkpoint_meshes.np2 safetensors safetensors_malformed hugging_face store
+  metrics report setup_memory.np2
+  the_comparison_refuses_what_differs)
