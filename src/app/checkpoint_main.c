@@ -8,13 +8,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char usage[] =
     "usage: titan-checkpoint list FOLDER\n"
     "       titan-checkpoint show FILE\n"
     "       titan-checkpoint verify FILE...\n"
     "       titan-checkpoint compare A B [--tolerance T] [--weights]\n"
-    "       titan-checkpoint export FILE OUT [--dtype float32|bfloat16|float16] [--hf [--max_shard_size 5GB]]\n"
+    "       titan-checkpoint export FILE OUT [--dtype float32|bfloat16|float16] [--hf [--max_shard_size 5GB] "
+    "[--tokenizer FILE]]\n"
     "       titan-checkpoint import IN OUT.h5 [--model NAME] [--flavor NAME]\n"
     "\n"
     "list     prints the checkpoints step-N.h5 in a folder, and which of them cannot be opened. The tensors' data is "
@@ -31,8 +33,11 @@ static const char usage[] =
     "         file with the names of the checkpoint. With --hf, names and rotary order are those of Hugging Face's "
     "Llama,\n"
     "         and OUT is a folder (model.safetensors or, above --max_shard_size, several files and an index; "
-    "config.json), or\n"
-    "         one file where it ends in .safetensors.\n"
+    "config.json and\n"
+    "         generation_config.json), or one file where it ends in .safetensors. A folder gets tokenizer.json and\n"
+    "         tokenizer_config.json too, where the tokenizer of the training is found (by the checkpoint's "
+    "configuration, or\n"
+    "         installed) or given with --tokenizer.\n"
     "import   makes a checkpoint of step 0 of safetensors in either naming: one file, or a folder with one file or an "
     "index.\n"
     "         A run finds it as step-0.h5 in its folder of checkpoints; its optimizer starts fresh. The model is\n"
@@ -58,7 +63,7 @@ static const command commands[] = {
     {"show", "FILE", 1, 1, "", titan_tool_show},
     {"verify", "FILE...", 1, 1 << 20, "", titan_tool_verify},
     {"compare", "A B", 2, 2, " --tolerance --weights ", titan_tool_compare},
-    {"export", "FILE OUT", 2, 2, " --dtype --hf --max_shard_size ", titan_tool_export},
+    {"export", "FILE OUT", 2, 2, " --dtype --hf --max_shard_size --tokenizer ", titan_tool_export},
     {"import", "IN OUT.h5", 2, 2, " --model --flavor ", titan_tool_import},
 };
 
@@ -92,6 +97,8 @@ static titan_status set_value(const char *name, const char *value, titan_tool_ar
     return parse_tolerance(value, &out->tolerance);
   if (strcmp(name, "--max_shard_size") == 0)
     return parse_size(value, &out->shard_bytes);
+  if (strcmp(name, "--tokenizer") == 0)
+    out->tokenizer = value;
   if (strcmp(name, "--model") == 0)
     out->model = value;
   if (strcmp(name, "--flavor") == 0)
@@ -148,6 +155,8 @@ static titan_status parse_arguments(int count, char **values, const char **paths
                        (*wanted)->paths, out->path_count, out->path_count == 1 ? " is" : "s are");
   if (out->shard_bytes > 0 && !out->hugging_face)
     return titan_error(TITAN_ERROR_USAGE, "--max_shard_size needs --hf");
+  if (out->tokenizer != NULL && !out->hugging_face)
+    return titan_error(TITAN_ERROR_USAGE, "--tokenizer needs --hf");
   if (out->shard_bytes == 0)
     out->shard_bytes = 5000000000u;
   return TITAN_OK;
@@ -173,16 +182,24 @@ static titan_status run(titan_tool *tool, int count, char **values) {
   return status;
 }
 
-// Failures that all ranks agreed on are said once; in others a rank speaks for itself and ends the run for all.
+// A failure that all ranks agreed on is told by rank 0. In others the ranks look whether all have failed, so that one
+// of them tells; else a rank speaks for itself and ends the run for all.
 static int end_badly(int rank, titan_status status) {
-  bool agreed = titan_error_was_agreed();
+  static const double patience = 3; // seconds
+  int speaker = 0;
+  bool together = titan_error_was_agreed() || titan_mpi_end_together(patience, &speaker);
   fflush(stdout);
-  if (rank == 0 || !agreed)
+  if (!together || rank == speaker)
     fprintf(stderr, "titan-checkpoint: %s\n", titan_error_message());
   if (getenv("TITAN_TRACE") != NULL)
     fprintf(stderr, "%s at %s\n", titan_status_text(status), titan_error_trace());
-  if (!agreed)
+  fflush(NULL);
+  if (!together)
     MPI_Abort(MPI_COMM_WORLD, titan_status_exit_code(status));
+  if (!titan_error_was_agreed()) { // operations may be under way, for which nothing that they use may be freed
+    titan_mpi_finalize();
+    _exit(titan_status_exit_code(status));
+  }
   return titan_status_exit_code(status);
 }
 
@@ -198,7 +215,9 @@ int main(int count, char **values) {
   titan_mpi mpi;
   titan_status status = titan_mpi_initialize(&count, &values, &mpi);
   if (status != TITAN_OK) {
-    fprintf(stderr, "titan-checkpoint: %s\n", titan_error_message());
+    if (!mpi.is_silent)
+      fprintf(stderr, "titan-checkpoint: %s\n", titan_error_message());
+    titan_mpi_finalize();
     return titan_status_exit_code(status);
   }
   int code = 0;

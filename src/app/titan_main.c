@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "comm/bootstrap.h"
+#include "comm/instruction_set.h"
 #include "data/assets.h"
 #include "device/device.h"
 #include "train/estimate.h"
@@ -13,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "app/version.h"
 
@@ -131,12 +133,28 @@ static titan_status create_tokenizer(application *app) {
 
 // --- mesh and device ---
 
+// One instruction-set level for all ranks.
+static titan_status choose_level(application *app, titan_cpu_isa *level) {
+  char message[512];
+  titan_cpu_isa own = TITAN_CPU_BASELINE;
+  TITAN_TRY(titan_comm_agree(app->world, titan_cpu_isa_choose(&own)));
+  TITAN_TRY(titan_instruction_set_agree(app->world, own, level, message, sizeof message));
+  if (message[0] != '\0' && app->mpi.rank == 0)
+    titan_log_warning("%s", message);
+  return TITAN_OK;
+}
+
 static titan_status create_device(application *app) {
+  titan_cpu_isa level;
+  TITAN_TRY(choose_level(app, &level));
+  titan_topology told;
+  char host[256] = "";
   TITAN_TRY(titan_topology_query(app->node, &app->topology));
-  if (app->topology.message[0] != '\0' && app->topology.node_rank == 0)
-    titan_log(app->topology.warning ? TITAN_LOG_WARNING : TITAN_LOG_INFO, "%s", app->topology.message);
+  TITAN_TRY(titan_topology_tell(app->world, &app->topology, &told, host, sizeof host));
+  if (told.message[0] != '\0' && app->mpi.rank == 0)
+    titan_log(told.warning ? TITAN_LOG_WARNING : TITAN_LOG_INFO, "host %s: %s", host, told.message);
   omp_set_num_threads(app->topology.threads);
-  titan_status status = titan_device_create_cpu(app->topology.threads, &app->device);
+  titan_status status = titan_device_create_cpu_of_level(app->topology.threads, level, &app->device);
   TITAN_TRY(titan_comm_agree(app->world, status));
   if (app->mpi.rank == 0)
     titan_log_info("%d rank%s, %d on this node; device %s", app->mpi.size, app->mpi.size == 1 ? "" : "s",
@@ -163,20 +181,31 @@ static titan_status estimate(application *app) {
   return titan_estimate_run(app->config, &app->topology, app->world, titan_tokenizer_vocabulary_size(app->tokenizer));
 }
 
+// What the command line asks for in place of a run. Rank 0 alone.
+static titan_status print_request(const titan_config *config) {
+  return config->request == TITAN_REQUEST_HELP ? titan_config_print_help(config->help_topic, stdout)
+                                               : titan_version_print(stdout);
+}
+
+// Rank 0 alone.
+static titan_status log_start(const titan_config *config) {
+  titan_log_info("Starting job: %s", config->job.description);
+  TITAN_TRY(titan_config_warnings(config, warn, NULL));
+  if (config->job.print_args)
+    (void)titan_config_print(config, stderr); // as with the log, a closed stderr ends no run
+  return TITAN_OK;
+}
+
 static titan_status run(application *app, int argc, char **argv) {
+  bool is_first = app->mpi.rank == 0;
   TITAN_TRY(titan_comm_create_mpi(MPI_COMM_WORLD, "world", &app->world));
   TITAN_TRY(titan_comm_create_node(MPI_COMM_WORLD, "node", &app->node));
   TITAN_TRY(create_options(app, argc, argv));
-  if (app->config->request == TITAN_REQUEST_HELP)
-    return app->mpi.rank == 0 ? titan_config_print_help(stdout) : TITAN_OK;
-  if (app->config->request == TITAN_REQUEST_VERSION)
-    return app->mpi.rank == 0 ? titan_version_print(stdout) : TITAN_OK;
-  if (app->mpi.rank == 0) {
-    titan_log_info("Starting job: %s", app->config->job.description);
-    TITAN_TRY(titan_config_warnings(app->config, warn, NULL));
-    if (app->config->job.print_args)
-      TITAN_TRY(titan_config_print(app->config, stderr));
-  }
+  if (app->config->request != TITAN_REQUEST_RUN)
+    titan_signals_restore_pipe();
+  if (app->config->request != TITAN_REQUEST_RUN)
+    return titan_comm_agree(app->world, is_first ? print_request(app->config) : TITAN_OK);
+  TITAN_TRY(titan_comm_agree(app->world, is_first ? log_start(app->config) : TITAN_OK));
   TITAN_TRY(create_device(app));
   if (titan_estimate_is_fake(app->config))
     return estimate(app);
@@ -214,31 +243,53 @@ static void destroy(application *app) {
   titan_text_destroy(&app->command);
 }
 
-// Failures that all ranks agreed on are said once; in others a rank speaks for itself and ends the run for all.
-static int end_badly(application *app, titan_status status) {
-  bool agreed = titan_error_was_agreed();
-  if (status == TITAN_PREEMPTED && app->mpi.rank == 0)
+static void tell(titan_status status) {
+  if (status == TITAN_PREEMPTED)
     titan_log_warning("Ending early, %s", titan_error_message());
-  else if (app->mpi.rank == 0 || !agreed)
+  else
     titan_log_error("%s", titan_error_message());
+}
+
+// A failure that all ranks agreed on is told by rank 0. In others the ranks look whether all have failed, so that one
+// of them tells; else a rank speaks for itself and ends the run for all.
+static int end_badly(const application *app, titan_status status) {
+  static const double patience = 3; // seconds
+  int speaker = 0;
+  bool together = titan_error_was_agreed() || titan_mpi_end_together(patience, &speaker);
+  if (!together || app->mpi.rank == speaker)
+    tell(status);
   if (getenv("TITAN_TRACE") != NULL)
     titan_log_error("%s at %s", titan_status_text(status), titan_error_trace());
-  if (!agreed) {
-    fflush(NULL);
+  fflush(NULL);
+  if (!together)
     MPI_Abort(MPI_COMM_WORLD, titan_status_exit_code(status));
+  if (!titan_error_was_agreed()) { // operations may be under way, for which nothing that they use may be freed
+    titan_mpi_finalize();
+    _exit(titan_status_exit_code(status));
   }
+  return titan_status_exit_code(status);
+}
+
+// MPI does not begin: no other rank can be asked.
+static int end_before_start(const application *app, titan_status status) {
+  if (!app->mpi.is_silent)
+    titan_log_error("%s", titan_error_message());
+  titan_mpi_finalize();
+  titan_signals_end();
   return titan_status_exit_code(status);
 }
 
 int main(int argc, char **argv) {
   application app = {0};
+  if (argc == 1 && titan_launch_find().launcher == NULL) {
+    titan_config_print_usage(stderr);
+    return titan_status_exit_code(TITAN_ERROR_USAGE);
+  }
   titan_status status = titan_signals_begin();
   if (status == TITAN_OK)
     status = titan_mpi_initialize(&argc, &argv, &app.mpi);
-  if (status != TITAN_OK) {
-    titan_log_error("%s", titan_error_message());
-    return titan_status_exit_code(status);
-  }
+  if (status != TITAN_OK)
+    return end_before_start(&app, status);
   titan_log_configure(app.mpi.rank, TITAN_LOG_INFO);
   status = run(&app, argc, argv);
   int code = status == TITAN_OK ? 0 : end_badly(&app, status);

@@ -7,14 +7,29 @@
 
 enum { MESSAGE_BYTES = 4096, PAUSE_MICROSECONDS = 1000 };
 
-static titan_status wait(MPI_Request *request, bool patient) {
+titan_status titan_checkpoint_wait(int count, MPI_Request *requests, bool patient) {
   int done = 0;
   if (!patient)
-    return TITAN_MPI(MPI_Wait(request, MPI_STATUS_IGNORE));
+    return TITAN_MPI(MPI_Waitall(count, requests, MPI_STATUSES_IGNORE));
   while (!done) {
-    TITAN_TRY_MPI(MPI_Test(request, &done, MPI_STATUS_IGNORE));
+    TITAN_TRY_MPI(MPI_Testall(count, requests, &done, MPI_STATUSES_IGNORE));
     if (!done)
       usleep(PAUSE_MICROSECONDS);
+  }
+  return TITAN_OK;
+}
+
+static titan_status wait(MPI_Request *request, bool patient) {
+  return titan_checkpoint_wait(1, request, patient);
+}
+
+titan_status titan_checkpoint_broadcast(MPI_Comm comm, void *data, size_t bytes, bool patient) {
+  enum { MOST = 1 << 30 };
+  MPI_Request request;
+  for (size_t done = 0, count; done < bytes; done += count) {
+    count = bytes - done < MOST ? bytes - done : MOST;
+    TITAN_TRY_MPI(MPI_Ibcast((char *)data + done, (int)count, MPI_BYTE, 0, comm, &request));
+    TITAN_TRY(wait(&request, patient));
   }
   return TITAN_OK;
 }

@@ -36,15 +36,20 @@ static herr_t put_text(hid_t object, const char *name, const char *text) {
 // Numbers by name; the same table writes and reads.
 typedef struct number_row {
   const char *name;
-  enum { INT, UNSIGNED, FLOAT } kind;
+  // Files of earlier versions lack the later ones; the value then stays as it is.
+  enum { INT, UNSIGNED, FLOAT, LATER_INT, LATER_FLOAT } kind;
   void *value;
 } number_row;
+
+static bool is_int(const number_row *row) {
+  return row->kind == INT || row->kind == LATER_INT;
+}
 
 static herr_t put_numbers(hid_t object, int count, const number_row *rows) {
   herr_t result = 0;
   for (int i = 0; i < count && result >= 0; i++) {
     const number_row *row = &rows[i];
-    result = row->kind == INT        ? titan_values_put_int(object, row->name, *(const int64_t *)row->value)
+    result = is_int(row)             ? titan_values_put_int(object, row->name, *(const int64_t *)row->value)
              : row->kind == UNSIGNED ? titan_values_put_unsigned(object, row->name, *(const uint64_t *)row->value)
                                      : titan_values_put_float(object, row->name, *(const double *)row->value);
   }
@@ -55,7 +60,9 @@ static herr_t get_numbers(hid_t object, int count, const number_row *rows, const
   herr_t result = 0;
   for (int i = 0; i < count && result >= 0; i++) {
     const number_row *row = &rows[i];
-    result = row->kind == INT        ? titan_values_get_int(object, row->name, row->value)
+    if (row->kind >= LATER_INT && H5Aexists(object, row->name) == 0)
+      continue;
+    result = is_int(row)             ? titan_values_get_int(object, row->name, row->value)
              : row->kind == UNSIGNED ? titan_values_get_unsigned(object, row->name, row->value)
                                      : titan_values_get_float(object, row->name, row->value);
     if (result < 0)
@@ -66,23 +73,36 @@ static herr_t get_numbers(hid_t object, int count, const number_row *rows, const
 
 #define ROWS(array) (int)(sizeof(array) / sizeof *(array)), (array)
 
+#define ROOT_ROWS(contents)                                                                                            \
+  {                                                                                                                    \
+    {"step", INT, &(contents)->step}, {"tokenizer_fingerprint", UNSIGNED, &(contents)->tokenizer}, {                   \
+      "threads", LATER_INT, &(contents)->threads                                                                       \
+    }                                                                                                                  \
+  }
+
 #define MODEL_ROWS(model)                                                                                              \
   {                                                                                                                    \
     {"dim", INT, &(model)->dim}, {"layers", INT, &(model)->layers}, {"heads", INT, &(model)->heads},                   \
         {"kv_heads", INT, &(model)->kv_heads}, {"multiple_of", INT, &(model)->multiple_of},                            \
         {"ffn_dim_multiplier", FLOAT, &(model)->ffn_dim_multiplier}, {"norm_epsilon", FLOAT, &(model)->norm_epsilon},  \
         {"rope_theta", FLOAT, &(model)->rope_theta}, {"vocabulary", INT, &(model)->vocabulary},                        \
+        {"rope_scaling_factor", LATER_FLOAT, &(model)->rope_scaling.factor},                                           \
+        {"rope_scaling_low_freq_factor", LATER_FLOAT, &(model)->rope_scaling.low},                                     \
+        {"rope_scaling_high_freq_factor", LATER_FLOAT, &(model)->rope_scaling.high},                                   \
+        {"rope_scaling_original_length", LATER_INT, &(model)->rope_scaling.original_length},                           \
   }
 
 #define STATE_ROWS(contents)                                                                                           \
   {                                                                                                                    \
     {"tokens", INT, &(contents)->tokens}, {"window_steps", INT, &(contents)->window_steps},                            \
         {"window_loss_sum", FLOAT, &(contents)->window_sum}, {"window_loss_max", FLOAT, &(contents)->window_max},      \
+        {"load_step", LATER_INT, &(contents)->load_step}, {"excluded", LATER_INT, &(contents)->excluded},              \
   }
 #define SCHEDULE_ROWS(contents)                                                                                        \
   {                                                                                                                    \
     {"schedule_first", INT, &(contents)->schedule_first}, {"optimizer_first", INT, &(contents)->optimizer_first},      \
-        {"learning_rate", FLOAT, &(contents)->learning_rate},                                                          \
+        {"learning_rate", FLOAT, &(contents)->learning_rate}, {"peak", LATER_FLOAT, &(contents)->peak},                \
+        {"warmup_steps", LATER_INT, &(contents)->warmup_steps}, {"total_steps", LATER_INT, &(contents)->total_steps},  \
   }
 #define DATA_ROWS(contents)                                                                                            \
   {                                                                                                                    \
@@ -163,8 +183,9 @@ herr_t titan_checkpoint_contents_write(hid_t file, const titan_checkpoint_conten
                {"configuration", copy.configuration},
                {"written", copy.written},
                {"model_name", copy.model_name},
-               {"model_flavor", copy.model_flavor}};
-  const number_row numbers[] = {{"step", INT, &copy.step}, {"tokenizer_fingerprint", UNSIGNED, &copy.tokenizer}};
+               {"model_flavor", copy.model_flavor},
+               {"instruction_set", copy.instruction_set}};
+  const number_row numbers[] = ROOT_ROWS(&copy);
   herr_t result = titan_values_put_int(root, "format_version", TITAN_CHECKPOINT_VERSION);
   for (size_t i = 0; i < sizeof texts / sizeof *texts && result >= 0; i++)
     result = put_text(root, texts[i].name, texts[i].text);
@@ -197,7 +218,8 @@ static herr_t read_texts(hid_t root, titan_checkpoint_file *file) {
                {"configuration", &c->configuration},
                {"written", &c->written},
                {"model_name", &c->model_name},
-               {"model_flavor", &c->model_flavor}};
+               {"model_flavor", &c->model_flavor},
+               {"instruction_set", &c->instruction_set}};
   herr_t result = 0;
   for (size_t i = 0; i < sizeof texts / sizeof *texts && result >= 0; i++) {
     if (H5Aexists(root, texts[i].name) > 0)
@@ -208,7 +230,7 @@ static herr_t read_texts(hid_t root, titan_checkpoint_file *file) {
 }
 
 static herr_t read_optimizer(hid_t hdf5, titan_checkpoint_file *file, const char **lacking) {
-  char **text = &file->texts[6];
+  char **text = &file->texts[7];
   *lacking = "/optimizer/name";
   hid_t group = H5Gopen2(hdf5, "/optimizer", H5P_DEFAULT);
   herr_t result = group < 0 ? -1 : 0;
@@ -288,7 +310,8 @@ static herr_t read_data(hid_t hdf5, titan_checkpoint_file *file, const char **la
 
 herr_t titan_checkpoint_contents_read(hid_t hdf5, titan_checkpoint_file *file, const char **lacking) {
   titan_checkpoint_contents *c = &file->contents;
-  const number_row numbers[] = {{"step", INT, &c->step}, {"tokenizer_fingerprint", UNSIGNED, &c->tokenizer}};
+  const number_row numbers[] = ROOT_ROWS(c);
+  c->load_step = -1;
   *lacking = "the attributes of /";
   hid_t root = H5Gopen2(hdf5, "/", H5P_DEFAULT);
   herr_t result = root < 0 ? -1 : read_texts(root, file);

@@ -5,6 +5,7 @@
 #include "checkpoint/tensors.h"
 #include "checkpoint/values.h"
 #include "storage/hdf5.h"
+#include "storage/hdf5_image.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -80,9 +81,9 @@ static titan_status read_slabs(hid_t hdf5, titan_checkpoint_file *file) {
   return check_slabs(file);
 }
 
-static titan_status read_hdf5(titan_checkpoint_file *file) {
+static titan_status read_hdf5(titan_checkpoint_file *file, titan_hdf5_image *image) {
   const char *lacking = "";
-  hid_t access = titan_hdf5_file_access();
+  hid_t access = titan_hdf5_image_access(image);
   hid_t hdf5 = access < 0 ? -1 : H5Fopen(file->path, H5F_ACC_RDONLY, access);
   if (access >= 0)
     H5Pclose(access);
@@ -101,16 +102,35 @@ cleanup:
   return status;
 }
 
-static titan_status open_file(titan_checkpoint_file *file, titan_checkpoint_fault *fault) {
-  TITAN_TRY(titan_checkpoint_open_descriptor(file->path, &file->descriptor, fault));
-  TITAN_TRY(titan_checkpoint_block_check(file->descriptor, file->path, &file->block, fault));
+static titan_status keep(void *image, uint64_t offset, const void *data, size_t bytes) {
+  return titan_hdf5_image_put(image, offset, data, bytes);
+}
+
+// HDF5 parses the very bytes that were hashed, out of memory: it reads no file that could fail it meanwhile.
+static titan_status read_image(titan_checkpoint_file *file, titan_hdf5_image *image, titan_checkpoint_fault *fault) {
+  TITAN_TRY(titan_checkpoint_block_check(file->descriptor, file->path, &file->block, keep, image, fault));
+  titan_hdf5_image_set_length(image, file->block.file_bytes);
   *fault = TITAN_CHECKPOINT_DAMAGED;
-  titan_hdf5_lock();
   titan_hdf5_quiet();
-  titan_status status = read_hdf5(file);
-  titan_hdf5_unlock();
+  titan_hdf5_system_failed();
+  titan_status status = read_hdf5(file, image);
   if (status == TITAN_OK)
     *fault = TITAN_CHECKPOINT_SOUND;
+  else if (titan_hdf5_system_failed() || status == TITAN_ERROR_MEMORY)
+    *fault = TITAN_CHECKPOINT_SYSTEM; // memory ran out
+  return status;
+}
+
+static titan_status open_file(titan_checkpoint_file *file, titan_checkpoint_fault *fault) {
+  titan_hdf5_image *image;
+  TITAN_TRY(titan_checkpoint_open_descriptor(file->path, &file->descriptor, fault));
+  *fault = TITAN_CHECKPOINT_SYSTEM;
+  titan_hdf5_lock();
+  titan_status status = titan_hdf5_image_create(0, &image);
+  if (status == TITAN_OK)
+    status = read_image(file, image, fault);
+  titan_hdf5_image_destroy(&image);
+  titan_hdf5_unlock();
   return status;
 }
 

@@ -41,6 +41,11 @@ static inline int64_t titan_checkpoint_columns(const titan_checkpoint_tensor *te
   return tensor->dims[tensor->rank - 1];
 }
 uint64_t titan_checkpoint_tensor_bytes(const titan_checkpoint_tensor *tensor);
+// Where in the file an element lies.
+static inline uint64_t titan_checkpoint_place(const titan_checkpoint_tensor *tensor, int64_t row, int64_t column) {
+  return tensor->offset +
+         (uint64_t)(row * titan_checkpoint_columns(tensor) + column) * titan_number_bytes(tensor->number);
+}
 
 // A rectangle of a tensor that was written at once; a row of the dataset /checksums.
 typedef struct titan_checkpoint_slab {
@@ -56,12 +61,19 @@ typedef struct titan_checkpoint_contents {
   const char *model_name, *model_flavor;
   const char *optimizer; // "AdamW"; NULL where it has no moments, or is not known
   titan_model_arguments model;
-  uint64_t tokenizer; // fingerprint; 0: not known
+  uint64_t tokenizer;          // fingerprint; 0: not known
+  const char *instruction_set; // of the ranks that wrote it, as titan_cpu_isa_name; NULL: not known
+  int64_t threads;             // of a rank; 0: not known
   // Training state, which files of weights only do not have.
   bool has_state;
   int64_t tokens;
   int64_t schedule_first, optimizer_first; // finished steps at which the schedule and the moments began: 0 mostly
   double learning_rate;                    // of the last step
+  double peak;                             // the schedule: optimizer.lr,
+  int64_t warmup_steps, total_steps;       // training.warmup_steps and training.steps; all 0: not known
+  // The start: checkpoint.load_step of the run that this file descends from (-1: none), and what
+  // checkpoint.exclude_from_loading left out in the run that wrote it (bit p: titan_checkpoint_part p).
+  int64_t load_step, excluded;
   int64_t window_steps;                    // steps since the last logged one: their mean losses summed, their largest
   double window_sum, window_max;
   int64_t log_count; // the loss as logged, [log_count] each
@@ -83,12 +95,13 @@ typedef struct titan_checkpoint_file {
   int descriptor;
   titan_checkpoint_block block;
   titan_checkpoint_contents contents; // owned
-  char *texts[7];                     // the memory of contents' texts
+  char *texts[8];                     // the memory of contents' texts
   void *arrays[4];                    // and of its arrays
   int tensor_count;
   titan_checkpoint_tensor *tensors;
   int64_t slab_count;
   titan_checkpoint_slab *slabs; // sorted by tensor
+  size_t piece;                 // bytes that are read at once; 0: TITAN_STREAM_BYTES, which are also the most
 } titan_checkpoint_file;
 
 // Opens a file of which every byte that is not tensor data has been checked, and whose slabs tile its tensors.
@@ -120,13 +133,15 @@ typedef void titan_checkpoint_use(void *context, int64_t section, int64_t row, i
 
 // Reads sections, one after another, ahead of their use (stream.h), and compares checksums; a difference is
 // TITAN_ERROR_CHECKPOINT with the tensor and the rows. What is used may turn out damaged afterwards. use NULL: nobody
-// wants the elements.
+// wants the elements. *fault (may be NULL), on failure: DAMAGED, or SYSTEM where the file could not be read.
 titan_status titan_checkpoint_file_read_sections(const titan_checkpoint_file *file,
                                                  const titan_checkpoint_section *sections, int64_t count,
-                                                 titan_checkpoint_use *use, void *context);
+                                                 titan_checkpoint_use *use, void *context,
+                                                 titan_checkpoint_fault *fault);
 
-// Verifies the slabs for which `wanted` (NULL: all) returns true; it is asked in order.
+// Verifies the slabs for which `wanted` (NULL: all) returns true; it is asked in order. *fault as above.
 titan_status titan_checkpoint_file_verify(const titan_checkpoint_file *file,
-                                          bool (*wanted)(void *context, int64_t slab), void *context);
+                                          bool (*wanted)(void *context, int64_t slab), void *context,
+                                          titan_checkpoint_fault *fault);
 
 #endif

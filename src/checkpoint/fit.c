@@ -44,6 +44,23 @@ static titan_status compare_factors(const titan_model_arguments *file, const tit
   return TITAN_OK;
 }
 
+static titan_status describe_scaling(const titan_rope_scaling *scaling, titan_text *text) {
+  if (scaling->factor == 0)
+    return titan_text_printf(text, "none");
+  return titan_text_printf(text, "factor %g, low %g, high %g, original length %" PRId64, scaling->factor, scaling->low,
+                           scaling->high, scaling->original_length);
+}
+
+static titan_status compare_scaling(const titan_rope_scaling *file, const titan_rope_scaling *run, titan_text *text) {
+  if (titan_model_same_scaling(file, run))
+    return TITAN_OK;
+  TITAN_TRY(titan_text_printf(text, "\n  rope_scaling: "));
+  TITAN_TRY(describe_scaling(file, text));
+  TITAN_TRY(titan_text_printf(text, " in the file, "));
+  TITAN_TRY(describe_scaling(run, text));
+  return titan_text_printf(text, " in this run (model.rope_scaling_factor and the options beside it)");
+}
+
 static titan_status compare_constants(const titan_checkpoint_contents *contents, const titan_runtime_options *options,
                                       titan_text *text) {
   const titan_model_arguments *file = &contents->model, *run = &options->arguments;
@@ -55,6 +72,7 @@ static titan_status compare_constants(const titan_checkpoint_contents *contents,
                                 titan_checkpoint_norm_name(file->norm_type),
                                 titan_checkpoint_norm_name(run->norm_type)));
   TITAN_TRY(compare_factors(file, run, text));
+  TITAN_TRY(compare_scaling(&file->rope_scaling, &run->rope_scaling, text));
   return compare_sizes(file, run, text);
 }
 

@@ -55,9 +55,11 @@ titan_status titan_checkpoint_read_bytes(int descriptor, const char *path, uint6
     ssize_t count = pread(descriptor, (char *)out + done, bytes - done, (off_t)(offset + done));
     if (count < 0 && errno == EINTR)
       continue;
-    if (count < 0)
-      return damaged(fault, titan_error(TITAN_ERROR_CHECKPOINT, "%s cannot be read at byte %llu: %s", path,
-                                        (unsigned long long)(offset + done), strerror(errno)));
+    if (count < 0) { // says nothing about what the file holds
+      *fault = TITAN_CHECKPOINT_SYSTEM;
+      return titan_error(TITAN_ERROR_CHECKPOINT, "%s cannot be read at byte %llu: %s", path,
+                         (unsigned long long)(offset + done), strerror(errno));
+    }
     if (count == 0)
       return damaged(fault, titan_error(TITAN_ERROR_CHECKPOINT, "%s is cut off at byte %llu", path,
                                         (unsigned long long)(offset + done)));
@@ -97,7 +99,7 @@ static titan_status check_magic(int descriptor, const char *path, titan_checkpoi
   unsigned char bytes[sizeof magic];
   ssize_t count = pread(descriptor, bytes, sizeof bytes, 0);
   if (count < 0 || is_nearly_magic(bytes, (size_t)count))
-    return TITAN_OK;
+    return TITAN_OK; // what cannot be read is told by who reads it in earnest
   *fault = TITAN_CHECKPOINT_FOREIGN;
   return titan_error(TITAN_ERROR_CHECKPOINT,
                      "%s is no checkpoint of this program: its first bytes are not those of one", path);
@@ -116,45 +118,57 @@ bool titan_checkpoint_is_foreign(const char *path) {
 
 // --- hashes ---
 
-static titan_status hash_range(int descriptor, const char *path, uint64_t begin, uint64_t end, XXH64_state_t *state,
-                               unsigned char *buffer, titan_checkpoint_fault *fault) {
+typedef struct hashing {
+  int descriptor;
+  const char *path;
+  titan_checkpoint_keep *keep; // may be NULL
+  void *context;
+  XXH64_state_t *state;
+  unsigned char *buffer;
+} hashing;
+
+static titan_status hash_range(const hashing *h, uint64_t begin, uint64_t end, titan_checkpoint_fault *fault) {
   while (begin < end) {
     size_t count = end - begin < BUFFER_BYTES ? (size_t)(end - begin) : BUFFER_BYTES;
-    TITAN_TRY(titan_checkpoint_read_bytes(descriptor, path, begin, buffer, count, fault));
-    XXH64_update(state, buffer, count);
+    TITAN_TRY(titan_checkpoint_read_bytes(h->descriptor, h->path, begin, h->buffer, count, fault));
+    XXH64_update(h->state, h->buffer, count);
+    if (h->keep != NULL)
+      TITAN_TRY(h->keep(h->context, begin, h->buffer, count));
     begin += count;
   }
   return TITAN_OK;
 }
 
-// Of all that lies between the regions. They must be sorted, apart, and inside of the file.
-static titan_status hash_metadata(int descriptor, const char *path, const titan_checkpoint_block *block,
-                                  const titan_checkpoint_region *regions, uint64_t *hash,
-                                  titan_checkpoint_fault *fault) {
-  unsigned char *buffer = NULL;
-  XXH64_state_t *state = XXH64_createState();
+static titan_status hash_ranges(const hashing *h, const titan_checkpoint_block *block,
+                                const titan_checkpoint_region *regions, titan_checkpoint_fault *fault) {
   uint64_t at = TITAN_CHECKPOINT_BLOCK_BYTES;
-  titan_status status = TITAN_OK;
-  *fault = TITAN_CHECKPOINT_SYSTEM;
-  if (state == NULL)
-    return titan_error(TITAN_ERROR_MEMORY, "no memory for a hash");
-  TITAN_TRY_CLEANUP(titan_memory_allocate(TITAN_MEMORY_GENERAL, BUFFER_BYTES, &buffer));
-  XXH64_reset(state, 0);
   for (uint64_t i = 0; i < block->region_count; i++) {
     if (regions[i].offset < at || regions[i].offset > block->file_bytes ||
-        regions[i].bytes > block->file_bytes - regions[i].offset) {
-      status = damaged(fault, titan_error(TITAN_ERROR_CHECKPOINT, "%s is damaged: its table of regions", path));
-      goto cleanup;
-    }
-    TITAN_TRY_CLEANUP(hash_range(descriptor, path, at, regions[i].offset, state, buffer, fault));
+        regions[i].bytes > block->file_bytes - regions[i].offset)
+      return damaged(fault, titan_error(TITAN_ERROR_CHECKPOINT, "%s is damaged: its table of regions", h->path));
+    TITAN_TRY(hash_range(h, at, regions[i].offset, fault));
     at = regions[i].offset + regions[i].bytes;
   }
-  TITAN_TRY_CLEANUP(hash_range(descriptor, path, at, block->file_bytes, state, buffer, fault));
-  *hash = XXH64_digest(state);
-  *fault = TITAN_CHECKPOINT_SOUND;
-cleanup:
-  XXH64_freeState(state);
-  titan_memory_free(buffer);
+  return hash_range(h, at, block->file_bytes, fault);
+}
+
+// Of all that lies between the regions. They must be sorted, apart, and inside of the file.
+static titan_status hash_metadata(hashing h, const titan_checkpoint_block *block,
+                                  const titan_checkpoint_region *regions, uint64_t *hash,
+                                  titan_checkpoint_fault *fault) {
+  *fault = TITAN_CHECKPOINT_SYSTEM;
+  h.state = XXH64_createState();
+  if (h.state == NULL)
+    return titan_error(TITAN_ERROR_MEMORY, "no memory for a hash");
+  titan_status status = titan_memory_allocate(TITAN_MEMORY_GENERAL, BUFFER_BYTES, &h.buffer);
+  XXH64_reset(h.state, 0);
+  if (status == TITAN_OK)
+    status = hash_ranges(&h, block, regions, fault);
+  *hash = XXH64_digest(h.state);
+  if (status == TITAN_OK)
+    *fault = TITAN_CHECKPOINT_SOUND;
+  XXH64_freeState(h.state);
+  titan_memory_free(h.buffer);
   return status;
 }
 
@@ -206,7 +220,8 @@ titan_status titan_checkpoint_block_seal(int descriptor, const char *path, titan
   block->file_bytes = (uint64_t)information.st_size;
   TITAN_TRY(read_regions(descriptor, path, block, &regions, &fault));
   block->regions_hash = hash_of_regions(block, regions);
-  titan_status status = hash_metadata(descriptor, path, block, regions, &block->metadata_hash, &fault);
+  titan_status status =
+      hash_metadata((hashing){.descriptor = descriptor, .path = path}, block, regions, &block->metadata_hash, &fault);
   titan_memory_free(regions);
   TITAN_TRY(status);
   return write_block(descriptor, path, block);
@@ -246,8 +261,9 @@ static titan_status read_block(int descriptor, const char *path, titan_checkpoin
 }
 
 titan_status titan_checkpoint_block_check(int descriptor, const char *path, titan_checkpoint_block *block,
-                                          titan_checkpoint_fault *fault) {
+                                          titan_checkpoint_keep *keep, void *context, titan_checkpoint_fault *fault) {
   titan_checkpoint_region *regions;
+  hashing h = {.descriptor = descriptor, .path = path, .keep = keep, .context = context};
   uint64_t hash;
   TITAN_TRY(read_block(descriptor, path, block, fault));
   TITAN_TRY(read_regions(descriptor, path, block, &regions, fault));
@@ -255,7 +271,7 @@ titan_status titan_checkpoint_block_check(int descriptor, const char *path, tita
   if (hash_of_regions(block, regions) != block->regions_hash)
     status = damaged(fault, titan_error(TITAN_ERROR_CHECKPOINT, "%s is damaged: its table of regions", path));
   if (status == TITAN_OK)
-    status = hash_metadata(descriptor, path, block, regions, &hash, fault);
+    status = hash_metadata(h, block, regions, &hash, fault);
   if (status == TITAN_OK && hash != block->metadata_hash)
     status = damaged(
         fault, titan_error(TITAN_ERROR_CHECKPOINT, "%s is damaged: its metadata differs from what was written", path));

@@ -48,9 +48,13 @@ bool titan_checkpoint_is_foreign(const char *path);
 // regions_offset.
 titan_status titan_checkpoint_block_seal(int descriptor, const char *path, titan_checkpoint_block *block);
 
-// Reads and checks the block, and with it every byte that is not tensor data. *fault tells how it failed.
+// Gets bytes of the file that are not tensor data, in order.
+typedef titan_status titan_checkpoint_keep(void *context, uint64_t offset, const void *data, size_t bytes);
+
+// Reads and checks the block, and with it every byte that is not tensor data, which `keep` gets. *fault tells how it
+// failed.
 titan_status titan_checkpoint_block_check(int descriptor, const char *path, titan_checkpoint_block *block,
-                                          titan_checkpoint_fault *fault);
+                                          titan_checkpoint_keep *keep, void *context, titan_checkpoint_fault *fault);
 
 // Reads exactly `bytes` bytes. *fault is set on failure only.
 titan_status titan_checkpoint_read_bytes(int descriptor, const char *path, uint64_t offset, void *out, size_t bytes,

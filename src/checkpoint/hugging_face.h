@@ -29,9 +29,11 @@ void titan_hugging_face_permute_to_ours(int64_t heads, int64_t head_size, int64_
 typedef struct titan_hugging_face_config {
   int64_t dim, layers, heads, kv_heads, ffn_hidden, vocabulary; // D, number of blocks, N, K, F, V
   double norm_epsilon, rope_theta;
+  titan_rope_scaling rope_scaling;
   int64_t length;                 // max_position_embeddings
   int64_t begin_token, end_token; // -1: none
   bool tied;                      // the output's weights are the embedding's
+  char unknown[200];              // keys, comma-separated, of which it is not known whether they change the model
 } titan_hugging_face_config;
 
 // TITAN_ERROR_CHECKPOINT, naming the file `path`, for a model whose norms Hugging Face's Llama has not.
@@ -41,8 +43,9 @@ titan_status titan_hugging_face_check(const char *path, const titan_model_argume
 titan_status titan_hugging_face_config_write(const titan_hugging_face_config *config, titan_number number,
                                              titan_text *text);
 
-// Reads config.json. TITAN_ERROR_CHECKPOINT with the path for what cannot be read, for sizes that are no sizes, and for
-// a model that computes something else than ours (other rotary scaling, biases, another activation, ...).
+// Reads config.json. TITAN_ERROR_CHECKPOINT with the path for what cannot be read, for sizes that are no sizes, and,
+// with the key, for a model that computes something else than ours (another rotary scaling than llama3's, biases,
+// another activation, quantized weights, ...).
 titan_status titan_hugging_face_config_read(const char *path, titan_hugging_face_config *config);
 
 #endif

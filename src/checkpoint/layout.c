@@ -18,10 +18,34 @@ typedef struct layout_builder {
   titan_checkpoint_layout *layout; // rectangles may be NULL: then they are only counted
   int unit;
   const titan_unit_slice *slice;
+  int tp_rank, tp; // tp 1: nothing is joined
 } layout_builder;
 
 static int64_t lesser(int64_t a, int64_t b) {
   return a < b ? a : b;
+}
+
+void titan_checkpoint_deal_rows(int64_t rows, int rank, int ranks, int64_t *begin, int64_t *end) {
+  *begin = rows / ranks * rank + lesser(rows % ranks, rank);
+  *end = *begin + rows / ranks + (rank < rows % ranks);
+}
+
+// Whether the ranks of the tp group hold the columns of the parameter's rows one after another.
+static bool is_cut_by_columns(const layout_builder *builder) {
+  const titan_plan_parameter *p = builder->slice->parameter;
+  int64_t columns = titan_tensor_columns(&p->type);
+  return builder->tp > 1 && p->sharded && p->type.rank == 2 && p->place.whole[1] > columns && p->place.first[0] == 0 &&
+         p->place.first[1] == columns * builder->tp_rank;
+}
+
+static void count_slabs(const layout_builder *builder, const titan_checkpoint_rectangle *r) {
+  titan_checkpoint_layout *layout = builder->layout;
+  int64_t begin = 0, end = r->rows, width = r->stride * builder->tp;
+  if (r->joined) {
+    titan_checkpoint_deal_rows(r->rows, builder->tp_rank, builder->tp, &begin, &end);
+    layout->widest = layout->widest > width ? layout->widest : width;
+  }
+  layout->slab_count += end > begin;
 }
 
 // Rows begin .. end of the block that the slice is of, columns from..to of each, without what is padding.
@@ -34,19 +58,24 @@ static void add(layout_builder *builder, int64_t row, int64_t rows, int64_t colu
   int64_t valid_rows = lesser(rows, whole_rows - first_row - row);
   int64_t valid_columns = lesser(columns, p->place.whole[last] - p->place.first[last] - column);
   titan_checkpoint_layout *layout = builder->layout;
-  if (valid_rows <= 0 || valid_columns <= 0)
+  bool joined = columns == pitch && is_cut_by_columns(builder);
+  valid_columns = joined && valid_columns < 0 ? 0 : valid_columns;
+  if (valid_rows <= 0 || (valid_columns <= 0 && !joined))
     return;
+  titan_checkpoint_rectangle r = {
+      .unit = builder->unit,
+      .parameter = layout->parameter_count,
+      .row = first_row + row,
+      .rows = valid_rows,
+      .column = p->place.first[last] + column,
+      .columns = valid_columns,
+      .first_in_shard = builder->slice->first_in_shard + row * pitch + column - builder->slice->first_in_parameter,
+      .stride = pitch,
+      .joined = joined,
+  };
   if (layout->rectangles != NULL)
-    layout->rectangles[layout->rectangle_count] = (titan_checkpoint_rectangle){
-        .unit = builder->unit,
-        .parameter = layout->parameter_count,
-        .row = first_row + row,
-        .rows = valid_rows,
-        .column = p->place.first[last] + column,
-        .columns = valid_columns,
-        .first_in_shard = builder->slice->first_in_shard + row * pitch + column - builder->slice->first_in_parameter,
-        .stride = pitch,
-    };
+    layout->rectangles[layout->rectangle_count] = r;
+  count_slabs(builder, &r);
   layout->rectangle_count++;
   layout->elements += valid_rows * valid_columns;
 }
@@ -116,13 +145,14 @@ static void describe(const titan_unit *unit, const titan_plan_parameter *paramet
 
 // Counts, or fills what has been allocated.
 static void walk(titan_runtime *runtime, bool shared, titan_checkpoint_layout *layout) {
+  titan_comm *tp = titan_mesh_comm(titan_runtime_mesh(runtime), TITAN_MESH_TP);
   layout->parameter_count = 0;
-  layout->rectangle_count = layout->elements = 0;
+  layout->rectangle_count = layout->elements = layout->slab_count = layout->widest = 0;
   for (int u = 0; u < titan_runtime_unit_count(runtime); u++) {
     const titan_unit *unit = titan_runtime_unit(runtime, u);
     for (int p = 0; p < unit->plan->parameter_count; p++) {
       titan_unit_slice slice;
-      layout_builder builder = {layout, u, &slice};
+      layout_builder builder = {layout, u, &slice, titan_comm_rank(tp), shared ? titan_comm_size(tp) : 1};
       if (layout->parameters != NULL)
         describe(unit, &unit->plan->parameters[p], &layout->parameters[layout->parameter_count]);
       if (titan_unit_slice_of(unit, p, &slice) && (!shared || deal(runtime, layout->parameter_count, &slice)))

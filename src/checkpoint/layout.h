@@ -11,6 +11,10 @@ typedef struct titan_checkpoint_rectangle {
   int64_t parameter;                  // index among all parameters of the model, in the order of units
   int64_t row, rows, column, columns; // in the whole
   int64_t first_in_shard, stride;     // of its first element; from row to row
+  // Whether each rank of the tp group has a rectangle of the same rows, and all of them together whole rows: then the
+  // rows are dealt among the ranks, and each writes whole ones (join.h). `columns` may be 0, of a rank that has padding
+  // only.
+  bool joined;
 } titan_checkpoint_rectangle;
 
 typedef struct titan_checkpoint_layout {
@@ -19,10 +23,15 @@ typedef struct titan_checkpoint_layout {
   int64_t rectangle_count;
   titan_checkpoint_rectangle *rectangles; // sorted by parameter
   int64_t elements;                       // of all rectangles
+  int64_t slab_count;                     // that this rank writes of a group
+  int64_t widest; // of joined rectangles: columns of a whole row, with padding; 0: none is joined
 } titan_checkpoint_layout;
 
+// Rows [begin, end) of `rows` are those of rank `rank` of `ranks`, as even as can be.
+void titan_checkpoint_deal_rows(int64_t rows, int rank, int ranks, int64_t *begin, int64_t *end);
+
 // Not collective. What this rank holds (`shared` false: every replica holds all), or what it writes (true: what several
-// ranks hold alike is dealt among them, so that the ranks' rectangles tile the model).
+// ranks hold alike is dealt among them, so that the ranks' rectangles tile the model; rectangles may be joined).
 titan_status titan_checkpoint_layout_create(titan_runtime *runtime, bool shared, titan_checkpoint_layout **out);
 void titan_checkpoint_layout_destroy(titan_checkpoint_layout **layout);
 

@@ -23,6 +23,7 @@ typedef struct load {
   titan_checkpoint_section *sections;
   target *targets;
   int64_t turn, mine, ranks; // of verify_rest
+  titan_checkpoint_fault fault;
 } load;
 
 static int64_t greater(int64_t a, int64_t b) {
@@ -91,7 +92,7 @@ static titan_status load_groups(load *l, const bool *wanted) {
   for (int group = 0; group < TITAN_CHECKPOINT_GROUPS; group++)
     for (int64_t i = 0; i < l->layout->rectangle_count && wanted[group]; i++)
       TITAN_TRY(add_rectangle(l, &l->layout->rectangles[i], (titan_checkpoint_group)group));
-  return titan_checkpoint_file_read_sections(l->file, l->sections, l->count, use_elements, l);
+  return titan_checkpoint_file_read_sections(l->file, l->sections, l->count, use_elements, l, &l->fault);
 }
 
 static bool is_left_to_me(void *context, int64_t slab) {
@@ -103,7 +104,7 @@ static bool is_left_to_me(void *context, int64_t slab) {
 static titan_status verify_rest(load *l, titan_comm *world) {
   l->mine = titan_comm_rank(world);
   l->ranks = titan_comm_size(world);
-  return titan_checkpoint_file_verify(l->file, is_left_to_me, l);
+  return titan_checkpoint_file_verify(l->file, is_left_to_me, l, &l->fault);
 }
 
 static void clear_moments(titan_runtime *runtime) {
@@ -114,25 +115,33 @@ static void clear_moments(titan_runtime *runtime) {
   }
 }
 
-// Collective; *fault is DAMAGED when it is the file's data that failed.
+// Collective. Where one rank found damage, and another one could not read, the latter speaks: nobody knows then what
+// the file holds. l->fault becomes alike on all ranks.
+static titan_status agree_on_fault(load *l, titan_comm *world, titan_status status) {
+  int32_t mine = status == TITAN_OK ? TITAN_CHECKPOINT_SOUND : (int32_t)l->fault, worst = mine;
+  TITAN_TRY(titan_comm_all_reduce(world, &mine, &worst, 1, TITAN_INT32, TITAN_MAX, NULL));
+  l->fault = (titan_checkpoint_fault)worst;
+  return titan_comm_agree(world, mine == worst ? status : TITAN_OK);
+}
+
+// Collective; *fault tells whether the file's data failed, or reading it.
 static titan_status load_tensors(load *l, titan_comm *world, const bool *wanted, titan_checkpoint_fault *fault) {
   titan_status status = titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, (size_t)l->file->slab_count,
                                                      sizeof *l->verified, &l->verified);
   TITAN_TRY(titan_comm_agree(world, status));
-  *fault = TITAN_CHECKPOINT_DAMAGED;
+  l->fault = TITAN_CHECKPOINT_SYSTEM;
   if (!wanted[TITAN_CHECKPOINT_EXP_AVG])
     clear_moments(l->runtime);
-  status = titan_comm_agree(world, load_groups(l, wanted));
+  status = agree_on_fault(l, world, load_groups(l, wanted));
   if (status == TITAN_OK)
     status = titan_comm_all_reduce(world, l->verified, l->verified, (size_t)l->file->slab_count, TITAN_INT32, TITAN_MAX,
                                    NULL);
   if (status == TITAN_OK)
-    status = titan_comm_agree(world, verify_rest(l, world));
+    status = agree_on_fault(l, world, verify_rest(l, world));
   titan_memory_free(l->verified);
   titan_memory_free(l->sections);
   titan_memory_free(l->targets);
-  if (status == TITAN_OK)
-    *fault = TITAN_CHECKPOINT_SOUND;
+  *fault = l->fault;
   return status;
 }
 
@@ -182,6 +191,7 @@ titan_status titan_checkpoint_load(const titan_checkpoint_load_options *options,
                                    titan_checkpoint_file **out, titan_checkpoint_fault *fault) {
   titan_comm *world = titan_mesh_comm(titan_runtime_mesh(options->runtime), TITAN_MESH_WORLD);
   TITAN_TRY(titan_checkpoint_file_open_shared(world, path, out, fault));
+  (*out)->piece = options->piece;
   titan_status status = load_file(options, world, *out, fault);
   if (status == TITAN_OK)
     status = publish(options->runtime);

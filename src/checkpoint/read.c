@@ -9,18 +9,13 @@
 // Rows of which fewer bytes are wanted are not read one by one.
 enum { SEPARATE_BYTES = 64 << 10 };
 
-// Where an element lies in the file.
-static uint64_t place(const titan_checkpoint_tensor *tensor, int64_t row, int64_t column) {
-  return tensor->offset +
-         (uint64_t)(row * titan_checkpoint_columns(tensor) + column) * titan_number_bytes(tensor->number);
-}
-
 titan_status titan_checkpoint_file_read(const titan_checkpoint_file *file, int index, int64_t row, int64_t rows,
                                         void *out) {
   const titan_checkpoint_tensor *tensor = &file->tensors[index];
   size_t bytes = (size_t)(rows * titan_checkpoint_columns(tensor)) * titan_number_bytes(tensor->number);
   titan_checkpoint_fault fault;
-  return titan_checkpoint_read_bytes(file->descriptor, file->path, place(tensor, row, 0), out, bytes, &fault);
+  return titan_checkpoint_read_bytes(file->descriptor, file->path, titan_checkpoint_place(tensor, row, 0), out, bytes,
+                                     &fault);
 }
 
 // --- sections ---
@@ -49,7 +44,8 @@ static bool next_piece(walk *w, piece *out) {
     return false;
   const titan_checkpoint_section *section = &w->sections[w->section];
   const titan_checkpoint_tensor *tensor = &w->file->tensors[section->tensor];
-  int64_t size = (int64_t)titan_number_bytes(tensor->number), capacity = TITAN_STREAM_BYTES / size;
+  int64_t size = (int64_t)titan_number_bytes(tensor->number),
+          capacity = (int64_t)(w->file->piece > 0 ? w->file->piece : TITAN_STREAM_BYTES) / size;
   int64_t pitch = titan_checkpoint_columns(tensor), columns = section->columns - w->column, rows = 1;
   columns = columns < capacity ? columns : capacity;
   bool together = section->columns == pitch || section->columns * size < SEPARATE_BYTES;
@@ -62,8 +58,8 @@ static bool next_piece(walk *w, piece *out) {
                  .column = section->column + w->column,
                  .columns = columns,
                  .pitch = (size_t)(pitch * size)};
-  out->span =
-      (titan_stream_span){place(tensor, out->row, out->column), (size_t)(((rows - 1) * pitch + columns) * size)};
+  out->span = (titan_stream_span){titan_checkpoint_place(tensor, out->row, out->column),
+                                  (size_t)(((rows - 1) * pitch + columns) * size)};
   w->column += columns;
   if (w->column == section->columns) {
     w->column = 0;
@@ -110,18 +106,20 @@ static void use_piece(const titan_checkpoint_file *file, const titan_checkpoint_
 }
 
 static titan_status use_sections(walk *w, titan_stream *stream, XXH64_state_t *state, titan_checkpoint_use *use,
-                                 void *context) {
+                                 void *context, titan_checkpoint_fault *fault) {
   piece p;
   XXH64_reset(state, 0);
   while (next_piece(w, &p)) {
     const titan_checkpoint_section *section = &w->sections[p.section];
     const void *bytes;
-    TITAN_TRY(titan_stream_take(stream, &bytes));
+    TITAN_TRY(titan_stream_take(stream, &bytes, fault));
     use_piece(w->file, section, &p, bytes, state, use, context);
     if (!p.last)
       continue;
-    if (section->slab >= 0)
+    if (section->slab >= 0) {
+      *fault = TITAN_CHECKPOINT_DAMAGED;
       TITAN_TRY(compare(w->file, &w->file->slabs[section->slab], XXH64_digest(state)));
+    }
     XXH64_reset(state, 0);
   }
   return TITAN_OK;
@@ -129,13 +127,17 @@ static titan_status use_sections(walk *w, titan_stream *stream, XXH64_state_t *s
 
 titan_status titan_checkpoint_file_read_sections(const titan_checkpoint_file *file,
                                                  const titan_checkpoint_section *sections, int64_t count,
-                                                 titan_checkpoint_use *use, void *context) {
+                                                 titan_checkpoint_use *use, void *context,
+                                                 titan_checkpoint_fault *fault) {
+  titan_checkpoint_fault unused;
   walk taken = {.file = file, .sections = sections, .count = count}, ahead = taken;
   titan_stream *stream = NULL;
   uint64_t bytes = 0;
   for (int64_t i = 0; i < count; i++)
     bytes += (uint64_t)(sections[i].rows * sections[i].columns) *
              titan_number_bytes(file->tensors[sections[i].tensor].number);
+  fault = fault != NULL ? fault : &unused;
+  *fault = TITAN_CHECKPOINT_SYSTEM;
   if (count == 0)
     return TITAN_OK;
   XXH64_state_t *state = XXH64_createState();
@@ -143,7 +145,7 @@ titan_status titan_checkpoint_file_read_sections(const titan_checkpoint_file *fi
     return titan_error(TITAN_ERROR_MEMORY, "no memory for a hash");
   titan_status status = titan_stream_create(file->descriptor, file->path, bytes, next_span, &ahead, &stream);
   if (status == TITAN_OK)
-    status = use_sections(&taken, stream, state, use, context);
+    status = use_sections(&taken, stream, state, use, context, fault);
   titan_stream_destroy(&stream);
   XXH64_freeState(state);
   return status;
@@ -155,14 +157,17 @@ titan_checkpoint_section titan_checkpoint_slab_section(const titan_checkpoint_fi
 }
 
 titan_status titan_checkpoint_file_verify(const titan_checkpoint_file *file,
-                                          bool (*wanted)(void *context, int64_t slab), void *context) {
+                                          bool (*wanted)(void *context, int64_t slab), void *context,
+                                          titan_checkpoint_fault *fault) {
   titan_checkpoint_section *sections;
   int64_t count = 0;
+  if (fault != NULL)
+    *fault = TITAN_CHECKPOINT_SYSTEM;
   TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GENERAL, (size_t)file->slab_count * sizeof *sections + 1, &sections));
   for (int64_t i = 0; i < file->slab_count; i++)
     if (wanted == NULL || wanted(context, i))
       sections[count++] = titan_checkpoint_slab_section(file, i);
-  titan_status status = titan_checkpoint_file_read_sections(file, sections, count, NULL, NULL);
+  titan_status status = titan_checkpoint_file_read_sections(file, sections, count, NULL, NULL, fault);
   titan_memory_free(sections);
   return status;
 }

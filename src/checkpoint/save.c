@@ -3,6 +3,8 @@
 #include "base/clock.h"
 #include "base/copy.h"
 #include "base/memory.h"
+#include "checkpoint/agree.h"
+#include "checkpoint/join.h"
 #include "checkpoint/layout.h"
 #include "checkpoint/writer.h"
 #include "comm/bootstrap.h"
@@ -19,7 +21,10 @@ struct titan_saver {
   titan_runtime *runtime;
   titan_save_mode mode;
   const char *hints;
+  size_t piece;
+  bool apart;
   MPI_Comm comm; // of the saves alone
+  titan_checkpoint_join join;
   titan_checkpoint_layout *layout;
   titan_checkpoint_tensor *tensors; // [GROUPS][parameters]
   float *copy;                      // [GROUPS][layout->elements], rectangle after rectangle
@@ -40,13 +45,17 @@ static size_t copy_bytes(const titan_checkpoint_layout *layout) {
 
 size_t titan_checkpoint_staging_bytes(titan_runtime *runtime, titan_save_mode mode) {
   titan_checkpoint_layout *layout;
-  size_t bytes = TITAN_CHECKPOINT_STAGING_BYTES;
-  if (mode == TITAN_SAVE_AT_ONCE || titan_checkpoint_layout_create(runtime, true, &layout) != TITAN_OK)
-    return bytes;
-  // The last save of weights alone is converted in the working memory while the kept copy is still there.
-  bytes = copy_bytes(layout) + (mode == TITAN_SAVE_ASYNC_PINNED ? bytes : 0);
+  size_t piece = TITAN_CHECKPOINT_STAGING_BYTES;
+  if (titan_checkpoint_layout_create(runtime, true, &layout) != TITAN_OK)
+    return piece;
+  size_t join = titan_checkpoint_join_bytes(layout, piece), copy = copy_bytes(layout);
   titan_checkpoint_layout_destroy(&layout);
-  return bytes > TITAN_CHECKPOINT_STAGING_BYTES ? bytes : TITAN_CHECKPOINT_STAGING_BYTES;
+  if (mode == TITAN_SAVE_AT_ONCE)
+    return piece + join;
+  // The last save is made at once, and converts weights in the working memory while a kept copy is still there.
+  if (mode == TITAN_SAVE_ASYNC_PINNED)
+    return copy + piece + join;
+  return (copy > piece ? copy : piece) + join;
 }
 
 // --- creation ---
@@ -62,6 +71,15 @@ static titan_status check_threads(titan_save_mode mode) {
                      titan_mpi_thread_level_name(level));
 }
 
+// Its memory is taken with each save.
+static titan_status allocate_join(titan_saver *saver) {
+  titan_checkpoint_join *join = &saver->join;
+  MPI_Comm_rank(join->comm, &join->rank);
+  MPI_Comm_size(join->comm, &join->size);
+  join->bytes = titan_checkpoint_join_bytes(saver->layout, saver->piece);
+  return titan_memory_allocate(TITAN_MEMORY_GENERAL, 4 * (size_t)join->size * sizeof *join->numbers, &join->numbers);
+}
+
 static titan_status allocate(titan_saver *saver) {
   TITAN_TRY(check_threads(saver->mode));
   TITAN_TRY(titan_checkpoint_layout_create(saver->runtime, true, &saver->layout));
@@ -72,11 +90,25 @@ static titan_status allocate(titan_saver *saver) {
     saver->tensors[i] = saver->layout->parameters[i % count];
     saver->tensors[i].group = (titan_checkpoint_group)(i / count);
   }
+  TITAN_TRY(allocate_join(saver));
   if (saver->mode != TITAN_SAVE_ASYNC_PINNED)
     return TITAN_OK;
   // Written once now, so that no save waits for the system to give the pages.
   TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_CHECKPOINT, copy_bytes(saver->layout), &saver->copy));
   memset(saver->copy, 0, copy_bytes(saver->layout));
+  return TITAN_OK;
+}
+
+// Communicators of the saves alone: a thread uses them beside the training's.
+static titan_status connect(titan_saver *saver) {
+  const titan_mesh *mesh = titan_runtime_mesh(saver->runtime);
+  bool apart;
+  TITAN_TRY_MPI(MPI_Comm_dup(titan_comm_mpi(titan_mesh_comm(mesh, TITAN_MESH_WORLD)), &saver->comm));
+  TITAN_TRY_MPI(MPI_Comm_set_errhandler(saver->comm, MPI_ERRORS_RETURN));
+  TITAN_TRY_MPI(MPI_Comm_dup(titan_comm_mpi(titan_mesh_comm(mesh, TITAN_MESH_TP)), &saver->join.comm));
+  TITAN_TRY_MPI(MPI_Comm_set_errhandler(saver->join.comm, MPI_ERRORS_RETURN));
+  TITAN_TRY(titan_checkpoint_is_apart(saver->comm, &apart));
+  saver->apart = saver->apart || apart;
   return TITAN_OK;
 }
 
@@ -89,10 +121,10 @@ titan_status titan_saver_create(const titan_saver_options *options, titan_saver 
   saver->runtime = options->runtime;
   saver->mode = options->mode;
   saver->hints = options->hints;
-  saver->comm = MPI_COMM_NULL;
-  status = TITAN_MPI(MPI_Comm_dup(titan_comm_mpi(world), &saver->comm));
-  if (status == TITAN_OK)
-    status = TITAN_MPI(MPI_Comm_set_errhandler(saver->comm, MPI_ERRORS_RETURN));
+  saver->piece = options->piece > 0 ? options->piece : TITAN_CHECKPOINT_STAGING_BYTES;
+  saver->apart = options->apart;
+  saver->comm = saver->join.comm = MPI_COMM_NULL;
+  status = connect(saver);
   if (status == TITAN_OK)
     status = allocate(saver);
   status = titan_comm_agree(world, status);
@@ -111,7 +143,10 @@ void titan_saver_destroy(titan_saver **saver) {
     titan_saver_finish(s, &unused);
   if (s->comm != MPI_COMM_NULL)
     MPI_Comm_free(&s->comm);
+  if (s->join.comm != MPI_COMM_NULL)
+    MPI_Comm_free(&s->join.comm);
   titan_checkpoint_layout_destroy(&s->layout);
+  titan_memory_free(s->join.numbers);
   titan_memory_free(s->tensors);
   titan_memory_free(s->copy);
   titan_memory_free(s);
@@ -124,24 +159,42 @@ static int groups_of(const titan_save_request *request) {
   return request->model_only ? 1 : TITAN_CHECKPOINT_GROUPS;
 }
 
-// The rectangles of a group, from the shards or, where `copy` is there, from it.
+// One rectangle of a group, of which this rank has `data`.
+static titan_status write_rectangle(titan_saver *saver, titan_checkpoint_writer *writer, titan_checkpoint_group group,
+                                    const titan_checkpoint_rectangle *r, const float *data, int64_t stride,
+                                    titan_status status) {
+  const titan_checkpoint_tensor *parameter = &saver->layout->parameters[r->parameter];
+  int64_t tensor = r->parameter + (int64_t)group * saver->layout->parameter_count;
+  titan_checkpoint_slab slab = {
+      .tensor = tensor, .row = r->row, .rows = r->rows, .column = r->column, .columns = r->columns};
+  if (r->joined)
+    return titan_checkpoint_join_write(&saver->join, writer, r, tensor, titan_checkpoint_columns(parameter), data,
+                                       stride, status);
+  return status == TITAN_OK ? titan_checkpoint_writer_write(writer, &slab, data, stride) : status;
+}
+
+// The rectangles of a group, from the shards or, where `copy` is there, from it. A rank that has failed goes on as far
+// as others wait for it.
 static titan_status write_group(titan_saver *saver, titan_checkpoint_writer *writer, titan_checkpoint_group group,
-                                const float *copy) {
+                                const float *copy, titan_status status) {
   const titan_checkpoint_layout *layout = saver->layout;
   for (int64_t i = 0; i < layout->rectangle_count; i++) {
     const titan_checkpoint_rectangle *r = &layout->rectangles[i];
-    titan_checkpoint_slab slab = {.tensor = r->parameter + (int64_t)group * layout->parameter_count,
-                                  .row = r->row,
-                                  .rows = r->rows,
-                                  .column = r->column,
-                                  .columns = r->columns};
     const float *shard = titan_checkpoint_shard(titan_runtime_unit(saver->runtime, r->unit), group);
-    TITAN_TRY(copy != NULL ? titan_checkpoint_writer_write(writer, &slab, copy, r->columns)
-                           : titan_checkpoint_writer_write(writer, &slab, shard + r->first_in_shard, r->stride));
+    status = copy != NULL ? write_rectangle(saver, writer, group, r, copy, r->columns, status)
+                          : write_rectangle(saver, writer, group, r, shard + r->first_in_shard, r->stride, status);
     if (copy != NULL)
       copy += r->rows * r->columns;
   }
-  return TITAN_OK;
+  return status;
+}
+
+static titan_status write_groups(titan_saver *saver, titan_checkpoint_writer *writer, bool threaded) {
+  titan_status status = TITAN_OK;
+  for (int group = 0; group < groups_of(&saver->request); group++)
+    status = write_group(saver, writer, (titan_checkpoint_group)group,
+                         threaded ? saver->copy + group * saver->layout->elements : NULL, status);
+  return status;
 }
 
 // Collective over saver->comm; by the training's thread or by that of the save.
@@ -154,21 +207,26 @@ static titan_status write_file(titan_saver *saver, bool threaded) {
       .comm = saver->comm,
       .patient = threaded,
       .staging = !threaded,
+      .apart = saver->apart,
+      .piece = saver->piece,
       .path = request->path,
       .replace = request->replace,
       .hints = saver->hints,
       .contents = request->contents,
       .tensor_count = groups * saver->layout->parameter_count,
       .tensors = saver->tensors,
-      .slab_count = groups * saver->layout->rectangle_count,
+      .slab_count = groups * saver->layout->slab_count,
   };
   titan_checkpoint_writer *writer;
-  TITAN_TRY(titan_checkpoint_writer_create(&options, &writer));
-  titan_status status = TITAN_OK;
-  for (int group = 0; group < groups && status == TITAN_OK; group++)
-    status = write_group(saver, writer, (titan_checkpoint_group)group,
-                         threaded ? saver->copy + group * saver->layout->elements : NULL);
-  return titan_checkpoint_writer_finish(&writer, status, &saver->result.written);
+  saver->join.patient = threaded;
+  titan_status status = titan_memory_allocate(TITAN_MEMORY_CHECKPOINT, saver->join.bytes, &saver->join.memory);
+  status = titan_checkpoint_agree(saver->comm, status, threaded);
+  if (status == TITAN_OK)
+    status = titan_checkpoint_writer_create(&options, &writer);
+  if (status == TITAN_OK)
+    status = titan_checkpoint_writer_finish(&writer, write_groups(saver, writer, threaded), &saver->result.written);
+  titan_memory_free(saver->join.memory);
+  return status;
 }
 
 static void *run_thread(void *context) {
@@ -242,6 +300,29 @@ static titan_status start_async(titan_saver *saver) {
 }
 
 // --- the interface ---
+
+uint64_t titan_saver_file_bytes(const titan_saver *saver) {
+  uint64_t bytes = 1 << 20; // what lies beside tensors
+  for (int p = 0; p < saver->layout->parameter_count; p++)
+    bytes += TITAN_CHECKPOINT_GROUPS * titan_checkpoint_tensor_bytes(&saver->layout->parameters[p]);
+  return bytes;
+}
+
+titan_status titan_saver_check_values(titan_saver *saver, titan_number number) {
+  const titan_checkpoint_layout *layout = saver->layout;
+  titan_status status = TITAN_OK;
+  for (int64_t i = 0; i < layout->rectangle_count && status == TITAN_OK; i++) {
+    const titan_checkpoint_rectangle *r = &layout->rectangles[i];
+    const float *values = titan_runtime_unit(saver->runtime, r->unit)->master + r->first_in_shard;
+    for (int64_t row = 0; row < r->rows && status == TITAN_OK; row++) {
+      int64_t place = titan_number_unfit(number, r->columns, values + row * r->stride);
+      if (place >= 0)
+        status = titan_number_unfit_error("the model", layout->parameters[r->parameter].name,
+                                          values[row * r->stride + place]);
+    }
+  }
+  return titan_checkpoint_agree(saver->comm, status, false);
+}
 
 titan_status titan_saver_start(titan_saver *saver, const titan_save_request *request) {
   saver->request = *request;

@@ -17,6 +17,8 @@ typedef struct titan_saver_options {
   titan_runtime *runtime; // borrowed
   titan_save_mode mode;
   const char *hints; // MPI-IO's; borrowed; NULL: none
+  size_t piece;      // bytes that are written at once; 0: TITAN_CHECKPOINT_STAGING_BYTES
+  bool apart;        // as if the ranks were on several nodes
 } titan_saver_options;
 
 // Bytes of staging memory that saves take on this rank at most (tag CHECKPOINT).
@@ -26,6 +28,13 @@ size_t titan_checkpoint_staging_bytes(titan_runtime *runtime, titan_save_mode mo
 titan_status titan_saver_create(const titan_saver_options *options, titan_saver **out);
 // Collective; waits for a save that is under way. NULL handle is fine; the handle becomes NULL.
 void titan_saver_destroy(titan_saver **saver);
+
+// Not collective. The length of a file with masters and moments, about.
+uint64_t titan_saver_file_bytes(const titan_saver *saver);
+
+// Collective; no save is under way. TITAN_ERROR_CHECKPOINT, with the tensor and the value, where a weight is too large
+// for the type.
+titan_status titan_saver_check_values(titan_saver *saver, titan_number number);
 
 typedef struct titan_save_request {
   const char *path;

@@ -7,6 +7,7 @@
 #include "checkpoint/writer_private.h"
 #include "comm/mpi_error.h"
 #include "storage/hdf5.h"
+#include "storage/hdf5_image.h"
 #include "storage/rename.h"
 #include "storage/space.h"
 
@@ -21,13 +22,22 @@
 // Tensors begin at multiples of ALIGNMENT; metadata comes in blocks, so that little of the file is neither.
 enum { ALIGNMENT = 4096, ALIGNED_FROM = 16384, METADATA_BLOCK = 65536, DATASET_BYTES = 1024, GROUND_BYTES = 1 << 18 };
 
+// What HDF5 writes at most.
 static uint64_t metadata_bytes(const titan_checkpoint_writer *writer, const titan_checkpoint_contents *contents) {
-  return GROUND_BYTES + (uint64_t)writer->tensor_count * DATASET_BYTES + titan_checkpoint_contents_bytes(contents) +
-         (uint64_t)writer->slabs * sizeof(titan_checkpoint_slab);
+  return GROUND_BYTES + (uint64_t)writer->tensor_count * DATASET_BYTES + titan_checkpoint_contents_bytes(contents);
+}
+
+// The same failure as one of checkpoints.
+static titan_status of_checkpoint(titan_status status) {
+  return status == TITAN_OK ? TITAN_OK : titan_error(TITAN_ERROR_CHECKPOINT, "%s", titan_error_message());
+}
+
+static titan_status system_error(const titan_checkpoint_writer *writer) {
+  return titan_error(TITAN_ERROR_CHECKPOINT, "cannot write %s: %s", writer->path, strerror(errno));
 }
 
 static uint64_t file_bytes(const titan_checkpoint_writer *writer, const titan_checkpoint_contents *contents) {
-  uint64_t bytes = metadata_bytes(writer, contents);
+  uint64_t bytes = metadata_bytes(writer, contents) + (uint64_t)writer->slabs * sizeof(titan_checkpoint_slab);
   for (int i = 0; i < writer->tensor_count; i++)
     bytes += titan_checkpoint_tensor_bytes(&writer->tensors[i]) + ALIGNMENT;
   return bytes;
@@ -60,8 +70,8 @@ static titan_status check_names(const titan_checkpoint_writer *writer) {
   return TITAN_OK;
 }
 
-static hid_t create_hdf5(const char *path) {
-  hid_t access = H5Pcreate(H5P_FILE_ACCESS), creation = H5Pcreate(H5P_FILE_CREATE), file = -1;
+static hid_t create_hdf5(titan_hdf5_image *image, const char *path) {
+  hid_t access = titan_hdf5_image_access(image), creation = H5Pcreate(H5P_FILE_CREATE), file = -1;
   if (access >= 0 && creation >= 0 && H5Pset_userblock(creation, TITAN_CHECKPOINT_BLOCK_BYTES) >= 0 &&
       H5Pset_alignment(access, ALIGNED_FROM, ALIGNMENT) >= 0 && H5Pset_meta_block_size(access, METADATA_BLOCK) >= 0)
     file = H5Fcreate(path, H5F_ACC_TRUNC, creation, access);
@@ -106,14 +116,15 @@ static herr_t write_regions(hid_t file, titan_checkpoint_writer *writer) {
   return result;
 }
 
-static titan_status fill_hdf5(titan_checkpoint_writer *writer, const titan_checkpoint_contents *contents) {
+static titan_status fill_hdf5(titan_checkpoint_writer *writer, titan_hdf5_image *image,
+                              const titan_checkpoint_contents *contents) {
   titan_hdf5_quiet();
-  hid_t file = create_hdf5(writer->partial);
+  hid_t file = create_hdf5(image, writer->partial);
   if (file < 0)
     return titan_hdf5_error(TITAN_ERROR_CHECKPOINT, "cannot create", writer->path);
   herr_t result = titan_checkpoint_tensors_create(file, writer->tensor_count, writer->tensors);
   if (result >= 0)
-    result = create_table(file, "/checksums", writer->slabs, 6, NULL);
+    result = create_table(file, "/checksums", writer->slabs, 6, &writer->rows_offset);
   if (result >= 0)
     result = titan_checkpoint_contents_write(file, contents);
   if (result >= 0)
@@ -123,36 +134,51 @@ static titan_status fill_hdf5(titan_checkpoint_writer *writer, const titan_check
   return TITAN_OK;
 }
 
-// The same failure as one of checkpoints.
-static titan_status of_checkpoint(titan_status status) {
-  return status == TITAN_OK ? TITAN_OK : titan_error(TITAN_ERROR_CHECKPOINT, "%s", titan_error_message());
+// What HDF5 has made goes into the file, which gets its length.
+static titan_status write_image(titan_checkpoint_writer *writer, const titan_hdf5_image *image) {
+  uint64_t length = titan_hdf5_image_length(image);
+  if (ftruncate(writer->descriptor, (off_t)length) != 0)
+    return system_error(writer);
+  TITAN_TRY(of_checkpoint(titan_space_reserve(writer->partial, writer->path, length)));
+  for (int64_t i = 0; i < titan_hdf5_image_page_count(image); i++) {
+    uint64_t offset;
+    const void *page = titan_hdf5_image_page(image, i, &offset);
+    size_t bytes = length - offset < TITAN_HDF5_PAGE_BYTES ? (size_t)(length - offset) : TITAN_HDF5_PAGE_BYTES;
+    TITAN_TRY(titan_checkpoint_writer_put(writer, offset, page, bytes));
+  }
+  return TITAN_OK;
+}
+
+static titan_status make_structure(titan_checkpoint_writer *writer, const titan_checkpoint_contents *contents) {
+  titan_hdf5_image *image;
+  titan_hdf5_lock();
+  titan_status status = titan_hdf5_image_create(metadata_bytes(writer, contents), &image);
+  if (status == TITAN_OK)
+    status = fill_hdf5(writer, image, contents);
+  titan_hdf5_unlock();
+  if (status == TITAN_OK)
+    status = write_image(writer, image);
+  titan_hdf5_lock();
+  titan_hdf5_image_destroy(&image);
+  titan_hdf5_unlock();
+  return status;
 }
 
 titan_status titan_checkpoint_skeleton_create(titan_checkpoint_writer *writer, const char *hints,
                                               const titan_checkpoint_contents *contents) {
-  struct stat information;
   writer->step = contents->step;
   uint64_t bytes = file_bytes(writer, contents);
   TITAN_TRY(of_checkpoint(titan_space_check_free(writer->partial, writer->path, bytes)));
   TITAN_TRY(check_names(writer));
   TITAN_TRY(of_checkpoint(make_file(writer->partial, writer->path, hints)));
   writer->made = true;
-  TITAN_TRY(of_checkpoint(titan_space_check_new(writer->partial, writer->path,
-                                                metadata_bytes(writer, contents) + TITAN_CHECKPOINT_BLOCK_BYTES)));
-  titan_hdf5_lock();
-  titan_status status = fill_hdf5(writer, contents);
-  titan_hdf5_unlock();
-  TITAN_TRY(status);
-  if (stat(writer->partial, &information) != 0)
-    return titan_error(TITAN_ERROR_CHECKPOINT, "%s: %s", writer->path, strerror(errno));
-  return of_checkpoint(titan_space_reserve(writer->partial, writer->path, (uint64_t)information.st_size));
+  writer->descriptor = open(writer->partial, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+  if (writer->descriptor < 0)
+    return system_error(writer);
+  return of_checkpoint(make_structure(writer, contents));
 }
 
 // --- completion ---
-
-static titan_status system_error(const titan_checkpoint_writer *writer) {
-  return titan_error(TITAN_ERROR_CHECKPOINT, "cannot write %s: %s", writer->path, strerror(errno));
-}
 
 // The name is on the disk once the folder is.
 static titan_status synchronize_folder(const titan_checkpoint_writer *writer) {

@@ -118,6 +118,11 @@ titan_status titan_store_remove_partial(const char *folder) {
   return status;
 }
 
+int64_t titan_store_new_files(int64_t keep, int64_t there, int64_t saves) {
+  int64_t most = keep == 0 || keep + 1 - there > saves ? saves : keep + 1 - there;
+  return saves < 1 ? 0 : most < 1 ? 1 : most;
+}
+
 titan_status titan_store_retain(const char *folder, int64_t keep, int64_t latest) {
   int64_t *steps, count;
   if (keep == 0)

@@ -25,6 +25,10 @@ titan_status titan_store_lock(const char *folder, titan_lock_file file, titan_lo
 // Removes what killed runs left half written. Folders of such names are left.
 titan_status titan_store_remove_partial(const char *folder);
 
+// How many files a run needs room for, beyond the `there` that are in the folder when it begins, if it saves `saves`
+// times and keeps `keep` (0: all): a file is removed only once the one that takes its place is complete.
+int64_t titan_store_new_files(int64_t keep, int64_t there, int64_t saves);
+
 // Of the files of the steps up to `latest`, removes all but the `keep` of the highest steps, and never that of `latest`
 // nor one that this program has not written. Later steps are another branch's and stay. keep 0: removes none.
 // TITAN_ERROR_CHECKPOINT with the first file that cannot be removed.

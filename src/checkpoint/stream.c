@@ -66,16 +66,15 @@ static bool read_direct(const titan_stream *stream, slot *s) {
   return count >= 0 && (size_t)count >= wanted;
 }
 
-static titan_status read_through_cache(const titan_stream *stream, slot *s) {
-  titan_checkpoint_fault fault;
+static titan_status read_through_cache(const titan_stream *stream, slot *s, titan_checkpoint_fault *fault) {
   s->bytes = s->memory;
-  return titan_checkpoint_read_bytes(stream->descriptor, stream->path, s->span.offset, s->memory, s->span.bytes,
-                                     &fault);
+  return titan_checkpoint_read_bytes(stream->descriptor, stream->path, s->span.offset, s->memory, s->span.bytes, fault);
 }
 
 static bool read_span(const titan_stream *stream, slot *s) {
+  titan_checkpoint_fault unused;
   bool direct = stream->direct >= 0 && !is_cached(stream, &s->span);
-  return (direct && read_direct(stream, s)) || read_through_cache(stream, s) == TITAN_OK;
+  return (direct && read_direct(stream, s)) || read_through_cache(stream, s, &unused) == TITAN_OK;
 }
 
 // --- the threads ---
@@ -167,18 +166,18 @@ titan_status titan_stream_create(int descriptor, const char *path, uint64_t byte
   return TITAN_OK;
 }
 
-static titan_status take_alone(titan_stream *stream, const void **bytes) {
+static titan_status take_alone(titan_stream *stream, const void **bytes, titan_checkpoint_fault *fault) {
   slot *s = &stream->slots[0];
   if (!stream->next(stream->context, &s->span))
     return titan_error(TITAN_ERROR_INTERNAL, "%s: a span is taken that is not there", stream->path);
-  TITAN_TRY(read_through_cache(stream, s));
+  TITAN_TRY(read_through_cache(stream, s, fault));
   *bytes = s->bytes;
   return TITAN_OK;
 }
 
-titan_status titan_stream_take(titan_stream *stream, const void **bytes) {
+titan_status titan_stream_take(titan_stream *stream, const void **bytes, titan_checkpoint_fault *fault) {
   if (stream->thread_count == 0)
-    return take_alone(stream, bytes);
+    return take_alone(stream, bytes, fault);
   slot *s = &stream->slots[stream->taken % DEPTH];
   pthread_mutex_lock(&stream->lock);
   if (stream->taken > 0) { // the one before is no longer looked at
@@ -193,7 +192,7 @@ titan_status titan_stream_take(titan_stream *stream, const void **bytes) {
   if (state == EMPTY)
     return titan_error(TITAN_ERROR_INTERNAL, "%s: a span is taken that is not there", stream->path);
   if (state == FAILED) // messages are a thread's own: reading again says why
-    TITAN_TRY(read_through_cache(stream, s));
+    TITAN_TRY(read_through_cache(stream, s, fault));
   *bytes = s->bytes;
   return TITAN_OK;
 }

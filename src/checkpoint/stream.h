@@ -7,7 +7,7 @@
 #ifndef TITAN_CHECKPOINT_STREAM_H
 #define TITAN_CHECKPOINT_STREAM_H
 
-#include "base/status.h"
+#include "checkpoint/format.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -32,8 +32,8 @@ typedef bool titan_stream_next(void *context, titan_stream_span *span);
 titan_status titan_stream_create(int descriptor, const char *path, uint64_t bytes, titan_stream_next *next,
                                  void *context, titan_stream **out);
 // Waits for the next span, which must be there. *bytes is valid until the next call. TITAN_ERROR_CHECKPOINT: the file
-// cannot be read there, or ends.
-titan_status titan_stream_take(titan_stream *stream, const void **bytes);
+// cannot be read there (*fault is SYSTEM), or ends (DAMAGED).
+titan_status titan_stream_take(titan_stream *stream, const void **bytes, titan_checkpoint_fault *fault);
 // Waits for the reads in flight. NULL handle is fine; the handle becomes NULL.
 void titan_stream_destroy(titan_stream **stream);
 

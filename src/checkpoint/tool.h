@@ -21,6 +21,7 @@ typedef struct titan_tool_arguments {
   titan_number number;
   bool hugging_face;          // export
   uint64_t shard_bytes;       // export: largest file of a Hugging Face folder
+  const char *tokenizer;      // export: file of the tokenizer; NULL where not given
   const char *model, *flavor; // import: NULL where not given
 } titan_tool_arguments;
 

@@ -4,6 +4,8 @@
 #include "checkpoint/tool_files.h"
 #include "checkpoint/tool_metadata.h"
 #include "checkpoint/tool_pieces.h"
+#include "checkpoint/tool_tokenizer.h"
+#include "data/tokenizer_export.h"
 #include "storage/folder.h"
 
 #include <dirent.h>
@@ -21,9 +23,11 @@ typedef struct exporting {
   const titan_tool *tool;
   const titan_tool_arguments *arguments;
   const char *out;
-  bool folder;             // `out` is one
-  uint64_t made;           // folders, see titan_folder_create_noting
-  bool indexed, described; // whether the index and config.json were written
+  bool folder;                // `out` is one
+  uint64_t made;              // folders, see titan_folder_create_noting
+  titan_tokenizer *tokenizer; // rank 0: NULL where it is not known
+  int beside_count;
+  const char *beside[5]; // names of what was written beside the tensors
   titan_checkpoint_file *file;
   int count;
   titan_checkpoint_tensor *sources; // the model's tensors
@@ -145,13 +149,17 @@ static titan_status write_piece(void *context, int tensor, int64_t row, int64_t 
 
 // --- what goes beside them ---
 
-static const char index_name[] = "model.safetensors.index.json", config_name[] = "config.json";
+static const char index_name[] = "model.safetensors.index.json", config_name[] = "config.json",
+                  generation_name[] = "generation_config.json", tokenizer_name[] = "tokenizer.json",
+                  tokenizer_config_name[] = "tokenizer_config.json";
 
-static titan_status write_beside(const exporting *e, const char *name, const titan_text *text) {
+static titan_status write_beside(exporting *e, const char *name, const titan_text *text) {
   titan_text path = {0};
   titan_status status = titan_text_printf(&path, "%s/%s", e->out, name);
   if (status == TITAN_OK)
     status = titan_tool_write_text(path.data, text);
+  if (status == TITAN_OK)
+    e->beside[e->beside_count++] = name;
   titan_text_destroy(&path);
   return status;
 }
@@ -163,7 +171,7 @@ static void remove_beside(const exporting *e, const char *name) {
   titan_text_destroy(&path);
 }
 
-static titan_status write_index(const exporting *e) {
+static titan_status write_index(exporting *e) {
   json_t *map = json_object(), *root;
   titan_text text = {0};
   uint64_t total = 0;
@@ -185,7 +193,7 @@ static titan_status write_index(const exporting *e) {
   return status;
 }
 
-static titan_status write_config(const exporting *e) {
+static titan_status write_config(exporting *e) {
   const titan_checkpoint_contents *contents = &e->file->contents;
   titan_hugging_face_config config = titan_tool_config_of(contents);
   titan_text text = {0};
@@ -196,16 +204,44 @@ static titan_status write_config(const exporting *e) {
   return status;
 }
 
+// With what a text begins, and what ends it.
+static titan_status write_generation(exporting *e) {
+  titan_hugging_face_config config = titan_tool_config_of(&e->file->contents);
+  titan_text text = {0};
+  titan_status status = titan_text_printf(&text, "{\n  \"_from_model_config\": true");
+  if (status == TITAN_OK && config.begin_token >= 0)
+    status = titan_text_printf(&text, ",\n  \"bos_token_id\": %" PRId64 ",\n  \"eos_token_id\": %" PRId64,
+                               config.begin_token, config.end_token);
+  if (status == TITAN_OK)
+    status = titan_text_printf(&text, "\n}\n");
+  if (status == TITAN_OK)
+    status = write_beside(e, generation_name, &text);
+  titan_text_destroy(&text);
+  return status;
+}
+
+static titan_status write_tokenizer(exporting *e) {
+  titan_text text = {0}, config = {0};
+  titan_status status = titan_tokenizer_to_json(e->tokenizer, &text);
+  if (status == TITAN_OK)
+    status = write_beside(e, tokenizer_name, &text);
+  if (status == TITAN_OK)
+    status = titan_tokenizer_config_to_json(e->tokenizer, titan_tool_config_of(&e->file->contents).length, &config);
+  if (status == TITAN_OK)
+    status = write_beside(e, tokenizer_config_name, &config);
+  titan_text_destroy(&text);
+  titan_text_destroy(&config);
+  return status;
+}
+
 static titan_status write_companions(exporting *e) {
-  if (e->folder && e->files.count > 1) {
+  if (!e->folder)
+    return TITAN_OK;
+  if (e->files.count > 1)
     TITAN_TRY(write_index(e));
-    e->indexed = true;
-  }
-  if (e->folder) {
-    TITAN_TRY(write_config(e));
-    e->described = true;
-  }
-  return TITAN_OK;
+  TITAN_TRY(write_config(e));
+  TITAN_TRY(write_generation(e));
+  return e->tokenizer != NULL ? write_tokenizer(e) : TITAN_OK;
 }
 
 // --- all of it ---
@@ -216,7 +252,11 @@ static void tell(const exporting *e) {
     bytes += e->files.files[i].bytes;
   printf("%s: %d tensors of step %" PRId64 ", %s in %d file%s%s\n", e->out, e->count, e->file->contents.step,
          titan_tool_size_text((double)bytes).text, e->files.count, e->files.count > 1 ? "s" : "",
-         e->folder ? ", with config.json" : "");
+         !e->folder             ? ""
+         : e->tokenizer != NULL ? ", with config.json, generation_config.json, tokenizer.json and tokenizer_config.json"
+                                : ", with config.json and generation_config.json");
+  if (e->folder && e->tokenizer == NULL)
+    printf("the tokenizer of the training was not found: give its file with --tokenizer, and it is written too\n");
   if (e->arguments->hugging_face && !e->folder)
     printf("a single file has no config.json; to get one, give a folder instead\n");
   if (e->not_finite > 0)
@@ -249,11 +289,17 @@ static titan_status write_files(exporting *e) {
 static titan_status run(exporting *e) {
   titan_comm *world = e->tool->world;
   titan_checkpoint_fault fault;
-  TITAN_TRY(titan_comm_agree(world, titan_tool_check_name(e->out, e->folder)));
+  titan_status named = titan_tool_check_name(e->out, e->folder);
+  if (named == TITAN_OK && e->arguments->tokenizer != NULL && !e->folder)
+    named =
+        titan_error(TITAN_ERROR_USAGE, "--tokenizer: %s is one file, and takes no tokenizer: give a folder", e->out);
+  TITAN_TRY(titan_comm_agree(world, named));
   TITAN_TRY(titan_checkpoint_file_open_shared(world, e->arguments->paths[0], &e->file, &fault));
   titan_status status = take_tensors(e);
   if (status == TITAN_OK && e->tool->rank == 0)
     status = check_output(e);
+  if (status == TITAN_OK && e->tool->rank == 0 && e->folder)
+    status = titan_tool_tokenizer_find(e->arguments->tokenizer, &e->file->contents, &e->tokenizer);
   if (status == TITAN_OK && e->tool->rank == 0)
     status = make_folders(e);
   if (status == TITAN_OK)
@@ -268,10 +314,8 @@ static titan_status run(exporting *e) {
 
 // Rank 0 has made what there is.
 static void remove_output(const exporting *e) {
-  if (e->indexed)
-    remove_beside(e, index_name);
-  if (e->described)
-    remove_beside(e, config_name);
+  for (int i = 0; i < e->beside_count; i++)
+    remove_beside(e, e->beside[i]);
   titan_folder_remove_noted(e->out, e->made);
 }
 
@@ -286,6 +330,7 @@ titan_status titan_tool_export(const titan_tool *tool, const titan_tool_argument
   titan_tool_files_destroy(&e.files);
   for (int i = 0; e.targets != NULL && e.file != NULL && i < e.file->tensor_count; i++)
     titan_memory_free(e.targets[i].name);
+  titan_tokenizer_destroy(&e.tokenizer);
   titan_memory_free(e.sources);
   titan_memory_free(e.indices);
   titan_memory_free(e.units);

@@ -11,6 +11,9 @@
 
 void titan_tool_metadata_of(const titan_tool *tool, bool hugging_face, const titan_checkpoint_contents *contents,
                             titan_tool_metadata *metadata, titan_safetensors_entry *entries, int *count) {
+  const titan_rope_scaling *scaling = &contents->model.rope_scaling;
+  snprintf(metadata->scaling, sizeof metadata->scaling, "%.17g %.17g %.17g %" PRId64, scaling->factor, scaling->low,
+           scaling->high, scaling->original_length);
   snprintf(metadata->step, sizeof metadata->step, "%" PRId64, contents->step);
   const struct {
     const char *key, *value;
@@ -21,6 +24,7 @@ void titan_tool_metadata_of(const titan_tool *tool, bool hugging_face, const tit
       {"titan.step", metadata->step, false},
       {"titan.model_name", contents->model_name, true},
       {"titan.model_flavor", contents->model_flavor, true},
+      {"titan.rope_scaling", scaling->factor > 0 ? metadata->scaling : NULL, false},
       {"titan.norm_type", titan_checkpoint_norm_name(contents->model.norm_type), true},
   };
   *count = 0;
@@ -49,6 +53,7 @@ titan_hugging_face_config titan_tool_config_of(const titan_checkpoint_contents *
                                      .vocabulary = model->vocabulary,
                                      .norm_epsilon = model->norm_epsilon,
                                      .rope_theta = model->rope_theta,
+                                     .rope_scaling = model->rope_scaling,
                                      .length = length_of(contents),
                                      .begin_token = has_tokenizer ? model->vocabulary - 256 : -1,
                                      .end_token = has_tokenizer ? model->vocabulary - 255 : -1};
@@ -187,6 +192,21 @@ static titan_status find_norm(const titan_safetensors_set *set, bool hugging_fac
   return TITAN_OK;
 }
 
+// What config.json says, else the file's own metadata.
+static titan_status find_scaling(const titan_safetensors_set *set, const titan_hugging_face_config *config,
+                                 titan_rope_scaling *out) {
+  const char *said = titan_safetensors_set_metadata(set, "titan.rope_scaling");
+  *out = (titan_rope_scaling){0};
+  if (config != NULL)
+    *out = config->rope_scaling;
+  else if (said != NULL &&
+           (sscanf(said, "%lf %lf %lf %" SCNd64, &out->factor, &out->low, &out->high, &out->original_length) != 4 ||
+            !(out->factor > 0 && out->high > out->low && out->original_length > 0)))
+    return titan_error(TITAN_ERROR_CHECKPOINT, "%s: titan.rope_scaling is %.60s; expected four numbers", set->path,
+                       said);
+  return TITAN_OK;
+}
+
 titan_status titan_tool_model_find(const titan_safetensors_set *set, bool hugging_face,
                                    const titan_hugging_face_config *config, const char *name, const char *flavor,
                                    titan_tool_model *out) {
@@ -213,6 +233,8 @@ titan_status titan_tool_model_find(const titan_safetensors_set *set, bool huggin
                          sizes.data, names.data);
   if (status == TITAN_OK)
     status = find_norm(set, hugging_face, &out->arguments.norm_type);
+  if (status == TITAN_OK)
+    status = find_scaling(set, config, &out->arguments.rope_scaling);
   out->arguments.vocabulary = known.vocabulary;
 cleanup:
   titan_text_destroy(&names);

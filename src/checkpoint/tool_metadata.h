@@ -8,10 +8,10 @@
 #include "checkpoint/safetensors_set.h"
 #include "checkpoint/tool.h"
 
-enum { TITAN_TOOL_ENTRIES = 6 };
+enum { TITAN_TOOL_ENTRIES = 7 };
 
 typedef struct titan_tool_metadata {
-  char step[24];
+  char step[24], scaling[120];
 } titan_tool_metadata;
 
 // Entries for "__metadata__" of a safetensors file; they borrow from contents and metadata. On ranks other than 0,

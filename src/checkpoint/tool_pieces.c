@@ -46,7 +46,7 @@ static bool is_mine(void *context, int64_t slab) {
 
 titan_status titan_tool_check(const titan_tool *tool, const titan_checkpoint_file *file, bool model_only) {
   dealing d = {tool, file, model_only, 0};
-  return titan_comm_agree(tool->world, titan_checkpoint_file_verify(file, is_mine, &d));
+  return titan_comm_agree(tool->world, titan_checkpoint_file_verify(file, is_mine, &d, NULL));
 }
 
 titan_status titan_tool_sum(const titan_tool *tool, int64_t *value) {

@@ -90,6 +90,10 @@ static void show_model(const titan_checkpoint_contents *contents) {
          model->dim, model->layers, model->heads, model->kv_heads, titan_model_ffn_hidden(model), model->vocabulary);
   printf("                %s, epsilon %g, rope theta %g\n", titan_checkpoint_norm_name(model->norm_type),
          model->norm_epsilon, model->rope_theta);
+  if (model->rope_scaling.factor > 0)
+    printf("                rope scaling: factor %g, low %g, high %g, original length %" PRId64 "\n",
+           model->rope_scaling.factor, model->rope_scaling.low, model->rope_scaling.high,
+           model->rope_scaling.original_length);
 }
 
 static void show_state(const titan_checkpoint_contents *contents) {
@@ -98,6 +102,9 @@ static void show_state(const titan_checkpoint_contents *contents) {
   if (contents->has_state) {
     printf("training:       %" PRId64 " tokens, learning rate %g, optimizer %s\n", contents->tokens,
            contents->learning_rate, text_or(contents->optimizer, "?"));
+    if (contents->total_steps > 0)
+      printf("schedule:       optimizer.lr %g, %" PRId64 " of %" PRId64 " steps of warm-up\n", contents->peak,
+             contents->warmup_steps, contents->total_steps);
     if (contents->log_count > 0)
       printf("loss:           %.4f at step %" PRId64 ", %.4f at step %" PRId64 " (%" PRId64 " logged)\n",
              contents->log_mean[0], contents->log_steps[0], contents->log_mean[contents->log_count - 1],

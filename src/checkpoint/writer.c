@@ -3,65 +3,80 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "checkpoint/agree.h"
-#include "checkpoint/hints.h"
-#include "storage/hdf5.h"
+#include "comm/mpi_error.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-#include <xxhash.h>
+
+static titan_status system_error(const titan_checkpoint_writer *writer) {
+  return titan_error(TITAN_ERROR_CHECKPOINT, "cannot write %s: %s", writer->path, strerror(errno));
+}
 
 // --- opening ---
 
-static hid_t open_through_mpi(titan_checkpoint_writer *writer, MPI_Info info) {
-  hid_t access = H5Pcreate(H5P_FILE_ACCESS), file = -1;
-  if (access >= 0 && H5Pset_fapl_mpio(access, writer->comm, info) >= 0)
-    file = H5Fopen(writer->partial, H5F_ACC_RDWR, access);
-  if (access >= 0)
-    H5Pclose(access);
-  return file;
-}
-
-// Collective.
-static titan_status open_file(titan_checkpoint_writer *writer, const char *hints) {
-  MPI_Info info;
-  titan_status status = titan_checkpoint_hints_create(hints, &info);
-  TITAN_TRY(titan_checkpoint_agree(writer->comm, status, writer->patient));
-  titan_hdf5_lock();
-  titan_hdf5_quiet();
-  writer->file = open_through_mpi(writer, info);
-  if (writer->file < 0)
-    status = titan_hdf5_error(TITAN_ERROR_CHECKPOINT, "cannot open through MPI-IO", writer->partial);
-  titan_hdf5_unlock();
-  if (info != MPI_INFO_NULL)
-    MPI_Info_free(&info);
-  return titan_checkpoint_agree(writer->comm, status, writer->patient);
+titan_status titan_checkpoint_is_apart(MPI_Comm comm, bool *apart) {
+  MPI_Comm node;
+  int all = 1, here = 1, most = 1;
+  TITAN_TRY_MPI(MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node));
+  MPI_Comm_size(comm, &all);
+  MPI_Comm_size(node, &here);
+  titan_status status = TITAN_MPI(MPI_Allreduce(&here, &most, 1, MPI_INT, MPI_MAX, comm));
+  MPI_Comm_free(&node);
+  *apart = most < all;
+  return status;
 }
 
 static titan_status allocate(titan_checkpoint_writer *writer, const titan_checkpoint_writer_options *options) {
-  size_t length = strlen(options->path) + sizeof ".partial";
+  size_t length = strlen(options->path) + sizeof ".partial", count = (size_t)options->tensor_count;
   TITAN_TRY(titan_memory_duplicate(TITAN_MEMORY_GENERAL, options->path, &writer->path));
   TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GENERAL, length, &writer->partial));
   snprintf(writer->partial, length, "%s.partial", options->path);
-  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, (size_t)options->tensor_count, sizeof *writer->tensors,
-                                         &writer->tensors));
-  memcpy(writer->tensors, options->tensors, (size_t)options->tensor_count * sizeof *writer->tensors);
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, count, sizeof *writer->tensors, &writer->tensors));
+  memcpy(writer->tensors, options->tensors, count * sizeof *writer->tensors);
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, count, sizeof *writer->offsets, &writer->offsets));
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, (size_t)options->slab_count, sizeof *writer->rows,
                                          &writer->rows));
-  if (options->staging)
-    TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_CHECKPOINT, TITAN_CHECKPOINT_STAGING_BYTES, &writer->staging));
-  return TITAN_OK;
+  writer->hash = XXH64_createState();
+  if (writer->hash == NULL)
+    return titan_error(TITAN_ERROR_MEMORY, "no memory for a hash");
+  return options->staging ? titan_memory_allocate(TITAN_MEMORY_CHECKPOINT, writer->piece, &writer->staging) : TITAN_OK;
 }
 
-static void destroy(titan_checkpoint_writer *writer) {
+void titan_checkpoint_writer_destroy(titan_checkpoint_writer *writer) {
   if (writer == NULL)
     return;
+  if (writer->descriptor >= 0)
+    close(writer->descriptor);
+  if (writer->hash != NULL)
+    XXH64_freeState(writer->hash);
+  titan_checkpoint_edges_destroy(&writer->edges);
   titan_memory_free(writer->path);
   titan_memory_free(writer->partial);
   titan_memory_free(writer->tensors);
+  titan_memory_free(writer->offsets);
   titan_memory_free(writer->rows);
   titan_memory_free(writer->staging);
   titan_memory_free(writer);
+}
+
+// Where rank 0 has put the tensors.
+static titan_status share_offsets(titan_checkpoint_writer *writer) {
+  for (int i = 0; i < writer->tensor_count; i++)
+    writer->offsets[i] = writer->tensors[i].offset;
+  TITAN_TRY(titan_checkpoint_broadcast(writer->comm, writer->offsets,
+                                       (size_t)writer->tensor_count * sizeof *writer->offsets, writer->patient));
+  for (int i = 0; i < writer->tensor_count; i++)
+    writer->tensors[i].offset = writer->offsets[i];
+  return TITAN_OK;
+}
+
+static titan_status open_file(titan_checkpoint_writer *writer) {
+  if (writer->descriptor < 0)
+    writer->descriptor = open(writer->partial, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+  return writer->descriptor < 0 ? system_error(writer) : TITAN_OK;
 }
 
 static titan_status create(titan_checkpoint_writer *writer, const titan_checkpoint_writer_options *options) {
@@ -71,7 +86,8 @@ static titan_status create(titan_checkpoint_writer *writer, const titan_checkpoi
   if (writer->rank == 0)
     status = titan_checkpoint_skeleton_create(writer, options->hints, options->contents);
   TITAN_TRY(titan_checkpoint_agree(writer->comm, status, writer->patient));
-  return open_file(writer, options->hints);
+  status = share_offsets(writer);
+  return titan_checkpoint_agree(writer->comm, status == TITAN_OK ? open_file(writer) : status, writer->patient);
 }
 
 titan_status titan_checkpoint_writer_create(const titan_checkpoint_writer_options *options,
@@ -83,10 +99,13 @@ titan_status titan_checkpoint_writer_create(const titan_checkpoint_writer_option
     writer->comm = options->comm;
     writer->patient = options->patient;
     writer->replace = options->replace;
+    writer->apart = options->apart;
+    writer->piece = options->piece > 0 ? options->piece : TITAN_CHECKPOINT_STAGING_BYTES;
     writer->tensor_count = options->tensor_count;
     writer->slab_count = options->slab_count;
-    writer->file = writer->dataset = -1;
+    writer->descriptor = -1;
     MPI_Comm_rank(writer->comm, &writer->rank);
+    MPI_Comm_size(writer->comm, &writer->size);
     status = allocate(writer, options);
   }
   *out = NULL;
@@ -99,176 +118,114 @@ titan_status titan_checkpoint_writer_create(const titan_checkpoint_writer_option
       return TITAN_OK;
     return titan_checkpoint_writer_finish(out, status, NULL);
   }
-  destroy(writer);
+  titan_checkpoint_writer_destroy(writer);
   return status;
 }
 
 // --- data ---
 
-static titan_status failed(const titan_checkpoint_writer *writer, const char *what) {
-  return titan_hdf5_error(TITAN_ERROR_CHECKPOINT, what, writer->path);
+titan_status titan_checkpoint_writer_put(const titan_checkpoint_writer *writer, uint64_t offset, const void *data,
+                                         size_t bytes) {
+  for (size_t done = 0; done < bytes;) {
+    ssize_t count = pwrite(writer->descriptor, (const char *)data + done, bytes - done, (off_t)(offset + done));
+    if (count == 0)
+      errno = ENOSPC;
+    if (count <= 0 && errno != EINTR)
+      return system_error(writer);
+    done += count > 0 ? (size_t)count : 0;
+  }
+  return TITAN_OK;
 }
 
-static titan_status open_dataset(titan_checkpoint_writer *writer, int64_t index) {
-  const titan_checkpoint_tensor *tensor = &writer->tensors[index];
-  char path[TITAN_CHECKPOINT_NAME_BYTES + 32];
-  if (writer->dataset >= 0 && writer->dataset_tensor == index)
-    return TITAN_OK;
-  if (writer->dataset >= 0)
-    H5Dclose(writer->dataset);
-  snprintf(path, sizeof path, "%s/%s", titan_checkpoint_group_path(tensor->group), tensor->name);
-  writer->dataset = H5Dopen2(writer->file, path, H5P_DEFAULT);
-  writer->dataset_tensor = index;
-  return writer->dataset < 0 ? failed(writer, "cannot write a tensor to") : TITAN_OK;
+// Bytes of the present slab's tensor. Where ranks are on several nodes, only whole pages are written here.
+static titan_status put_data(titan_checkpoint_writer *writer, uint64_t offset, const char *data, size_t bytes) {
+  const titan_checkpoint_tensor *tensor = &writer->tensors[writer->slab.tensor];
+  size_t before, behind;
+  if (!writer->apart)
+    return titan_checkpoint_writer_put(writer, offset, data, bytes);
+  titan_checkpoint_page_split(offset, bytes, &before, &behind);
+  TITAN_TRY(titan_checkpoint_edges_add(&writer->edges, tensor, offset, data, before, writer->size));
+  TITAN_TRY(titan_checkpoint_edges_add(&writer->edges, tensor, offset + bytes - behind, data + bytes - behind, behind,
+                                       writer->size));
+  return titan_checkpoint_writer_put(writer, offset + before, data + before, bytes - before - behind);
 }
 
-// `count` elements of the dataset's type, from `data`, to the rectangle.
-static herr_t write_hyperslab(hid_t dataset, int rank, const hsize_t *first, const hsize_t *extent, const void *data) {
-  hsize_t count = extent[0] * (rank == 2 ? extent[1] : 1);
-  hid_t space = H5Dget_space(dataset), memory = H5Screate_simple(1, &count, NULL), type = H5Dget_type(dataset);
-  herr_t result = -1;
-  if (space >= 0 && memory >= 0 && type >= 0 &&
-      H5Sselect_hyperslab(space, H5S_SELECT_SET, first, NULL, extent, NULL) >= 0)
-    result = H5Dwrite(dataset, type, memory, space, H5P_DEFAULT, data);
-  if (type >= 0)
-    H5Tclose(type);
-  if (memory >= 0)
-    H5Sclose(memory);
-  if (space >= 0)
-    H5Sclose(space);
-  return result;
-}
-
-// One piece, dense in memory, of the tensor's type.
-static titan_status write_piece(titan_checkpoint_writer *writer, const titan_checkpoint_slab *piece, const void *data) {
-  bool vector = writer->tensors[piece->tensor].rank == 1;
-  hsize_t first[2] = {(hsize_t)piece->row, (hsize_t)piece->column};
-  hsize_t extent[2] = {(hsize_t)piece->rows, (hsize_t)piece->columns};
-  titan_hdf5_lock();
-  titan_status status = open_dataset(writer, piece->tensor);
-  if (status == TITAN_OK && write_hyperslab(writer->dataset, vector ? 1 : 2, first + vector, extent + vector, data) < 0)
-    status = failed(writer, "cannot write a tensor to");
-  titan_hdf5_unlock();
-  return status;
-}
-
-// A piece's elements in the tensor's type, one after another: in place when they are so already, else in the staging
-// memory.
-static const void *gather(titan_checkpoint_writer *writer, const titan_checkpoint_slab *piece, const float *data,
-                          int64_t stride) {
-  titan_number number = writer->tensors[piece->tensor].number;
-  if (number == TITAN_NUMBER_FLOAT32 && (stride == piece->columns || piece->rows == 1))
-    return data;
-  size_t size = titan_number_bytes(number);
-  for (int64_t i = 0; i < piece->rows; i++)
-    titan_number_from_float(number, piece->columns, data + i * stride,
-                            (char *)writer->staging + (size_t)(i * piece->columns) * size);
-  return writer->staging;
-}
-
-static titan_status check_values(const titan_checkpoint_writer *writer, const titan_checkpoint_slab *piece,
+static titan_status check_values(const titan_checkpoint_writer *writer, int64_t rows, int64_t columns,
                                  const float *data, int64_t stride) {
-  const titan_checkpoint_tensor *tensor = &writer->tensors[piece->tensor];
-  for (int64_t i = 0; i < piece->rows && tensor->number == TITAN_NUMBER_FLOAT16; i++) {
-    int64_t place = titan_number_unfit(tensor->number, piece->columns, data + i * stride);
+  const titan_checkpoint_tensor *tensor = &writer->tensors[writer->slab.tensor];
+  for (int64_t i = 0; i < rows && tensor->number == TITAN_NUMBER_FLOAT16; i++) {
+    int64_t place = titan_number_unfit(tensor->number, columns, data + i * stride);
     if (place >= 0)
       return titan_number_unfit_error(writer->path, tensor->name, data[i * stride + place]);
   }
   return TITAN_OK;
 }
 
-static titan_status write_pieces(titan_checkpoint_writer *writer, const titan_checkpoint_slab *slab, const float *data,
-                                 int64_t stride, XXH64_state_t *state) {
-  int64_t capacity = TITAN_CHECKPOINT_STAGING_BYTES / (int64_t)sizeof(float);
+// rows x columns at (row, column) of the tensor: rows that are dense in memory as well as in the file are written at
+// once, others one by one.
+static titan_status write_piece(titan_checkpoint_writer *writer, int64_t row, int64_t rows, int64_t column,
+                                int64_t columns, const float *data, int64_t stride) {
+  const titan_checkpoint_tensor *tensor = &writer->tensors[writer->slab.tensor];
+  size_t size = titan_number_bytes(tensor->number), row_bytes = (size_t)columns * size;
+  const char *bytes = (const char *)data;
+  size_t pitch = (size_t)stride * sizeof *data;
+  TITAN_TRY(check_values(writer, rows, columns, data, stride));
+  if (tensor->number != TITAN_NUMBER_FLOAT32) {
+    for (int64_t i = 0; i < rows; i++)
+      titan_number_from_float(tensor->number, columns, data + i * stride, writer->staging + (size_t)i * row_bytes);
+    bytes = writer->staging;
+    pitch = row_bytes;
+  }
+  if (rows == 1 || (pitch == row_bytes && columns == titan_checkpoint_columns(tensor))) {
+    XXH64_update(writer->hash, bytes, (size_t)rows * row_bytes);
+    return put_data(writer, titan_checkpoint_place(tensor, row, column), bytes, (size_t)rows * row_bytes);
+  }
+  for (int64_t i = 0; i < rows; i++) {
+    XXH64_update(writer->hash, bytes + (size_t)i * pitch, row_bytes);
+    TITAN_TRY(put_data(writer, titan_checkpoint_place(tensor, row + i, column), bytes + (size_t)i * pitch, row_bytes));
+  }
+  return TITAN_OK;
+}
+
+titan_status titan_checkpoint_writer_begin(titan_checkpoint_writer *writer, const titan_checkpoint_slab *slab) {
+  if (writer->done_slabs == writer->slab_count)
+    return titan_error(TITAN_ERROR_INTERNAL, "more slabs than were announced");
+  writer->slab = *slab;
+  writer->added = 0;
+  XXH64_reset(writer->hash, 0);
+  return TITAN_OK;
+}
+
+titan_status titan_checkpoint_writer_add(titan_checkpoint_writer *writer, int64_t rows, const float *data,
+                                         int64_t stride) {
+  const titan_checkpoint_slab *slab = &writer->slab;
+  int64_t capacity = (int64_t)(writer->piece / sizeof(float));
   int64_t columns = slab->columns < capacity ? slab->columns : capacity;
-  int64_t rows = columns < slab->columns ? 1 : capacity / columns;
-  size_t size = titan_number_bytes(writer->tensors[slab->tensor].number);
-  for (int64_t row = 0; row < slab->rows; row += rows)
+  int64_t step = columns < slab->columns ? 1 : capacity / columns;
+  for (int64_t row = 0; row < rows; row += step)
     for (int64_t column = 0; column < slab->columns; column += columns) {
-      titan_checkpoint_slab piece = {.tensor = slab->tensor,
-                                     .row = slab->row + row,
-                                     .rows = slab->rows - row < rows ? slab->rows - row : rows,
-                                     .column = slab->column + column,
-                                     .columns = slab->columns - column < columns ? slab->columns - column : columns};
-      TITAN_TRY(check_values(writer, &piece, data + row * stride + column, stride));
-      const void *elements = gather(writer, &piece, data + row * stride + column, stride);
-      XXH64_update(state, elements, (size_t)(piece.rows * piece.columns) * size);
-      TITAN_TRY(write_piece(writer, &piece, elements));
+      int64_t wide = slab->columns - column < columns ? slab->columns - column : columns;
+      TITAN_TRY(write_piece(writer, slab->row + writer->added + row, rows - row < step ? rows - row : step,
+                            slab->column + column, wide, data + row * stride + column, stride));
     }
+  writer->added += rows;
+  return TITAN_OK;
+}
+
+titan_status titan_checkpoint_writer_end(titan_checkpoint_writer *writer) {
+  if (writer->added != writer->slab.rows)
+    return titan_error(TITAN_ERROR_INTERNAL, "a slab of %lld rows was given %lld", (long long)writer->slab.rows,
+                       (long long)writer->added);
+  writer->slab.checksum = XXH64_digest(writer->hash);
+  writer->rows[writer->done_slabs++] = writer->slab;
   return TITAN_OK;
 }
 
 titan_status titan_checkpoint_writer_write(titan_checkpoint_writer *writer, titan_checkpoint_slab *slab,
                                            const float *data, int64_t stride) {
-  if (writer->done_slabs == writer->slab_count)
-    return titan_error(TITAN_ERROR_INTERNAL, "more slabs than were announced");
-  XXH64_state_t *state = XXH64_createState();
-  if (state == NULL)
-    return titan_error(TITAN_ERROR_MEMORY, "no memory for a hash");
-  XXH64_reset(state, 0);
-  titan_status status = write_pieces(writer, slab, data, stride, state);
-  slab->checksum = XXH64_digest(state);
-  XXH64_freeState(state);
-  writer->rows[writer->done_slabs++] = *slab;
-  return status;
-}
-
-// --- completion ---
-
-// This rank's rows of /checksums.
-static titan_status write_rows(titan_checkpoint_writer *writer) {
-  hsize_t first[2] = {(hsize_t)writer->first_slab, 0}, extent[2] = {(hsize_t)writer->slab_count, 6};
-  if (writer->done_slabs != writer->slab_count)
-    return titan_error(TITAN_ERROR_INTERNAL, "fewer slabs than were announced");
-  if (writer->slab_count == 0)
-    return TITAN_OK;
-  hid_t dataset = H5Dopen2(writer->file, "/checksums", H5P_DEFAULT);
-  herr_t result = dataset < 0 ? -1 : write_hyperslab(dataset, 2, first, extent, writer->rows);
-  if (dataset >= 0)
-    H5Dclose(dataset);
-  return result < 0 ? failed(writer, "cannot write checksums to") : TITAN_OK;
-}
-
-// Collective. Brings the data to the disk and closes the file.
-static titan_status close_file(titan_checkpoint_writer *writer, titan_status status) {
-  if (writer->file < 0)
-    return status;
-  titan_hdf5_lock();
-  if (writer->dataset >= 0)
-    H5Dclose(writer->dataset);
-  if (status == TITAN_OK)
-    status = write_rows(writer);
-  titan_hdf5_unlock();
-  status = titan_checkpoint_agree(writer->comm, status, writer->patient);
-  titan_hdf5_lock();
-  if (status == TITAN_OK && H5Fflush(writer->file, H5F_SCOPE_GLOBAL) < 0) // with MPI_File_sync on each rank
-    status = failed(writer, "cannot bring to the disk");
-  if (H5Fclose(writer->file) < 0 && status == TITAN_OK)
-    status = failed(writer, "cannot close");
-  titan_hdf5_unlock();
-  return status;
-}
-
-titan_status titan_checkpoint_writer_finish(titan_checkpoint_writer **writer, titan_status status,
-                                            titan_checkpoint_written *written) {
-  titan_checkpoint_writer *w = *writer;
-  titan_checkpoint_written result = {.create_seconds = w->opened - w->begun};
-  double done = titan_clock_seconds();
-  // Ranks wait here for the slowest, before the collective calls of HDF5 in which they would spin.
-  status = titan_checkpoint_agree(w->comm, status, w->patient);
-  double all_done = titan_clock_seconds();
-  status = titan_checkpoint_agree(w->comm, close_file(w, status), w->patient);
-  if (status == TITAN_OK && w->rank == 0)
-    status = titan_checkpoint_skeleton_complete(w, &result.bytes);
-  status = titan_checkpoint_agree(w->comm, status, w->patient);
-  result.write_seconds = done - w->opened;
-  result.wait_seconds = all_done - done;
-  result.flush_seconds = titan_clock_seconds() - all_done;
-  if (status == TITAN_OK && written != NULL)
-    *written = result;
-  if (status != TITAN_OK && w->made)
-    unlink(w->partial);
-  destroy(w);
-  *writer = NULL;
-  return status;
+  TITAN_TRY(titan_checkpoint_writer_begin(writer, slab));
+  TITAN_TRY(titan_checkpoint_writer_add(writer, slab->rows, data, stride));
+  TITAN_TRY(titan_checkpoint_writer_end(writer));
+  slab->checksum = writer->slab.checksum;
+  return TITAN_OK;
 }

@@ -1,8 +1,10 @@
 // Writing one checkpoint file by all ranks of a communicator. The file is made as PATH.partial and becomes PATH when it
 // is complete and on the disk: whoever looks sees a whole file or none.
 //
-// Rank 0 makes the file with all datasets in their final places and takes the room for it, so that a full disk is found
-// before any data is written; then all open it through MPI-IO and write their slabs independently.
+// Rank 0 alone deals with HDF5: it makes the structure with all datasets in their final places, and takes the room, so
+// that a full disk is found before any data is written. All ranks then write their slabs to those places by plain
+// writes of their own. No call in which ranks wait for each other touches the disk, so a failure of it, on one rank or
+// on all, is a status that all get.
 #ifndef TITAN_CHECKPOINT_WRITER_H
 #define TITAN_CHECKPOINT_WRITER_H
 
@@ -10,7 +12,7 @@
 
 #include <mpi.h>
 
-// Bytes of working memory that a writer takes where slabs are converted or lie scattered in memory.
+// Bytes of working memory that a writer takes where slabs are converted, and the longest piece that is written at once.
 enum { TITAN_CHECKPOINT_STAGING_BYTES = 16 << 20 };
 
 typedef struct titan_checkpoint_writer titan_checkpoint_writer;
@@ -18,7 +20,9 @@ typedef struct titan_checkpoint_writer titan_checkpoint_writer;
 typedef struct titan_checkpoint_writer_options {
   MPI_Comm comm;     // borrowed; of one rank for a serial program. Nothing else may use it meanwhile
   bool patient;      // wait for other ranks asleep: another thread computes
-  bool staging;      // take the working memory; without, slabs must be float32 and dense in memory
+  bool staging;      // take the working memory; without, slabs must be float32
+  bool apart;        // ranks are on several nodes: no two of them write into one page of the file
+  size_t piece;      // bytes, instead of TITAN_CHECKPOINT_STAGING_BYTES; 0: those
   const char *path;  // of the finished file
   bool replace;      // a file that is there already; without, that is a failure
   const char *hints; // MPI-IO's, "name=value,...", or NULL
@@ -37,6 +41,15 @@ titan_status titan_checkpoint_writer_create(const titan_checkpoint_writer_option
 // in the tensor's type, and sets its checksum. TITAN_ERROR_CHECKPOINT for a finite value that the type cannot hold.
 titan_status titan_checkpoint_writer_write(titan_checkpoint_writer *writer, titan_checkpoint_slab *slab,
                                            const float *data, int64_t stride);
+
+// Not collective. The same in parts: `rows` rows after those that came before, until the slab has all of its own.
+titan_status titan_checkpoint_writer_begin(titan_checkpoint_writer *writer, const titan_checkpoint_slab *slab);
+titan_status titan_checkpoint_writer_add(titan_checkpoint_writer *writer, int64_t rows, const float *data,
+                                         int64_t stride);
+titan_status titan_checkpoint_writer_end(titan_checkpoint_writer *writer);
+
+// Collective over comm. Whether its ranks are on several nodes.
+titan_status titan_checkpoint_is_apart(MPI_Comm comm, bool *apart);
 
 typedef struct titan_checkpoint_written {
   uint64_t bytes; // the file's length (rank 0)

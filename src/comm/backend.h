@@ -113,7 +113,7 @@ void titan_comm_count_exposed(titan_comm *comm, const titan_operation *operation
 // The works in flight of this process, oldest first.
 void titan_work_list_append(titan_work *work);
 
-// Orders this process's reads and writes of shared parts against the others'.
-titan_status titan_shared_fence(const titan_shared *shared);
+// Orders this process's reads and writes of shared parts, those past the caches too, against the others'.
+void titan_shared_fence(void);
 
 #endif

@@ -1,5 +1,10 @@
 #include "comm/bootstrap.h"
+
+#include "base/clock.h"
 #include "comm/mpi_error.h"
+
+#include <time.h>
+#include <unistd.h>
 
 const char *titan_mpi_thread_level_name(int level) {
   if (level == MPI_THREAD_MULTIPLE)
@@ -9,9 +14,36 @@ const char *titan_mpi_thread_level_name(int level) {
   return level == MPI_THREAD_FUNNELED ? "funneled" : "single";
 }
 
+// Of MPI_COMM_WORLD, for titan_mpi_end_together alone.
+static MPI_Comm ending = MPI_COMM_NULL;
+
+// Levels rise with MPI's constants. The lowest one of all ranks counts, so that all go on or none does.
+static titan_status agree_on_thread_level(titan_mpi *mpi) {
+  int level = mpi->thread_level;
+  TITAN_TRY_MPI(MPI_Allreduce(&level, &mpi->thread_level, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD));
+  if (mpi->thread_level >= MPI_THREAD_FUNNELED)
+    return TITAN_OK;
+  mpi->is_silent = mpi->rank != 0;
+  return titan_error(TITAN_ERROR_COMMUNICATION,
+                     "the MPI library grants thread level \"%s\", but this program needs \"funneled\" for its OpenMP "
+                     "threads and the loader's thread",
+                     titan_mpi_thread_level_name(mpi->thread_level));
+}
+
+// Tasks that a launcher started beside each other, each alone: task 0 tells, where it is known to be there. The others
+// leave it a moment, since some launchers end all tasks at the first that fails.
+static titan_status check_launch(titan_mpi *mpi) {
+  titan_status status = titan_launch_check(&mpi->launch, mpi->size);
+  bool others_tell = mpi->launch.tasks_are_known && mpi->launch.task > 0;
+  mpi->is_silent = status != TITAN_OK && (mpi->rank != 0 || others_tell);
+  if (status != TITAN_OK && others_tell)
+    sleep(1);
+  return status;
+}
+
 titan_status titan_mpi_initialize(int *argc, char ***argv, titan_mpi *out) {
   int initialized = 0;
-  *out = (titan_mpi){0};
+  *out = (titan_mpi){.launch = titan_launch_find()}; // MPI may set variables of its own
   TITAN_TRY_MPI(MPI_Initialized(&initialized));
   if (!initialized)
     TITAN_TRY_MPI(MPI_Init_thread(argc, argv, MPI_THREAD_MULTIPLE, &out->thread_level));
@@ -19,17 +51,35 @@ titan_status titan_mpi_initialize(int *argc, char ***argv, titan_mpi *out) {
   TITAN_TRY_MPI(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN));
   TITAN_TRY_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &out->rank));
   TITAN_TRY_MPI(MPI_Comm_size(MPI_COMM_WORLD, &out->size));
-  if (out->thread_level < MPI_THREAD_FUNNELED)
-    return titan_error(TITAN_ERROR_COMMUNICATION,
-                       "the MPI library grants thread level \"%s\", but this program needs \"funneled\" for its OpenMP "
-                       "threads and the loader's thread",
-                       titan_mpi_thread_level_name(out->thread_level));
+  TITAN_TRY(check_launch(out));
+  TITAN_TRY(agree_on_thread_level(out));
+  if (ending == MPI_COMM_NULL)
+    TITAN_TRY_MPI(MPI_Comm_dup(MPI_COMM_WORLD, &ending));
   return TITAN_OK;
+}
+
+bool titan_mpi_end_together(double seconds, int *speaker) {
+  static int rank, lowest; // they outlive the call where the others do not come
+  const struct timespec pause = {.tv_nsec = 1000000};
+  double begun = titan_clock_seconds();
+  int done = 0;
+  MPI_Request request;
+  if (ending == MPI_COMM_NULL || MPI_Comm_rank(ending, &rank) != MPI_SUCCESS ||
+      MPI_Iallreduce(&rank, &lowest, 1, MPI_INT, MPI_MIN, ending, &request) != MPI_SUCCESS)
+    return false;
+  while (MPI_Test(&request, &done, MPI_STATUS_IGNORE) == MPI_SUCCESS && !done &&
+         titan_clock_seconds() - begun < seconds)
+    nanosleep(&pause, NULL);
+  *speaker = lowest;
+  return done;
 }
 
 void titan_mpi_finalize(void) {
   int initialized = 0, finalized = 0;
   if (MPI_Initialized(&initialized) == MPI_SUCCESS && initialized && MPI_Finalized(&finalized) == MPI_SUCCESS &&
-      !finalized)
+      !finalized) {
+    if (ending != MPI_COMM_NULL)
+      MPI_Comm_free(&ending);
     MPI_Finalize();
+  }
 }

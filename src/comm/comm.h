@@ -35,7 +35,7 @@ int titan_comm_size(const titan_comm *comm);
 const char *titan_comm_name(const titan_comm *comm);
 // Whether all ranks of the group share one node's memory.
 bool titan_comm_is_one_node(const titan_comm *comm);
-// The group's own MPI communicator, borrowed: for duplicating (MPI-IO), not for messages.
+// The group's own MPI communicator, borrowed: for duplicating, not for messages.
 MPI_Comm titan_comm_mpi(const titan_comm *comm);
 
 // Collective. recv[r*count .. (r+1)*count) = send of rank r. send may be recv + rank*count (in place).

@@ -19,6 +19,17 @@ titan_status titan_mpi_gather_chunks_start(titan_work *work);
 titan_status titan_mpi_reduce_chunks_start(titan_work *work);
 titan_status titan_mpi_give_chunk(titan_work *work, int rank);
 
+// The elements of a reduction's buffer that a rank reduces.
+typedef struct titan_mpi_span {
+  size_t first, count;
+} titan_mpi_span;
+
+// Not collective, no communication. Of the block of `block_count` elements that begins at `block_first`, the part of
+// `rank` of `ranks`: as it lies in the send buffer. A reduce_scatter has `count` elements for each rank, one rank's
+// after another's, and a block of each; an all_reduce divides the block among the ranks.
+titan_mpi_span titan_mpi_piece_of(titan_operation_kind kind, size_t count, int ranks, size_t block_first,
+                                  size_t block_count, int rank);
+
 // Working memory of reductions, kept by the group from one to the next.
 typedef struct titan_mpi_scratch titan_mpi_scratch;
 struct titan_mpi_scratch {

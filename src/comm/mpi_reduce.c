@@ -31,18 +31,19 @@ typedef struct reduction_state {
   const void **sources; // size
 } reduction_state;
 
-// Where rank p's piece of a lane's block lies in the send buffer, in elements.
-typedef struct span {
-  size_t first, count;
-} span;
+titan_mpi_span titan_mpi_piece_of(titan_operation_kind kind, size_t count, int ranks, size_t block_first,
+                                  size_t block_count, int rank) {
+  if (kind == TITAN_OPERATION_REDUCE_SCATTER)
+    return (titan_mpi_span){(size_t)rank * count + block_first, block_count};
+  size_t share = (block_count + (size_t)ranks - 1) / (size_t)ranks;
+  size_t begin = (size_t)rank * share < block_count ? (size_t)rank * share : block_count;
+  size_t end = begin + share < block_count ? begin + share : block_count;
+  return (titan_mpi_span){block_first + begin, end - begin};
+}
 
-static span piece_of(const titan_work *work, const reduction_lane *lane, int p) {
-  if (work->operation.kind == TITAN_OPERATION_REDUCE_SCATTER)
-    return (span){(size_t)p * work->operation.count + lane->first, lane->count};
-  size_t size = (size_t)work->comm->size, share = (lane->count + size - 1) / size;
-  size_t begin = (size_t)p * share < lane->count ? (size_t)p * share : lane->count;
-  size_t end = begin + share < lane->count ? begin + share : lane->count;
-  return (span){lane->first + begin, end - begin};
+// Rank p's piece of a lane's block.
+static titan_mpi_span piece_of(const titan_work *work, const reduction_lane *lane, int p) {
+  return titan_mpi_piece_of(work->operation.kind, work->operation.count, work->comm->size, lane->first, lane->count, p);
 }
 
 static titan_status post_exchange(titan_work *work, reduction_state *state, int index) {
@@ -60,7 +61,7 @@ static titan_status post_exchange(titan_work *work, reduction_state *state, int 
   }
   for (int step = 1; step < comm->size; step++) {
     int to = (comm->rank + step) % comm->size;
-    span piece = piece_of(work, lane, to);
+    titan_mpi_span piece = piece_of(work, lane, to);
     if (piece.count > 0)
       TITAN_TRY_MPI(MPI_Isend((const char *)operation->send + piece.first * bytes, (int)(piece.count * bytes), MPI_BYTE,
                               to, tag, comm->mpi, &lane->requests[lane->request_count++]));
@@ -71,7 +72,7 @@ static titan_status post_exchange(titan_work *work, reduction_state *state, int 
 static titan_status reduce_own_piece(titan_work *work, reduction_state *state, reduction_lane *lane) {
   const titan_operation *operation = &work->operation;
   size_t bytes = titan_dtype_bytes(operation->dtype);
-  span own = piece_of(work, lane, work->comm->rank);
+  titan_mpi_span own = piece_of(work, lane, work->comm->rank);
   for (int p = 0; p < work->comm->size; p++)
     state->sources[p] = lane->received + (size_t)p * state->piece * bytes;
   state->sources[work->comm->rank] = (const char *)operation->send + own.first * bytes;
@@ -86,13 +87,13 @@ static titan_status post_gather(titan_work *work, reduction_state *state, int in
   const titan_comm *comm = work->comm;
   reduction_lane *lane = &state->lanes[index];
   size_t bytes = titan_dtype_bytes(operation->dtype);
-  span own = piece_of(work, lane, comm->rank);
+  titan_mpi_span own = piece_of(work, lane, comm->rank);
   int tag = titan_mpi_internal_tag(work, index);
   lane->phase = PHASE_GATHER;
   lane->request_count = 0;
   for (int step = 1; step < comm->size; step++) {
     int from = (comm->rank + comm->size - step) % comm->size;
-    span piece = piece_of(work, lane, from);
+    titan_mpi_span piece = piece_of(work, lane, from);
     if (piece.count > 0)
       TITAN_TRY_MPI(MPI_Irecv((char *)operation->recv + piece.first * bytes, (int)(piece.count * bytes), MPI_BYTE, from,
                               tag, comm->mpi, &lane->requests[lane->request_count++]));

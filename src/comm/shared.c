@@ -1,15 +1,12 @@
-// Memory shared by the ranks of one node: an MPI-3 shared window whose first rank asks for all of it, so that it is one
-// block. Before the parts lies one cache line per rank with two counters, by which ranks wait for each other without
-// messages: each operation on the window takes the next ticket; a rank that starts operation t stores arrived = t, and
-// one that has taken what it needs from the others' parts stores departed = t. Operations complete in the order of
-// their tickets.
+// Memory shared by the ranks of one node: one block (segment.h). Before the parts lies one cache line per rank with two
+// counters, by which ranks wait for each other without messages: each operation on the block takes the next ticket; a
+// rank that starts operation t stores arrived = t, and one that has taken what it needs from the others' parts stores
+// departed = t. Operations complete in the order of their tickets.
 #include "comm/backend.h"
-#include "comm/mpi_error.h"
 #include "comm/reduce.h"
+#include "comm/segment.h"
 
 #include <stdatomic.h>
-#include <stdlib.h>
-#include <sys/statvfs.h>
 
 typedef struct counters {
   _Alignas(TITAN_MEMORY_ALIGNMENT) _Atomic uint64_t arrived;
@@ -21,8 +18,7 @@ _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "counters work between processes");
 
 struct titan_shared {
   titan_comm *comm; // borrowed
-  MPI_Win window;
-  counters *lines; // one per rank
+  counters *lines;  // one per rank; the beginning of the block, NULL for a group of one rank
   char *parts;
   size_t bytes_per_rank;
   titan_memory_tag tag;
@@ -37,38 +33,22 @@ static size_t header_bytes(int size) {
   return ((size_t)size * sizeof(counters) + PAGE - 1) / PAGE * PAGE;
 }
 
-// A window lies in a file of this folder (Open MPI, and MPICH's shm_open). Writing to it when the folder is full would
-// be a bus error, so there must be room before.
-static titan_status check_room(size_t bytes) {
-  const char *folder = getenv("OMPI_MCA_osc_sm_backing_directory");
-  struct statvfs facts;
-  if (folder == NULL)
-    folder = "/dev/shm";
-  if (statvfs(folder, &facts) != 0)
-    return TITAN_OK; // no such folder: the library uses something else and reports what goes wrong
-  uint64_t room = (uint64_t)facts.f_bavail * facts.f_frsize;
-  if (bytes > room)
-    return titan_error(TITAN_ERROR_MEMORY,
-                       "%.1f MiB of shared memory are needed on this node, but %s has only %.1f MiB free (a container "
-                       "may set its size, as docker --shm-size does)",
-                       (double)bytes / 1048576, folder, (double)room / 1048576);
-  return TITAN_OK;
+static size_t block_bytes(const titan_shared *shared) {
+  return header_bytes(shared->comm->size) + shared->bytes_per_rank * (size_t)shared->comm->size;
 }
 
-static titan_status allocate_window(titan_shared *shared, size_t total) {
+// Each rank takes the pages of its own part, the first one those of the counters too.
+static titan_status allocate_block(titan_shared *shared) {
   titan_comm *comm = shared->comm;
-  MPI_Aint size = 0;
-  int unit = 1;
+  size_t header = header_bytes(comm->size), first = header + (size_t)comm->rank * shared->bytes_per_rank;
+  size_t count = shared->bytes_per_rank;
+  if (comm->rank == 0)
+    count += first, first = 0;
   char *base = NULL;
-  TITAN_TRY_MPI(MPI_Win_allocate_shared(comm->rank == 0 ? (MPI_Aint)(total + TITAN_MEMORY_ALIGNMENT) : 0, 1,
-                                        MPI_INFO_NULL, comm->mpi, &base, &shared->window));
-  TITAN_TRY_MPI(MPI_Win_set_errhandler(shared->window, MPI_ERRORS_RETURN));
-  TITAN_TRY_MPI(MPI_Win_shared_query(shared->window, 0, &size, &unit, &base));
-  TITAN_TRY_MPI(MPI_Win_lock_all(MPI_MODE_NOCHECK, shared->window));
-  // Mappings begin at page boundaries, so every rank finds the same distance to the next aligned address.
-  base += (TITAN_MEMORY_ALIGNMENT - (uintptr_t)base % TITAN_MEMORY_ALIGNMENT) % TITAN_MEMORY_ALIGNMENT;
+  TITAN_TRY(titan_segment_create(comm, block_bytes(shared), first, count, &base));
   shared->lines = (counters *)(void *)base;
-  shared->parts = base + header_bytes(comm->size);
+  shared->parts = base + header;
+  titan_memory_account(shared->tag, shared->bytes_per_rank);
   return TITAN_OK;
 }
 
@@ -77,27 +57,12 @@ static titan_status allocate_alone(titan_shared *shared) {
   return titan_memory_allocate_zeroed(shared->tag, shared->bytes_per_rank, 1, &shared->parts);
 }
 
-static titan_status fill(titan_shared *shared) {
-  titan_comm *comm = shared->comm;
-  // Each rank touches its own part, which places the pages in its own memory.
-  memset(titan_shared_part(shared, comm->rank), 0, shared->bytes_per_rank);
-  memset((void *)&shared->lines[comm->rank], 0, sizeof(counters));
-  titan_memory_account(shared->tag, shared->bytes_per_rank);
-  TITAN_TRY_MPI(MPI_Win_sync(shared->window));
-  TITAN_TRY(titan_comm_barrier(comm, NULL));
-  TITAN_TRY_MPI(MPI_Win_sync(shared->window));
-  return TITAN_OK;
-}
-
 static titan_status prepare(titan_comm *comm, size_t bytes_per_rank, titan_memory_tag tag, titan_shared **out) {
   titan_shared *shared = NULL;
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_COMMUNICATION, 1, sizeof *shared, &shared));
-  *shared =
-      (titan_shared){.comm = comm, .window = MPI_WIN_NULL, .bytes_per_rank = bytes_per_rank, .tag = tag, .ticket = 0};
+  *shared = (titan_shared){.comm = comm, .bytes_per_rank = bytes_per_rank, .tag = tag};
   *out = shared;
-  TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_COMMUNICATION, (size_t)comm->size * sizeof(void *), &shared->sources));
-  return comm->rank == 0 && comm->size > 1 ? check_room(header_bytes(comm->size) + bytes_per_rank * (size_t)comm->size)
-                                           : TITAN_OK;
+  return titan_memory_allocate(TITAN_MEMORY_COMMUNICATION, (size_t)comm->size * sizeof(void *), &shared->sources);
 }
 
 titan_status titan_shared_create(titan_comm *comm, size_t bytes_per_rank, titan_memory_tag tag, titan_shared **out) {
@@ -111,13 +76,7 @@ titan_status titan_shared_create(titan_comm *comm, size_t bytes_per_rank, titan_
   titan_shared *shared = NULL;
   titan_status status = TITAN_OK;
   TITAN_TRY_CLEANUP(titan_comm_agree(comm, prepare(comm, bytes_per_rank, tag, &shared)));
-  if (comm->size == 1) {
-    TITAN_TRY_CLEANUP(allocate_alone(shared));
-  } else {
-    size_t total = header_bytes(comm->size) + bytes_per_rank * (size_t)comm->size;
-    TITAN_TRY_CLEANUP(titan_comm_agree(comm, allocate_window(shared, total)));
-    TITAN_TRY_CLEANUP(fill(shared));
-  }
+  TITAN_TRY_CLEANUP(comm->size == 1 ? allocate_alone(shared) : allocate_block(shared));
   *out = shared;
   return TITAN_OK;
 cleanup:
@@ -141,8 +100,7 @@ void titan_shared_destroy(titan_shared **handle) {
     titan_memory_free(shared->parts);
   } else {
     titan_memory_unaccount(shared->tag, shared->bytes_per_rank);
-    MPI_Win_unlock_all(shared->window);
-    MPI_Win_free(&shared->window); // waits for all ranks
+    titan_segment_destroy((char *)shared->lines, block_bytes(shared));
   }
   titan_memory_free(shared->sources);
   titan_memory_free(shared);
@@ -152,10 +110,8 @@ void *titan_shared_part(const titan_shared *shared, int rank) {
   return shared->parts + (size_t)rank * shared->bytes_per_rank;
 }
 
-titan_status titan_shared_fence(const titan_shared *shared) {
-  if (shared->window != MPI_WIN_NULL)
-    TITAN_TRY_MPI(MPI_Win_sync(shared->window));
-  return TITAN_OK;
+void titan_shared_fence(void) {
+  atomic_thread_fence(memory_order_seq_cst);
 }
 
 // --- operations ---
@@ -177,12 +133,11 @@ static bool all_departed(titan_work *work, const titan_shared *shared, uint64_t 
   return true;
 }
 
-static titan_status arrive(titan_work *work) {
+static void arrive(titan_work *work) {
   titan_shared *shared = work->operation.shared;
-  TITAN_TRY_MPI(MPI_Win_sync(shared->window));
+  titan_shared_fence();
   work->state.number = ++shared->ticket;
   atomic_store_explicit(&shared->lines[shared->comm->rank].arrived, work->state.number, memory_order_release);
-  return TITAN_OK;
 }
 
 static void depart(titan_work *work) {
@@ -192,16 +147,16 @@ static void depart(titan_work *work) {
 }
 
 // Whether every rank has started this operation, and this rank is through with those before it.
-static titan_status wait_for_arrival(titan_work *work, bool *ready) {
+static bool is_ready(titan_work *work) {
   titan_shared *shared = work->operation.shared;
-  *ready = shared->completed == work->state.number - 1 && all_arrived(work, shared, work->state.number);
-  if (*ready)
-    TITAN_TRY_MPI(MPI_Win_sync(shared->window));
-  return TITAN_OK;
+  bool ready = shared->completed == work->state.number - 1 && all_arrived(work, shared, work->state.number);
+  if (ready)
+    titan_shared_fence();
+  return ready;
 }
 
 static titan_status synchronize_advance(titan_work *work, bool *done) {
-  TITAN_TRY(wait_for_arrival(work, done));
+  *done = is_ready(work);
   if (*done)
     depart(work);
   return TITAN_OK;
@@ -209,7 +164,8 @@ static titan_status synchronize_advance(titan_work *work, bool *done) {
 
 static titan_status synchronize_start(titan_work *work) {
   work->advance = synchronize_advance;
-  return arrive(work);
+  arrive(work);
+  return TITAN_OK;
 }
 
 titan_status titan_shared_synchronize(titan_shared *shared, titan_work **work) {
@@ -229,9 +185,7 @@ static titan_status reduce_own_slice(const titan_work *work) {
 
 static titan_status shared_reduce_scatter_advance(titan_work *work, bool *done) {
   if (work->phase == PHASE_ARRIVE) {
-    bool ready = false;
-    TITAN_TRY(wait_for_arrival(work, &ready));
-    if (!ready)
+    if (!is_ready(work))
       return TITAN_OK;
     TITAN_TRY(reduce_own_slice(work));
     depart(work);
@@ -244,7 +198,8 @@ static titan_status shared_reduce_scatter_advance(titan_work *work, bool *done) 
 
 static titan_status shared_reduce_scatter_start(titan_work *work) {
   work->advance = shared_reduce_scatter_advance;
-  return arrive(work);
+  arrive(work);
+  return TITAN_OK;
 }
 
 titan_status titan_shared_reduce_scatter(titan_shared *shared, size_t offset, void *recv, size_t count,

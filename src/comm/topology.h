@@ -13,7 +13,7 @@ typedef struct titan_topology {
   int threads;              // that this rank should use, >= 1
   bool rebound;             // the binding was mended
   bool warning;             // `message` is a warning
-  char message[512];        // for the log; "" when there is nothing to say
+  char message[1024];       // for the log; "" when there is nothing to say
   // Bytes. UINT64_MAX where there is no limit.
   uint64_t node_bytes; // that the node's ranks together can still allocate: the smaller of what the system has
                        // available and what is left in this process's control group
@@ -29,6 +29,11 @@ typedef struct titan_topology {
 // (--bind-to, --map-by, SLURM, OMP_PROC_BIND and the like) stays, with a warning where it leaves several threads on a
 // core. The caller hands out->threads to OpenMP (omp_set_num_threads): OpenMP read the binding before main.
 titan_status titan_topology_query(titan_comm *node, titan_topology *out);
+
+// Collective over world. Of all ranks' messages the one that matters most, a warning first, on every rank: *told is
+// the topology of the rank that has it, and host the name of its machine. told->message is "" where nobody has one.
+titan_status titan_topology_tell(titan_comm *world, const titan_topology *own, titan_topology *told, char *host,
+                                 size_t host_size);
 
 // Not collective. The two byte counts of titan_topology alone; UINT64_MAX where there is no limit.
 void titan_topology_memory(uint64_t *node_bytes, uint64_t *rank_bytes);

@@ -72,3 +72,25 @@ titan_topology_plan titan_topology_plan_create(const titan_rank_binding *ranks, 
     plan.threads = 1;
   return plan;
 }
+
+static void join(titan_core_set *to, const titan_core_set *from) {
+  for (int w = 0; w < TITAN_CORES_MAX / 64; w++)
+    to->words[w] |= from->words[w];
+}
+
+titan_topology_crowd titan_topology_crowd_of(const titan_rank_binding *ranks, const int *threads, int size, int self) {
+  titan_topology_crowd crowd = {0};
+  titan_core_set theirs = {0}, all = {0};
+  for (int r = 0; r < size; r++) {
+    join(&all, &ranks[r].bound);
+    if (r != self && !intersect(&ranks[r].bound, &ranks[self].bound))
+      continue;
+    join(&theirs, &ranks[r].bound);
+    crowd.ranks++;
+    crowd.threads += threads[r];
+  }
+  crowd.cores = titan_core_set_count(&theirs);
+  for (int core = 0; core < TITAN_CORES_MAX; core++)
+    crowd.free_cores += titan_core_set_has(&ranks[self].allowed, core) && !titan_core_set_has(&all, core);
+  return crowd;
+}

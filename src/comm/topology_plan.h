@@ -20,6 +20,7 @@ int titan_core_set_count(const titan_core_set *set);
 typedef struct titan_rank_binding {
   titan_core_set usable;   // by all ranks of the node
   titan_core_set bound;    // this rank's binding
+  titan_core_set allowed;  // that the system and the control group have for this rank; usable is a part of it
   int wanted_threads;      // OMP_NUM_THREADS; 0 where it is not set
   bool binding_is_default; // nobody asked for this binding, so it may be changed
 } titan_rank_binding;
@@ -34,5 +35,14 @@ typedef struct titan_topology_plan {
 
 // Decides for rank `self` of `size`, alike on every rank that has the same facts. `rebinding` false: as things stand.
 titan_topology_plan titan_topology_plan_create(const titan_rank_binding *ranks, int size, int self, bool rebinding);
+
+// How the ranks that share cores with rank `self`, itself included, fill them.
+typedef struct titan_topology_crowd {
+  int ranks, cores, threads; // of these ranks: their number, the cores that they are bound to, their threads in all
+  int free_cores;            // allowed on this node, and no rank is bound to them
+} titan_topology_crowd;
+
+// As the ranks are bound now. threads: of each rank.
+titan_topology_crowd titan_topology_crowd_of(const titan_rank_binding *ranks, const int *threads, int size, int self);
 
 #endif

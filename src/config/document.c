@@ -1,7 +1,7 @@
 // The table of options as people read it: --help, docs/options.md, and a configuration as TOML.
 #include "config/config.h"
 
-#include "config/option.h"
+#include "config/spelling.h"
 
 #include <string.h>
 
@@ -31,7 +31,7 @@ static const char *availability_text(const titan_option *option) {
 
 static titan_status append_default(const titan_option *option, titan_text *text) {
   const char *const *value = (const void *)((const char *)&titan_config_defaults + option->offset);
-  bool is_string = option->type == TITAN_OPTION_STRING || option->type == TITAN_OPTION_LIST;
+  bool is_string = titan_option_is_text(option);
   return titan_option_format(&titan_config_defaults, option, is_string && *value != NULL, text);
 }
 
@@ -72,27 +72,97 @@ cleanup:
   return status;
 }
 
-titan_status titan_config_print_help(FILE *file) {
+static titan_status append_spelling_help(const titan_spelling *spelling, titan_text *out) {
+  titan_text paragraph = {0};
+  titan_status status = TITAN_OK;
+  TITAN_TRY_CLEANUP(titan_text_printf(out, "  --%s\n", spelling->name));
+  TITAN_TRY_CLEANUP(titan_text_printf(&paragraph, "A later spelling of TorchTitan's: "));
+  TITAN_TRY_CLEANUP(titan_spelling_describe(spelling, &paragraph));
+  TITAN_TRY_CLEANUP(titan_text_printf(&paragraph, "."));
+  TITAN_TRY_CLEANUP(append_wrapped(paragraph.data, out));
+cleanup:
+  titan_text_destroy(&paragraph);
+  return status;
+}
+
+static titan_status append_section_help(const titan_option_section *section, titan_text *out) {
+  TITAN_TRY(titan_text_printf(out, "%s: %s\n", section->name, section->text));
+  for (int i = 0; i < TITAN_OPTION_COUNT; i++)
+    if (strcmp(titan_options[i].section, section->name) == 0)
+      TITAN_TRY(append_option_help(&titan_options[i], out));
+  return TITAN_OK;
+}
+
+static titan_status append_all_help(titan_text *out) {
+  TITAN_TRY(titan_text_printf(
+      out,
+      "Usage: titan-hpc [--job.config_file FILE[,FILE]...] [--section.option VALUE | --section.option=VALUE]...\n"
+      "       titan-hpc --help [SECTION | SECTION.OPTION] | --version\n\n"
+      "Trains a Llama model. The command line wins over the configuration files (.toml or .cfg), later files over\n"
+      "earlier ones, and files over the defaults. An option of true or false may stand alone (true); of an option\n"
+      "that is given again, the last value counts. In paths, ~ and ${NAME} are replaced. Options marked [ours] are\n"
+      "not TorchTitan's.\n"));
+  for (size_t s = 0; s < titan_option_section_count; s++) {
+    TITAN_TRY(titan_text_printf(out, "\n"));
+    TITAN_TRY(append_section_help(&titan_option_sections[s], out));
+  }
+  return titan_text_printf(out, "\nTorchTitan's later spellings are understood too, as --training.local_batch_size: "
+                                "see docs/options.md.\n");
+}
+
+// A section of the table, or one that only spellings have.
+static titan_status append_topic_section(const char *topic, titan_text *out) {
+  for (size_t s = 0; s < titan_option_section_count; s++)
+    if (strcmp(titan_option_sections[s].name, topic) == 0)
+      TITAN_TRY(append_section_help(&titan_option_sections[s], out));
+  for (size_t i = 0; i < titan_spelling_count; i++)
+    if (strcmp(titan_spellings[i].section, topic) == 0)
+      TITAN_TRY(append_spelling_help(&titan_spellings[i], out));
+  return TITAN_OK;
+}
+
+static titan_status append_topic_option(const char *name, titan_text *out) {
+  bool negated;
+  int index = titan_option_find(name, &negated);
+  const titan_spelling *spelling = titan_spelling_find(name);
+  if (spelling != NULL && (index < 0 || strcmp(titan_options[index].name, name) != 0))
+    TITAN_TRY(append_spelling_help(spelling, out));
+  return index >= 0 ? append_option_help(&titan_options[index], out) : TITAN_OK;
+}
+
+static titan_status report_topic(const char *topic) {
+  titan_text advice = {0};
+  titan_status status = strchr(topic, '.') != NULL ? titan_option_advise(topic, "the nearest known one is ", &advice)
+                                                   : titan_option_advise_section(topic, &advice);
+  if (status == TITAN_OK)
+    status = titan_error(TITAN_ERROR_USAGE, "--help %s: expected a section, or an option as section.option; %s", topic,
+                         advice.data);
+  titan_text_destroy(&advice);
+  return status;
+}
+
+titan_status titan_config_print_help(const char *topic, FILE *file) {
   titan_text text = {0};
   titan_status status = TITAN_OK;
-  TITAN_TRY_CLEANUP(titan_text_printf(
-      &text,
-      "Usage: titan-hpc [--job.config_file FILE] [--section.option VALUE | --section.option=VALUE]...\n"
-      "       titan-hpc --help | --version\n\n"
-      "Trains a Llama model. The command line wins over the configuration file (.toml or .cfg), and the file over\n"
-      "the defaults. An option of true or false may stand alone (true). Options marked [ours] are not "
-      "TorchTitan's.\n"));
-  for (size_t s = 0; s < titan_option_section_count; s++) {
-    const titan_option_section *section = &titan_option_sections[s];
-    TITAN_TRY_CLEANUP(titan_text_printf(&text, "\n%s: %s\n", section->name, section->text));
-    for (int i = 0; i < TITAN_OPTION_COUNT; i++)
-      if (strcmp(titan_options[i].section, section->name) == 0)
-        TITAN_TRY_CLEANUP(append_option_help(&titan_options[i], &text));
-  }
-  TITAN_TRY_CLEANUP(titan_text_printf(&text, "\nAlso understood: --training.disable_loss_parallel and "
-                                             "--metrics.disable_color_printing,\nthe opposites of enable_*.\n"));
-  TITAN_TRY_CLEANUP(write_text(&text, file));
+  topic += strspn(topic, "-");
+  TITAN_TRY_CLEANUP(*topic == '\0'                       ? append_all_help(&text)
+                    : titan_option_section_exists(topic) ? append_topic_section(topic, &text)
+                                                         : append_topic_option(topic, &text));
+  TITAN_TRY_CLEANUP(text.length > 0 ? write_text(&text, file) : report_topic(topic));
 cleanup:
+  titan_text_destroy(&text);
+  return status;
+}
+
+titan_status titan_config_print_usage(FILE *file) {
+  static const char lines[] =
+      "Usage: titan-hpc --job.config_file FILE [--section.option VALUE]...\n"
+      "Try a small model: mpirun -np 2 titan-hpc --job.dump_folder outputs --training.steps 10 --training.seq_len 256\n"
+      "All options: titan-hpc --help; those of one section: titan-hpc --help training\n";
+  titan_text text = {0};
+  titan_status status = titan_text_append(&text, lines, sizeof lines - 1);
+  if (status == TITAN_OK)
+    status = write_text(&text, file);
   titan_text_destroy(&text);
   return status;
 }
@@ -120,22 +190,50 @@ static const char MARKDOWN_HEAD[] =
     "section\n"
     "of a configuration file, `--job.config_file FILE`: TOML where the name ends in `.toml`, libconfig where it ends "
     "in\n"
-    "`.cfg`. The command line wins over the file, and the file over the defaults. An option of true or false may "
-    "stand\n"
-    "alone on the command line, which means true; `=false` turns off what a file turned on. An empty value for an "
-    "option\n"
-    "whose default is none means none.\n"
+    "`.cfg`. Of several files, `--job.config_file a.toml,b.toml`, later ones win over earlier ones. The command line "
+    "wins\n"
+    "over the files, and the files over the defaults. An option of true or false may stand alone on the command "
+    "line,\n"
+    "which means true; `=false` turns off what a file turned on. An empty value for an option whose default is none "
+    "means\n"
+    "none. `titan-hpc --help SECTION` and `titan-hpc --help SECTION.OPTION` print a part of this page.\n"
     "\n"
-    "Unknown sections and keys, values of another type or outside of their range, and options that are given twice "
+    "An option may be given several times on the command line: the last value counts, so that a script can append "
+    "its\n"
+    "own. In a path, `~` at the beginning stands for the home folder and `${NAME}` for an environment variable, in "
+    "files\n"
+    "too; `~name` and `$NAME` stay as they are. A variable that is not set, or empty, is an error.\n"
+    "\n"
+    "Unknown sections and keys, values of another type or outside of their range, and a key that a file gives twice "
     "are\n"
-    "errors; all of them are listed at once, with file, line and the nearest known key, and the exit code is 2.\n"
+    "errors; all of them are listed at once, with file, line and a known key that is near, and the exit code is 2.\n"
     "\n"
-    "Names, types and defaults are TorchTitan's (December 2024) but for those marked *Ours*. Its later versions have "
-    "added\n"
-    "`lr_scheduler`, `validation`, `training.global_batch_size` and the constants of `optimizer`.\n"
-    "`training.disable_loss_parallel` and `metrics.disable_color_printing` are understood as the opposites of the\n"
-    "`enable_` options. Options that are *not available in this build yet* are read and checked; a run that asks for\n"
-    "one ends with exit code 2, or with a warning where the option changes no number.\n";
+    "Names, types and defaults are TorchTitan's (December 2024) but for those marked *Ours*. The keys of its later "
+    "files\n"
+    "are understood too, see [later spellings](#later-spellings). Options that are *not available in this build yet* "
+    "are\n"
+    "read and checked; a run that asks for one ends with exit code 2, or with a warning where the option changes no\n"
+    "number.\n";
+
+static const char MARKDOWN_SPELLINGS[] =
+    "\n## Later spellings\n"
+    "\n"
+    "TorchTitan's files until autumn 2025 have these keys, in files and on the command line. A key without a "
+    "counterpart\n"
+    "here is accepted where it asks for nothing, and is an error otherwise. They are rows of "
+    "`src/config/spellings.def`.\n"
+    "\n"
+    "| key | stands for |\n|---|---|\n";
+
+static titan_status append_markdown_spellings(titan_text *text) {
+  TITAN_TRY(titan_text_append(text, MARKDOWN_SPELLINGS, sizeof MARKDOWN_SPELLINGS - 1));
+  for (size_t i = 0; i < titan_spelling_count; i++) {
+    TITAN_TRY(titan_text_printf(text, "| `%s` | ", titan_spellings[i].name));
+    TITAN_TRY(titan_spelling_describe(&titan_spellings[i], text));
+    TITAN_TRY(titan_text_printf(text, " |\n"));
+  }
+  return TITAN_OK;
+}
 
 titan_status titan_config_print_markdown(FILE *file) {
   titan_text text = {0};
@@ -149,6 +247,7 @@ titan_status titan_config_print_markdown(FILE *file) {
       if (strcmp(titan_options[i].section, section->name) == 0)
         TITAN_TRY_CLEANUP(append_markdown_row(&titan_options[i], &text));
   }
+  TITAN_TRY_CLEANUP(append_markdown_spellings(&text));
   TITAN_TRY_CLEANUP(write_text(&text, file));
 cleanup:
   titan_text_destroy(&text);
@@ -160,7 +259,7 @@ cleanup:
 static titan_status append_toml_row(const titan_config *config, int index, titan_text *text) {
   const titan_option *option = &titan_options[index];
   const char *const *value = (const void *)((const char *)config + option->offset);
-  bool is_string = option->type == TITAN_OPTION_STRING || option->type == TITAN_OPTION_LIST;
+  bool is_string = titan_option_is_text(option);
   bool is_none = is_string && *value == NULL;
   bool commented =
       is_none || index == TITAN_OPTION_job_config_file || config->entries[index].source == TITAN_SOURCE_DEFAULT;

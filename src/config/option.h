@@ -11,6 +11,7 @@ typedef enum titan_option_type {
   TITAN_OPTION_INT,
   TITAN_OPTION_FLOAT,
   TITAN_OPTION_STRING,
+  TITAN_OPTION_PATH,
   TITAN_OPTION_LIST
 } titan_option_type;
 
@@ -71,14 +72,19 @@ typedef struct titan_option_section {
 extern const titan_option_section titan_option_sections[];
 extern const size_t titan_option_section_count;
 
-// Index of the option with this name, -1 when there is none. *negated: the name is the negation of that option.
+// Whether the member is a string.
+bool titan_option_is_text(const titan_option *option);
+
+// Index of the option with this name, or with this other spelling (spellings.def, SAME and OPPOSITE), -1 when there is
+// none. *negated: the name stands for the opposite of that option.
 int titan_option_find(const char *name, bool *negated);
 
 bool titan_option_section_exists(const char *section);
 
-// The known name that is nearest to an unknown one, for a suggestion; the same for sections.
-const char *titan_option_nearest(const char *name);
-const char *titan_option_nearest_section(const char *section);
+// What to do about a name that is no option: `before` and the known name, where one is near, else how to see those that
+// there are. The same for sections.
+titan_status titan_option_advise(const char *name, const char *before, titan_text *text);
+titan_status titan_option_advise_section(const char *section, titan_text *text);
 
 // What a value may be: "an integer of at least 1", "one of a, b".
 titan_status titan_option_expected(const titan_option *option, titan_text *text);
@@ -95,20 +101,22 @@ bool titan_option_is_asked_for(const titan_config *config, const titan_option *o
 typedef struct titan_option_place {
   titan_config_source source;
   const char *origin; // "run.toml:12"
+  int file;           // number of the file, of TITAN_SOURCE_FILE
 } titan_option_place;
 
-// Checks a value for the option `index` and stores it. A value that does not fit, or a second one from the same source,
+// Checks a value for the option `index` and stores it. A value that does not fit, or a second one from the same file,
 // is a problem.
 titan_status titan_option_assign(titan_config *config, int index, bool negated, titan_value value,
                                  const titan_option_place *place, titan_problems *problems);
 
-// Reads a file into config, which has defaults.
-titan_status titan_config_read_file(titan_config *config, const char *path, titan_problems *problems);
+// Reads a file into config, which has defaults, or the values of the files with lower numbers.
+titan_status titan_config_read_file(titan_config *config, const char *path, int number, titan_problems *problems);
 
 // What the readers of both kinds of file share.
 typedef struct titan_file_reader {
   titan_config *config;
   const char *path;
+  int number; // of the file
   titan_problems *problems;
   titan_status status; // the first failure that is not a mistake of the user's
 } titan_file_reader;
@@ -123,10 +131,10 @@ titan_status titan_config_read_cfg(titan_file_reader *reader, const titan_text *
 titan_status titan_config_read_arguments(titan_config *config, int argc, const char *const *argv,
                                          titan_problems *problems);
 
-// The file that the command line names; NULL when it names none.
-const char *titan_config_find_file(int argc, const char *const *argv);
+// What the command line gives as job.config_file, as it stands there; NULL when it names none.
+const char *titan_config_find_files(int argc, const char *const *argv);
 
-// Whether the command line asks for help or the version.
-titan_config_request titan_config_find_request(int argc, const char *const *argv);
+// Whether the command line asks for help or the version. *topic: the section or option to help with, or NULL.
+titan_config_request titan_config_find_request(int argc, const char *const *argv, const char **topic);
 
 #endif

@@ -1,6 +1,7 @@
-#include "config/option.h"
+#include "config/spelling.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 // The words of options.def, as initializers.
@@ -68,58 +69,89 @@ const titan_option_section titan_option_sections[] = {
 };
 const size_t titan_option_section_count = sizeof titan_option_sections / sizeof titan_option_sections[0];
 
-static const struct {
-  const char *name;
-  int target;
-} negations[] = {
-#define NEGATION(section, key, target_) {#section "." #key, TITAN_OPTION_##section##_##target_},
-#include "config/options.def"
-};
-enum { NEGATION_COUNT = sizeof negations / sizeof negations[0] };
+bool titan_option_is_text(const titan_option *option) {
+  return option->type == TITAN_OPTION_STRING || option->type == TITAN_OPTION_PATH || option->type == TITAN_OPTION_LIST;
+}
 
 int titan_option_find(const char *name, bool *negated) {
   *negated = false;
   for (int i = 0; i < TITAN_OPTION_COUNT; i++)
     if (strcmp(name, titan_options[i].name) == 0)
       return i;
-  for (int i = 0; i < NEGATION_COUNT; i++)
-    if (strcmp(name, negations[i].name) == 0) {
-      *negated = true;
-      return negations[i].target;
-    }
-  return -1;
+  const titan_spelling *spelling = titan_spelling_find(name);
+  if (spelling == NULL)
+    return -1;
+  *negated = spelling->meaning.kind == TITAN_MEANING_OPPOSITE;
+  return *negated || spelling->meaning.kind == TITAN_MEANING_SAME ? spelling->target : -1;
 }
 
 bool titan_option_section_exists(const char *section) {
   for (size_t i = 0; i < titan_option_section_count; i++)
     if (strcmp(section, titan_option_sections[i].name) == 0)
       return true;
-  return false;
+  return titan_spelling_section_exists(section);
 }
 
-const char *titan_option_nearest(const char *name) {
+// --- what a name that does not exist may have been meant to be ---
+
+// More mistakes than this in a word make it another word.
+static size_t most_mistakes(const char *word) {
+  return (strlen(word) + 2) / 3;
+}
+
+typedef struct name_search {
+  char section[TITAN_CONFIG_NAME_BYTES];
+  const char *key;
+  const char *nearest; // NULL while there is none
+  size_t key_mistakes, section_mistakes;
+} name_search;
+
+static void consider(name_search *search, const char *section, const char *key, const char *name) {
+  size_t key_mistakes = titan_text_distance(search->key, key);
+  size_t section_mistakes = titan_text_distance(search->section, section);
+  if (key_mistakes > search->key_mistakes ||
+      (key_mistakes == search->key_mistakes && section_mistakes >= search->section_mistakes))
+    return;
+  search->nearest = name;
+  search->key_mistakes = key_mistakes;
+  search->section_mistakes = section_mistakes;
+}
+
+// The name whose key is nearest, of several of these the one whose section is.
+static name_search find_nearest(const char *name) {
   const char *dot = strchr(name, '.');
-  const char *key = dot ? dot + 1 : name;
-  const char *nearest = NULL;
-  size_t smallest = SIZE_MAX;
-  for (int i = 0; i < TITAN_OPTION_COUNT; i++) {
-    // The right key in a wrong section, or with none, is the likeliest mistake of all.
-    size_t distance = strcmp(key, titan_options[i].key) == 0 ? 0 : titan_text_distance(name, titan_options[i].name);
-    size_t without_section = dot ? distance : titan_text_distance(key, titan_options[i].key);
-    distance = without_section < distance ? without_section : distance;
-    if (distance < smallest)
-      smallest = distance, nearest = titan_options[i].name;
-  }
-  return nearest;
+  name_search search = {.key = dot != NULL ? dot + 1 : name, .section_mistakes = SIZE_MAX};
+  search.key_mistakes = most_mistakes(search.key);
+  snprintf(search.section, sizeof search.section, "%.*s", dot != NULL ? (int)(dot - name) : 0, name);
+  for (int i = 0; i < TITAN_OPTION_COUNT; i++)
+    consider(&search, titan_options[i].section, titan_options[i].key, titan_options[i].name);
+  for (size_t i = 0; i < titan_spelling_count; i++)
+    if (titan_spellings[i].target >= 0)
+      consider(&search, titan_spellings[i].section, titan_spellings[i].key, titan_spellings[i].name);
+  return search;
 }
 
-const char *titan_option_nearest_section(const char *section) {
+titan_status titan_option_advise(const char *name, const char *before, titan_text *text) {
+  name_search search = find_nearest(name);
+  if (search.nearest != NULL)
+    return titan_text_printf(text, "%s%s", before, search.nearest);
+  return titan_option_section_exists(search.section)
+             ? titan_text_printf(text, "titan-hpc --help %s lists the options of this section", search.section)
+             : titan_text_printf(text, "titan-hpc --help lists all options");
+}
+
+titan_status titan_option_advise_section(const char *section, titan_text *text) {
   const char *nearest = NULL;
-  size_t smallest = SIZE_MAX;
+  size_t smallest = most_mistakes(section);
   for (size_t i = 0; i < titan_option_section_count; i++) {
     size_t distance = titan_text_distance(section, titan_option_sections[i].name);
-    if (distance < smallest)
+    if (distance < smallest || (distance == smallest && nearest == NULL))
       smallest = distance, nearest = titan_option_sections[i].name;
   }
-  return nearest;
+  if (nearest != NULL)
+    return titan_text_printf(text, "the nearest known section is %s", nearest);
+  TITAN_TRY(titan_text_printf(text, "the sections are "));
+  for (size_t i = 0; i < titan_option_section_count; i++)
+    TITAN_TRY(titan_text_printf(text, "%s%s", i > 0 ? ", " : "", titan_option_sections[i].name));
+  return TITAN_OK;
 }

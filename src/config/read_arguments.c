@@ -1,15 +1,12 @@
-#include "config/option.h"
+#include "config/spelling.h"
 
 #include <string.h>
 
-enum { LONGEST_NAME = 128 };
-
 // One option of the command line. name NULL: an argument that is no option (in `value`).
 typedef struct argument {
-  char name[LONGEST_NAME];
+  char name[TITAN_CONFIG_NAME_BYTES];
   bool is_option;
-  int option; // index, -1 when the name is unknown
-  bool negated;
+  int option;        // index, -1 when the name is no option's
   const char *value; // NULL when there is none
 } argument;
 
@@ -26,10 +23,11 @@ static argument next_argument(int argc, const char *const *argv, int *position) 
   result.is_option = true;
   text += 2;
   size_t length = strcspn(text, "=");
-  size_t kept = length < LONGEST_NAME - 1 ? length : LONGEST_NAME - 1;
+  size_t kept = length < TITAN_CONFIG_NAME_BYTES - 1 ? length : TITAN_CONFIG_NAME_BYTES - 1;
   memcpy(result.name, text, kept);
   result.name[kept] = '\0';
-  result.option = titan_option_find(result.name, &result.negated);
+  bool negated;
+  result.option = titan_option_find(result.name, &negated);
   result.value = NULL;
   if (text[length] == '=') {
     result.value = text + length + 1;
@@ -42,47 +40,67 @@ static argument next_argument(int argc, const char *const *argv, int *position) 
   return result;
 }
 
-titan_config_request titan_config_find_request(int argc, const char *const *argv) {
+titan_config_request titan_config_find_request(int argc, const char *const *argv, const char **topic) {
+  *topic = NULL;
   for (int position = 1; position < argc; position++) {
-    if (strcmp(argv[position], "--help") == 0 || strcmp(argv[position], "-h") == 0)
+    const char *text = argv[position];
+    if (strncmp(text, "--help=", 7) == 0) {
+      *topic = text + 7;
       return TITAN_REQUEST_HELP;
-    if (strcmp(argv[position], "--version") == 0)
+    }
+    if (strcmp(text, "--help") == 0 || strcmp(text, "-h") == 0) {
+      bool has_topic = position + 1 < argc && argv[position + 1][0] != '-';
+      *topic = has_topic ? argv[position + 1] : NULL;
+      return TITAN_REQUEST_HELP;
+    }
+    if (strcmp(text, "--version") == 0)
       return TITAN_REQUEST_VERSION;
   }
   return TITAN_REQUEST_RUN;
 }
 
-const char *titan_config_find_file(int argc, const char *const *argv) {
+const char *titan_config_find_files(int argc, const char *const *argv) {
+  const char *last = NULL;
   for (int position = 1; position < argc;) {
     argument found = next_argument(argc, argv, &position);
     if (found.option == TITAN_OPTION_job_config_file && found.value != NULL && *found.value != '\0')
-      return found.value;
+      last = found.value;
   }
-  return NULL;
+  return last;
+}
+
+static titan_status report_unknown(const char *name, titan_problems *problems) {
+  titan_text advice = {0};
+  titan_status status = titan_option_advise(name, "the nearest known one is --", &advice);
+  if (status == TITAN_OK)
+    status = titan_problems_add(problems, "command line: --%s: unknown option; %s", name, advice.data);
+  titan_text_destroy(&advice);
+  return status;
+}
+
+static titan_status report_missing_value(const titan_option *option, titan_problems *problems) {
+  titan_text expected = {0};
+  titan_status status = titan_option_expected(option, &expected);
+  if (status == TITAN_OK)
+    status = titan_problems_add(problems, "command line: %s: expected %s, got no value", option->name, expected.data);
+  titan_text_destroy(&expected);
+  return status;
 }
 
 static titan_status apply(titan_config *config, const argument *found, titan_problems *problems) {
   if (!found->is_option)
     return titan_problems_add(
         problems, "command line: unexpected argument \"%s\"; options are written --section.key value", found->value);
-  if (found->option < 0)
-    return titan_problems_add(problems, "command line: --%s: unknown option; the nearest known one is --%s",
-                              found->name, titan_option_nearest(found->name));
-  const titan_option *option = &titan_options[found->option];
   titan_value value = {.kind = TITAN_VALUE_WORD, .string = found->value};
-  if (found->value == NULL && option->type == TITAN_OPTION_BOOL) {
-    value.kind = TITAN_VALUE_BOOL;
-    value.boolean = true;
-  } else if (found->value == NULL) {
-    titan_text expected = {0};
-    titan_status status = titan_option_expected(option, &expected);
-    if (status == TITAN_OK)
-      status = titan_problems_add(problems, "command line: %s: expected %s, got no value", option->name, expected.data);
-    titan_text_destroy(&expected);
-    return status;
+  if (found->value == NULL) { // it stands alone
+    if (found->option >= 0 && titan_options[found->option].type != TITAN_OPTION_BOOL)
+      return report_missing_value(&titan_options[found->option], problems);
+    value = (titan_value){.kind = TITAN_VALUE_BOOL, .boolean = true};
   }
   titan_option_place place = {.source = TITAN_SOURCE_COMMAND_LINE, .origin = "command line"};
-  return titan_option_assign(config, found->option, found->negated, value, &place, problems);
+  bool known = false;
+  TITAN_TRY(titan_name_assign(config, found->name, value, &place, problems, &known));
+  return known ? TITAN_OK : report_unknown(found->name, problems);
 }
 
 titan_status titan_config_read_arguments(titan_config *config, int argc, const char *const *argv,

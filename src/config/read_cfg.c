@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <libconfig.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,21 +25,26 @@ static titan_status copy(integer_pass *pass, size_t count) {
   return TITAN_OK;
 }
 
-static size_t comment_length(const char *text) {
+enum { NEVER_CLOSED = -1 };
+
+// Bytes of the comment that begins here, 0 for none; NEVER_CLOSED, which libconfig takes for a comment to the end.
+static ptrdiff_t comment_length(const char *text) {
   if (*text == '#' || strncmp(text, "//", 2) == 0)
-    return strcspn(text, "\n");
-  if (strncmp(text, "/*", 2) == 0) {
-    const char *end = strstr(text + 2, "*/");
-    return end ? (size_t)(end + 2 - text) : strlen(text);
-  }
-  return 0;
+    return (ptrdiff_t)strcspn(text, "\n");
+  if (strncmp(text, "/*", 2) != 0)
+    return 0;
+  const char *end = strstr(text + 2, "*/");
+  return end != NULL ? end + 2 - text : NEVER_CLOSED;
 }
 
-static size_t string_length(const char *text) {
-  size_t length = 1;
+// The same for a string.
+static ptrdiff_t string_length(const char *text) {
+  ptrdiff_t length = 1;
+  if (*text != '"')
+    return 0;
   while (text[length] != '\0' && text[length] != '"')
     length += text[length] == '\\' && text[length + 1] != '\0' ? 2 : 1;
-  return length + (text[length] == '"');
+  return text[length] == '"' ? length + 1 : NEVER_CLOSED;
 }
 
 static size_t name_length(const char *text) {
@@ -78,14 +84,16 @@ static titan_status copy_number(integer_pass *pass) {
   return is_integer && !has_suffix ? titan_text_append(&pass->out, "L", 1) : TITAN_OK;
 }
 
-// Makes pass->out of the text.
+// Makes pass->out of the text, to its end or to the first problem.
 static titan_status widen_integers(integer_pass *pass) {
   while (*pass->next != '\0') {
     const char *text = pass->next;
-    size_t length = comment_length(text);
-    if (length == 0 && *text == '"')
-      length = string_length(text);
-    else if (length == 0 && (isalpha((unsigned char)*text) || *text == '*'))
+    ptrdiff_t comment = comment_length(text), string = string_length(text);
+    if (comment == NEVER_CLOSED || string == NEVER_CLOSED)
+      return titan_problems_add(pass->reader->problems, "%s:%" PRId64 ": the %s that begins here is never closed",
+                                pass->reader->path, pass->line, string == NEVER_CLOSED ? "string" : "comment");
+    size_t length = (size_t)(comment + string);
+    if (length == 0 && (isalpha((unsigned char)*text) || *text == '*'))
       length = name_length(text);
     if (length > 0)
       TITAN_TRY(copy(pass, length));

@@ -1,4 +1,4 @@
-#include "config/option.h"
+#include "config/spelling.h"
 #include "config/toml_shim.h"
 
 #include <errno.h>
@@ -36,38 +36,53 @@ static titan_status read_text(const char *path, titan_text *text, titan_problems
   return titan_problems_add(problems, "%s: cannot read this configuration file: %s", path, reason);
 }
 
-static titan_status take(titan_file_reader *reader, const titan_file_item *item) {
-  titan_problems *problems = reader->problems;
-  const char *path = reader->path;
-  if (item->section == NULL) {
-    // A name outside of all sections: a section written as a plain value, or a key without its section.
-    if (titan_option_section_exists(item->key))
-      return titan_problems_add(problems, "%s:%" PRId64 ": %s: expected a section with options, got a value", path,
-                                item->line, item->key);
-    return titan_problems_add(problems, "%s:%" PRId64 ": %s: expected inside a section; the nearest known key is %s",
-                              path, item->line, item->key, titan_option_nearest(item->key));
-  }
-  if (!titan_option_section_exists(item->section)) {
-    if (item->key != NULL)
-      return TITAN_OK; // the section itself has been reported
-    return titan_problems_add(problems, "%s:%" PRId64 ": %s: unknown section; the nearest known section is %s", path,
-                              item->line, item->section, titan_option_nearest_section(item->section));
-  }
-  if (item->key == NULL)
-    return TITAN_OK;
-  char name[128], origin[1024];
+// A problem whose text ends with an advice, which is freed.
+static titan_status report(titan_file_reader *reader, const titan_file_item *item, const char *name, const char *what,
+                           titan_status advised, titan_text *advice) {
+  if (advised == TITAN_OK)
+    advised = titan_problems_add(reader->problems, "%s:%" PRId64 ": %s: %s; %s", reader->path, item->line, name, what,
+                                 advice->data);
+  titan_text_destroy(advice);
+  return advised;
+}
+
+// A name outside of all sections: a section written as a plain value, or a key without its section.
+static titan_status take_outside(titan_file_reader *reader, const titan_file_item *item) {
+  titan_text advice = {0};
+  if (titan_option_section_exists(item->key))
+    return titan_problems_add(reader->problems, "%s:%" PRId64 ": %s: expected a section with options, got a value",
+                              reader->path, item->line, item->key);
+  return report(reader, item, item->key, "expected inside a section",
+                titan_option_advise(item->key, "the nearest known key is ", &advice), &advice);
+}
+
+static titan_status take_inside(titan_file_reader *reader, const titan_file_item *item) {
+  char name[TITAN_CONFIG_NAME_BYTES], origin[1024];
+  titan_text advice = {0};
+  bool known = false;
   snprintf(name, sizeof name, "%s.%s", item->section, item->key);
-  snprintf(origin, sizeof origin, "%s:%" PRId64, path, item->line);
-  bool negated;
-  int index = titan_option_find(name, &negated);
-  if (index < 0)
-    return titan_problems_add(problems, "%s: %s: unknown key; the nearest known key is %s", origin, name,
-                              titan_option_nearest(name));
-  if (index == TITAN_OPTION_job_config_file)
-    return titan_problems_add(
-        problems, "%s: %s: a configuration file cannot name another one; give it on the command line", origin, name);
-  titan_option_place place = {.source = TITAN_SOURCE_FILE, .origin = origin};
-  return titan_option_assign(reader->config, index, negated, item->value, &place, problems);
+  snprintf(origin, sizeof origin, "%s:%" PRId64, reader->path, item->line);
+  if (strcmp(name, titan_options[TITAN_OPTION_job_config_file].name) == 0)
+    return titan_problems_add(reader->problems,
+                              "%s: %s: a configuration file cannot name another one; give it on the command line",
+                              origin, name);
+  titan_option_place place = {.source = TITAN_SOURCE_FILE, .origin = origin, .file = reader->number};
+  TITAN_TRY(titan_name_assign(reader->config, name, item->value, &place, reader->problems, &known));
+  return known ? TITAN_OK
+               : report(reader, item, name, "unknown key",
+                        titan_option_advise(name, "the nearest known key is ", &advice), &advice);
+}
+
+static titan_status take(titan_file_reader *reader, const titan_file_item *item) {
+  titan_text advice = {0};
+  if (item->section == NULL)
+    return take_outside(reader, item);
+  if (titan_option_section_exists(item->section))
+    return item->key == NULL ? TITAN_OK : take_inside(reader, item);
+  if (item->key != NULL)
+    return TITAN_OK; // the section itself has been reported
+  return report(reader, item, item->section, "unknown section", titan_option_advise_section(item->section, &advice),
+                &advice);
 }
 
 bool titan_file_reader_visit(void *reader, const titan_file_item *item) {
@@ -84,7 +99,7 @@ static titan_status read_toml(titan_file_reader *reader, const titan_text *text)
                             error.message);
 }
 
-titan_status titan_config_read_file(titan_config *config, const char *path, titan_problems *problems) {
+titan_status titan_config_read_file(titan_config *config, const char *path, int number, titan_problems *problems) {
   const char *extension = strrchr(path, '.');
   bool is_toml = extension != NULL && strcasecmp(extension, ".toml") == 0;
   bool is_cfg = extension != NULL && strcasecmp(extension, ".cfg") == 0;
@@ -95,7 +110,8 @@ titan_status titan_config_read_file(titan_config *config, const char *path, tita
   titan_status status = TITAN_OK;
   TITAN_TRY_CLEANUP(read_text(path, &text, problems));
   if (text.data != NULL) {
-    titan_file_reader reader = {.config = config, .path = path, .problems = problems, .status = TITAN_OK};
+    titan_file_reader reader = {
+        .config = config, .path = path, .number = number, .problems = problems, .status = TITAN_OK};
     TITAN_TRY_CLEANUP(is_toml ? read_toml(&reader, &text) : titan_config_read_cfg(&reader, &text));
   }
 cleanup:

@@ -1,4 +1,5 @@
-// A configuration as text: a line "titan-config 1", a line with the request, then one line an option:
+// A configuration as text: a line "titan-config 1", a line with the request, a line with its topic, then one line an
+// option:
 // name, source, origin, value, separated by tabs. In origins and values a backslash, tab or newline is escaped; "\0" is
 // NULL. Numbers have 17 digits, which gives every double back exactly.
 #include "config/config.h"
@@ -7,6 +8,7 @@
 #include "config/option.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,6 +44,7 @@ static titan_status append_value(const void *member, titan_option_type type, tit
   case TITAN_OPTION_FLOAT:
     return titan_text_printf(text, "%.17g", *(const double *)member);
   case TITAN_OPTION_STRING:
+  case TITAN_OPTION_PATH:
   case TITAN_OPTION_LIST:
     return append_escaped(*(const char *const *)member, text);
   }
@@ -50,6 +53,8 @@ static titan_status append_value(const void *member, titan_option_type type, tit
 
 titan_status titan_config_serialize(const titan_config *config, titan_text *text) {
   TITAN_TRY(titan_text_printf(text, HEADER "%d\n", (int)config->request));
+  TITAN_TRY(append_escaped(config->help_topic, text));
+  TITAN_TRY(titan_text_append(text, "\n", 1));
   for (int i = 0; i < TITAN_OPTION_COUNT; i++) {
     const titan_option *option = &titan_options[i];
     const titan_config_entry *entry = &config->entries[i];
@@ -108,8 +113,7 @@ static titan_status take_option(titan_config *config, const char **text) {
   entry->source = (titan_config_source)atoi(source);
   TITAN_TRY_CLEANUP(take_field(text, '\t', &entry->origin));
   TITAN_TRY_CLEANUP(take_field(text, '\n', &value));
-  bool is_string = titan_options[index].type == TITAN_OPTION_STRING || titan_options[index].type == TITAN_OPTION_LIST;
-  if (value == NULL && !is_string) {
+  if (value == NULL && !titan_option_is_text(&titan_options[index])) {
     status = titan_error(TITAN_ERROR_INTERNAL, "serialized configuration: %s has no value", name);
     goto cleanup;
   }
@@ -124,6 +128,7 @@ static titan_status take_option(titan_config *config, const char **text) {
     *(double *)member = strtod(value, NULL);
     break;
   case TITAN_OPTION_STRING:
+  case TITAN_OPTION_PATH:
   case TITAN_OPTION_LIST:
     *(const char **)member = entry->owned = value;
     value = NULL;
@@ -142,17 +147,20 @@ titan_status titan_config_deserialize(const char *text, titan_config **config) {
     return titan_error(TITAN_ERROR_INTERNAL, "serialized configuration: unknown header");
   text += strlen(HEADER);
   titan_config *created = NULL;
-  char *request = NULL;
+  char *request = NULL, *topic = NULL;
   titan_status status = TITAN_OK;
   TITAN_TRY_CLEANUP(titan_config_create_default(&created));
   TITAN_TRY_CLEANUP(take_text(&text, '\n', &request));
   created->request = (titan_config_request)atoi(request);
+  TITAN_TRY_CLEANUP(take_text(&text, '\n', &topic));
+  snprintf(created->help_topic, sizeof created->help_topic, "%s", topic);
   for (int i = 0; i < TITAN_OPTION_COUNT; i++)
     TITAN_TRY_CLEANUP(take_option(created, &text));
   *config = created;
   created = NULL;
 cleanup:
   titan_memory_free(request);
+  titan_memory_free(topic);
   titan_config_destroy(&created);
   return status;
 }

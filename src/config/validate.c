@@ -296,10 +296,22 @@ static titan_status warn_of_warmup(const titan_config *config, titan_text *text)
                            config->training.warmup_steps, config->training.steps);
 }
 
+// The norm is known when the last gradient is, and by then most units are updated.
+static titan_status warn_of_early_step(const titan_config *config, titan_text *text) {
+  if (!config->optimizer.early_step_in_backward)
+    return TITAN_OK;
+  return titan_text_printf(text,
+                           "optimizer.early_step_in_backward = true (%s): gradients are not clipped, training.max_norm "
+                           "= %g (%s) has no effect",
+                           titan_config_origin(config, "optimizer.early_step_in_backward"), config->training.max_norm,
+                           titan_config_origin(config, "training.max_norm"));
+}
+
 titan_status titan_config_warnings(const titan_config *config, void (*report)(void *context, const char *line),
                                    void *context) {
   static titan_status (*const warners[])(const titan_config *, titan_text *) = {
-      warn_of_estimate, warn_of_validation, warn_of_loading, warn_of_optimizer, warn_of_schedule, warn_of_warmup,
+      warn_of_estimate, warn_of_validation, warn_of_loading,    warn_of_optimizer,
+      warn_of_schedule, warn_of_warmup,     warn_of_early_step,
   };
   titan_text text = {0};
   titan_status status = TITAN_OK;

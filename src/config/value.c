@@ -1,6 +1,8 @@
 #include "config/option.h"
 
 #include "base/memory.h"
+#include "config/format.h"
+#include "config/path.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -11,8 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-
-enum { LONGEST_SHOWN = 80 };
 
 static const void *member(const titan_config *config, const titan_option *option) {
   return (const char *)config + option->offset;
@@ -145,37 +145,29 @@ bool titan_option_holds(const titan_config *config, const titan_option *option) 
   case TITAN_OPTION_FLOAT:
     return number_holds(option, *(const double *)member(config, option));
   case TITAN_OPTION_STRING:
+  case TITAN_OPTION_PATH:
   case TITAN_OPTION_LIST:
     return string_holds(option, *(const char *const *)member(config, option));
   }
   return false;
 }
 
-static titan_status append_choices(const char *words, titan_text *text) {
-  for (const char *start = words; *start != '\0';) {
-    int length = (int)strcspn(start, "|");
-    TITAN_TRY(titan_text_printf(text, "%.*s%s", length, start, start[length] == '|' ? ", " : ""));
-    start += length + (start[length] == '|');
-  }
-  return TITAN_OK;
-}
-
 titan_status titan_option_expected(const titan_option *option, titan_text *text) {
-  static const char *const plain[] = {"true or false", "an integer", "a number", "a string",
-                                      "a comma-separated list or an array of strings"};
+  static const char *const plain[] = {"true or false", "an integer", "a number",
+                                      "a string",      "a path",     "a comma-separated list or an array of strings"};
   const titan_constraint *constraint = &option->constraint;
   switch (constraint->kind) {
   case TITAN_CONSTRAINT_CHOICES:
   case TITAN_CONSTRAINT_CHOICES_ANY_CASE:
     if (strchr(constraint->words, '|') != NULL)
       TITAN_TRY(titan_text_printf(text, "one of "));
-    return append_choices(constraint->words, text);
+    return titan_words_append(constraint->words, ", ", false, text);
   case TITAN_CONSTRAINT_WORD_OR_COUNT:
-    TITAN_TRY(append_choices(constraint->words, text));
+    TITAN_TRY(titan_words_append(constraint->words, ", ", false, text));
     return titan_text_printf(text, " or an integer of at least 1%s",
                              strchr(constraint->words, '=') != NULL ? ", each number above 0" : "");
   case TITAN_CONSTRAINT_NOT_EMPTY:
-    return titan_text_printf(text, "a string that is not empty");
+    return titan_text_printf(text, "%s that is not empty", plain[option->type]);
   case TITAN_CONSTRAINT_AT_LEAST:
     return titan_text_printf(text, "%s of at least %g", plain[option->type], constraint->minimum);
   case TITAN_CONSTRAINT_ABOVE:
@@ -185,7 +177,7 @@ titan_status titan_option_expected(const titan_option *option, titan_text *text)
                              constraint->special);
   case TITAN_CONSTRAINT_LIST_OF:
     TITAN_TRY(titan_text_printf(text, "%s, each one of ", plain[option->type]));
-    return append_choices(constraint->words, text);
+    return titan_words_append(constraint->words, ", ", false, text);
   case TITAN_CONSTRAINT_AT_LEAST_BELOW:
     return titan_text_printf(text, "%s of at least %g and below %g", plain[option->type], constraint->minimum,
                              constraint->maximum);
@@ -200,35 +192,6 @@ titan_status titan_option_expected(const titan_option *option, titan_text *text)
   return titan_text_printf(text, "%s", plain[option->type]);
 }
 
-static titan_status append_quoted(const char *value, titan_text *text) {
-  TITAN_TRY(titan_text_append(text, "\"", 1));
-  for (const char *c = value; *c != '\0'; c++) {
-    unsigned char byte = (unsigned char)*c;
-    if (byte == '"' || byte == '\\')
-      TITAN_TRY(titan_text_printf(text, "\\%c", byte));
-    else if (byte == '\n')
-      TITAN_TRY(titan_text_printf(text, "\\n"));
-    else if (byte == '\t')
-      TITAN_TRY(titan_text_printf(text, "\\t"));
-    else if (byte < 0x20 || byte == 0x7f)
-      TITAN_TRY(titan_text_printf(text, "\\u%04x", byte));
-    else
-      TITAN_TRY(titan_text_append(text, c, 1));
-  }
-  return titan_text_append(text, "\"", 1);
-}
-
-// The shortest digits that read back as the same number, with a point or an exponent, as TOML wants it.
-static titan_status append_number(double value, titan_text *text) {
-  char digits[40];
-  for (int precision = 15; precision <= 17; precision++) {
-    snprintf(digits, sizeof digits, "%.*g", precision, value);
-    if (strtod(digits, NULL) == value)
-      break;
-  }
-  return titan_text_printf(text, "%s%s", digits, strpbrk(digits, ".en") ? "" : ".0");
-}
-
 titan_status titan_option_format(const titan_config *config, const titan_option *option, bool quoted,
                                  titan_text *text) {
   const void *place = member(config, option);
@@ -238,15 +201,16 @@ titan_status titan_option_format(const titan_config *config, const titan_option 
   case TITAN_OPTION_INT:
     return titan_text_printf(text, "%" PRId64, *(const int64_t *)place);
   case TITAN_OPTION_FLOAT:
-    return append_number(*(const double *)place, text);
+    return titan_number_append(*(const double *)place, text);
   case TITAN_OPTION_STRING:
+  case TITAN_OPTION_PATH:
   case TITAN_OPTION_LIST:
     break;
   }
   const char *value = *(const char *const *)place;
   if (value == NULL)
     return titan_text_printf(text, "none");
-  return quoted ? append_quoted(value, text) : titan_text_printf(text, "%s", value);
+  return quoted ? titan_string_append_quoted(value, text) : titan_text_printf(text, "%s", value);
 }
 
 bool titan_option_is_asked_for(const titan_config *config, const titan_option *option) {
@@ -258,27 +222,6 @@ bool titan_option_is_asked_for(const titan_config *config, const titan_option *o
       titan_option_format(config, option, false, &text) != TITAN_OK || strcmp(text.data, option->availability.off) != 0;
   titan_text_destroy(&text);
   return asked;
-}
-
-static titan_status append_found(const titan_value *value, titan_text *text) {
-  switch (value->kind) {
-  case TITAN_VALUE_BOOL:
-    return titan_text_printf(text, "%s", value->boolean ? "true" : "false");
-  case TITAN_VALUE_INT:
-    return titan_text_printf(text, "%" PRId64, value->integer);
-  case TITAN_VALUE_FLOAT:
-    return append_number(value->number, text);
-  case TITAN_VALUE_OTHER:
-    return titan_text_printf(text, "%s", value->string);
-  case TITAN_VALUE_LIST:
-    return titan_text_printf(text, "an array of strings");
-  case TITAN_VALUE_STRING:
-  case TITAN_VALUE_WORD:
-    break;
-  }
-  if (strlen(value->string) <= LONGEST_SHOWN)
-    return append_quoted(value->string, text);
-  return titan_text_printf(text, "a string of %zu bytes", strlen(value->string));
 }
 
 // Gives a word of the command line the type of its option, where it can be read so.
@@ -301,6 +244,7 @@ static titan_value interpret(const titan_option *option, titan_value value) {
       value.kind = TITAN_VALUE_FLOAT;
     break;
   case TITAN_OPTION_STRING:
+  case TITAN_OPTION_PATH:
   case TITAN_OPTION_LIST:
     value.kind = TITAN_VALUE_STRING;
     break;
@@ -326,6 +270,7 @@ static bool fits(const titan_option *option, titan_value *value, char *storage, 
     return (value->kind == TITAN_VALUE_LIST || value->kind == TITAN_VALUE_STRING) &&
            string_holds(option, value->string);
   case TITAN_OPTION_STRING:
+  case TITAN_OPTION_PATH:
     break;
   }
   if (value->kind == TITAN_VALUE_INT && option->constraint.kind == TITAN_CONSTRAINT_WORD_OR_COUNT) {
@@ -364,6 +309,7 @@ static titan_status store(titan_config *config, int index, bool negated, const t
   titan_memory_free(entry->origin);
   entry->origin = origin;
   entry->source = place->source;
+  entry->file = place->file;
   switch (option->type) {
   case TITAN_OPTION_BOOL:
     *(bool *)member_to_set(config, option) = value->boolean != negated;
@@ -375,36 +321,78 @@ static titan_status store(titan_config *config, int index, bool negated, const t
     *(double *)member_to_set(config, option) = value->number;
     return TITAN_OK;
   case TITAN_OPTION_STRING:
+  case TITAN_OPTION_PATH:
   case TITAN_OPTION_LIST:
     return store_string(config, index, value->string);
   }
   return titan_error(TITAN_ERROR_INTERNAL, "%s: unknown type of option", option->name);
 }
 
-titan_status titan_option_assign(titan_config *config, int index, bool negated, titan_value value,
+static titan_status report_repetition(const titan_option *option, const titan_config_entry *entry,
+                                      const titan_option_place *place, titan_problems *problems) {
+  return titan_problems_add(problems, "%s: %s: given a second time, after %s; each option may be given once",
+                            place->origin, option->name, entry->origin);
+}
+
+static titan_status report_value(const titan_option *option, const titan_value *value, const titan_value *typed,
                                  const titan_option_place *place, titan_problems *problems) {
-  const titan_option *option = &titan_options[index];
-  const titan_config_entry *entry = &config->entries[index];
-  if (entry->source == place->source && place->source != TITAN_SOURCE_PROGRAM)
-    return titan_problems_add(problems, "%s: %s: given a second time%s%s; each option may be given once", place->origin,
-                              option->name, place->source == TITAN_SOURCE_FILE ? ", after " : "",
-                              place->source == TITAN_SOURCE_FILE ? entry->origin : "");
-  char storage[64];
-  titan_value typed = interpret(option, value);
-  if (fits(option, &typed, storage, sizeof storage))
-    return store(config, index, negated, &typed, place);
   titan_text expected = {0}, found = {0};
   titan_status status = TITAN_OK;
   TITAN_TRY_CLEANUP(titan_option_expected(option, &expected));
-  if (option->type == TITAN_OPTION_INT && typed.kind == TITAN_VALUE_INT && typed.integer > INT_MAX)
+  if (option->type == TITAN_OPTION_INT && typed->kind == TITAN_VALUE_INT && typed->integer > INT_MAX)
     TITAN_TRY_CLEANUP(titan_text_printf(&expected, " and at most %d", INT_MAX));
-  if (typed.kind == TITAN_VALUE_LIST && option->type == TITAN_OPTION_LIST) // what is wrong is inside of it
-    value.kind = TITAN_VALUE_STRING;
-  TITAN_TRY_CLEANUP(append_found(&value, &found));
+  titan_value shown = *value;
+  if (typed->kind == TITAN_VALUE_LIST && option->type == TITAN_OPTION_LIST) // what is wrong is inside of it
+    shown.kind = TITAN_VALUE_STRING;
+  TITAN_TRY_CLEANUP(titan_value_describe(&shown, &found));
   TITAN_TRY_CLEANUP(titan_problems_add(problems, "%s: %s: expected %s, got %s", place->origin, option->name,
                                        expected.data, found.data));
 cleanup:
   titan_text_destroy(&expected);
   titan_text_destroy(&found);
+  return status;
+}
+
+// Replaces ~ and ${NAME} in a path; *expanded keeps it. *valid is false, and a problem is added, where that fails.
+static titan_status expand(const titan_option *option, titan_value *value, const titan_option_place *place,
+                           titan_problems *problems, titan_text *expanded, bool *valid) {
+  bool is_list = option == &titan_options[TITAN_OPTION_job_config_file];
+  titan_text problem = {0};
+  titan_status status = TITAN_OK;
+  if (option->type != TITAN_OPTION_PATH || value->kind != TITAN_VALUE_STRING)
+    return TITAN_OK;
+  TITAN_TRY_CLEANUP(is_list ? titan_path_expand_list(value->string, expanded, &problem)
+                            : titan_path_expand(value->string, expanded, &problem));
+  *valid = problem.length == 0;
+  if (*valid)
+    value->string = expanded->data;
+  else
+    TITAN_TRY_CLEANUP(
+        titan_problems_add(problems, "%s: %s = %s: %s", place->origin, option->name, value->string, problem.data));
+cleanup:
+  titan_text_destroy(&problem);
+  return status;
+}
+
+titan_status titan_option_assign(titan_config *config, int index, bool negated, titan_value value,
+                                 const titan_option_place *place, titan_problems *problems) {
+  const titan_option *option = &titan_options[index];
+  const titan_config_entry *entry = &config->entries[index];
+  if (place->source == TITAN_SOURCE_FILE && entry->source == TITAN_SOURCE_FILE && entry->file == place->file)
+    return report_repetition(option, entry, place, problems);
+  char storage[64];
+  titan_text expanded = {0};
+  titan_value typed = interpret(option, value);
+  bool valid = true;
+  titan_status status = TITAN_OK;
+  TITAN_TRY_CLEANUP(expand(option, &typed, place, problems, &expanded, &valid));
+  if (!valid)
+    goto cleanup;
+  if (fits(option, &typed, storage, sizeof storage))
+    TITAN_TRY_CLEANUP(store(config, index, negated, &typed, place));
+  else
+    TITAN_TRY_CLEANUP(report_value(option, &value, &typed, place, problems));
+cleanup:
+  titan_text_destroy(&expanded);
   return status;
 }

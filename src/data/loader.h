@@ -20,7 +20,8 @@
 
 // Where a lane goes on: token `token` of document `document` (in the endless numbering; tokens counted with BOS), which
 // is found by reading on from `place`. Plain numbers, for a checkpoint: a run may resume with them on any partition of
-// the lanes, with the same corpus, tokenizer, global_batch and seq_len.
+// the lanes, with the same corpus, tokenizer and global_batch (see titan_loader_deal_anew for another one), in windows
+// of any length.
 typedef struct titan_loader_cursor {
   int64_t document, token;
   titan_corpus_place place;
@@ -70,6 +71,18 @@ uint64_t titan_loader_replaced(titan_loader *loader);
 
 // cursors[lane_count] = where each lane goes on after the last batch that titan_loader_next returned.
 void titan_loader_get_cursors(const titan_loader *loader, titan_loader_cursor *cursors);
+
+// What happens to the documents when lanes are dealt anew.
+typedef struct titan_loader_change {
+  int64_t first_document;   // that is served next, in the endless numbering
+  int64_t skipped, in_part; // before it, never served or not to their ends; of these, those of which some tokens were
+} titan_loader_change;
+
+// Not collective. Where lanes first_lane .. first_lane+lane_count-1 of global_batch go on, when the corpus has been
+// read in old_count lanes up to old[old_count]: behind the furthest document that any of these has begun, so that no
+// document is served twice. cursors[lane_count] is overwritten. Both numbers of lanes are at least 1.
+titan_loader_change titan_loader_deal_anew(const titan_loader_cursor *old, int64_t old_count, int64_t global_batch,
+                                           int64_t first_lane, int64_t lane_count, titan_loader_cursor *cursors);
 
 // Continues from cursors[lane_count] (NULL: from the beginning). TITAN_ERROR_DATA when they do not fit; the loader then
 // gives this error from then on.

@@ -50,6 +50,37 @@ void titan_lanes_first_cursors(int64_t first_lane, int64_t lane_count, titan_loa
     cursors[i] = (titan_loader_cursor){.document = first_lane + i};
 }
 
+// The first document that no lane has begun.
+static int64_t first_unread(const titan_loader_cursor *cursors, int64_t count) {
+  int64_t first = 0;
+  for (int64_t i = 0; i < count; i++) {
+    // A lane that stands at a document's beginning has finished the one before it in the lane.
+    int64_t behind = cursors[i].token > 0 ? cursors[i].document + 1 : cursors[i].document - count + 1;
+    first = behind > first ? behind : first;
+  }
+  return first;
+}
+
+titan_loader_change titan_loader_deal_anew(const titan_loader_cursor *old, int64_t old_count, int64_t global_batch,
+                                           int64_t first_lane, int64_t lane_count, titan_loader_cursor *cursors) {
+  titan_loader_change change = {.first_document = first_unread(old, old_count)};
+  int64_t first = change.first_document;
+  titan_corpus_place place = {0, 0}; // the last one known before it
+  for (int64_t i = 0; i < old_count; i++) {
+    if (old[i].place.document <= first && old[i].place.document >= place.document)
+      place = old[i].place;
+    if (old[i].document >= first)
+      continue;
+    change.skipped += (first - 1 - old[i].document) / old_count + 1;
+    change.in_part += old[i].token > 0;
+  }
+  for (int64_t i = 0; i < lane_count; i++) {
+    int64_t lane_number = first_lane + i, behind = (lane_number - first % global_batch + global_batch) % global_batch;
+    cursors[i] = (titan_loader_cursor){.document = first + behind, .place = place};
+  }
+  return change;
+}
+
 static titan_status check_cursors(const titan_loader_options *options, const titan_loader_cursor *cursors) {
   for (int64_t i = 0; i < options->lane_count; i++) {
     const titan_loader_cursor *cursor = &cursors[i];

@@ -5,6 +5,7 @@
 #ifndef TITAN_DEVICE_DEVICE_H
 #define TITAN_DEVICE_DEVICE_H
 
+#include "base/cpu_isa.h"
 #include "base/memory.h"
 #include "graph/op.h"
 
@@ -57,6 +58,7 @@ typedef struct titan_vector_functions {
 
 struct titan_device {
   const char *name;        // "cpu", "cuda", "meta"
+  const char *level;       // "avx2": the instructions that a CPU device uses; NULL: not a CPU
   const char *description; // "AMD EPYC, avx512_bf16, 2 threads": for the log
   int threads;             // of this rank, where that has a meaning
   size_t alignment;        // of the blocks in a plan's arenas, bytes; 0: TITAN_PLAN_ALIGNMENT
@@ -77,5 +79,8 @@ void titan_device_destroy(titan_device **device);
 // environment variable TITAN_CPU_ISA (baseline, avx2, avx512, avx512_bf16, amx; an unknown word or one the chip lacks
 // is TITAN_ERROR_USAGE).
 titan_status titan_device_create_cpu(int threads, titan_device **out);
+// The same of this level, whatever the environment says. A process has CPU devices of one level only (oneDNN): another
+// one is TITAN_ERROR_INTERNAL.
+titan_status titan_device_create_cpu_of_level(int threads, titan_cpu_isa level, titan_device **out);
 
 #endif

@@ -20,7 +20,7 @@
 //                                                                  bit by bit as add and rms_norm. y may be the memory of x or r
 // layer_norm              x[R,D], [w[D]]                           y[R,D], mean[R] f32, rstd[R] f32   (no w: no parameters)
 // layer_norm_backward     dy, x, mean, rstd, [w]                   dx[R,D], [dw[D] f32]
-// rope_table              -                                        table[L,H/2,2] f32: cos, sin of position * theta^(-2i/H), computed in f64
+// rope_table              -                                        table[L,H/2,2] f32: cos, sin of position * theta^(-2i/H), scaled by `scaling`, computed in f64
 // rope                    x[B,L,N,H], table[L,H/2,2] f32           y[B,L,N,H]: pairs (2i, 2i+1) rotated; `inverse` rotates back
 // split_heads             qkv[..,(N+2K)H], table[L,H/2,2] f32      q[B,L,N,H], k[B,L,K,H], v[B,L,K,H]: a row of qkv is the heads of q, of k, of v
 //                                                                  of one position, rows in the order B, L; q and k are rotated as by rope
@@ -105,6 +105,14 @@ typedef struct titan_gather_product {
 // The label of a row that does not count (any below 0 is one): no loss, and no gradient.
 enum { TITAN_LABEL_IGNORED = -1 };
 
+// Llama 3.1's rotary frequencies (Hugging Face's rope_type "llama3"). Of a frequency that turns t times in
+// original_length positions: divided by `factor` where t < low, as it is where t > high, and between them the mean of
+// the two, weighted by (t - low) / (high - low). factor 0: no scaling.
+typedef struct titan_rope_scaling {
+  double factor, low, high;
+  int64_t original_length;
+} titan_rope_scaling;
+
 // Only the member of the call's kind is meaningful (of matmul_scatter: matmul and collective; of gather_matmul:
 // collective and products); the rest is zero.
 typedef struct titan_op_attributes {
@@ -119,8 +127,9 @@ typedef struct titan_op_attributes {
   struct {
     double theta;
     int64_t length, head_size, first_position;
+    titan_rope_scaling scaling;
     bool inverse;
-  } rope; // rope_table: theta, length, head_size, first_position; rope: inverse
+  } rope; // rope_table: theta, length, head_size, first_position, scaling; rope: inverse
   struct {
     int64_t batch, length, heads, kv_heads, head_size;
     titan_tensor_type qkv; // join_heads: of its output

@@ -140,7 +140,9 @@ static titan_status build_logits(const titan_model_arguments *arguments, const t
 static titan_status build_constants(const titan_model_arguments *arguments, const titan_model_shape *shape,
                                     titan_graph *graph) {
   const builder made = builder_of(arguments, shape, graph), *b = &made;
-  titan_op_attributes attributes = {.rope = {.theta = b->arguments->rope_theta, .length = b->L, .head_size = b->H}};
+  titan_op_attributes attributes = {
+      .rope = {
+          .theta = b->arguments->rope_theta, .length = b->L, .head_size = b->H, .scaling = b->arguments->rope_scaling}};
   titan_value table;
   TITAN_TRY(titan_graph_apply(b->graph, TITAN_OP_rope_table, &attributes, 0, NULL, &table));
   return titan_graph_output_add(b->graph, "rope_table", table);
@@ -171,6 +173,12 @@ static titan_status check(const titan_model_arguments *a, titan_text *problems) 
   else if (a->dim / a->heads % 2 != 0 || a->dim / a->heads < 16 || a->dim / a->heads > 256)
     TITAN_TRY(titan_text_printf(problems, "head size %lld (dim %lld / heads %lld) must be even and from 16 to 256\n",
                                 (long long)(a->dim / a->heads), (long long)a->dim, (long long)a->heads));
+  if (a->rope_scaling.factor > 0 && !(a->rope_scaling.high > a->rope_scaling.low))
+    TITAN_TRY(
+        titan_text_printf(problems,
+                          "model.rope_scaling_high_freq_factor %g must be above model.rope_scaling_low_freq_factor "
+                          "%g\n",
+                          a->rope_scaling.high, a->rope_scaling.low));
   if (a->heads % a->kv_heads != 0)
     TITAN_TRY(titan_text_printf(problems, "%lld heads are not divisible by %lld kv heads\n", (long long)a->heads,
                                 (long long)a->kv_heads));

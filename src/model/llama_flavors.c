@@ -23,10 +23,9 @@ static const flavor llama2_flavors[] = {
 };
 
 static const flavor llama3_flavors[] = {
-    FLAVOR("debugmodel", 256, 8, 16, 16, 1.0, 256, 500000.0),
-    FLAVOR("8B", 4096, 32, 32, 8, 1.3, 1024, 500000.0),
-    FLAVOR("70B", 8192, 80, 64, 8, 1.3, 4096, 500000.0),
-    FLAVOR("405B", 16384, 126, 128, 8, 1.2, 4096, 500000.0),
+    FLAVOR("debugmodel", 256, 8, 16, 16, 1.0, 256, 500000.0), FLAVOR("1B", 2048, 16, 32, 8, 1.5, 256, 500000.0),
+    FLAVOR("3B", 3072, 28, 24, 8, 1.0, 256, 500000.0),        FLAVOR("8B", 4096, 32, 32, 8, 1.3, 1024, 500000.0),
+    FLAVOR("70B", 8192, 80, 64, 8, 1.3, 4096, 500000.0),      FLAVOR("405B", 16384, 126, 128, 8, 1.2, 4096, 500000.0),
 };
 
 static bool find(const flavor *flavors, size_t count, const char *name, titan_model_arguments *out) {

@@ -119,3 +119,8 @@ double titan_model_flops_per_token(const titan_model_arguments *arguments, int64
   return 6.0 * (double)(parameters - embedding) +
          12.0 * (double)arguments->layers * (double)arguments->dim * (double)length;
 }
+
+bool titan_model_same_scaling(const titan_rope_scaling *a, const titan_rope_scaling *b) {
+  return a->factor == b->factor &&
+         (a->factor == 0 || (a->low == b->low && a->high == b->high && a->original_length == b->original_length));
+}

@@ -23,6 +23,7 @@ typedef struct titan_model_arguments {
   int64_t multiple_of;
   double ffn_dim_multiplier;
   double norm_epsilon, rope_theta;
+  titan_rope_scaling rope_scaling; // factor 0: none
   int64_t vocabulary; // V
   titan_norm_type norm_type;
 } titan_model_arguments;
@@ -80,6 +81,9 @@ typedef struct titan_model_definition {
   // By the parameter's name within the kind.
   titan_parameter_role (*role)(const char *parameter);
 } titan_model_definition;
+
+// Whether two scalings are the same function.
+bool titan_model_same_scaling(const titan_rope_scaling *a, const titan_rope_scaling *b);
 
 // By model.name; NULL when there is none. titan_model_names: for messages.
 const titan_model_definition *titan_model_find(const char *name);

@@ -47,12 +47,17 @@ static titan_status create_shards(titan_gather *gather) {
   return TITAN_OK;
 }
 
-static titan_status create(titan_gather *gather) {
+static titan_status allocate_tables(titan_gather *gather) {
   size_t count = (size_t)gather->unit_count;
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, count, sizeof(void *), &gather->shared));
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, count, sizeof(void *), &gather->owned));
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, count, sizeof(void *), &gather->whole));
-  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, count, sizeof(void *), &gather->works));
+  return titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, count, sizeof(void *), &gather->works);
+}
+
+// Agreed on before the collective part, so that no rank of the group enters that alone.
+static titan_status create(titan_gather *gather) {
+  TITAN_TRY(titan_comm_agree(gather->comm, allocate_tables(gather)));
   return create_shards(gather);
 }
 
@@ -129,7 +134,7 @@ titan_status titan_gather_publish(titan_gather *gather) {
     TITAN_TRY(titan_work_wait(&gather->works[i]));
     gather->whole[i] = NULL;
   }
-  // One barrier would do for all units; the windows need their own memory barriers.
+  // One barrier would do for all units; the shared blocks need their own memory barriers.
   for (int i = 0; gather->way == TITAN_WAY_SHARED && i < gather->unit_count; i++)
     TITAN_TRY(titan_shared_synchronize(gather->shared[i], NULL));
   return TITAN_OK;

@@ -38,7 +38,7 @@ static void place_shards(titan_reduce *reduce) {
   }
 }
 
-static titan_status allocate(titan_reduce *reduce) {
+static titan_status allocate_own(titan_reduce *reduce) {
   const titan_reduce_options *options = &reduce->options;
   titan_device *device = options->device;
   size_t count = (size_t)options->unit_count;
@@ -50,6 +50,14 @@ static titan_status allocate(titan_reduce *reduce) {
     device->vector->fill(device, elements, reduce->gradients, 0);
     place_shards(reduce);
   }
+  return TITAN_OK;
+}
+
+// Agreed on before the collective part, so that no rank of the group enters that alone.
+static titan_status allocate(titan_reduce *reduce) {
+  const titan_reduce_options *options = &reduce->options;
+  titan_device *device = options->device;
+  TITAN_TRY(titan_comm_agree(options->shard, allocate_own(reduce)));
   if (options->exchange_bytes == 0)
     return TITAN_OK;
   return reduce->way == TITAN_WAY_SHARED

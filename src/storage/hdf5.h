@@ -21,9 +21,14 @@ void titan_hdf5_unlock(void);
 titan_status titan_hdf5_error_at(titan_status status, const char *file, int line, const char *what, const char *path);
 #define titan_hdf5_error(status, what, path) titan_hdf5_error_at((status), __FILE__, __LINE__, (what), (path))
 
-// The access list of files that one process writes: newest format (which SWMR needs), and no file locks, which network
-// file systems often refuse. The environment variable HDF5_USE_FILE_LOCKING still has the last word. A negative value
-// on failure; the caller closes it with H5Pclose.
+// Whether, since this was asked last, a call of this thread failed because the system did not read or write, or gave no
+// memory: such a failure says nothing about what a file holds.
+bool titan_hdf5_system_failed(void);
+
+// The access list of files that HDF5 itself opens; there is no other in the program, but for those that are made in
+// memory (hdf5_image.h). Of files that one process writes: newest format (which SWMR needs), and no file locks, which
+// network file systems often refuse. The environment variable HDF5_USE_FILE_LOCKING still has the last word. A negative
+// value on failure; the caller closes it with H5Pclose.
 hid_t titan_hdf5_file_access(void);
 
 #endif

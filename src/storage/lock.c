@@ -1,7 +1,9 @@
 #include "storage/lock.h"
 
+#include "base/log.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "storage/marker.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +13,7 @@
 #include <unistd.h>
 
 struct titan_lock {
-  titan_text path;
+  titan_text path, marker; // marker: of a file system without locks; empty elsewhere
   int descriptor;
   bool made;
 };
@@ -34,13 +36,28 @@ static bool is_in_place(const titan_lock *lock) {
          opened.st_dev == named.st_dev;
 }
 
+// Some network file systems, and some kernels, refuse every lock (ENOLCK, EOPNOTSUPP, ENOSYS and others).
+static titan_status take_marker(titan_lock *lock, int reason, bool *held) {
+  TITAN_TRY(titan_text_printf(&lock->marker, "%s.holder", lock->path.data));
+  titan_status status = titan_marker_take(lock->marker.data, held);
+  if (status == TITAN_OK && !*held)
+    titan_log_info("This file system has no locks (%s): %s tells other runs that the folder is in use",
+                   strerror(reason), lock->marker.data);
+  else
+    titan_text_destroy(&lock->marker);
+  return status;
+}
+
 static titan_status take(titan_lock *lock, titan_lock_file file, bool *held) {
   for (;;) {
     TITAN_TRY(open_file(lock, file));
     if (lock->descriptor < 0)
       return TITAN_OK;
-    *held = flock(lock->descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
-    if (*held || is_in_place(lock))
+    int reason = flock(lock->descriptor, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
+    *held = reason == EWOULDBLOCK;
+    if (reason != 0 && !*held && reason != EINTR)
+      return take_marker(lock, reason, held);
+    if (*held || (reason == 0 && is_in_place(lock)))
       return TITAN_OK;
     close(lock->descriptor);
     lock->made = false;
@@ -51,6 +68,7 @@ static void destroy(titan_lock **lock) {
   if ((*lock)->descriptor >= 0)
     close((*lock)->descriptor);
   titan_text_destroy(&(*lock)->path);
+  titan_text_destroy(&(*lock)->marker);
   titan_memory_free(*lock);
   *lock = NULL;
 }
@@ -76,5 +94,7 @@ void titan_lock_release(titan_lock **lock) {
     return;
   if ((*lock)->made)
     unlink((*lock)->path.data);
+  if ((*lock)->marker.length > 0)
+    titan_marker_release((*lock)->marker.data);
   destroy(lock);
 }

@@ -1,5 +1,6 @@
 // One process at a time in a folder: a file of it that is locked for as long as the process holds it. A process that
-// dies lets go of it.
+// dies lets go of it. Where the file system has no locks, NAME.holder beside it names the process (marker.h), and the
+// log says so.
 #ifndef TITAN_STORAGE_LOCK_H
 #define TITAN_STORAGE_LOCK_H
 
@@ -13,8 +14,8 @@ typedef enum titan_lock_file {
   TITAN_LOCK_EXISTING, // where it is missing nobody holds the folder, and there is nothing to lock: *out is NULL
 } titan_lock_file;
 
-// Not collective. Locks the file `name` of the folder. *held: whether another process has it; then *out is NULL. File
-// systems without locks are taken as they are. TITAN_ERROR_OUTPUT when the file cannot be opened.
+// Not collective. Locks the file `name` of the folder. *held: whether another process has it; then *out is NULL.
+// TITAN_ERROR_OUTPUT when the file cannot be opened, and, without locks, when a process of another host has the folder.
 titan_status titan_lock_take(const char *folder, const char *name, titan_lock_file file, titan_lock **out, bool *held);
 // NULL handle is fine; the handle becomes NULL.
 void titan_lock_release(titan_lock **lock);

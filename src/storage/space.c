@@ -95,6 +95,11 @@ titan_status titan_space_check_free(const char *path, const char *label, uint64_
   return TITAN_OK;
 }
 
+uint64_t titan_space_left(const char *folder) {
+  struct statvfs information;
+  return statvfs(folder, &information) == 0 ? (uint64_t)information.f_bavail * information.f_frsize : 0;
+}
+
 titan_status titan_space_reserve(const char *path, const char *label, uint64_t bytes) {
   int descriptor = open(path, O_RDWR | O_CLOEXEC);
   int reason = descriptor < 0 ? errno : 0;

@@ -1,5 +1,6 @@
 // memory_estimation.disable_fake_mode: the options of its two real steps.
 #include "checkpoint/store.h"
+#include "storage/path.h"
 #include "train/estimate.h"
 
 #include <errno.h>
@@ -12,16 +13,17 @@ typedef struct setting {
   const char *name, *value;
 } setting;
 
-// Both kinds of a save are made: one of an interval, and the last one.
+// Both kinds of a save are made: one of an interval, and the last one. They go into a folder of the trial's own: that
+// of the run may lie anywhere, and its files are nobody's to remove.
 static const setting settings[] = {
     {"training.steps", "2"},        {"checkpoint.interval_type", "steps"},          {"checkpoint.interval", "1"},
-    {"checkpoint.load_step", "-1"}, {"checkpoint.create_seed_checkpoint", "false"},
+    {"checkpoint.load_step", "-1"}, {"checkpoint.create_seed_checkpoint", "false"}, {"checkpoint.folder", "checkpoint"},
 };
 
 // The checkpoints of the two steps. Only their own names are looked at.
 static titan_status remove_checkpoints(const titan_config *config) {
   titan_text folder = {0}, path = {0};
-  titan_status status = titan_text_printf(&folder, "%s/%s", config->job.dump_folder, config->checkpoint.folder);
+  titan_status status = titan_path_join(&folder, config->job.dump_folder, config->checkpoint.folder);
   for (int64_t step = 1; step <= 2 && status == TITAN_OK; step++) {
     path.length = 0;
     status = titan_store_path(folder.data, step, &path);
@@ -39,7 +41,7 @@ static titan_status remove_outputs(const titan_config *config) {
   titan_status status = TITAN_OK;
   for (size_t i = 0; i < sizeof names / sizeof *names && status == TITAN_OK; i++) {
     titan_text path = {0};
-    status = titan_text_printf(&path, "%s/%s", config->job.dump_folder, names[i]);
+    status = titan_path_join(&path, config->job.dump_folder, names[i]);
     if (status == TITAN_OK)
       unlink(path.data);
     titan_text_destroy(&path);

@@ -3,6 +3,7 @@
 #include "graph/plan_report.h"
 #include "storage/folder.h"
 #include "storage/output.h"
+#include "storage/path.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -10,7 +11,7 @@
 // <folder>/<name>; a failure names the option that asked for it.
 static titan_status write_file(const char *option, const char *folder, const char *name, const titan_text *text) {
   titan_text path = {0};
-  TITAN_TRY(titan_text_printf(&path, "%s/%s", folder, name));
+  TITAN_TRY(titan_path_join(&path, folder, name));
   titan_status status = titan_folder_create_for(path.data);
   if (status != TITAN_OK)
     status = titan_error(status, "%s: cannot write %s: %s", option, path.data, titan_error_message());

@@ -103,12 +103,25 @@ static titan_status check_optimizer(const titan_config *config, titan_text *prob
                            titan_config_origin(config, "optimizer.name"), titan_optimizer_rule_names());
 }
 
+// Sizes by the flavor, the rest by options; false when there is no such flavor.
+static bool find_arguments(const titan_config *config, const titan_model_definition *model,
+                           titan_model_arguments *out) {
+  if (!model->flavor(config->model.flavor, out))
+    return false;
+  if (config->model.rope_scaling_factor > 1)
+    out->rope_scaling = (titan_rope_scaling){.factor = config->model.rope_scaling_factor,
+                                             .low = config->model.rope_scaling_low_freq_factor,
+                                             .high = config->model.rope_scaling_high_freq_factor,
+                                             .original_length = config->model.rope_scaling_original_length};
+  return true;
+}
+
 static titan_status check_model(const titan_config *config, titan_text *problems) {
   const titan_model_definition *model = titan_model_find(config->model.name);
   titan_model_arguments arguments;
   if (model == NULL)
     return TITAN_OK; // reported by the options' own check
-  if (!model->flavor(config->model.flavor, &arguments))
+  if (!find_arguments(config, model, &arguments))
     return titan_text_printf(problems, "model.flavor = %s (%s): %s has the flavors %s\n", config->model.flavor,
                              titan_config_origin(config, "model.flavor"), config->model.name, model->flavor_names);
   TITAN_TRY(model->check(&arguments, problems));
@@ -155,8 +168,22 @@ static titan_status check_excluded(const titan_config *config, titan_text *probl
   return TITAN_OK;
 }
 
+static titan_status check_debug(const titan_config *config, int world_size, titan_text *problems) {
+  if (config->debug.raise_signal_rank < world_size)
+    return TITAN_OK;
+  return titan_text_printf(problems, "debug.raise_signal_rank = %lld (%s): this run has the ranks 0 to %d\n",
+                           (long long)config->debug.raise_signal_rank,
+                           titan_config_origin(config, "debug.raise_signal_rank"), world_size - 1);
+}
+
 static titan_status check_checkpoint(const titan_config *config, int world_size, titan_text *problems) {
   TITAN_TRY(check_excluded(config, problems));
+  if (config->checkpoint.initial_load_path != NULL && !config->checkpoint.enable_checkpoint &&
+      !config->checkpoint.create_seed_checkpoint)
+    TITAN_TRY(titan_text_printf(problems,
+                                "checkpoint.initial_load_path (%s) needs checkpoint.enable_checkpoint, or "
+                                "checkpoint.create_seed_checkpoint\n",
+                                titan_config_origin(config, "checkpoint.initial_load_path")));
   if (titan_checkpoint_hints_check(config->checkpoint.mpi_io_hints) != TITAN_OK)
     TITAN_TRY(titan_text_printf(problems, "checkpoint.mpi_io_hints (%s): %s\n",
                                 titan_config_origin(config, "checkpoint.mpi_io_hints"), titan_error_message()));
@@ -181,6 +208,8 @@ titan_status titan_setup_check(const titan_config *config, int ranks) {
     status = check_tokens(config, &problems);
   if (status == TITAN_OK)
     status = check_checkpoint(config, world_size, &problems);
+  if (status == TITAN_OK)
+    status = check_debug(config, world_size, &problems);
   if (status == TITAN_OK)
     status = titan_estimate_check(config, ranks, &problems);
   if (status == TITAN_OK && problems.length == 0)
@@ -262,7 +291,7 @@ titan_status titan_setup_runtime_options(const titan_config *config, int64_t voc
       .compile = config->training.compile,
       .async_tensor = config->experimental.enable_async_tensor_parallel,
   };
-  if (!out->model->flavor(config->model.flavor, &out->arguments))
+  if (!find_arguments(config, out->model, &out->arguments))
     return titan_error(TITAN_ERROR_INTERNAL, "flavor %s passed the checks", config->model.flavor);
   set_slots(config, out);
   out->arguments.vocabulary = vocabulary;

@@ -68,9 +68,9 @@ titan_status titan_setup_share_budget(const titan_config *config, titan_runtime 
 titan_status titan_setup_budget_error(const titan_config *config, titan_status status);
 
 // Collective over node and world. Compares what all ranks of this node will take, `beside` the runtime's memory, with
-// what the node has; too much is TITAN_ERROR_USAGE on all ranks, with both figures, what takes the memory, and a batch
-// or length that would fit.
-titan_status titan_setup_check_memory(const titan_runtime *runtime, size_t beside, titan_mesh *mesh,
+// what the node has; too much is TITAN_ERROR_USAGE on all ranks, with both figures, what takes the memory, and the
+// largest batch that would fit, else the largest length of one sequence.
+titan_status titan_setup_check_memory(const titan_runtime *runtime, const titan_setup_beside *beside, titan_mesh *mesh,
                                       titan_device *device, titan_comm *node, const titan_topology *topology);
 
 // The device's rate in a matrix product of the compute type, FLOP/s, from a few products of a moderate size: the peak

@@ -66,47 +66,76 @@ titan_status titan_setup_budget_error(const titan_config *config, titan_status s
 
 // --- the node's memory ---
 
-// Bytes of one rank with another batch or length, in the same mesh; infinity where its activations have a budget, and
-// `limit` does not leave enough for it.
-static titan_status bytes_with(const titan_runtime *runtime, titan_mesh *mesh, titan_device *device, int64_t batch,
-                               int64_t length, size_t beside, double limit, double *bytes) {
-  titan_runtime_options options = *titan_runtime_options_of(runtime);
+// What a suggestion is looked for with.
+typedef struct memory_search {
+  const titan_runtime *runtime; // the plan that does not fit
+  titan_setup_beside beside;    // of that plan
+  titan_mesh *mesh;
+  titan_device *device;
+  double limit; // bytes that a rank has
+} memory_search;
+
+// Whether one rank has enough with another batch or length, in the same mesh. The loader takes less with fewer tokens,
+// too. A budget for activations becomes what is left.
+static titan_status fits_with(const memory_search *search, int64_t batch, int64_t length, bool *fits) {
+  titan_runtime_options options = *titan_runtime_options_of(search->runtime);
+  titan_setup_beside beside_all = search->beside;
   titan_runtime *other;
-  *bytes = INFINITY;
-  options.activations.budget = limit > (double)beside ? (size_t)limit - beside : 0;
+  if (beside_all.loader > 0)
+    beside_all.loader = titan_loader_bytes(batch, length);
+  size_t beside = titan_setup_beside_sum(&beside_all);
+  *fits = false;
+  options.activations.budget = search->limit > (double)beside ? (size_t)search->limit - beside : 0;
   options.activations.fixed = 0;
   options.global_tokens = options.global_tokens / (options.shape.batch * options.shape.length) * (batch * length);
   options.shape.batch = batch;
   options.shape.length = length;
-  titan_status status = titan_runtime_plan(&options, mesh, device, &other);
+  titan_status status = titan_runtime_plan(&options, search->mesh, search->device, &other);
   if (status == TITAN_OK)
-    *bytes = (double)titan_runtime_memory_of(other).total + (double)beside;
+    *fits = (double)titan_runtime_memory_of(other).total + (double)beside <= search->limit;
   titan_runtime_destroy(&other);
   return status == TITAN_ERROR_USAGE ? TITAN_OK : status;
 }
 
-// The largest batch that fits into `limit` bytes, else, with one sequence, the largest length by halving.
-static titan_status suggest(const titan_runtime *runtime, titan_mesh *mesh, titan_device *device, size_t beside,
-                            double limit, titan_text *text) {
-  const titan_model_shape *shape = &titan_runtime_options_of(runtime)->shape;
-  double bytes = 0;
+// The largest batch that fits, 0 for none.
+static titan_status largest_batch(const memory_search *search, int64_t *batch) {
+  const titan_model_shape *shape = &titan_runtime_options_of(search->runtime)->shape;
   int64_t low = 0, high = shape->batch; // low fits (or is 0), high does not
   while (high - low > 1) {
     int64_t middle = low + (high - low) / 2;
-    TITAN_TRY(bytes_with(runtime, mesh, device, middle, shape->length, beside, limit, &bytes));
-    *(bytes <= limit ? &low : &high) = middle;
+    bool fits;
+    TITAN_TRY(fits_with(search, middle, shape->length, &fits));
+    *(fits ? &low : &high) = middle;
   }
-  if (low > 0)
-    return titan_text_printf(text, "training.batch_size = %lld would fit", (long long)low);
-  int64_t tp = titan_comm_size(titan_mesh_comm(mesh, TITAN_MESH_TP));
-  for (int64_t length = shape->length / 2; length >= 16; length /= 2) {
-    if (length % tp != 0)
-      continue;
-    TITAN_TRY(bytes_with(runtime, mesh, device, 1, length, beside, limit, &bytes));
-    if (bytes <= limit)
-      return titan_text_printf(text, "training.batch_size = 1 with training.seq_len = %lld would fit",
-                               (long long)length);
+  *batch = low;
+  return TITAN_OK;
+}
+
+// The largest length that fits with one sequence, 0 for none: a multiple of the tp group's ranks, who cut it, and of 16
+// besides where the length asked for is one.
+static titan_status largest_length(const memory_search *search, int64_t *length) {
+  const titan_model_shape *shape = &titan_runtime_options_of(search->runtime)->shape;
+  int64_t tp = titan_comm_size(titan_mesh_comm(search->mesh, TITAN_MESH_TP));
+  int64_t step = shape->length % (16 * tp) == 0 ? 16 * tp : tp;
+  int64_t low = 0, high = shape->length / step;
+  while (high - low > 1) {
+    int64_t middle = low + (high - low) / 2;
+    bool fits;
+    TITAN_TRY(fits_with(search, 1, middle * step, &fits));
+    *(fits ? &low : &high) = middle;
   }
+  *length = low * step;
+  return TITAN_OK;
+}
+
+static titan_status suggest(const memory_search *search, titan_text *text) {
+  int64_t batch = 0, length = 0;
+  TITAN_TRY(largest_batch(search, &batch));
+  if (batch > 0)
+    return titan_text_printf(text, "training.batch_size = %lld would fit", (long long)batch);
+  TITAN_TRY(largest_length(search, &length));
+  if (length > 0)
+    return titan_text_printf(text, "training.batch_size = 1 with training.seq_len = %lld would fit", (long long)length);
   return titan_text_printf(text, "no batch fits: the parameters and optimizer states alone are too much; take more "
                                  "nodes, fewer ranks a node, or a smaller model.flavor");
 }
@@ -172,16 +201,19 @@ titan_status titan_setup_available_bytes(titan_comm *world, titan_comm *node, co
   return TITAN_OK;
 }
 
-titan_status titan_setup_check_memory(const titan_runtime *runtime, size_t beside, titan_mesh *mesh,
+titan_status titan_setup_check_memory(const titan_runtime *runtime, const titan_setup_beside *beside, titan_mesh *mesh,
                                       titan_device *device, titan_comm *node, const titan_topology *topology) {
   int ranks = titan_comm_size(node);
-  double need = (double)titan_runtime_memory_of(runtime).total + (double)beside, node_need, available = 0;
+  double need = (double)titan_runtime_memory_of(runtime).total + (double)titan_setup_beside_sum(beside);
+  double node_need, available = 0;
   TITAN_TRY(titan_comm_all_reduce(node, &need, &node_need, 1, TITAN_FLOAT64, TITAN_SUM, NULL));
   TITAN_TRY(find_available(node, topology, &available));
   titan_status status = TITAN_OK;
   if (node_need > available) {
     titan_text suggestion = {0};
-    status = suggest(runtime, mesh, device, beside, available / ranks, &suggestion);
+    memory_search search = {
+        .runtime = runtime, .beside = *beside, .mesh = mesh, .device = device, .limit = available / ranks};
+    status = suggest(&search, &suggestion);
     if (status == TITAN_OK)
       status = describe(runtime, node_need, available, ranks, suggestion.data);
     titan_text_destroy(&suggestion);

@@ -1,45 +1,78 @@
 #include "train/signals.h"
 
+#include "base/clock.h"
+#include "base/log.h"
+
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <string.h>
+#include <unistd.h>
+
+static const struct {
+  const char *name;
+  int number;
+} endings[] = {
+    {"SIGTERM", SIGTERM}, {"SIGUSR1", SIGUSR1}, {"SIGUSR2", SIGUSR2},
+    {"SIGHUP", SIGHUP},   {"SIGXCPU", SIGXCPU}, {"SIGINT", SIGINT},
+};
+enum { ENDINGS = sizeof endings / sizeof *endings };
 
 static pthread_t thread;
 static bool has_begun;
+static sigset_t taken; // those of the table that were not ignored at the start
+static const char *promised;
 static atomic_bool watching;
-static atomic_int received;
+static atomic_int received, noted; // the first; how many
 
-static sigset_t the_two(void) {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGTERM);
-  sigaddset(&set, SIGUSR1);
-  return set;
+static void find_taken(void) {
+  sigemptyset(&taken);
+  for (int i = 0; i < ENDINGS; i++) {
+    struct sigaction present;
+    if (sigaction(endings[i].number, NULL, &present) == 0 && present.sa_handler != SIG_IGN)
+      sigaddset(&taken, endings[i].number);
+  }
 }
 
 static void end_process(int number) {
-  sigset_t set = the_two();
   signal(number, SIG_DFL);
-  pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+  pthread_sigmask(SIG_UNBLOCK, &taken, NULL);
   raise(number);
 }
 
+static void note(int number) {
+  int none = 0;
+  bool first = atomic_compare_exchange_strong(&received, &none, number);
+  if (first && promised != NULL)
+    titan_log_info("%s: %s%s", titan_signals_name(number), promised,
+                   number == SIGINT ? "; a second one ends it at once" : "");
+  atomic_fetch_add(&noted, 1);
+}
+
+// A launcher may pass on the SIGINT that a terminal has sent to the process already: two at nearly the same time are
+// one.
+static const double one_press = 0.5; // seconds
+
 static void *take_signals(void *unused) {
-  sigset_t set = the_two();
   (void)unused;
-  for (int number, none = 0; sigwait(&set, &number) == 0; none = 0) {
-    if (!atomic_load(&watching))
+  double interrupted = -1; // when SIGINT came first
+  for (int number; sigwait(&taken, &number) == 0;) {
+    double now = titan_clock_seconds();
+    bool again = number == SIGINT && interrupted >= 0 && now - interrupted >= one_press;
+    if (!atomic_load(&watching) || again)
       end_process(number);
-    atomic_compare_exchange_strong(&received, &none, number);
+    if (number == SIGINT && interrupted < 0)
+      interrupted = now;
+    note(number);
   }
   return NULL;
 }
 
 titan_status titan_signals_begin(void) {
-  sigset_t set = the_two();
-  pthread_sigmask(SIG_BLOCK, &set, NULL);
+  find_taken();
+  pthread_sigmask(SIG_BLOCK, &taken, NULL);
+  signal(SIGPIPE, SIG_IGN);
   int code = pthread_create(&thread, NULL, take_signals, NULL);
   if (code != 0)
     return titan_error(TITAN_ERROR_DEVICE, "cannot create the thread that takes signals: %s", strerror(code));
@@ -55,7 +88,12 @@ void titan_signals_end(void) {
   has_begun = false;
 }
 
-void titan_signals_watch(void) {
+void titan_signals_restore_pipe(void) {
+  signal(SIGPIPE, SIG_DFL);
+}
+
+void titan_signals_watch(const char *promise) {
+  promised = promise;
   atomic_store(&watching, true);
   signal(SIGXFSZ, SIG_IGN);
 }
@@ -64,7 +102,25 @@ int titan_signals_received(void) {
   return atomic_load(&received);
 }
 
-const char *titan_signals_name(void) {
-  int number = titan_signals_received();
-  return number == SIGTERM ? "SIGTERM" : number == SIGUSR1 ? "SIGUSR1" : "a signal";
+const char *titan_signals_name(int number) {
+  for (int i = 0; i < ENDINGS; i++)
+    if (endings[i].number == number)
+      return endings[i].name;
+  return "a signal";
+}
+
+int titan_signals_find(const char *name) {
+  for (int i = 0; i < ENDINGS; i++)
+    if (strcmp(endings[i].name + strlen("SIG"), name) == 0)
+      return endings[i].number;
+  return 0;
+}
+
+void titan_signals_raise(int number) {
+  int before = atomic_load(&noted);
+  if (sigismember(&taken, number) != 1)
+    return;
+  kill(getpid(), number);
+  while (atomic_load(&noted) == before)
+    usleep(1000);
 }

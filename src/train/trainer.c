@@ -1,5 +1,6 @@
 #include "train/plan_files.h"
 #include "train/replicas.h"
+#include "train/shared_folder.h"
 #include "train/signals.h"
 #include "train/trainer_private.h"
 
@@ -59,8 +60,7 @@ static titan_status plan_model(titan_trainer *trainer) {
   titan_status status = titan_runtime_choose(trainer->runtime, fixed);
   TITAN_TRY(titan_comm_agree(world, titan_setup_budget_error(env->config, status)));
   titan_setup_beside beside = titan_setup_beside_of(env->config, trainer->runtime, world, env->node);
-  return titan_setup_check_memory(trainer->runtime, titan_setup_beside_sum(&beside), env->mesh, env->device, env->node,
-                                  env->topology);
+  return titan_setup_check_memory(trainer->runtime, &beside, env->mesh, env->device, env->node, env->topology);
 }
 
 static titan_status find_peak(titan_trainer *trainer) {
@@ -132,8 +132,19 @@ static titan_report_color color_wish(const titan_config *config) {
   return source == TITAN_SOURCE_COMMAND_LINE ? TITAN_COLOR_ALWAYS : TITAN_COLOR_AUTOMATIC;
 }
 
+// Collective.
+static titan_status check_dump_folder(titan_trainer *trainer) {
+  const titan_config *config = trainer->env.config;
+  titan_status status = titan_shared_folder_check(titan_trainer_world(trainer), config->job.dump_folder);
+  if (status != TITAN_OK)
+    status = titan_error(status, "job.dump_folder = %s (%s): %s", config->job.dump_folder,
+                         titan_config_origin(config, "job.dump_folder"), titan_error_message());
+  return titan_comm_agree(titan_trainer_world(trainer), status);
+}
+
 static titan_status create(titan_trainer *trainer) {
   TITAN_TRY(titan_trainer_lock_outputs(trainer));
+  TITAN_TRY(check_dump_folder(trainer));
   TITAN_TRY(titan_trainer_about_create(trainer));
   TITAN_TRY(titan_trainer_checkpoint_open(trainer));
   TITAN_TRY(titan_trainer_open_corpus(trainer));
@@ -148,6 +159,15 @@ static titan_status create(titan_trainer *trainer) {
   return find_peak(trainer);
 }
 
+// What a signal makes this rank say: one rank of a group that is signalled as a whole is enough.
+static const char *promise_of(const titan_trainer *trainer) {
+  if (trainer->rank != 0)
+    return NULL;
+  return trainer->env.config->checkpoint.enable_checkpoint
+             ? "the run finishes this step, saves a checkpoint and ends"
+             : "the run finishes this step and ends, without a checkpoint (checkpoint.enable_checkpoint is off)";
+}
+
 titan_status titan_trainer_create(const titan_trainer_environment *environment, titan_trainer **out) {
   titan_trainer *trainer;
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, 1, sizeof *trainer, &trainer));
@@ -157,7 +177,7 @@ titan_status titan_trainer_create(const titan_trainer_environment *environment, 
   trainer->dp = titan_comm_size(titan_mesh_comm(environment->mesh, TITAN_MESH_DP));
   trainer->optimizer = titan_setup_optimizer_options(environment->config);
   trainer->color = titan_report_wants_color(color_wish(environment->config));
-  titan_signals_watch();
+  titan_signals_watch(promise_of(trainer));
   titan_status status = create(trainer);
   if (status != TITAN_OK)
     titan_trainer_destroy(&trainer);
@@ -213,7 +233,7 @@ static titan_status reduce_numbers(titan_trainer *trainer, double loss_share, tr
   const titan_mesh *mesh = trainer->env.mesh;
   double mine[SUMS] = {[SUM_LOSS] = loss_share,
                        [SUM_SQUARES] = titan_optimizer_squares(&trainer->optimizer_step, trainer->runtime),
-                       [SUM_STOP] = titan_signals_received() != 0,
+                       [SUM_STOP] = titan_trainer_stop_is_asked(trainer),
                        [SUM_DUE] = titan_trainer_checkpoint_is_due(trainer),
                        [SUM_ENDED] = titan_trainer_checkpoint_has_ended(trainer),
                        [SUM_TOKENS] = step->batch_hash};
@@ -254,6 +274,7 @@ static titan_status train_step(titan_trainer *trainer, trainer_step *step) {
   TITAN_TRY(titan_runtime_step(runtime, &loss));
   if (step->step == config->debug.inject_nan_step && trainer->rank == titan_comm_size(titan_trainer_world(trainer)) - 1)
     loss = NAN;
+  titan_trainer_stop_raise(trainer, step->step);
   step->local_loss = loss * trainer->dp;
   TITAN_TRY(reduce_numbers(trainer, loss, step));
   TITAN_TRY(check_numbers(trainer, step));
@@ -266,21 +287,11 @@ static titan_status train_step(titan_trainer *trainer, trainer_step *step) {
   return TITAN_OK;
 }
 
-// The steps are done up to the one at which a signal came, and saved where there are checkpoints.
-static titan_status end_early(const titan_trainer *trainer) {
-  const char *signal = titan_signals_received() != 0 ? titan_signals_name() : "a signal";
-  titan_status status =
-      titan_error(TITAN_PREEMPTED, "%s%s after step %lld: %s", trainer->checkpoint != NULL ? "to be continued: " : "",
-                  signal, (long long)trainer->step, titan_trainer_checkpoint_last(trainer));
-  titan_error_mark_agreed(); // with the step's numbers
-  return status;
-}
-
-// To the last step, or to the one at which a signal comes (*stop).
+// To the last step, or to the one at which the run is asked to end (*stop).
 static titan_status take_steps(titan_trainer *trainer, bool *stop) {
   int64_t steps = trainer->env.config->training.steps;
   *stop = false;
-  // What a signal kept an earlier start from; a run whose steps are done is validated at its end.
+  // What an early end kept an earlier start from; a run whose steps are done is validated at its end.
   if (trainer->step < steps)
     TITAN_TRY(titan_trainer_validate(trainer, false, stop));
   while (!*stop && trainer->step < steps) {
@@ -309,8 +320,9 @@ titan_status titan_trainer_run(titan_trainer *trainer) {
   TITAN_TRY(take_steps(trainer, &stop));
   if (stop) {
     TITAN_TRY(titan_trainer_report_end(trainer, false));
-    return end_early(trainer);
+    return titan_trainer_stop_error(trainer);
   }
   TITAN_TRY(titan_trainer_validate(trainer, true, &stop));
+  titan_trainer_stop_clear(trainer);
   return titan_trainer_report_end(trainer, true);
 }

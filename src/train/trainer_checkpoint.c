@@ -58,7 +58,9 @@ static titan_status succeeded(titan_trainer *trainer, const titan_save_result *r
   if (trainer->rank != 0)
     return TITAN_OK;
   log_save(checkpoint, result, async);
-  if (titan_store_retain(checkpoint->folder.data, trainer->env.config->checkpoint.keep_latest_k, checkpoint->step) !=
+  // A file of weights only takes no whole checkpoint's place: a run could not go on from it.
+  int64_t keep = trainer->env.config->checkpoint.keep_latest_k;
+  if (titan_store_retain(checkpoint->folder.data, keep + (keep > 0 && checkpoint->weights_only), checkpoint->step) !=
       TITAN_OK)
     titan_log_warning("%s", titan_error_message());
   return TITAN_OK;
@@ -97,14 +99,37 @@ static titan_status finish(titan_trainer *trainer, bool async) {
 
 // --- saving ---
 
+// The type of weights that fits them: float16 cannot hold large ones, and the last save is not lost to that.
+static titan_status choose_number(titan_trainer *trainer, titan_number *number) {
+  titan_status status = titan_saver_check_values(trainer->checkpoint->saver, *number);
+  if (status != TITAN_ERROR_CHECKPOINT)
+    return status;
+  *number = TITAN_NUMBER_FLOAT32;
+  if (trainer->rank == 0)
+    titan_log_warning("checkpoint.export_dtype = float16: %s; the weights are saved in float32 instead",
+                      titan_error_message());
+  return TITAN_OK;
+}
+
+// What a save that failed has left, where the storage did not let it be removed then. The folder is this run's.
+static void remove_left(const titan_trainer *trainer) {
+  if (trainer->rank == 0 && trainer->checkpoint->failures > 0 &&
+      titan_store_remove_partial(trainer->checkpoint->folder.data) != TITAN_OK)
+    titan_error_clear(); // the save will tell
+}
+
 // `must`: the run ends after it, so that it is written at once and may not fail.
 static titan_status save(titan_trainer *trainer, bool model_only, titan_number number, bool must) {
   trainer_checkpoint *checkpoint = trainer->checkpoint;
   bool async = strcmp(trainer->env.config->checkpoint.async_mode, "disabled") != 0;
   if (titan_saver_is_busy(checkpoint->saver)) // the next save waits for the last
     TITAN_TRY(finish(trainer, true));
+  if (number == TITAN_NUMBER_FLOAT16)
+    TITAN_TRY(choose_number(trainer, &number));
+  remove_left(trainer);
   TITAN_TRY(titan_trainer_contents_fill(trainer, model_only, &checkpoint->contents));
   checkpoint->step = trainer->step;
+  checkpoint->weights_only = model_only;
   checkpoint->last_save = titan_clock_seconds();
   checkpoint->path.length = 0;
   TITAN_TRY(titan_store_path(checkpoint->folder.data, trainer->step, &checkpoint->path));

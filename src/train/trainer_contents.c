@@ -17,7 +17,7 @@ void titan_trainer_contents_destroy(trainer_contents *contents) {
 static titan_status gather_cursors(titan_trainer *trainer, int64_t **out) {
   _Static_assert(sizeof(titan_loader_cursor) == 4 * sizeof(int64_t), "a cursor is four numbers");
   titan_comm *dp = titan_mesh_comm(trainer->env.mesh, TITAN_MESH_DP);
-  size_t lanes = (size_t)trainer->env.config->training.batch_size;
+  size_t lanes = (size_t)titan_trainer_lanes(trainer);
   size_t all = lanes * (size_t)titan_comm_size(dp), first = lanes * (size_t)titan_comm_rank(dp);
   titan_loader_cursor *cursors = NULL;
   titan_status status = titan_memory_allocate(TITAN_MEMORY_GENERAL, all * sizeof *cursors, &cursors);
@@ -62,10 +62,16 @@ static titan_status fill_state(titan_trainer *trainer, trainer_contents *out) {
   titan_checkpoint_contents *c = &out->contents;
   TITAN_TRY(copy_history(&trainer->history, &out->history));
   c->has_state = true;
+  c->load_step = trainer->checkpoint->load_step;
+  for (int part = 0; part < 3; part++)
+    c->excluded |= (int64_t)trainer->checkpoint->excluded[part] << part;
   c->tokens = trainer->tokens;
   c->schedule_first = trainer->optimizer.schedule_first;
   c->optimizer_first = trainer->optimizer.moments_first;
   c->learning_rate = trainer->step > 0 ? titan_optimizer_learning_rate(&trainer->optimizer, trainer->step) : 0;
+  c->peak = trainer->optimizer.learning_rate;
+  c->warmup_steps = trainer->optimizer.warmup_steps;
+  c->total_steps = trainer->optimizer.total_steps;
   c->log_count = out->history.count;
   c->log_steps = out->history.steps;
   c->log_mean = out->history.mean;
@@ -73,7 +79,7 @@ static titan_status fill_state(titan_trainer *trainer, trainer_contents *out) {
   TITAN_TRY(reduce_window(trainer, c));
   TITAN_TRY(gather_cursors(trainer, &out->cursors));
   c->has_data = true;
-  c->lane_count = trainer->env.config->training.batch_size * trainer->dp;
+  c->lane_count = titan_trainer_lanes(trainer) * trainer->dp;
   c->seq_len = trainer->env.config->training.seq_len;
   c->corpus = trainer->checkpoint->corpus;
   c->cursors = out->cursors;
@@ -95,6 +101,8 @@ titan_status titan_trainer_contents_fill(titan_trainer *trainer, bool model_only
       .optimizer = config->optimizer.name,
       .model = titan_runtime_options_of(trainer->runtime)->arguments,
       .tokenizer = titan_tokenizer_fingerprint(trainer->env.tokenizer),
+      .instruction_set = trainer->env.device->level,
+      .threads = trainer->env.topology->threads,
   };
   return model_only ? TITAN_OK : titan_comm_agree(titan_trainer_world(trainer), fill_state(trainer, out));
 }

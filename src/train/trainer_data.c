@@ -187,8 +187,7 @@ titan_status titan_trainer_open_corpus(titan_trainer *trainer) {
 static titan_status open_loader(titan_trainer *trainer) {
   const titan_config *config = trainer->env.config;
   int dp_rank = titan_comm_rank(titan_mesh_comm(trainer->env.mesh, TITAN_MESH_DP));
-  const titan_runtime_options *runtime = titan_runtime_options_of(trainer->runtime);
-  int64_t lanes = runtime->microbatches * runtime->shape.batch; // of this rank
+  int64_t lanes = titan_trainer_lanes(trainer);
   titan_loader_options options = {
       .corpus = trainer->corpus,
       .tokenizer = trainer->env.tokenizer,
@@ -199,10 +198,10 @@ static titan_status open_loader(titan_trainer *trainer) {
       .document_limit = titan_setup_document_limit(config),
       .quiet = trainer->rank != 0,
   };
-  if (trainer->rank == 0 && config->training.dataset_path != NULL)
-    titan_log_info("Preparing the dataset from %s", titan_corpus_name(trainer->corpus));
-  else if (trainer->rank == 0)
-    titan_log_info("Preparing %s dataset from %s", config->training.dataset, titan_corpus_name(trainer->corpus));
+  if (trainer->rank == 0)
+    titan_log_info("Preparing %s dataset from %s",
+                   config->training.dataset_path != NULL ? "the" : config->training.dataset,
+                   titan_corpus_name(trainer->corpus));
   return titan_loader_create(&options, &trainer->loader);
 }
 

@@ -1,7 +1,11 @@
 // The folder of checkpoints when a run begins: taken for this run, cleared of what killed ones left, and looked
 // through.
+#include "base/log.h"
 #include "checkpoint/store.h"
 #include "storage/folder.h"
+#include "storage/path.h"
+#include "storage/space.h"
+#include "train/shared_folder.h"
 #include "train/trainer_checkpoint.h"
 
 #include <errno.h>
@@ -59,6 +63,9 @@ static titan_status check_steps(const titan_config *config, const trainer_checkp
                        checkpoint->folder.data);
   if (config->checkpoint.create_seed_checkpoint || wanted < 0 || titan_trainer_checkpoint_was_there(checkpoint, wanted))
     return TITAN_OK;
+  for (int64_t i = 0; i < checkpoint->step_count; i++) // keep_latest_k may have removed the one itself
+    if (titan_trainer_checkpoint_descends(checkpoint, checkpoint->steps[i], wanted))
+      return TITAN_OK;
   status = list_steps(checkpoint, &there);
   if (status == TITAN_OK)
     status =
@@ -92,11 +99,36 @@ static titan_status check_foreign(const titan_config *config, const trainer_chec
   return status;
 }
 
+// Saves that the run will make; with checkpoint.interval in seconds nobody knows, and one is certain.
+static int64_t count_saves(const titan_trainer *trainer) {
+  const titan_config *config = trainer->env.config;
+  int64_t steps = config->training.steps - trainer->step, interval = config->checkpoint.interval;
+  if (steps <= 0 || strcmp(config->checkpoint.interval_type, "seconds") == 0)
+    return steps > 0;
+  int64_t saves = config->training.steps / interval - trainer->step / interval;
+  return saves + (config->training.steps % interval != 0);
+}
+
+void titan_trainer_checkpoint_check_room(const titan_trainer *trainer) {
+  const trainer_checkpoint *checkpoint = trainer->checkpoint;
+  int64_t keep = trainer->env.config->checkpoint.keep_latest_k;
+  int64_t files = titan_store_new_files(keep, checkpoint->step_count, count_saves(trainer));
+  uint64_t left = titan_space_left(checkpoint->folder.data), bytes = titan_saver_file_bytes(checkpoint->saver);
+  if (left == 0 || left / bytes >= (uint64_t)files)
+    return;
+  titan_log_warning("%s has room for %" PRIu64 " more checkpoints of %.2f GiB, and this run needs room for %" PRId64
+                    " (checkpoint.keep_latest_k = %" PRId64 "%s): saves will fail",
+                    checkpoint->folder.data, left / bytes, (double)bytes / (1 << 30), files, keep,
+                    keep > 0 ? ", and one more while it is written" : ": all are kept");
+}
+
 // Rank 0.
 static titan_status find_steps(const titan_config *config, trainer_checkpoint *checkpoint) {
   TITAN_TRY(of_folder(config, open_folder(checkpoint)));
   TITAN_TRY(titan_store_list(checkpoint->folder.data, &checkpoint->steps, &checkpoint->step_count));
   TITAN_TRY(check_steps(config, checkpoint));
+  if (checkpoint->step_count == 0)
+    TITAN_TRY(titan_trainer_initial_check(config));
   return check_foreign(config, checkpoint);
 }
 
@@ -121,7 +153,7 @@ static titan_status allocate(titan_trainer *trainer) {
       checkpoint->excluded[part] = true;
     word += length + (word[length] == ',');
   }
-  return titan_text_printf(&checkpoint->folder, "%s/%s", config->job.dump_folder, config->checkpoint.folder);
+  return titan_path_join(&checkpoint->folder, config->job.dump_folder, config->checkpoint.folder);
 }
 
 titan_status titan_trainer_checkpoint_open(titan_trainer *trainer) {
@@ -131,6 +163,8 @@ titan_status titan_trainer_checkpoint_open(titan_trainer *trainer) {
     return TITAN_OK;
   TITAN_TRY(titan_comm_agree(world, allocate(trainer)));
   titan_status status = trainer->rank == 0 ? find_steps(config, trainer->checkpoint) : TITAN_OK;
+  TITAN_TRY(titan_comm_agree(world, status));
+  status = of_folder(config, titan_shared_folder_check(world, trainer->checkpoint->folder.data));
   TITAN_TRY(titan_comm_agree(world, status));
   return titan_comm_agree(world, share_steps(world, trainer->checkpoint));
 }

@@ -4,12 +4,13 @@
 #include "base/log.h"
 #include "storage/aside.h"
 #include "storage/folder.h"
+#include "storage/output.h"
+#include "storage/path.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 titan_status titan_trainer_by_product(titan_status status) {
   if (status != TITAN_ERROR_OUTPUT)
@@ -19,7 +20,7 @@ titan_status titan_trainer_by_product(titan_status status) {
 }
 
 static titan_status path_of(const titan_trainer *trainer, const char *name, titan_text *path) {
-  return titan_text_printf(path, "%s/%s", trainer->env.config->job.dump_folder, name);
+  return titan_path_join(path, trainer->env.config->job.dump_folder, name);
 }
 
 // Moves what is at the path aside: everything that is no regular file, and with `whole` files too.
@@ -35,34 +36,17 @@ static titan_status clear_way(const char *path, bool whole) {
   return status;
 }
 
-// Opens a file of the dump folder under `name`, by way of another that is renamed once it holds `begin`.
-static titan_status open_with(const titan_trainer *trainer, const char *name, bool keep_old, const titan_text *begin,
-                              FILE **out) {
-  titan_text path = {0}, partial = {0};
-  *out = NULL;
+titan_status titan_trainer_write_file(const titan_trainer *trainer, const char *name, bool keep,
+                                      const titan_text *text) {
+  titan_text path = {0};
   titan_status status = path_of(trainer, name, &path);
-  if (status == TITAN_OK)
-    status = titan_text_printf(&partial, "%s.partial", path.data);
   if (status == TITAN_OK)
     status = titan_folder_create_for(path.data);
   if (status == TITAN_OK)
-    status = clear_way(path.data, keep_old);
-  if (status != TITAN_OK)
-    goto cleanup;
-  unlink(partial.data);
-  *out = fopen(partial.data, "wx");
-  if (*out == NULL || (begin->length > 0 && fputs(begin->data, *out) < 0) || fflush(*out) != 0 ||
-      rename(partial.data, path.data) != 0)
-    status = titan_error(TITAN_ERROR_OUTPUT, "cannot write %s: %s", path.data, strerror(errno));
-  if (status != TITAN_OK) {
-    unlink(partial.data);
-    if (*out != NULL)
-      fclose(*out);
-    *out = NULL;
-  }
-cleanup:
+    status = clear_way(path.data, keep);
+  if (status == TITAN_OK)
+    status = titan_output_write_text(path.data, TITAN_OUTPUT_REPLACE, text);
   titan_text_destroy(&path);
-  titan_text_destroy(&partial);
   return status;
 }
 
@@ -108,31 +92,37 @@ titan_status titan_trainer_lock_outputs(titan_trainer *trainer) {
 
 // --- the other files ---
 
-// The lines of steps.txt that a run which resumes keeps: it may have gone on from an earlier step than the last.
-static titan_status read_steps(const titan_trainer *trainer, titan_text *kept) {
-  titan_text path = {0};
+// The lines of steps.txt that are of steps before this run, which may have gone on from an earlier step than its last.
+static titan_status read_steps(const titan_trainer *trainer, const char *path, titan_text *kept) {
   char line[256];
   long long step;
   struct stat information;
-  TITAN_TRY(path_of(trainer, "steps.txt", &path));
-  titan_status status = TITAN_OK;
-  bool regular = lstat(path.data, &information) == 0 && S_ISREG(information.st_mode);
-  FILE *old = regular && trainer->first_step > 0 ? fopen(path.data, "r") : NULL;
-  while (status == TITAN_OK && old != NULL && fgets(line, sizeof line, old) != NULL)
+  titan_status status = titan_text_append(kept, "", 0);
+  bool regular = lstat(path, &information) == 0 && S_ISREG(information.st_mode);
+  FILE *old = status == TITAN_OK && regular && trainer->first_step > 0 ? fopen(path, "r") : NULL;
+  if (old == NULL)
+    return status;
+  while (status == TITAN_OK && fgets(line, sizeof line, old) != NULL)
     if (sscanf(line, "%lld", &step) == 1 && step <= trainer->first_step)
       status = titan_text_printf(kept, "%s", line);
-  if (old != NULL)
-    fclose(old);
-  titan_text_destroy(&path);
+  if (status == TITAN_OK && ferror(old)) // not the end of the file
+    status = titan_error(TITAN_ERROR_OUTPUT, "cannot read %s: %s", path, strerror(errno));
+  fclose(old);
   return status;
 }
 
+// The file has its kept lines when it takes its name, and is appended to from then on.
 static titan_status open_steps(titan_trainer *trainer) {
-  titan_text kept = {0};
-  titan_status status = read_steps(trainer, &kept);
+  titan_text path = {0}, kept = {0};
+  titan_status status = path_of(trainer, "steps.txt", &path);
   if (status == TITAN_OK)
-    status = open_with(trainer, "steps.txt", trainer->first_step == 0, &kept, &trainer->steps_file);
+    status = read_steps(trainer, path.data, &kept);
+  if (status == TITAN_OK)
+    status = titan_trainer_write_file(trainer, "steps.txt", trainer->first_step == 0, &kept);
+  if (status == TITAN_OK && (trainer->steps_file = fopen(path.data, "a")) == NULL)
+    status = titan_error(TITAN_ERROR_OUTPUT, "cannot write %s: %s", path.data, strerror(errno));
   titan_text_destroy(&kept);
+  titan_text_destroy(&path);
   return status;
 }
 
@@ -149,7 +139,6 @@ void titan_trainer_record_step(titan_trainer *trainer, const trainer_step *step)
 }
 
 static titan_status write_configuration(titan_trainer *trainer) {
-  FILE *file = NULL;
   titan_text text = {0};
   titan_status status =
       titan_text_printf(&text,
@@ -158,9 +147,7 @@ static titan_status write_configuration(titan_trainer *trainer) {
                         trainer->about.version.data, trainer->about.commit.data, trainer->about.date.data,
                         trainer->about.command.data, trainer->about.configuration.data);
   if (status == TITAN_OK)
-    status = open_with(trainer, "configuration.toml", trainer->first_step == 0, &text, &file);
-  if (file != NULL)
-    fclose(file);
+    status = titan_trainer_write_file(trainer, "configuration.toml", trainer->first_step == 0, &text);
   titan_text_destroy(&text);
   return status;
 }

@@ -91,6 +91,12 @@ static inline titan_comm *titan_trainer_world(const titan_trainer *trainer) {
   return titan_mesh_comm(trainer->env.mesh, TITAN_MESH_WORLD);
 }
 
+// Sequences that this rank takes in a step: so many lanes of the data are its own.
+static inline int64_t titan_trainer_lanes(const titan_trainer *trainer) {
+  const titan_runtime_options *options = titan_runtime_options_of(trainer->runtime);
+  return options->microbatches * options->shape.batch;
+}
+
 // Collective. Finds the corpus on rank 0 for all; the ranks compare what they have of it, and look at how each file
 // begins. What is wrong is told before memory is taken: TITAN_ERROR_USAGE, TITAN_ERROR_DATA.
 titan_status titan_trainer_open_corpus(titan_trainer *trainer);
@@ -112,7 +118,7 @@ titan_status titan_trainer_tokens_differ(const titan_trainer *trainer, int64_t s
 titan_status titan_trainer_validation_open(titan_trainer *trainer);
 // Collective. The loss on the validation corpus with the present weights, as a line of the log and a row of metrics.h5:
 // every validation.freq steps, and at the run's end; never twice for the same step. *stop becomes true, on all ranks,
-// where a signal asks for the end: then the validation is left out. Without validation.enabled it does nothing.
+// where the run is asked to end: then the validation is left out. Without validation.enabled it does nothing.
 titan_status titan_trainer_validate(titan_trainer *trainer, bool at_end, bool *stop);
 // Collective. Which step earlier starts of the run validated last, as metrics.h5 tells.
 titan_status titan_trainer_validation_resume(titan_trainer *trainer);
@@ -127,6 +133,10 @@ void titan_trainer_record_step(titan_trainer *trainer, const trainer_step *step)
 void titan_trainer_close_outputs(titan_trainer *trainer);
 // Not collective. For files of which a run does not depend: an output error becomes a warning, all else passes.
 titan_status titan_trainer_by_product(titan_status status);
+// Not collective. Writes <dump>/name whole. What is there is replaced, or, where it is no regular file, moved aside;
+// with `keep` always. TITAN_ERROR_OUTPUT with the path and the reason.
+titan_status titan_trainer_write_file(const titan_trainer *trainer, const char *name, bool keep,
+                                      const titan_text *text);
 
 // Collective. What the run is, on rank 0; and the head of the log.
 titan_status titan_trainer_about_create(titan_trainer *trainer);
@@ -166,6 +176,18 @@ bool titan_trainer_checkpoint_is_due(const titan_trainer *trainer);
 bool titan_trainer_checkpoint_has_ended(const titan_trainer *trainer);
 // For messages: "the last good checkpoint is out/checkpoint/step-10.h5".
 const char *titan_trainer_checkpoint_last(const titan_trainer *trainer);
+
+// --- asking a run to end, in trainer_stop.c ---
+
+// Not collective. This rank's part of what trainer_step agrees on: a signal has come, or the dump folder holds a file
+// STOP (rank 0 looks).
+bool titan_trainer_stop_is_asked(const titan_trainer *trainer);
+// Not collective. debug.raise_signal_step: sends this rank its signal, where it is the step and the rank.
+void titan_trainer_stop_raise(const titan_trainer *trainer, int64_t step);
+// Not collective. Rank 0 removes the file STOP of a run that ends, so that the same command goes on.
+void titan_trainer_stop_clear(const titan_trainer *trainer);
+// Collective. TITAN_PREEMPTED with what asked, for a run that has been told to end and has saved.
+titan_status titan_trainer_stop_error(const titan_trainer *trainer);
 
 // debug.dump_initial_weights: <dump>/weights.txt, a line "name checksum" per parameter, checksums that do not depend on
 // the mesh. Collective.

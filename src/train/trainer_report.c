@@ -4,10 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "storage/folder.h"
-#include "storage/output.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -263,17 +260,6 @@ static titan_status add_checksum(const titan_trainer *trainer, const titan_unit 
                            (uint64_t)all[0] + ((uint64_t)all[1] << 32));
 }
 
-static titan_status write_weights(const titan_trainer *trainer, const titan_text *lines) {
-  titan_text path = {0};
-  titan_status status = titan_text_printf(&path, "%s/weights.txt", trainer->env.config->job.dump_folder);
-  if (status == TITAN_OK)
-    status = titan_folder_create_for(path.data);
-  if (status == TITAN_OK)
-    status = titan_output_write_text(path.data, TITAN_OUTPUT_REPLACE, lines);
-  titan_text_destroy(&path);
-  return status;
-}
-
 titan_status titan_trainer_dump_weights(titan_trainer *trainer) {
   titan_text lines = {0};
   titan_status status = TITAN_OK;
@@ -283,7 +269,7 @@ titan_status titan_trainer_dump_weights(titan_trainer *trainer) {
       status = add_checksum(trainer, unit, p, &lines);
   }
   if (status == TITAN_OK && trainer->rank == 0)
-    status = titan_trainer_by_product(write_weights(trainer, &lines));
+    status = titan_trainer_by_product(titan_trainer_write_file(trainer, "weights.txt", false, &lines));
   titan_text_destroy(&lines);
   return titan_comm_agree(titan_trainer_world(trainer), status);
 }

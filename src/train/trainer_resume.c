@@ -10,7 +10,7 @@
 
 // --- what is taken from a file ---
 
-static titan_status check_tokenizer(const titan_trainer *trainer, const titan_checkpoint_file *file) {
+titan_status titan_trainer_check_tokenizer(const titan_trainer *trainer, const titan_checkpoint_file *file) {
   uint64_t mine = titan_tokenizer_fingerprint(trainer->env.tokenizer);
   if (file->contents.tokenizer == 0 || file->contents.tokenizer == mine)
     return TITAN_OK;
@@ -20,46 +20,71 @@ static titan_status check_tokenizer(const titan_trainer *trainer, const titan_ch
                      file->path, file->contents.tokenizer, mine);
 }
 
-// The data goes on where it stopped only if it is the same data in the same windows.
-static titan_status check_data(const titan_trainer *trainer, const titan_checkpoint_file *file) {
+static titan_status check_corpus(const titan_trainer *trainer, const titan_checkpoint_file *file) {
+  if (file->contents.corpus == trainer->checkpoint->corpus)
+    return TITAN_OK;
+  return titan_error(TITAN_ERROR_CHECKPOINT,
+                     "%s was trained on another corpus than %s; to begin the data at its start, set "
+                     "checkpoint.exclude_from_loading = data",
+                     file->path, titan_corpus_name(trainer->corpus));
+}
+
+// Lanes of another number go on behind the furthest document that has been begun.
+static titan_status deal_anew(titan_trainer *trainer, const titan_checkpoint_file *file, titan_loader_cursor *mine) {
   const titan_checkpoint_contents *c = &file->contents;
-  int64_t seq_len = trainer->env.config->training.seq_len;
-  int64_t lanes = trainer->env.config->training.batch_size * trainer->dp;
-  static const char advice[] = "to begin the data at its start, set checkpoint.exclude_from_loading = data";
-  if (c->corpus != trainer->checkpoint->corpus)
-    return titan_error(TITAN_ERROR_CHECKPOINT, "%s was trained on another corpus than %s; %s", file->path,
-                       titan_corpus_name(trainer->corpus), advice);
-  if (c->seq_len != seq_len)
-    return titan_error(TITAN_ERROR_CHECKPOINT,
-                       "%s was trained with training.seq_len = %" PRId64 ", and this run has %" PRId64
-                       ": the data cannot go on where it stopped; %s",
-                       file->path, c->seq_len, seq_len, advice);
-  if (c->lane_count != lanes)
-    return titan_error(TITAN_ERROR_CHECKPOINT,
-                       "%s was trained with a global batch of %" PRId64 " sequences, and this run has %" PRId64
-                       " (training.batch_size times the data-parallel ranks): the data cannot go on where it stopped; "
-                       "%s",
-                       file->path, c->lane_count, lanes, advice);
+  int64_t lanes = titan_trainer_lanes(trainer), all = lanes * trainer->dp;
+  int64_t first = lanes * titan_comm_rank(titan_mesh_comm(trainer->env.mesh, TITAN_MESH_DP));
+  titan_loader_change change =
+      titan_loader_deal_anew((const titan_loader_cursor *)c->cursors, c->lane_count, all, first, lanes, mine);
+  if (trainer->rank == 0)
+    titan_log_warning("%s was trained with a global batch of %" PRId64 " sequences, and this run has %" PRId64
+                      " (training.global_batch_size): the data goes on with document %" PRId64 "; before it %" PRId64
+                      " documents are skipped, %" PRId64 " of them after a part was read, and none is seen again",
+                      file->path, c->lane_count, all, change.first_document, change.skipped, change.in_part);
   return TITAN_OK;
+}
+
+static void log_place(const titan_trainer *trainer, const titan_loader_cursor *cursors) {
+  titan_loader_cursor first = cursors[0];
+  for (int64_t i = 1; i < titan_trainer_lanes(trainer); i++)
+    if (cursors[i].document < first.document)
+      first = cursors[i];
+  if (trainer->rank == 0 && first.document > first.place.document)
+    titan_log_info("The data goes on in %s, past its first %" PRId64
+                   " documents; they are read again, which takes a while in a large file",
+                   titan_corpus_file(trainer->corpus, first.place.file), first.document - first.place.document);
 }
 
 static titan_status take_data(titan_trainer *trainer, const titan_checkpoint_file *file) {
   const titan_checkpoint_contents *c = &file->contents;
-  if (!c->has_data || trainer->checkpoint->excluded[TITAN_EXCLUDE_DATA])
-    return TITAN_OK;
-  TITAN_TRY(check_data(trainer, file));
-  int64_t lanes = trainer->env.config->training.batch_size;
+  int64_t lanes = titan_trainer_lanes(trainer);
   int64_t first = lanes * titan_comm_rank(titan_mesh_comm(trainer->env.mesh, TITAN_MESH_DP));
-  return titan_loader_set_cursors(trainer->loader, (const titan_loader_cursor *)(c->cursors + 4 * first));
+  titan_loader_cursor *mine = NULL;
+  titan_status status = TITAN_OK;
+  if (!c->has_data || trainer->checkpoint->left_out[TITAN_EXCLUDE_DATA])
+    return TITAN_OK;
+  TITAN_TRY(check_corpus(trainer, file));
+  TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GENERAL, (size_t)lanes * sizeof *mine, &mine));
+  if (c->lane_count == lanes * trainer->dp)
+    memcpy(mine, c->cursors + 4 * first, (size_t)lanes * sizeof *mine);
+  else
+    TITAN_TRY_CLEANUP(deal_anew(trainer, file, mine));
+  TITAN_TRY_CLEANUP(titan_loader_set_cursors(trainer->loader, mine));
+  log_place(trainer, mine);
+cleanup:
+  titan_memory_free(mine);
+  return status;
 }
 
 static titan_status take_state(titan_trainer *trainer, const titan_checkpoint_file *file) {
   const titan_checkpoint_contents *c = &file->contents;
-  const bool *excluded = trainer->checkpoint->excluded;
-  bool moments = !excluded[TITAN_EXCLUDE_OPTIMIZER] && titan_checkpoint_file_has(file, TITAN_CHECKPOINT_EXP_AVG);
+  const bool *left_out = trainer->checkpoint->left_out;
+  bool moments = !left_out[TITAN_EXCLUDE_OPTIMIZER] && titan_checkpoint_file_has(file, TITAN_CHECKPOINT_EXP_AVG);
   trainer->step = trainer->first_step = c->step;
   trainer->tokens = trainer->first_tokens = c->tokens;
-  trainer->optimizer.schedule_first = excluded[TITAN_EXCLUDE_SCHEDULE] ? c->step : c->schedule_first;
+  if (trainer->env.config->checkpoint.load_step < 0 && trainer->checkpoint->step_count > 0)
+    trainer->checkpoint->load_step = c->load_step;
+  trainer->optimizer.schedule_first = left_out[TITAN_EXCLUDE_SCHEDULE] ? c->step : c->schedule_first;
   trainer->optimizer.moments_first = moments ? c->optimizer_first : c->step;
   trainer->window = (trainer_window){
       .loss_sum = c->window_sum, .loss_max = c->window_max, .steps = c->window_steps, .restored = c->window_steps};
@@ -69,19 +94,19 @@ static titan_status take_state(titan_trainer *trainer, const titan_checkpoint_fi
 }
 
 static void log_loaded(const titan_trainer *trainer, const titan_checkpoint_file *file, double seconds) {
-  const bool *excluded = trainer->checkpoint->excluded;
+  const bool *left_out = trainer->checkpoint->left_out;
   double gigabytes = (double)file->block.file_bytes / 1e9;
   titan_log_info("Loaded the checkpoint %s: step %" PRId64 ", %.3f GB in %.2f s (%.2f GB/s)", file->path,
                  file->contents.step, gigabytes, seconds, gigabytes / seconds);
-  if (excluded[TITAN_EXCLUDE_OPTIMIZER])
+  if (left_out[TITAN_EXCLUDE_OPTIMIZER])
     titan_log_info("checkpoint.exclude_from_loading: the optimizer's moments begin at zero");
   else if (!titan_checkpoint_file_has(file, TITAN_CHECKPOINT_EXP_AVG))
     titan_log_info("The checkpoint has no optimizer state: the moments begin at zero");
-  if (excluded[TITAN_EXCLUDE_DATA])
+  if (left_out[TITAN_EXCLUDE_DATA])
     titan_log_info("checkpoint.exclude_from_loading: the data begins at its start");
   else if (!file->contents.has_data)
     titan_log_info("The checkpoint has no position in the data: it begins at its start");
-  if (excluded[TITAN_EXCLUDE_SCHEDULE])
+  if (left_out[TITAN_EXCLUDE_SCHEDULE])
     titan_log_info("checkpoint.exclude_from_loading: the learning rate's schedule begins at its start");
 }
 
@@ -90,7 +115,7 @@ static void log_loaded(const titan_trainer *trainer, const titan_checkpoint_file
 // A run that was told an earlier step than the newest leaves files behind that a later run would take.
 static void warn_of_newer(const titan_trainer *trainer) {
   const trainer_checkpoint *checkpoint = trainer->checkpoint;
-  int64_t newest = checkpoint->steps[checkpoint->step_count - 1];
+  int64_t newest = checkpoint->step_count > 0 ? checkpoint->steps[checkpoint->step_count - 1] : -1;
   if (trainer->env.config->checkpoint.load_step >= 0 && newest > trainer->first_step)
     titan_log_warning("%s holds checkpoints up to step %" PRId64 ", newer than the one loaded: a later run with "
                       "checkpoint.load_step = -1 takes the newest; move away those that are not wanted",
@@ -100,19 +125,29 @@ static void warn_of_newer(const titan_trainer *trainer) {
 // The moments are the same averages of gradients in Adam and AdamW; what they are used for differs.
 static void warn_of_optimizer(const titan_trainer *trainer, const titan_checkpoint_file *file) {
   const char *mine = trainer->env.config->optimizer.name, *theirs = file->contents.optimizer;
-  if (theirs != NULL && strcmp(theirs, mine) != 0 && !trainer->checkpoint->excluded[TITAN_EXCLUDE_OPTIMIZER])
+  if (theirs != NULL && strcmp(theirs, mine) != 0 && !trainer->checkpoint->left_out[TITAN_EXCLUDE_OPTIMIZER])
     titan_log_warning("%s was trained with %s, and this run goes on with %s (optimizer.name): the moments are taken "
                       "over, weight decay acts otherwise",
                       file->path, theirs, mine);
 }
 
-static titan_status load_one(titan_trainer *trainer, const char *path, int64_t step, titan_checkpoint_fault *fault) {
+static void warn_of_instruction_set(const titan_trainer *trainer, const titan_checkpoint_file *file) {
+  const char *mine = trainer->env.device->level, *theirs = file->contents.instruction_set;
+  if (mine != NULL && theirs != NULL && strcmp(mine, theirs) != 0)
+    titan_log_warning(
+        "%s was written with the instruction set %s, and this run goes on with %s: the numbers are rounded "
+        "otherwise from here on (TITAN_CPU_ISA lowers the level)",
+        file->path, theirs, mine);
+}
+
+titan_status titan_trainer_checkpoint_load_file(titan_trainer *trainer, const char *path, int64_t step,
+                                                titan_checkpoint_fault *fault) {
   double start = titan_clock_seconds();
   titan_checkpoint_load_options options = {
-      .runtime = trainer->runtime, .optimizer = !trainer->checkpoint->excluded[TITAN_EXCLUDE_OPTIMIZER], .step = step};
+      .runtime = trainer->runtime, .optimizer = !trainer->checkpoint->left_out[TITAN_EXCLUDE_OPTIMIZER], .step = step};
   titan_checkpoint_file *file;
   TITAN_TRY(titan_checkpoint_load(&options, path, &file, fault));
-  titan_status status = check_tokenizer(trainer, file);
+  titan_status status = titan_trainer_check_tokenizer(trainer, file);
   if (status == TITAN_OK)
     status = take_data(trainer, file);
   if (status == TITAN_OK)
@@ -121,15 +156,76 @@ static titan_status load_one(titan_trainer *trainer, const char *path, int64_t s
   if (status == TITAN_OK && trainer->rank == 0) {
     log_loaded(trainer, file, titan_clock_seconds() - start);
     warn_of_optimizer(trainer, file);
+    warn_of_instruction_set(trainer, file);
     warn_of_newer(trainer);
+    status = titan_trainer_log_differences(trainer, &file->contents);
   }
+  status = titan_comm_agree(titan_trainer_world(trainer), status);
   if (status == TITAN_OK)
     status = titan_trainer_checkpoint_note(trainer->checkpoint, path);
   titan_checkpoint_file_close(&file);
   return status;
 }
 
-// From the newest down to the first that is whole.
+// How the run began that wrote a file: options of one start are obeyed once.
+typedef struct start_of {
+  int64_t load_step, excluded;
+} start_of;
+
+static start_of read_start(const trainer_checkpoint *checkpoint, int64_t step) {
+  start_of start = {-1, 0};
+  titan_checkpoint_file *file = NULL;
+  titan_text path = {0};
+  if (titan_store_path(checkpoint->folder.data, step, &path) == TITAN_OK &&
+      titan_checkpoint_file_open(path.data, &file, NULL) == TITAN_OK)
+    start = (start_of){file->contents.load_step, file->contents.excluded};
+  titan_checkpoint_file_close(&file);
+  titan_text_destroy(&path);
+  return start;
+}
+
+bool titan_trainer_checkpoint_descends(const trainer_checkpoint *checkpoint, int64_t step, int64_t load_step) {
+  return step > load_step && read_start(checkpoint, step).load_step == load_step;
+}
+
+static titan_status share_start(const titan_trainer *trainer, int64_t step, start_of *start) {
+  _Static_assert(sizeof *start == 2 * sizeof(int64_t), "two numbers");
+  if (trainer->rank == 0)
+    *start = read_start(trainer->checkpoint, step);
+  return titan_comm_broadcast(titan_trainer_world(trainer), &start->load_step, 2, TITAN_INT64, 0, NULL);
+}
+
+// Whether a file is one that this run may go on from; sets what is left out in that. Collective.
+static titan_status consider(titan_trainer *trainer, int64_t step, bool *fits) {
+  trainer_checkpoint *checkpoint = trainer->checkpoint;
+  int64_t wanted = trainer->env.config->checkpoint.load_step, asked = 0;
+  start_of start;
+  *fits = false;
+  if (wanted >= 0 && step < wanted)
+    return TITAN_OK;
+  TITAN_TRY(share_start(trainer, step, &start));
+  for (int part = 0; part < 3; part++)
+    asked |= (int64_t)checkpoint->excluded[part] << part;
+  bool descends = wanted >= 0 && step > wanted && start.load_step == wanted;
+  bool obeyed = asked != 0 && start.excluded == asked && (wanted < 0 || descends);
+  for (int part = 0; part < 3; part++)
+    checkpoint->left_out[part] = checkpoint->excluded[part] && !obeyed;
+  *fits = wanted < 0 || step == wanted || descends;
+  if (trainer->rank != 0 || !*fits)
+    return TITAN_OK;
+  const titan_config *config = trainer->env.config;
+  if (descends)
+    titan_log_info("checkpoint.load_step = %" PRId64 " (%s) was obeyed in an earlier start: the run goes on from step "
+                   "%" PRId64 ", which descends from it (to go back once more, move the files of later steps away)",
+                   wanted, titan_config_origin(config, "checkpoint.load_step"), step);
+  if (obeyed)
+    titan_log_info(
+        "checkpoint.exclude_from_loading = %s (%s) was obeyed in an earlier start: all of step %" PRId64 " is taken",
+        config->checkpoint.exclude_from_loading, titan_config_origin(config, "checkpoint.exclude_from_loading"), step);
+  return TITAN_OK;
+}
+
+// From the newest that fits down to the first that is whole.
 static titan_status load_newest(titan_trainer *trainer) {
   trainer_checkpoint *checkpoint = trainer->checkpoint;
   int64_t wanted = trainer->env.config->checkpoint.load_step;
@@ -137,16 +233,18 @@ static titan_status load_newest(titan_trainer *trainer) {
   titan_status status = TITAN_OK;
   for (int64_t i = checkpoint->step_count; i-- > 0;) {
     titan_checkpoint_fault fault = TITAN_CHECKPOINT_SOUND;
-    if (wanted >= 0 && checkpoint->steps[i] != wanted)
+    bool fits;
+    TITAN_TRY_CLEANUP(consider(trainer, checkpoint->steps[i], &fits));
+    if (!fits)
       continue;
     path.length = 0;
     TITAN_TRY_CLEANUP(titan_store_path(checkpoint->folder.data, checkpoint->steps[i], &path));
-    status = load_one(trainer, path.data, checkpoint->steps[i], &fault);
+    status = titan_trainer_checkpoint_load_file(trainer, path.data, checkpoint->steps[i], &fault);
     if (status != TITAN_OK && fault == TITAN_CHECKPOINT_FOREIGN) {
       status = titan_trainer_checkpoint_foreign(path.data);
       titan_error_mark_agreed();
     }
-    if (status == TITAN_OK || fault != TITAN_CHECKPOINT_DAMAGED || wanted >= 0)
+    if (status == TITAN_OK || fault != TITAN_CHECKPOINT_DAMAGED || checkpoint->steps[i] == wanted)
       goto cleanup;
     if (i > 0 && trainer->rank == 0)
       titan_log_warning("%s; trying the checkpoint before it", titan_error_message());
@@ -164,14 +262,26 @@ titan_status titan_trainer_checkpoint_load(titan_trainer *trainer) {
   const titan_config *config = trainer->env.config;
   if (checkpoint == NULL)
     return TITAN_OK;
+  checkpoint->load_step = config->checkpoint.load_step;
   titan_saver_options options = {
       .runtime = trainer->runtime, .mode = titan_setup_save_mode(config), .hints = config->checkpoint.mpi_io_hints};
   TITAN_TRY(titan_saver_create(&options, &checkpoint->saver));
   checkpoint->corpus = trainer->corpus_fingerprint;
-  if (checkpoint->step_count > 0 && !config->checkpoint.create_seed_checkpoint)
+  memcpy(checkpoint->left_out, checkpoint->excluded, sizeof checkpoint->left_out);
+  bool own = checkpoint->step_count > 0 && !config->checkpoint.create_seed_checkpoint;
+  const char *initial = config->checkpoint.initial_load_path;
+  if (own)
     TITAN_TRY(load_newest(trainer));
+  else if (initial != NULL)
+    TITAN_TRY(titan_trainer_initial_load(trainer));
   else if (trainer->rank == 0 && config->checkpoint.enable_checkpoint)
     titan_log_info("No checkpoint in %s: the run begins at step 1", checkpoint->folder.data);
+  if (own && initial != NULL && trainer->rank == 0)
+    titan_log_info("checkpoint.initial_load_path = %s (%s) was for the first start: %s holds checkpoints of the run's "
+                   "own",
+                   initial, titan_config_origin(config, "checkpoint.initial_load_path"), checkpoint->folder.data);
+  if (trainer->rank == 0)
+    titan_trainer_checkpoint_check_room(trainer);
   checkpoint->last_save = titan_clock_seconds();
   return TITAN_OK;
 }

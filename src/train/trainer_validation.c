@@ -1,5 +1,4 @@
 // Validation: the loss on text that is not trained on. Nothing of the training depends on it.
-#include "train/signals.h"
 #include "train/trainer_private.h"
 
 #include "base/clock.h"
@@ -58,7 +57,7 @@ static titan_status compare_batch(const titan_trainer *trainer, bool exists, boo
   const titan_model_shape *shape = &titan_runtime_options_of(trainer->runtime)->validation;
   titan_comm *tp = titan_mesh_comm(trainer->env.mesh, TITAN_MESH_TP);
   const int64_t mine[FLAGS] = {
-      [FLAG_STOP] = titan_signals_received() != 0, [FLAG_BATCH] = exists, [FLAG_NO_BATCH] = !exists};
+      [FLAG_STOP] = titan_trainer_stop_is_asked(trainer), [FLAG_BATCH] = exists, [FLAG_NO_BATCH] = !exists};
   int64_t all[FLAGS];
   TITAN_TRY(titan_comm_all_reduce(titan_trainer_world(trainer), mine, all, FLAGS, TITAN_INT64, TITAN_MAX, NULL));
   *stop = all[FLAG_STOP] > 0;
@@ -74,7 +73,7 @@ static titan_status compare_batch(const titan_trainer *trainer, bool exists, boo
   return same ? TITAN_OK : corpus_differs(trainer);
 }
 
-// Sum of losses and number of tokens of this rank, over the whole round. *stop: a signal asks for the end, and the
+// Sum of losses and number of tokens of this rank, over the whole round. *stop: the run is asked to end, and the
 // round was left; alike on all ranks.
 static titan_status run_round(titan_trainer *trainer, double sums[2], bool *stop) {
   const titan_config *config = trainer->env.config;
@@ -112,7 +111,7 @@ static titan_status validate(titan_trainer *trainer, bool *stop) {
   TITAN_TRY(run_round(trainer, mine, stop));
   if (*stop) {
     if (trainer->rank == 0)
-      titan_log_info("A signal asks for the end: the validation after step %" PRId64 " is left out", trainer->step);
+      titan_log_info("The run is asked to end: the validation after step %" PRId64 " is left out", trainer->step);
     return TITAN_OK;
   }
   TITAN_TRY(titan_comm_all_reduce(titan_mesh_comm(trainer->env.mesh, TITAN_MESH_DP_CP), mine, all, 2, TITAN_FLOAT64,

@@ -151,6 +151,16 @@ static void rope_tables(visitor *v) {
             &(titan_op_call){
                 .kind = TITAN_OP_rope_table,
                 .attributes = {.rope = {.theta = 500000, .length = 257, .head_size = head, .first_position = first}}});
+  // Llama 3.1's and 3.2's scaling, and one whose bounds lie close together.
+  static const titan_rope_scaling scalings[] = {{8, 1, 4, 8192}, {32, 1, 4, 8192}, {2.5, 3, 3.5, 100}};
+  for (int i = 0; i < 3; i++)
+    for (int64_t head = 16; head <= 128; head *= 8)
+      visit(v, &(titan_op_call){.kind = TITAN_OP_rope_table,
+                                .attributes = {.rope = {.theta = 500000,
+                                                        .length = 257,
+                                                        .head_size = head,
+                                                        .first_position = 7777 * i,
+                                                        .scaling = scalings[i]}}});
 }
 
 // first > 0: labels in other columns too, which the forward does not allow.

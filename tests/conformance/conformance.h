@@ -35,6 +35,12 @@ void forward_call_of(const gradient_tie *tie, const titan_op_call *backward, tit
 void forward_inputs_of(const gradient_tie *tie, const titan_op_call *forward, const operand *backward_in,
                        operand *forward_in, operand *zeros);
 
+// Whether the operation takes exponentials of its first input. Such inputs are shifted by one of several amounts: a
+// kernel that does not take off the maximum overflows, or loses everything.
+bool reads_logits(titan_op_kind kind);
+enum { LOGITS_SHIFTS = 3 };
+double logits_shift(uint64_t seed);
+
 // Random inputs for a call, rounded to their types; inputs that are outputs of the forward are computed by it.
 void make_inputs(const titan_op_call *call, uint64_t seed, operand *in);
 void make_outputs(const titan_op_call *call, operand *out);
@@ -42,7 +48,11 @@ void free_operands(operand *operands, int count);
 
 // Runs the case on devices with one and two threads, in every way that the operation allows to reuse an input's memory;
 // returns the number of failures, each printed.
+// The seed of its inputs is the number of the cases of its kind so far.
 int run_case(titan_device *const devices[2], titan_op_call *call);
+
+// The number of cases of this kind that run_case has run.
+int cases_run(titan_op_kind kind);
 
 typedef int (*case_visitor)(titan_op_call *call, void *context);
 // Calls the visitor for each case; returns the sum of what it returns. `count` is increased per case.

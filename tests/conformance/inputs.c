@@ -124,7 +124,7 @@ static int64_t integer_limit(const titan_op_call *call) {
   }
 }
 
-static bool reads_logits(titan_op_kind kind) {
+bool reads_logits(titan_op_kind kind) {
   return kind == TITAN_OP_cross_entropy || kind == TITAN_OP_cross_entropy_backward || kind == TITAN_OP_vocabulary_max ||
          kind == TITAN_OP_vocabulary_sums;
 }
@@ -134,6 +134,10 @@ static bool is_ignored(titan_op_kind kind, int64_t row) {
   return (reads_logits(kind) || kind == TITAN_OP_vocabulary_loss) && row % 5 == 3;
 }
 
+double logits_shift(uint64_t seed) {
+  return (double)(seed % LOGITS_SHIFTS) * 100 - 100;
+}
+
 static void fill(const titan_op_call *call, int input, uint64_t seed, double *values) {
   int64_t count = titan_tensor_elements(&call->inputs[input]);
   titan_dtype dtype = call->inputs[input].dtype;
@@ -141,7 +145,7 @@ static void fill(const titan_op_call *call, int input, uint64_t seed, double *va
   titan_random_uniform(stream, 0, (uint64_t)count, values);
   bool logits = input == 0 && reads_logits(call->kind);
   // logits spread over 60 with a shift per seed, so that exp() without its maximum taken off would overflow
-  double width = logits ? 60 : 6, shift = logits ? (double)(seed % 3) * 100 - 100 : 0;
+  double width = logits ? 60 : 6, shift = logits ? logits_shift(seed) : 0;
   for (int64_t i = 0; i < count; i++)
     values[i] = dtype == TITAN_INT32 ? floor(values[i] * (double)integer_limit(call))
                                      : round_to(dtype, (values[i] - 0.5) * width + shift);

@@ -152,12 +152,24 @@ static void layer_norm_backward(const titan_op_call *call, const operand *in, op
   }
 }
 
+// By wavelengths, as transformers has it (_compute_llama3_parameters).
+static double scaled_frequency(double frequency, const titan_rope_scaling *scaling) {
+  double wavelength = 2 * acos(-1) / frequency, length = (double)scaling->original_length;
+  if (scaling->factor == 0 || wavelength < length / scaling->high)
+    return frequency;
+  if (wavelength > length / scaling->low)
+    return frequency / scaling->factor;
+  double smooth = (length / wavelength - scaling->low) / (scaling->high - scaling->low);
+  return (1 - smooth) * (frequency / scaling->factor) + smooth * frequency;
+}
+
 static void rope_table(const titan_op_call *call, const operand *in, operand *out) {
   (void)in;
   int64_t half = call->attributes.rope.head_size / 2;
   for (int64_t l = 0; l < call->attributes.rope.length; l++)
     for (int64_t i = 0; i < half; i++) {
       double frequency = exp(-2.0 * (double)i / (2.0 * (double)half) * log(call->attributes.rope.theta));
+      frequency = scaled_frequency(frequency, &call->attributes.rope.scaling);
       double angle = (double)(call->attributes.rope.first_position + l) * frequency;
       put(&out[0], (l * half + i) * 2, cos(angle), 1);
       put(&out[0], (l * half + i) * 2 + 1, sin(angle), 1);

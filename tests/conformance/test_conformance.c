@@ -10,6 +10,9 @@
 
 #include "base/cpu_isa.h"
 #include "conformance.h"
+#include "device/cpu/kernel.h"
+
+#include <dnnl.h>
 
 #include <math.h>
 #include <stdio.h>
@@ -17,6 +20,8 @@
 #include <string.h>
 
 enum { SKIPPED = 77 };
+static const titan_kernel *const add_kernels[] = {&titan_cpu_add_baseline, &titan_cpu_add_avx2, &titan_cpu_add_avx512,
+                                                  &titan_cpu_add_avx512_bf16};
 static titan_device *devices[2];
 
 static int run_visited(titan_op_call *call, void *context) {
@@ -31,6 +36,19 @@ static void every_case_matches_its_float64_reference(void **state) {
   printf("%s: %d cases, %d failures\n", devices[1]->description, count, failures);
   assert_true(count > 400);
   assert_int_equal(failures, 0);
+}
+
+// The cases of a kind have the seeds 0, 1, 2, ...: as many as there are shifts see each of them, one of them so large
+// that its exponential is no float32.
+static void every_operation_on_logits_saw_every_shift(void **state) {
+  (void)state;
+  double largest = 0;
+  for (uint64_t seed = 0; seed < LOGITS_SHIFTS; seed++)
+    largest = fmax(largest, logits_shift(seed));
+  assert_true(isinf((float)exp(largest)));
+  for (int kind = 0; kind < TITAN_OP_COUNT; kind++)
+    if (reads_logits((titan_op_kind)kind) && cases_run((titan_op_kind)kind) < LOGITS_SHIFTS)
+      fail_msg("%s has %d cases", titan_op_name((titan_op_kind)kind), cases_run((titan_op_kind)kind));
 }
 
 // Sum over the outputs that have a gradient of dy * output, in float64. backward_in: the backward's inputs, the dy
@@ -165,6 +183,35 @@ static void an_unknown_instruction_set_is_a_usage_error(void **state) {
   free(saved);
 }
 
+// oneDNN's names of our levels.
+static dnnl_cpu_isa_t dnnl_level(titan_cpu_isa isa) {
+  static const dnnl_cpu_isa_t levels[] = {dnnl_cpu_isa_sse41, dnnl_cpu_isa_avx2, dnnl_cpu_isa_avx512_core,
+                                          dnnl_cpu_isa_avx512_core_bf16};
+  return levels[isa];
+}
+
+// The level that was asked for is in use: in the device's own kernels, in oneDNN, and in what the log says.
+static void the_level_asked_for_is_the_one_in_use(void **state) {
+  (void)state;
+  const char *wanted = getenv("TITAN_CPU_ISA");
+  char text[64];
+  if (wanted == NULL)
+    wanted = titan_cpu_isa_name(titan_cpu_isa_best());
+  snprintf(text, sizeof text, ", %s, ", wanted);
+  assert_string_equal(devices[0]->level, wanted);
+  assert_non_null(strstr(devices[0]->description, text));
+  const titan_kernel *kernel = devices[0]->kernel(devices[0], TITAN_OP_add);
+  for (int isa = TITAN_CPU_BASELINE; isa < TITAN_CPU_AMX; isa++) {
+    bool is_asked_for = strcmp(titan_cpu_isa_name((titan_cpu_isa)isa), wanted) == 0;
+    bool is_in_use = kernel == add_kernels[isa];
+    if (strcmp(wanted, "amx") == 0)
+      is_asked_for = isa == TITAN_CPU_AVX512_BF16;
+    else if (is_asked_for)
+      assert_int_equal(dnnl_get_effective_cpu_isa(), dnnl_level((titan_cpu_isa)isa));
+    assert_int_equal(is_in_use, is_asked_for);
+  }
+}
+
 static int create_devices(void **state) {
   (void)state;
   for (int i = 0; i < 2; i++)
@@ -199,10 +246,12 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(gradient_references_match_finite_differences),
       cmocka_unit_test(every_case_matches_its_float64_reference),
+      cmocka_unit_test(every_operation_on_logits_saw_every_shift),
       cmocka_unit_test(vector_functions_match_float64),
       cmocka_unit_test(fused_operations_give_bitwise_what_their_parts_give),
       cmocka_unit_test(sums_do_not_depend_on_the_number_of_threads),
       cmocka_unit_test(tokens_and_labels_outside_the_vocabulary_are_data_errors),
+      cmocka_unit_test(the_level_asked_for_is_the_one_in_use),
       cmocka_unit_test(an_unknown_instruction_set_is_a_usage_error),
   };
   int failed = cmocka_run_group_tests(tests, create_devices, destroy_devices);

@@ -37,6 +37,7 @@ judge() {
   local before=$failures
   [ "$code" = "$wanted" ] || fail "exit code $code, expected $wanted"
   [ -s stdout ] && fail "it wrote to stdout"
+  grep -q 'MPI_ABORT was invoked' stderr && fail "MPI_Abort, although all ranks could end by themselves"
   # mpirun's notices stand between lines of dashes; ranks that it ends early may leave a line before.
   sed -e '/^-----*$/,/^-----*$/d' stderr >own
   [ "$(grep -c ' - root - ERROR - ' own)" = 1 ] || fail "$(grep -c ' - root - ERROR - ' own) ERROR lines, expected one"
@@ -79,7 +80,6 @@ options() {
   refused 2 'optimizer.lr|nan' --optimizer.lr nan
   refused 2 'training.steps|99999999999999999999' --training.steps 99999999999999999999
   refused 2 'debug.dump_graph|maybe' --debug.dump_graph=maybe
-  refused 2 'training.steps|given a second time' --training.steps 5 --training.steps 6
   refused 2 'training.steps|got no value' --training.steps
   refused 2 'unexpected argument|"train"' train
   refused 2 'training.batch_size|at least 1|"0"' --training.batch_size 0
@@ -332,8 +332,6 @@ checkpoint() {
   launch "$ranks" "$TITAN" --job.config_file "$small" $on --training.steps 2 2>made.log || fail "no checkpoint: $(tail -n 3 made.log)"
   sum=$(cksum <$made)
   refused 4 'checkpoint.load_step = 3|holds no checkpoint of that step|it has: 2' $on --checkpoint.load_step 3
-  refused 4 'seq_len = 64|this run has 32|exclude_from_loading = data' $on --training.seq_len 32
-  refused 4 "a global batch of 4|this run has $((8 * ranks))|exclude_from_loading = data" --checkpoint.enable_checkpoint --training.batch_size 8
   documents 60 >other.jsonl
   refused 4 'another corpus|other.jsonl|exclude_from_loading = data' $on --training.dataset_path other.jsonl
   refused 4 'does not fit this model|too much: /model/layers.0.attention_norm.weight [256]' $on --model.norm_type np_layernorm

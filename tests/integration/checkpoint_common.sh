@@ -7,6 +7,8 @@ meshes="one fsdp4 ddp2 hsdp tp2 fsdp2tp2"
 mesh_of() {
   case $1 in
   one) ranks=1 mesh_options="--training.batch_size 4" ;;
+  one3) ranks=1 mesh_options="--training.batch_size 3" ;; # 3 sequences
+  fsdp2x4) ranks=2 mesh_options="--training.batch_size 4" ;; # 8
   fsdp2) ranks=2 mesh_options="--training.batch_size 2" ;;
   fsdp4) ranks=4 mesh_options="--training.batch_size 1" ;;
   ddp2) ranks=2 mesh_options="--training.batch_size 2 --training.data_parallel_replicate_degree 2" ;;
@@ -23,9 +25,10 @@ attempt() {
   mesh_of "$2"
   shift 2
   case " $* " in *--training.steps*) ;; *) defaults="--training.steps 20" ;; esac
+  case " $* " in *--training.seq_len*) ;; *) defaults="$defaults --training.seq_len 16" ;; esac
   case " $* " in *--checkpoint.enable_checkpoint*) ;; *) defaults="$defaults --checkpoint.enable_checkpoint" ;; esac
   # shellcheck disable=SC2086 # the mesh's options are words
-  launch "$ranks" "$TITAN" --job.config_file "$here/small.toml" --job.dump_folder "$folder" --training.seq_len 16 \
+  launch "$ranks" "$TITAN" --job.config_file "$here/small.toml" --job.dump_folder "$folder" \
     --debug.dump_initial_weights=false $defaults $mesh_options "$@" \
     >"$folder.out" 2>"$folder.log"
   code=$?

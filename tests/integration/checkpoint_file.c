@@ -32,7 +32,7 @@ static titan_status digest_tensor(const titan_checkpoint_file *file, int index) 
 static titan_status digest(const char *path) {
   titan_checkpoint_file *file;
   TITAN_TRY(titan_checkpoint_file_open(path, &file, NULL));
-  titan_status status = titan_checkpoint_file_verify(file, NULL, NULL);
+  titan_status status = titan_checkpoint_file_verify(file, NULL, NULL, NULL);
   for (int i = 0; i < file->tensor_count && status == TITAN_OK; i++)
     status = digest_tensor(file, i);
   const titan_checkpoint_contents *c = &file->contents;

@@ -99,6 +99,18 @@ weights() {
   does 0 'has no config.json' export $last hf.safetensors --hf
   cmp hf.safetensors hf/model.safetensors || fail "file and folder differ"
   cmp -s hf.safetensors one.safetensors && fail "both namings give the same file"
+  [ "$(echo $(ls hf))" = 'config.json generation_config.json model.safetensors tokenizer.json tokenizer_config.json' ] ||
+    fail "in the folder: $(ls hf)"
+  grep -q '"eos_token_id": 2001' hf/generation_config.json || fail "no end of text in generation_config.json"
+  # The tokenizer is that of the training, or none.
+  sed -e 's/ 1000$/ x/; s/ 1001$/ 1000/; s/ x$/ 1001/' "$(dirname "$TITAN")/assets/test_tokenizer.model" >swapped.model
+  does 4 'swapped.model is another tokenizer than the model' export $last hf_other --hf --tokenizer swapped.model
+  [ -e hf_other ] && fail "a folder was left"
+  TITAN_ASSETS=$PWD does 0 'generation_config.json|give its file with --tokenizer' export $last hf_without --hf
+  [ -e hf_without/tokenizer.json ] && fail "a tokenizer from nowhere"
+  TITAN_ASSETS=$PWD does 0 'tokenizer_config.json' export $last hf_given --hf \
+    --tokenizer "$(dirname "$TITAN")/assets/test_tokenizer.model"
+  cmp hf/tokenizer.json hf_given/tokenizer.json || fail "given and found, the tokenizer is another"
   grep -q '"num_attention_heads": 16' hf/config.json || fail "no sizes in config.json"
   grep -q '"model.layers.7.self_attn.q_proj.weight": "model-0000[1-4]-of-00004.safetensors"' hf_many/model.safetensors.index.json ||
     fail "no q_proj in the index"
@@ -135,6 +147,35 @@ weights() {
   train resumed 2 "${options[@]}" --checkpoint.folder ../new/a --training.steps 1
   grep -q 'Loaded the checkpoint .*new/a/step-0.h5: step 0' resumed.log || fail "the run did not load the import"
   grep -q 'no optimizer state' resumed.log || fail "the run does not say that its optimizer starts fresh"
+}
+
+# Weights with scaled rotary frequencies, as Llama 3.1's, keep the scaling on every way; a run must ask for it. And an output
+# that is tied to the embedding becomes a matrix of its own.
+scaled() {
+  local scaling=(--model.rope_scaling_factor 8 --model.rope_scaling_original_length 64)
+  train run 1 "${options[@]}" "${scaling[@]}" --training.steps 2
+  train plain 1 "${options[@]}" --training.steps 2
+  cmp -s run/steps.txt plain/steps.txt && fail "the scaling changes nothing"
+  last=run/checkpoint/step-2.h5
+  does 0 'rope scaling: factor 8, low 1, high 4, original length 64' show $last
+  does 0 'with config.json' export $last hf --hf
+  grep -q '"original_max_position_embeddings": 64' hf/config.json || fail "no scaling in config.json"
+  does 0 'fresh optimizer' import hf new/step-0.h5
+  does 0 '75 tensors' export $last own.safetensors
+  does 0 'fresh optimizer' import own.safetensors own.h5
+  for file in new/step-0.h5 own.h5; do
+    does 0 'rope scaling: factor 8, low 1, high 4, original length 64' show $file
+    does 0 'equal in their weights' compare --weights $last $file
+  done
+  launch 1 "$TITAN" --job.config_file "$here/small.toml" "${options[@]}" --job.dump_folder plain --checkpoint.folder ../new \
+    2>plain.log && fail "a run without the scaling took a checkpoint with it"
+  grep -qF 'rope_scaling: factor 8, low 1, high 4, original length 64 in the file, none in this run (model.rope_scaling_factor' plain.log ||
+    fail "$(tail -n 3 plain.log)"
+  sed -i 's/"tie_word_embeddings": false/"tie_word_embeddings": true, "new_trick": 1/' hf/config.json
+  does 0 'tie_word_embeddings): both are written|not known here, and were passed over: new_trick' import hf tied.h5
+  does 0 '75 tensors' export tied.h5 tied.safetensors
+  does 0 '75 tensors' export new/step-0.h5 untied.safetensors
+  cmp -s tied.safetensors untied.safetensors && fail "the output is not the embedding's"
 }
 
 # copy NAME: a copy of the last checkpoint to be damaged.
@@ -239,8 +280,8 @@ outputs() {
   does 4 'nan.safetensors|holds|finite' import nan.safetensors out.h5
   three 4 'nan.safetensors|holds|finite' import nan.safetensors out.h5
   does 0 '' export $last hf --hf
-  sed -i 's/"rope_scaling": null/"rope_scaling": {"rope_type": "llama3", "factor": 8.0}/' hf/config.json
-  does 4 'hf/config.json|llama3' import hf out.h5
+  sed -i 's/"rope_scaling": null/"rope_scaling": {"rope_type": "yarn", "factor": 8.0}/' hf/config.json
+  does 4 'hf/config.json|yarn' import hf out.h5
   # Errors name the tensors as the files do.
   mkdir -p hf_renamed hf_beheaded
   sed 's/model\.layers\.3\.self_attn\.k_proj/model.layers.3.self_attn.k_pro_/' hf/model.safetensors >hf_renamed/model.safetensors
@@ -266,6 +307,8 @@ outputs() {
   does 2 'needs a value' export a b --dtype
   does 2 'needs --hf' export a b --max_shard_size 1GB
   does 2 "'5XB'" export a b --hf --max_shard_size 5XB
+  does 2 'tokenizer needs --hf' export a b --tokenizer x
+  does 2 'takes no tokenizer: give a folder' export $last b.safetensors --hf --tokenizer x
   does 2 '--hf takes no value' export a b --hf=yes
 }
 

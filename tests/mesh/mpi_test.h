@@ -14,6 +14,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 // Collective over all ranks.
 static inline void expect_on_all_at(int condition, const char *text, const char *file, int line) {
@@ -38,6 +39,14 @@ static inline int test_size(void) {
   int size = 0;
   MPI_Comm_size(MPI_COMM_WORLD, &size);
   return size;
+}
+
+// One rank is late, another one each round, so that whoever does not wait for it finds what was there before. An
+// expect_on_all beside the operation under test would wait too, and hide that: collect results, and agree once at the
+// end.
+static inline void one_rank_is_late(int round) {
+  if (round % test_size() == test_rank())
+    usleep(10000);
 }
 
 // Begins MPI; call before cmocka_run_group_tests. Exits where that fails.

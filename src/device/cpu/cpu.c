@@ -93,11 +93,16 @@ static titan_status create_dnnl(titan_cpu *cpu) {
 }
 
 titan_status titan_device_create_cpu(int threads, titan_device **out) {
+  titan_cpu_isa isa;
+  *out = NULL;
+  TITAN_TRY(titan_cpu_isa_choose(&isa));
+  return titan_device_create_cpu_of_level(threads, isa, out);
+}
+
+titan_status titan_device_create_cpu_of_level(int threads, titan_cpu_isa isa, titan_device **out) {
   *out = NULL;
   if (threads < 1)
     return titan_error(TITAN_ERROR_INTERNAL, "CPU device: %d threads, expected at least 1", threads);
-  titan_cpu_isa isa;
-  TITAN_TRY(titan_cpu_isa_choose(&isa));
   titan_device *device;
   titan_cpu *cpu;
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, 1, sizeof *device, &device));
@@ -115,6 +120,7 @@ titan_status titan_device_create_cpu(int threads, titan_device **out) {
   *device = (titan_device){
       .name = "cpu",
       .description = cpu->description,
+      .level = titan_cpu_isa_name(isa),
       .threads = threads,
       .allocate = cpu_allocate,
       .free = cpu_free,

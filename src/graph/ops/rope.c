@@ -2,6 +2,9 @@
 
 titan_status titan_op_shape_rope_table(titan_op_call *call) {
   int64_t length = call->attributes.rope.length, head_size = call->attributes.rope.head_size;
+  const titan_rope_scaling *scaling = &call->attributes.rope.scaling;
+  if (scaling->factor != 0 && !(scaling->factor > 0 && scaling->high > scaling->low && scaling->original_length > 0))
+    return titan_op_mismatch(call, "a scaling with factor > 0, high > low and an original length");
   if (length < 1 || head_size < 2 || head_size % 2 != 0)
     return titan_op_mismatch(call, "a length and an even head size");
   call->outputs[0] = (titan_tensor_type){TITAN_FLOAT32, 3, {length, head_size / 2, 2}};

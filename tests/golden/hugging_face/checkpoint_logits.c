@@ -18,7 +18,9 @@ typedef struct program {
 static titan_status load(program *p, const char *path, int64_t batch, int64_t length) {
   titan_checkpoint_fault fault;
   TITAN_TRY(titan_checkpoint_file_open(path, &p->opened, &fault));
-  titan_runtime_options options = {.model = titan_model_find(p->opened->contents.model_name),
+  titan_runtime_options options = {.slot_count = 2,
+                                   .slots = {"exp_avg", "exp_avg_sq"},
+                                   .model = titan_model_find(p->opened->contents.model_name),
                                    .arguments = p->opened->contents.model,
                                    .shape = {.batch = batch, .length = length, .dtype = TITAN_FLOAT32},
                                    .global_tokens = batch * length};

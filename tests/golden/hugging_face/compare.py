@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """Checkpoints against other programs: transformers' LlamaForCausalLM, safetensors and h5py.
 
-    python3 compare.py TITAN_HPC TITAN_CHECKPOINT CHECKPOINT_LOGITS
+    python3 compare.py TITAN_HPC TITAN_CHECKPOINT CHECKPOINT_LOGITS TITAN_TOKENIZER
 
 1. A few steps are trained; h5py reads the checkpoint as the safetensors package reads its export.
 2. The export for Hugging Face, in one file and in several, gives our logits in LlamaForCausalLM (float32, 1e-4 of the largest).
-3. Models that transformers makes, for multi-head and grouped-query attention, give its logits after the import.
+3. AutoTokenizer and AutoModelForCausalLM load that folder; the tokenizer gives titan-tokenizer's ids, the model generates.
+4. A model trained with scaled rotary frequencies gives our logits in LlamaForCausalLM.
+5. Models that transformers makes, for multi-head and grouped-query attention, give its logits after the import.
 
 Needs numpy, h5py, safetensors, torch and transformers; exits with 77 where one is missing.
 """
@@ -62,10 +64,11 @@ def load(folder):
     return model.eval()
 
 
-def trained(titan, folder):
+def trained(titan, folder, *options):
     run(titan, "--job.dump_folder", folder, "--model.flavor", "debugmodel", "--training.dataset", "c4_test",
         "--training.batch_size", 2, "--training.seq_len", 64, "--training.steps", 5, "--training.warmup_steps", 1,
-        "--optimizer.lr", 3e-3, "--metrics.peak_flops", 1e12, "--checkpoint.enable_checkpoint", "--checkpoint.interval", 5)
+        "--optimizer.lr", 3e-3, "--metrics.peak_flops", 1e12, "--checkpoint.enable_checkpoint", "--checkpoint.interval", 5,
+        *options)
     return folder / "checkpoint" / "step-5.h5"
 
 
@@ -102,6 +105,27 @@ def check_export(tool, logits, checkpoint, folder):
     run(tool, "compare", "--weights", checkpoint, folder / "back.h5")
 
 
+TEXTS = ["Hello, world! It's 2024's 12345th day.\n\n  And   then\t...", "Zażółć gęślą jaźń — 你好，世界 🙂", "a" * 50,
+         "def f(x):\r\n    return x**2  # square\n", " ", "'S'll 'RE don't WON'T", "\u00a0\u2003x\u0301"]
+
+
+def check_tokenizer(program, model, folder):
+    theirs = transformers.AutoTokenizer.from_pretrained(folder)
+    for text in TEXTS:
+        done = subprocess.run([program, "encode", "--model", model, "--special"], input=text.encode(), capture_output=True)
+        ours = [int(word) for word in done.stdout.split()]
+        ids = theirs(text)["input_ids"]
+        if ids != ours[:-1]:  # EOS is for training only
+            sys.exit(f"FAILED: {text!r}: {ids} there, {ours[:-1]} here")
+        if theirs.decode(ids, skip_special_tokens=True) != text:
+            sys.exit(f"FAILED: {text!r} comes back as {theirs.decode(ids, skip_special_tokens=True)!r}")
+    generating = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    made = generating.generate(**theirs("The cat", return_tensors="pt"), max_new_tokens=5, do_sample=False)
+    if (generating.generation_config.eos_token_id, theirs.eos_token_id) != (ours[-1], ours[-1]):
+        sys.exit(f"FAILED: EOS is {generating.generation_config.eos_token_id} and {theirs.eos_token_id}, not {ours[-1]}")
+    print(f"AutoTokenizer: {len(TEXTS)} texts; generated {theirs.decode(made[0])!r}")
+
+
 def check_import(tool, logits, folder, name, dtype, **sizes):
     torch.manual_seed(7)
     config = transformers.LlamaConfig(rms_norm_eps=1e-5, tie_word_embeddings=False, initializer_range=0.1, **sizes)
@@ -114,19 +138,28 @@ def check_import(tool, logits, folder, name, dtype, **sizes):
 
 
 def main():
-    titan, tool, logits = sys.argv[1:4]
+    titan, tool, logits, tokenizer = sys.argv[1:5]
     print(f"transformers {transformers.__version__}, torch {torch.__version__}, h5py {h5py.__version__}")
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         checkpoint = trained(titan, folder / "run")
         check_file(tool, checkpoint, folder)
         check_export(tool, logits, checkpoint, folder)
+        check_tokenizer(tokenizer, pathlib.Path(titan).parent / "assets" / "test_tokenizer.model", folder / "one file")
+        (folder / "scaled").mkdir()
+        scaled = trained(titan, folder / "scaled run", "--model.rope_scaling_factor", 8,
+                         "--model.rope_scaling_original_length", 64)
+        check_export(tool, logits, scaled, folder / "scaled")
         llama3 = dict(hidden_size=256, num_hidden_layers=8, num_attention_heads=16, num_key_value_heads=16,
                       intermediate_size=768, rope_theta=500000.0)
         check_import(tool, logits, folder, "llama3 debugmodel", torch.float32, vocab_size=1000, **llama3)
         check_import(tool, logits, folder, "llama3 debugmodel in bfloat16", torch.bfloat16, vocab_size=300, **llama3)
         check_import(tool, logits, folder, "llama2 debugmodel", torch.float16, vocab_size=257,
                      **{**llama3, "rope_theta": 10000.0})
+        check_import(tool, logits, folder, "llama3 debugmodel with scaled rotary frequencies", torch.float32, vocab_size=300,
+                     max_position_embeddings=4096, **{**llama3, "rope_scaling": {
+                         "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+                         "original_max_position_embeddings": 64}})
         check_import(tool, logits, folder, "llama2 271M", torch.float32, vocab_size=300, hidden_size=1024,
                      num_hidden_layers=16, num_attention_heads=8, num_key_value_heads=8, intermediate_size=2816,
                      rope_theta=10000.0)

@@ -56,6 +56,8 @@ static titan_norm_type norm_type(const titan_golden *golden) {
 
 static titan_runtime_options options_of(const titan_golden *golden, const char *model) {
   titan_runtime_options options = {
+      .slot_count = 2,
+      .slots = {"exp_avg", "exp_avg_sq"},
       .model = titan_model_find(model),
       .arguments = {.dim = integer(golden, "dim"),
                     .layers = integer(golden, "layers"),
@@ -121,7 +123,7 @@ static void check_gradients(const titan_golden *golden, titan_runtime *runtime) 
 }
 
 static void check_training(const titan_golden *golden, titan_runtime *runtime, const titan_golden_tensor *tokens) {
-  titan_optimizer_options optimizer = {.decoupled = true,
+  titan_optimizer_options optimizer = {.rule = &titan_optimizer_rule_adamw,
                                        .learning_rate = real(golden, "lr"),
                                        .beta1 = 0.9,
                                        .beta2 = 0.95,

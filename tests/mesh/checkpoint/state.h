@@ -14,6 +14,10 @@
 
 enum { STATE_TOKENIZER = 77, STATE_STEP = 7 };
 
+// How saves and loads are made: bytes at once (0: as the program does), and as if the ranks were on several nodes.
+static size_t state_piece;
+static bool state_apart;
+
 typedef struct state {
   MPI_Comm comm;
   titan_mesh *mesh;
@@ -133,7 +137,7 @@ static inline titan_checkpoint_contents state_contents(void) {
 // Collective over the state's ranks.
 static inline titan_status state_save_new(state *s, titan_save_mode mode, const titan_save_request *request) {
   titan_checkpoint_contents contents = state_contents();
-  titan_saver_options options = {.runtime = s->runtime, .mode = mode};
+  titan_saver_options options = {.runtime = s->runtime, .mode = mode, .piece = state_piece, .apart = state_apart};
   titan_save_request full = *request;
   titan_save_result result;
   titan_saver *saver;
@@ -158,7 +162,8 @@ static inline titan_status state_save(state *s, titan_save_mode mode, const tita
 }
 
 static inline titan_status state_load(state *s, bool optimizer, const char *path, titan_checkpoint_fault *fault) {
-  titan_checkpoint_load_options options = {.runtime = s->runtime, .optimizer = optimizer, .step = STATE_STEP};
+  titan_checkpoint_load_options options = {
+      .runtime = s->runtime, .optimizer = optimizer, .step = STATE_STEP, .piece = state_piece};
   titan_checkpoint_file *file;
   if (s->runtime == NULL)
     return TITAN_OK;

@@ -8,7 +8,7 @@ static titan_checkpoint_file *open_good(const char *path) {
   titan_checkpoint_file *file = NULL;
   titan_checkpoint_fault fault;
   expect_on_all(titan_checkpoint_file_open(path, &file, &fault) == TITAN_OK);
-  expect_on_all(titan_checkpoint_file_verify(file, NULL, NULL) == TITAN_OK);
+  expect_on_all(titan_checkpoint_file_verify(file, NULL, NULL, NULL) == TITAN_OK);
   return file;
 }
 

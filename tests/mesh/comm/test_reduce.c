@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "base/cpu_isa.h"
+#include "comm/mpi.h"
 #include "comm/reduce.h"
 #include "comm/reduce_blocks.h"
 
@@ -137,8 +138,31 @@ static void long_arrays_are_reduced_whole(void **state) {
   free(b);
 }
 
+// Without data: where the pieces lie in buffers of more elements than 32 bits count.
+static void pieces_beyond_32_bits_lie_where_they_should(void **state) {
+  (void)state;
+  static const size_t counts[] = {((size_t)1 << 31) - 1, (size_t)1 << 31, ((size_t)1 << 31) + 1, (size_t)1 << 33};
+  for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) {
+    size_t next = 0;
+    for (int rank = 0; rank < 5; rank++) {
+      titan_mpi_span piece = titan_mpi_piece_of(TITAN_OPERATION_REDUCE_SCATTER, counts[c], 5, 7, 1000, rank);
+      assert_true(piece.first == next + 7 && piece.count == 1000);
+      next += counts[c]; // no product: adding cannot wrap around as one in 32 bits does
+    }
+    // an all_reduce of so many elements, in one block: one rank's piece follows another's
+    next = 11;
+    for (int rank = 0; rank < 5; rank++) {
+      titan_mpi_span piece = titan_mpi_piece_of(TITAN_OPERATION_ALL_REDUCE, counts[c] + 11, 5, 11, counts[c], rank);
+      assert_true(piece.first == next && piece.count > 0);
+      next += piece.count;
+    }
+    assert_true(next == counts[c] + 11);
+  }
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(every_level_gives_the_same_bits),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(pieces_beyond_32_bits_lie_where_they_should),
+                                     cmocka_unit_test(every_level_gives_the_same_bits),
                                      cmocka_unit_test(long_arrays_are_reduced_whole)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

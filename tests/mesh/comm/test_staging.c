@@ -4,6 +4,7 @@
 #include "../mpi_test.h"
 #include "comm/chunks.h"
 
+#include <math.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -65,6 +66,42 @@ static void every_collective_gives_the_bits_of_messages(void **state) {
       expect_on_all(run(staged, (collective)which, from, to, count, dtype) == TITAN_OK && memcmp(to, b, got) == 0);
       send[0] = 0; // whoever still read would see it
     }
+}
+
+// Exact, so that a sum's order does not matter.
+static float whole_number(int rank, size_t i, int round) {
+  return (float)((i * 7 + (size_t)rank * 13 + (size_t)round * 29) % 1009);
+}
+
+static bool is_right(collective which, const float *got, size_t count, int round) {
+  bool right = true;
+  for (size_t i = 0; i < count * (which == GATHER ? (size_t)test_size() : 1); i++) {
+    size_t at = which == GATHER ? i % count : which == SCATTER ? (size_t)test_rank() * count + i : i;
+    float expected = which == GATHER ? whole_number((int)(i / count), at, round) : 0;
+    for (int r = 0; r < test_size() && which != GATHER; r++)
+      expected = which == LARGEST ? fmaxf(expected, whole_number(r, at, round)) : expected + whole_number(r, at, round);
+    right = right && got[i] == expected;
+  }
+  return right;
+}
+
+// One operation after the other, nothing but them: a rank that read too late, or wrote a slot that another one still
+// reads, would show.
+static void ranks_that_are_late_find_and_leave_what_belongs_to_each_operation(void **state) {
+  (void)state;
+  enum { COUNT = 1500 };
+  static float send[8 * COUNT], got[8 * COUNT];
+  bool ok = true, right = true;
+  for (int round = 0; round < 48; round++) {
+    collective which = (collective)(round % COLLECTIVES);
+    for (size_t i = 0; i < (size_t)COUNT * (size_t)test_size(); i++)
+      send[i] = whole_number(test_rank(), i, round);
+    one_rank_is_late(round / 3);
+    ok = run(staged, which, send, got, COUNT, TITAN_FLOAT32) == TITAN_OK && ok;
+    right = is_right(which, got, COUNT, round) && right;
+  }
+  expect_on_all(ok);
+  expect_on_all(right);
 }
 
 // A rank that took or gave chunks in another order, or reused a slot too early, would show.
@@ -169,6 +206,7 @@ static int finish(void **state) {
 int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_collective_gives_the_bits_of_messages),
+      cmocka_unit_test(ranks_that_are_late_find_and_leave_what_belongs_to_each_operation),
       cmocka_unit_test(chunks_give_the_bits_of_whole_collectives),
       cmocka_unit_test(the_same_traffic_is_counted),
       cmocka_unit_test(memory_is_as_told_and_given_back_by_the_last_user),

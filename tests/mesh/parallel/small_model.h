@@ -35,9 +35,10 @@ static inline titan_runtime_options small_model_options(int variant, int ranks, 
 
 // The rows of a data-parallel rank of a step's batch.
 static inline void small_model_batch(titan_runtime *runtime, int step, int rank) {
-  const titan_model_shape *shape = &titan_runtime_options_of(runtime)->shape;
-  for (int64_t i = 0; i < shape->batch * shape->length; i++) {
-    int64_t token = i + rank * shape->batch * shape->length;
+  const titan_runtime_options *options = titan_runtime_options_of(runtime);
+  int64_t count = options->microbatches * options->shape.batch * options->shape.length;
+  for (int64_t i = 0; i < count; i++) {
+    int64_t token = i + rank * count;
     titan_runtime_tokens(runtime)[i] = (int32_t)((token * 31 + token / 7 + step * 17) % SMALL_VOCABULARY);
     titan_runtime_labels(runtime)[i] = (int32_t)(((token + 1) * 31 + step * 17) % SMALL_VOCABULARY);
   }

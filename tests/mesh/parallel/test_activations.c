@@ -29,7 +29,7 @@ static void hash_floats(uint64_t *hash, const float *values, int64_t count) {
 }
 
 static bool take_step(titan_runtime *runtime, int step, track *out) {
-  static const titan_optimizer_options optimizer = {.decoupled = true,
+  static const titan_optimizer_options optimizer = {.rule = &titan_optimizer_rule_adamw,
                                                     .learning_rate = 1e-2,
                                                     .beta1 = 0.9,
                                                     .beta2 = 0.95,

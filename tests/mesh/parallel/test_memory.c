@@ -66,6 +66,11 @@ static tags tags_now(void) {
   return now;
 }
 
+static titan_status leave_alone(void *context, titan_runtime *runtime, int unit) {
+  (void)context;
+  return titan_runtime_unit(runtime, unit)->gradient != NULL ? TITAN_OK : TITAN_ERROR_INTERNAL;
+}
+
 // By one process for itself, of a mesh that is not there.
 static tags estimate(titan_mesh_degrees degrees, const titan_runtime_options *options) {
   titan_mesh *mesh = NULL;
@@ -103,9 +108,13 @@ static void check(titan_mesh_degrees degrees, titan_runtime_options options) {
   expect_on_all(titan_runtime_initialize(runtime, 1) == TITAN_OK);
   expect_on_all(are_as_planned(&planned, &before));
   titan_memory_reset_peaks();
+  titan_runtime_set_updater(runtime, (titan_updater){leave_alone, NULL});
   for (int step = 0; step < 2; step++) {
+    if (options.validation.batch > 0)
+      expect_on_all(titan_runtime_validate(runtime, &loss) == TITAN_OK && loss > 0);
     small_model_batch(runtime, step, titan_comm_rank(titan_mesh_comm(mesh, TITAN_MESH_DP)));
-    expect_on_all(titan_runtime_step(runtime, &loss) == TITAN_OK && titan_runtime_publish(runtime) == TITAN_OK);
+    expect_on_all(titan_runtime_step(runtime, &loss) == TITAN_OK);
+    expect_on_all((options.early_update ? titan_runtime_publish(runtime) : titan_runtime_update(runtime)) == TITAN_OK);
   }
   expect_on_all(are_as_planned(&planned, &before));
   bool none_more = true;
@@ -126,8 +135,30 @@ static void a_plan_without_ranks_gives_the_bytes_that_ranks_take(void **state) {
         check(meshes[m].degrees, options_of(meshes[m].degrees, &variants[v % VARIANTS], &activations[a], compile));
 }
 
+// Microbatches with both ways to reduce, early updates, and a second list for validation, longer or shorter.
+static void so_it_is_with_accumulation_early_updates_and_validation(void **state) {
+  (void)state;
+  int v = 0;
+  for (size_t m = 0; m < sizeof meshes / sizeof *meshes; m++)
+    for (int way = 0; way < 8 && meshes[m].ranks == test_size(); way++, v++) {
+      titan_runtime_options options =
+          options_of(meshes[m].degrees, &variants[v % VARIANTS], &activations[v % ACTIVATIONS], v % 3 == 0);
+      options.microbatches = way % 2 == 0 ? 3 : 1;
+      options.shape.batch /= options.microbatches;
+      options.reduce = way / 2 % 2 == 0 ? TITAN_REDUCE_EACH : TITAN_REDUCE_LAST;
+      options.early_update = way >= 4;
+      if (way % 3 != 0)
+        options.validation =
+            (titan_model_shape){.batch = way % 3, .length = way % 3 == 1 ? 24 : 8, .dtype = options.shape.dtype};
+      check(meshes[m].degrees, options);
+    }
+}
+
 int main(int argc, char **argv) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(a_plan_without_ranks_gives_the_bytes_that_ranks_take)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(a_plan_without_ranks_gives_the_bytes_that_ranks_take),
+      cmocka_unit_test(so_it_is_with_accumulation_early_updates_and_validation),
+  };
   begin_mpi_tests(&argc, &argv);
   return end_mpi_tests(cmocka_run_group_tests(tests, begin_device, end_device));
 }

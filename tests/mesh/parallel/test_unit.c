@@ -58,6 +58,34 @@ static void every_element_has_one_owner_on_any_number_of_ranks(void **state) {
       check_partition(unit, ranks);
 }
 
+// Without data: one parameter of more elements than 32 bits count.
+static void units_beyond_32_bits_are_cut_without_gap_or_overlap(void **state) {
+  (void)state;
+  static const int64_t sizes[] = {((int64_t)1 << 31) - 1, (int64_t)1 << 31, ((int64_t)1 << 31) + 1, (int64_t)1 << 33};
+  for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
+    for (int ranks = 1; ranks <= 5; ranks += 2) {
+      titan_plan_parameter parameters[2];
+      titan_plan plan = {.parameters = parameters};
+      int64_t first_in_flat = 0, next = 0;
+      fake_plan_add(&plan, 100); // the large one begins behind it
+      fake_plan_add(&plan, sizes[s]);
+      for (int rank = 0; rank < ranks; rank++) {
+        titan_unit unit;
+        titan_unit_slice slice;
+        titan_unit_lay_out(&unit, "", &plan, rank, ranks);
+        assert_true(unit.first == first_in_flat && unit.shard_elements > 0);
+        first_in_flat += unit.shard_elements;
+        if (!titan_unit_slice_of(&unit, 1, &slice))
+          continue;
+        assert_true(slice.first_in_parameter == next && slice.count > 0);
+        assert_true(slice.first_in_shard == (rank == 0 ? 128 : 0));
+        next += slice.count;
+      }
+      assert_true(next == sizes[s]);
+      assert_true(first_in_flat >= plan.flat_elements);
+    }
+}
+
 static void gaps_are_cleared_and_parameters_are_not(void **state) {
   (void)state;
   static float flat[2 * MOST];
@@ -90,6 +118,7 @@ static void a_long_prefix_stays_whole(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_element_has_one_owner_on_any_number_of_ranks),
+      cmocka_unit_test(units_beyond_32_bits_are_cut_without_gap_or_overlap),
       cmocka_unit_test(gaps_are_cleared_and_parameters_are_not),
       cmocka_unit_test(a_long_prefix_stays_whole),
   };

@@ -39,6 +39,8 @@ static titan_runtime_options options_of(const titan_golden *golden, const char *
   memcpy(model, name, 6); // llama2 or llama3
   int64_t batch = copies * integer(golden, "batch");
   return (titan_runtime_options){
+      .slot_count = 2,
+      .slots = {"exp_avg", "exp_avg_sq"},
       .model = titan_model_find(model),
       .arguments = {.dim = integer(golden, "dim"),
                     .layers = integer(golden, "layers"),
@@ -95,7 +97,7 @@ static bool near(const char *what, int64_t step, double value, double expected) 
 
 static void check_training(const titan_golden *golden, titan_runtime *runtime, const titan_golden_tensor *tokens) {
   titan_comm *tp = titan_mesh_comm(titan_runtime_mesh(runtime), TITAN_MESH_TP);
-  titan_optimizer_options optimizer = {.decoupled = true,
+  titan_optimizer_options optimizer = {.rule = &titan_optimizer_rule_adamw,
                                        .learning_rate = real(golden, "lr"),
                                        .beta1 = 0.9,
                                        .beta2 = 0.95,

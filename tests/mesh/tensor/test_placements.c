@@ -335,6 +335,8 @@ static void check_names(const titan_graph *graph) {
 
 static titan_runtime_options options_of(titan_norm_type norm_type) {
   return (titan_runtime_options){
+      .slot_count = 2,
+      .slots = {"exp_avg", "exp_avg_sq"},
       .model = titan_model_find("llama3"),
       .arguments = {.dim = DIM,
                     .layers = LAYERS,

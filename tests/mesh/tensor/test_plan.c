@@ -10,6 +10,8 @@ enum { LENGTH = 24, BATCH = 2, VOCABULARY = 199, LAYERS = 3, DIM = 64 };
 
 static titan_runtime_options options_of(titan_norm_type norm_type, titan_dtype dtype, bool loss_parallel) {
   return (titan_runtime_options){
+      .slot_count = 2,
+      .slots = {"exp_avg", "exp_avg_sq"},
       .model = titan_model_find("llama3"),
       .arguments = {.dim = DIM,
                     .layers = LAYERS,

@@ -10,7 +10,7 @@ enum { BATCH = 4, LENGTH = 8 };
 
 static void step(titan_runtime *runtime) {
   const titan_model_shape *shape = &titan_runtime_options_of(runtime)->shape;
-  titan_optimizer_options optimizer = {.decoupled = true,
+  titan_optimizer_options optimizer = {.rule = &titan_optimizer_rule_adamw,
                                        .learning_rate = 1e-3,
                                        .beta1 = 0.9,
                                        .beta2 = 0.95,
@@ -39,7 +39,9 @@ static bool spoil(titan_runtime *runtime, int unit_index, const char *name) {
 }
 
 static void check(titan_mesh_degrees degrees, int unit, const char *name, const char *full_name, bool replicated) {
-  titan_runtime_options options = {.model = titan_model_find("llama3"),
+  titan_runtime_options options = {.slot_count = 2,
+                                   .slots = {"exp_avg", "exp_avg_sq"},
+                                   .model = titan_model_find("llama3"),
                                    .arguments = {.dim = 64,
                                                  .layers = 2,
                                                  .heads = 8,

@@ -16,6 +16,8 @@ static int length = 24;
 static titan_runtime_options options_of(int tp, titan_norm_type norm_type, titan_dtype dtype, bool loss_parallel) {
   bool grouped = norm_type % 2 == 0;
   return (titan_runtime_options){
+      .slot_count = 2,
+      .slots = {"exp_avg", "exp_avg_sq"},
       .model = titan_model_find(grouped ? "llama3" : "llama2"),
       .arguments = {.dim = 64,
                     .layers = 2,
@@ -95,7 +97,7 @@ static bool replicas_are_equal(const runtime_pair *pair) {
 
 static void check_options(titan_mesh_degrees degrees, titan_runtime_options options) {
   runtime_pair pair;
-  titan_optimizer_options optimizer = {.decoupled = true,
+  titan_optimizer_options optimizer = {.rule = &titan_optimizer_rule_adamw,
                                        .learning_rate = 1e-3,
                                        .beta1 = 0.9,
                                        .beta2 = 0.95,

@@ -7,6 +7,8 @@
 // cmocka needs the four above first
 #include <cmocka.h>
 
+#include <string.h>
+
 #include "comm/topology.h"
 #include "comm/topology_plan.h"
 
@@ -112,8 +114,34 @@ static void memory_that_is_left_is_known(void **state) {
   assert_true(rank > (uint64_t)1 << 20);
 }
 
+// Four ranks on core 0 of a node of 8; four on cores of their own; two unbound ranks with more threads than cores.
+static void ranks_that_crowd_on_few_cores_are_counted(void **state) {
+  (void)state;
+  static titan_rank_binding four[4];
+  int threads[4] = {1, 1, 1, 1};
+  memset(four, 0, sizeof four);
+  for (int r = 0; r < 4; r++) {
+    titan_core_set_add(&four[r].bound, 0);
+    for (int core = 0; core < 8; core++)
+      titan_core_set_add(&four[r].allowed, core);
+  }
+  titan_topology_crowd crowd = titan_topology_crowd_of(four, threads, 4, 2);
+  assert_true(crowd.ranks == 4 && crowd.cores == 1 && crowd.threads == 4 && crowd.free_cores == 7);
+  for (int r = 0; r < 4; r++) {
+    four[r].bound = (titan_core_set){0};
+    titan_core_set_add(&four[r].bound, 2 * r);
+  }
+  crowd = titan_topology_crowd_of(four, threads, 4, 2);
+  assert_true(crowd.ranks == 1 && crowd.cores == 1 && crowd.threads == 1 && crowd.free_cores == 4);
+  four[0].bound = four[1].bound = four[0].allowed;
+  threads[0] = threads[1] = 6;
+  crowd = titan_topology_crowd_of(four, threads, 2, 0);
+  assert_true(crowd.ranks == 2 && crowd.cores == 8 && crowd.threads == 12 && crowd.free_cores == 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(ranks_that_crowd_on_few_cores_are_counted),
       cmocka_unit_test(one_rank_on_one_core_gets_the_node),
       cmocka_unit_test(two_ranks_on_a_core_each_get_halves),
       cmocka_unit_test(a_binding_that_was_asked_for_stays),

@@ -162,6 +162,74 @@ static void refused(const char *text, const char *part) {
     fail_msg("'%s' does not hold '%s'", titan_error_message(), part);
 }
 
+// Keys of other Llamas, each with a value that changes the model and one that does not.
+static void keys_that_change_the_model_are_refused(void **state) {
+  (void)state;
+  static const struct {
+    const char *key, *changing, *neutral;
+  } rows[] = {
+      {"attention_bias", "true", "false"},
+      {"mlp_bias", "true", "null"},
+      {"partial_rotary_factor", "0.5", "1.0"},
+      {"quantization_config", "{\"quant_method\":\"awq\"}", "null"},
+      {"sliding_window", "4096", "null"},
+      {"use_sliding_window", "true", "false"},
+      {"attention_dropout", "0.1", "0.0"},
+      {"layer_types", "[\"sliding_attention\"]", "[\"full_attention\"]"},
+      {"logits_scaling", "8.0", "1"},
+      {"num_local_experts", "8", "0"},
+      {"auto_map", "{\"AutoModel\":\"x.y\"}", "{}"},
+      {"rope_parameters", "{\"rope_type\":\"default\",\"partial_rotary_factor\":0.5}",
+       "{\"rope_type\":\"default\",\"partial_rotary_factor\":1.0}"},
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    titan_hugging_face_config config;
+    char text[300], key[64];
+    snprintf(text, sizeof text, "{" SIZES ",\"%s\":%s}", rows[i].key, rows[i].changing);
+    bool within = strcmp(rows[i].key, "rope_parameters") == 0;
+    snprintf(key, sizeof key, "\"%s\"", within ? "partial_rotary_factor" : rows[i].key);
+    refused(text, key);
+    snprintf(text, sizeof text, "{" SIZES ",\"%s\":%s}", rows[i].key, rows[i].neutral);
+    write_text(text);
+    TRY(titan_hugging_face_config_read(path, &config));
+    assert_string_equal(config.unknown, "");
+  }
+  titan_hugging_face_config config;
+  write_text("{" SIZES ",\"architectures\":[\"LlamaForCausalLM\"],\"new_trick\":2,\"newer\":false}");
+  TRY(titan_hugging_face_config_read(path, &config));
+  assert_string_equal(config.unknown, "new_trick, newer");
+}
+
+#define SCALING(low, high, length)                                                                                     \
+  "\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8.0,\"low_freq_factor\":" #low ",\"high_freq_factor\":" #high \
+  ",\"original_max_position_embeddings\":" #length "}"
+
+static void a_scaled_rotary_embedding_comes_back(void **state) {
+  (void)state;
+  titan_hugging_face_config config = {.dim = 64,
+                                      .layers = 1,
+                                      .heads = 2,
+                                      .kv_heads = 2,
+                                      .ffn_hidden = 64,
+                                      .vocabulary = 300,
+                                      .norm_epsilon = 1e-5,
+                                      .rope_theta = 500000,
+                                      .rope_scaling = {32, 1, 4.5, 8192},
+                                      .length = 64},
+                            read;
+  titan_text text = {0};
+  TRY(titan_hugging_face_config_write(&config, TITAN_NUMBER_FLOAT32, &text));
+  write_text(text.data);
+  titan_text_destroy(&text);
+  TRY(titan_hugging_face_config_read(path, &read));
+  assert_true(titan_model_same_scaling(&read.rope_scaling, &config.rope_scaling));
+  write_text("{" SIZES ",\"rope_parameters\":{\"rope_type\":\"llama3\",\"rope_theta\":7.5,\"factor\":8,"
+             "\"low_freq_factor\":1,\"high_freq_factor\":4,\"original_max_position_embeddings\":8192}}");
+  TRY(titan_hugging_face_config_read(path, &read));
+  assert_true(read.rope_theta == 7.5 &&
+              titan_model_same_scaling(&read.rope_scaling, &(titan_rope_scaling){8, 1, 4, 8192}));
+}
+
 static void what_differs_from_our_llama_is_refused(void **state) {
   (void)state;
   titan_hugging_face_config config;
@@ -173,8 +241,10 @@ static void what_differs_from_our_llama_is_refused(void **state) {
   refused("{}", "hidden_size");
   refused("{" SIZES ",\"model_type\":\"gpt2\"}", "llama");
   refused("{" SIZES ",\"hidden_act\":\"gelu\"}", "silu");
-  refused("{" SIZES ",\"attention_bias\":true}", "biases");
-  refused("{" SIZES ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8.0}}", "scaled (type \"llama3\")");
+  refused("{" SIZES ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8.0}}", "\"low_freq_factor\"");
+  refused("{" SIZES "," SCALING(1.0, 1.0, 8192) "}", "\"high_freq_factor\": expected a number above low_freq_factor");
+  refused("{" SIZES "," SCALING(1.0, 4.0, 0) "}", "\"original_max_position_embeddings\"");
+  refused("{" SIZES ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"beta\":8.0}}", "\"beta\"");
   refused("{" SIZES ",\"rope_scaling\":{\"type\":\"linear\",\"factor\":8.0}}", "scaled (type \"linear\")");
   refused("{" SIZES ",\"rope_parameters\":{\"rope_type\":\"yarn\"}}", "scaled (type \"yarn\")");
   refused("{" SIZES ",\"rope_theta\":\"x\"}", "rope_theta");
@@ -189,9 +259,13 @@ static void what_differs_from_our_llama_is_refused(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(names_are_those_of_transformers),        cmocka_unit_test(rows_go_there_and_back),
-      cmocka_unit_test(scores_are_equal_in_both_forms),         cmocka_unit_test(sizes_come_back),
+      cmocka_unit_test(names_are_those_of_transformers),
+      cmocka_unit_test(rows_go_there_and_back),
+      cmocka_unit_test(scores_are_equal_in_both_forms),
+      cmocka_unit_test(sizes_come_back),
       cmocka_unit_test(what_differs_from_our_llama_is_refused),
+      cmocka_unit_test(keys_that_change_the_model_are_refused),
+      cmocka_unit_test(a_scaled_rotary_embedding_comes_back),
   };
   int descriptor = mkstemp(path);
   if (descriptor < 0)

@@ -89,14 +89,15 @@ static void expect_spans(const spans *all, int from_cache) {
   spans ahead = *all;
   titan_stream *stream;
   const void *bytes;
+  titan_checkpoint_fault fault;
   if (!from_cache)
     assert_int_equal(posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED), 0);
   assert_int_equal(titan_stream_create(descriptor, path, all_bytes(all), next_span, &ahead, &stream), TITAN_OK);
   for (int i = 0; i < all->count; i++) {
-    assert_int_equal(titan_stream_take(stream, &bytes), TITAN_OK);
+    assert_int_equal(titan_stream_take(stream, &bytes, &fault), TITAN_OK);
     assert_memory_equal(bytes, contents + all->spans[i].offset, all->spans[i].bytes);
   }
-  assert_int_equal(titan_stream_take(stream, &bytes), TITAN_ERROR_INTERNAL);
+  assert_int_equal(titan_stream_take(stream, &bytes, &fault), TITAN_ERROR_INTERNAL);
   titan_stream_destroy(&stream);
   assert_null(stream);
 }
@@ -122,15 +123,16 @@ static void a_span_beyond_the_end_is_an_error(void **state) {
   spans all;
   titan_stream *stream;
   const void *bytes;
+  titan_checkpoint_fault fault;
   for (int few = 0; few < 2; few++) {
     make_spans(&all);
     all.spans[2] = (titan_stream_span){FILE_BYTES - 100, 101};
     all.count = few ? 3 : SPANS;
     assert_int_equal(titan_stream_create(descriptor, path, few ? 0 : all_bytes(&all), next_span, &all, &stream),
                      TITAN_OK);
-    assert_int_equal(titan_stream_take(stream, &bytes), TITAN_OK);
-    assert_int_equal(titan_stream_take(stream, &bytes), TITAN_OK);
-    assert_int_equal(titan_stream_take(stream, &bytes), TITAN_ERROR_CHECKPOINT);
+    assert_int_equal(titan_stream_take(stream, &bytes, &fault), TITAN_OK);
+    assert_int_equal(titan_stream_take(stream, &bytes, &fault), TITAN_OK);
+    assert_int_equal(titan_stream_take(stream, &bytes, &fault), TITAN_ERROR_CHECKPOINT);
     assert_non_null(strstr(titan_error_message(), "cut off at byte"));
     assert_non_null(strstr(titan_error_message(), path));
     titan_stream_destroy(&stream); // with spans that nobody takes

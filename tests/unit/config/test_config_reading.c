@@ -1,91 +1,10 @@
 // Property: options come from the command line, TOML and libconfig files with the documented precedence, and whatever
 // is wrong with them is reported with its place and what would be right. Oracle: messages written out here; files are
 // real ones in a fresh folder.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-// cmocka needs the four above first
-#include <cmocka.h>
+#include "config_test.h"
 
-#include "base/memory.h"
-#include "config/config.h"
-
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-static char folder[] = "/tmp/titan_config_XXXXXX";
-
-enum { MOST_ARGUMENTS = 16, PATH_BYTES = 256 };
-
-// Splits words at blanks (a value with blanks is not needed here) and reads them as a command line.
-static titan_status create(titan_config **config, const char *words) {
-  static char copy[4096];
-  const char *argv[MOST_ARGUMENTS] = {"titan-hpc"};
-  int argc = 1;
-  assert_true(strlen(words) < sizeof copy);
-  strcpy(copy, words);
-  for (char *word = strtok(copy, " "); word != NULL; word = strtok(NULL, " ")) {
-    assert_true(argc < MOST_ARGUMENTS);
-    argv[argc++] = word;
-  }
-  return titan_config_create(argc, argv, config);
-}
-
-static titan_config *create_well(const char *words) {
-  titan_config *config;
-  titan_status status = create(&config, words);
-  if (status != TITAN_OK)
-    fail_msg("%s: %s", words, titan_error_message());
-  return config;
-}
-
-static const char *write_file(const char *name, const char *text) {
-  static char path[PATH_BYTES];
-  snprintf(path, sizeof path, "%s/%s", folder, name);
-  FILE *file = fopen(path, "w");
-  assert_non_null(file);
-  assert_true(fputs(text, file) >= 0);
-  assert_int_equal(fclose(file), 0);
-  return path;
-}
-
-// The options of a file with this text, and further words on the command line.
-static titan_status create_with_file(titan_config **config, const char *name, const char *text, const char *words) {
-  char line[1024];
-  snprintf(line, sizeof line, "--job.config_file %s %s", write_file(name, text), words);
-  return create(config, line);
-}
-
-static void expect_message(titan_status status, const titan_config *config, const char *expected, const char *what) {
-  assert_int_equal(status, TITAN_ERROR_USAGE);
-  assert_null(config);
-  if (strcmp(titan_error_message(), expected) != 0)
-    fail_msg("%s\n  gives   %s\n  and not %s", what, titan_error_message(), expected);
-}
-
-static void expect_command_line_error(const char *words, const char *expected) {
-  titan_config *config;
-  titan_status status = create(&config, words);
-  expect_message(status, config, expected, words);
-}
-
-// `expected` has "@" where the file's path stands.
-static void expect_file_error(const char *name, const char *text, const char *expected) {
-  char whole[4096] = "";
-  for (const char *c = expected; *c != '\0'; c++) {
-    size_t used = strlen(whole);
-    if (*c == '@')
-      snprintf(whole + used, sizeof whole - used, "%s/%s", folder, name);
-    else
-      whole[used] = *c, whole[used + 1] = '\0';
-  }
-  titan_config *config;
-  titan_status status = create_with_file(&config, name, text, "");
-  expect_message(status, config, whole, text);
-}
 
 static void the_command_line_takes_both_forms_of_every_type(void **state) {
   (void)state;
@@ -255,7 +174,7 @@ static void mistakes_on_the_command_line_are_named(void **state) {
       {"--activation_checkpoint.selective_ac_option 0",
        "command line: activation_checkpoint.selective_ac_option: expected op, auto, budget=<GiB> or an integer of at "
        "least 1, each number above 0, got \"0\""},
-      {"--job.dump_folder=", "command line: job.dump_folder: expected a string that is not empty, got \"\""},
+      {"--job.dump_folder=", "command line: job.dump_folder: expected a path that is not empty, got \"\""},
       {"--metrics.enable_tensorboard maybe",
        "command line: metrics.enable_tensorboard: expected true or false, got \"maybe\""},
       {"--metrics.enable_tensorboard=1", "command line: metrics.enable_tensorboard: expected true or false, got \"1\""},
@@ -264,10 +183,11 @@ static void mistakes_on_the_command_line_are_named(void **state) {
        "command line: training.steps: expected an integer of at least 1, got no value"},
       {"run.toml", "command line: unexpected argument \"run.toml\"; options are written --section.key value"},
       {"-x", "command line: unexpected argument \"-x\"; options are written --section.key value"},
-      {"--training.steps 1 --training.steps 1",
-       "command line: training.steps: given a second time; each option may be given once"},
-      {"--training.enable_loss_parallel --training.disable_loss_parallel",
-       "command line: training.enable_loss_parallel: given a second time; each option may be given once"},
+      {"--training.quux 4",
+       "command line: --training.quux: unknown option; titan-hpc --help training lists the options of this section"},
+      {"--foo.quux", "command line: --foo.quux: unknown option; titan-hpc --help lists all options"},
+      {"--optimizr.name Adam",
+       "command line: --optimizr.name: unknown option; the nearest known one is --optimizer.name"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
     expect_command_line_error(cases[i][0], cases[i][1]);
@@ -280,6 +200,11 @@ static void mistakes_in_toml_are_named_with_file_and_line(void **state) {
        "@:3: training.batch_sze: unknown key; the nearest known key is training.batch_size"},
       {"[job]\n[traning]\nsteps = 4\nfoo = 5\n",
        "@:2: traning: unknown section; the nearest known section is training"},
+      {"[zebra]\nsteps = 4\n",
+       "@:1: zebra: unknown section; the sections are job, profiling, metrics, model, optimizer, training, "
+       "experimental, checkpoint, activation_checkpoint, float8, comm, memory_estimation, debug"},
+      {"[training]\nzebra = 4\n",
+       "@:2: training.zebra: unknown key; titan-hpc --help training lists the options of this section"},
       {"\nsteps = 4\n", "@:2: steps: expected inside a section; the nearest known key is training.steps"},
       {"training = 4\n", "@:1: training: expected a section with options, got a value"},
       {"[training]\nsteps = 'ten'\n", "@:2: training.steps: expected an integer of at least 1, got \"ten\""},
@@ -302,6 +227,8 @@ static void mistakes_in_toml_are_named_with_file_and_line(void **state) {
        "@:2: job.description: expected a string, got a string with a NUL character"},
       {"[job]\nconfig_file = 'x.toml'\n",
        "@:2: job.config_file: a configuration file cannot name another one; give it on the command line"},
+      {"[training]\nbatch_size = 1\nlocal_batch_size = 1\n",
+       "@:3: training.batch_size: given a second time, after @:2; each option may be given once"},
       {"[training]\nenable_loss_parallel = true\ndisable_loss_parallel = true\n",
        "@:3: training.enable_loss_parallel: given a second time, after @:2; each option may be given once"},
   };
@@ -334,6 +261,12 @@ static void mistakes_in_libconfig_are_named_with_file_and_line(void **state) {
       {"training: {\nsteps = 1_0;\n};\n", "@:2: not valid libconfig: syntax error"},
       {"training: {\nsteps = ;\n};\n", "@:2: not valid libconfig: syntax error"},
       {"training: {\nsteps = - 5;\n};\n", "@:2: not valid libconfig: syntax error"},
+      {"training: { steps = 5; };\n/* nobody closes this\noptimizer: { lr = 1e-3; };\n",
+       "@:2: the comment that begins here is never closed"},
+      {"job: {\n/* a */ description = \"x\"; /*/ };\n", "@:2: the comment that begins here is never closed"},
+      {"job: {\ndescription = \"x\" \"y; };\ntraining: { steps = 5; };\n",
+       "@:2: the string that begins here is never closed"},
+      {"job: { description = \"x\\\"; };\n", "@:1: the string that begins here is never closed"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     if (cases[i][1] != NULL) {
@@ -359,6 +292,8 @@ static void syntax_errors_in_toml_are_named_with_file_and_line(void **state) {
       {"[job]\n[training]\n\n[training]\n", 4},
       {"[training]\nsteps = 12x\n", 2},
       {"[job]\ndescription = \"a\n", 2},
+      {"[job]\ndescription = \"\"\"a\n[training]\nsteps = 5\n", 4},
+      {"[experimental]\npipeline_parallel_split_points = ['a',\n[training]\nsteps = 5\n", 3},
       {"[training]\nsteps = 99999999999999999999\n", 2},
       {"[job]\ndescription = '\xff'\n", 2},
   };
@@ -430,18 +365,6 @@ static void a_thousand_problems_fit_the_message(void **state) {
   const char *last = strrchr(titan_error_message(), '\n');
   assert_non_null(last);
   assert_int_equal(strncmp(last, "\n... and ", 9), 0);
-}
-
-static int make_folder(void **state) {
-  (void)state;
-  return mkdtemp(folder) == NULL ? -1 : 0;
-}
-
-static int nothing_is_left(void **state) {
-  (void)state;
-  char command[PATH_BYTES];
-  snprintf(command, sizeof command, "rm -rf '%s'", folder);
-  return system(command) == 0 && titan_memory_report_leaks() == 0 ? 0 : -1;
 }
 
 int main(void) {

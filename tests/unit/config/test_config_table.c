@@ -448,7 +448,7 @@ static char *read_all(FILE *file) {
 static void help_names_every_option_its_default_and_which_are_ours(void **state) {
   (void)state;
   FILE *file = tmpfile();
-  assert_int_equal(titan_config_print_help(file), TITAN_OK);
+  assert_int_equal(titan_config_print_help("", file), TITAN_OK);
   char *help = read_all(file);
   for (int i = 0; i < TITAN_OPTION_COUNT; i++) {
     char line[256];
@@ -539,6 +539,44 @@ static int nothing_is_left(void **state) {
   return system(command) == 0 && titan_memory_report_leaks() == 0 ? 0 : -1;
 }
 
+// What a text of titan_config_to_toml says of each option is what the configuration has, and another value is noticed.
+static void values_are_found_again_in_the_text_of_a_configuration(void **state) {
+  (void)state;
+  titan_config *config = CREATE("--job.description", "a # \"b\"  # c\nd", "--training.steps=7", "--optimizer.lr=1e-4",
+                                "--checkpoint.exclude_from_loading=data,schedule", "--training.compile");
+  titan_text toml = {0};
+  assert_int_equal(titan_config_to_toml(config, &toml), TITAN_OK);
+  for (int i = 0; i < TITAN_OPTION_COUNT; i++) {
+    titan_text theirs = {0}, mine = {0};
+    bool differ;
+    assert_int_equal(titan_config_compare(config, toml.data, titan_options[i].name, &theirs, &mine, &differ), TITAN_OK);
+    if (differ || theirs.length == 0)
+      fail_msg("%s: %s and %s", titan_options[i].name, theirs.data, mine.data);
+    titan_text_destroy(&theirs);
+    titan_text_destroy(&mine);
+  }
+  static const char *const other[][3] = {{"training.steps", "8", "7"},
+                                         {"training.compile", "false", "true"},
+                                         {"job.description", "a", "\"a # \\\"b\\\"  # c\\nd\""},
+                                         {"training.dataset_path", "x", "none"}};
+  for (size_t i = 0; i < sizeof other / sizeof *other; i++) {
+    titan_text theirs = {0}, mine = {0};
+    bool differ;
+    assert_int_equal(titan_config_set(config, other[i][0], other[i][1]), TITAN_OK);
+    assert_int_equal(titan_config_compare(config, toml.data, other[i][0], &theirs, &mine, &differ), TITAN_OK);
+    assert_true(differ);
+    assert_string_equal(theirs.data, other[i][2]);
+    titan_text_destroy(&theirs);
+    titan_text_destroy(&mine);
+  }
+  titan_text none = {0};
+  bool found;
+  assert_int_equal(titan_config_saved_value("[training]\nsteps = 3", "training.seed", &none, &found), TITAN_OK);
+  assert_false(found);
+  titan_text_destroy(&toml);
+  titan_config_destroy(&config);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_option_of_the_reference_is_there_with_its_default),
@@ -555,6 +593,7 @@ int main(void) {
       cmocka_unit_test(the_page_of_options_is_what_the_table_gives),
       cmocka_unit_test(every_configuration_of_the_project_is_read),
       cmocka_unit_test(the_debug_configurations_are_the_reference_file),
+      cmocka_unit_test(values_are_found_again_in_the_text_of_a_configuration),
       cmocka_unit_test(sixty_four_ranks_pass_as_one_and_as_two_dimensions),
   };
   return cmocka_run_group_tests(tests, make_folder, nothing_is_left);

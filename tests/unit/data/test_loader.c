@@ -177,6 +177,68 @@ static void a_run_cut_anywhere_continues_on_any_ranks(void **state) {
     }
 }
 
+// The tokens of a lane that reads whole documents from `document` on, every `stride`-th, against a window.
+static void check_from_document(int64_t document, int64_t stride, const int32_t *tokens) {
+  for (int count = 0; count < SEQ_LEN; document += stride) {
+    const char *text = texts[document % DOCUMENTS];
+    int length = (int)strlen(text);
+    for (int k = -1; k <= length && count < SEQ_LEN; k++)
+      assert_int_equal(tokens[count++], k < 0 ? BYTES_BOS : k == length ? BYTES_EOS : text[k]);
+  }
+}
+
+// Oracle: each document looked at by itself. The tokens that lanes of the old number have served are `steps` windows,
+// so that a document counts as begun, and as done, by the tokens of its lane before it.
+static void another_number_of_lanes_goes_on_behind_the_furthest_document(void **state) {
+  (void)state;
+  static const int batches[] = {1, 3, 8, 12, 64};
+  titan_corpus *corpus = open_corpus("parts");
+  for (int steps = 0; steps < 60; steps += 1 + steps / 4)
+    for (int b = 0; b < 5; b++) {
+      int batch = batches[b], begun_until = 0, skipped = 0, in_part = 0;
+      titan_loader_cursor old[GLOBAL_BATCH], cursors[64];
+      run_until(corpus, 1, steps, old);
+      int served[GLOBAL_BATCH * 200] = {0}; // tokens of each document, up to its length
+      for (int lane = 0; lane < GLOBAL_BATCH; lane++) {
+        int left = steps * WINDOW;
+        for (int document = lane; left > 0; document += GLOBAL_BATCH) {
+          int length = (int)strlen(texts[document % DOCUMENTS]) + 2;
+          served[document] = left < length ? left : length;
+          left -= served[document];
+          begun_until = document >= begun_until ? document + 1 : begun_until;
+        }
+      }
+      for (int document = 0; document < begun_until; document++) {
+        bool whole = served[document] == (int)strlen(texts[document % DOCUMENTS]) + 2;
+        skipped += !whole;
+        in_part += !whole && served[document] > 0;
+      }
+      titan_loader_change change = titan_loader_deal_anew(old, GLOBAL_BATCH, batch, 0, batch, cursors);
+      assert_int_equal(change.first_document, begun_until);
+      assert_int_equal(change.skipped, skipped);
+      assert_int_equal(change.in_part, in_part);
+      titan_loader_options options = {.corpus = corpus,
+                                      .tokenizer = tokenizer,
+                                      .seq_len = SEQ_LEN,
+                                      .global_batch = batch,
+                                      .lane_count = batch,
+                                      .quiet = true,
+                                      .cursors = cursors};
+      titan_loader *loader;
+      static int32_t tokens[64 * SEQ_LEN], labels[64 * SEQ_LEN];
+      assert_int_equal(titan_loader_create(&options, &loader), TITAN_OK);
+      assert_int_equal(titan_loader_next(loader, tokens, labels), TITAN_OK);
+      for (int lane = 0; lane < batch; lane++) {
+        int first = begun_until;
+        while (first % batch != lane)
+          first++;
+        check_from_document(first, batch, tokens + lane * SEQ_LEN);
+      }
+      titan_loader_destroy(&loader);
+    }
+  titan_corpus_destroy(&corpus);
+}
+
 static void setting_cursors_goes_back_and_forth(void **state) {
   (void)state;
   titan_corpus *corpus = open_corpus("parts");
@@ -220,6 +282,7 @@ int main(void) {
       cmocka_unit_test(every_rank_count_gives_the_same_lanes),
       cmocka_unit_test(gzip_and_folders_give_the_samples_of_the_plain_file),
       cmocka_unit_test(a_run_cut_anywhere_continues_on_any_ranks),
+      cmocka_unit_test(another_number_of_lanes_goes_on_behind_the_furthest_document),
       cmocka_unit_test(setting_cursors_goes_back_and_forth),
       cmocka_unit_test(the_thread_ends_at_any_moment),
   };

@@ -291,6 +291,8 @@ static void an_output_is_no_input(void **unused) {
   }
   assert_int_equal(titan_output_check_input("another", "corpus"), TITAN_OK);
   assert_int_equal(titan_output_check_input("to_null", "/dev/null"), TITAN_OK);
+}
+
 // Whatever it is that is moved, and however often.
 static void what_is_in_the_way_is_kept_under_a_number(void **unused) {
   (void)unused;

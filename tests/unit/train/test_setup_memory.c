@@ -3,6 +3,7 @@
 // itself, run again with what it suggested and with a little more. Figures are compared as printed, to 0.01 GiB.
 #include "../../mesh/parallel/small_model.h"
 
+#include "data/loader.h"
 #include "train/setup.h"
 
 #include <inttypes.h>
@@ -29,7 +30,8 @@ static titan_runtime *plan_of(int64_t batch, int64_t length) {
 
 static titan_status check_with(int64_t batch, int64_t length, titan_comm *group, titan_topology topology) {
   titan_runtime *runtime = plan_of(batch, length);
-  titan_status status = titan_setup_check_memory(runtime, titan_setup_process_bytes, mesh, device, group, &topology);
+  titan_setup_beside beside = {.loader = titan_loader_bytes(batch, length), .process = titan_setup_process_bytes};
+  titan_status status = titan_setup_check_memory(runtime, &beside, mesh, device, group, &topology);
   titan_runtime_destroy(&runtime);
   return status;
 }
@@ -71,7 +73,7 @@ static void check_batch_suggestion(double share) {
   expect_on_all(need > planned - 0.01 && need < planned + 0.1 * test_size());
   const char *text = strstr(titan_error_message(), "training.batch_size = ");
   expect_on_all(text != NULL && sscanf(text, "training.batch_size = %lld would fit", &batch) == 1);
-  expect_on_all(strstr(titan_error_message(), "saved activations") != NULL);
+  expect_on_all(strstr(titan_error_message(), "activations") != NULL);
   expect_on_all(batch >= 1 && batch < 16);
   expect_on_all(check_with(batch, 512, node, topology) == TITAN_OK);
   expect_on_all(check_with(batch + 1, 512, node, topology) == TITAN_ERROR_USAGE);
@@ -90,12 +92,25 @@ static void a_smaller_length_is_suggested_where_one_sequence_is_too_much(void **
   expect_on_all(check_with(2, 4096, node, topology) == TITAN_ERROR_USAGE);
   const char *text = strstr(titan_error_message(), "training.seq_len = ");
   expect_on_all(text != NULL && sscanf(text, "training.seq_len = %lld would fit", &length) == 1);
-  expect_on_all(length >= 16 && length < 4096);
+  expect_on_all(length >= 16 && length < 4096 && length % 16 == 0);
   expect_on_all(check_with(1, length, node, topology) == TITAN_OK);
-  expect_on_all(check_with(1, 2 * length, node, topology) == TITAN_ERROR_USAGE);
+  expect_on_all(check_with(1, length + 16, node, topology) == TITAN_ERROR_USAGE);
 }
 
-// The half of the length is no multiple of the ranks: it could not be cut, whether or not it fits.
+// What the loader reads ahead of so many sequences alone is more than the node has; one sequence is not.
+static void a_batch_fits_though_the_loader_of_the_one_asked_for_does_not(void **state) {
+  (void)state;
+  enum { MANY = 20000000 };
+  titan_topology topology = node_of(need_of(2, 64) + 2 * (double)titan_setup_process_bytes * test_size());
+  long long batch = 0;
+  expect_on_all((double)titan_loader_bytes(MANY, 64) * test_size() > (double)topology.node_bytes);
+  expect_on_all(check_with(MANY, 64, node, topology) == TITAN_ERROR_USAGE);
+  const char *text = strstr(titan_error_message(), "training.batch_size = ");
+  expect_on_all(text != NULL && sscanf(text, "training.batch_size = %lld would fit", &batch) == 1);
+  expect_on_all(batch >= 1 && check_with(batch, 64, node, topology) == TITAN_OK);
+  expect_on_all(check_with(batch + 1, 64, node, topology) == TITAN_ERROR_USAGE);
+}
+
 static void a_suggested_length_can_be_cut_over_a_tp_group(void **state) {
   (void)state;
   int tp = test_size();
@@ -103,12 +118,15 @@ static void a_suggested_length_can_be_cut_over_a_tp_group(void **state) {
     return;
   titan_mesh *saved = mesh;
   expect_on_all(titan_mesh_create(MPI_COMM_WORLD, (titan_mesh_degrees){1, 1, 1, 1, tp}, &mesh) == TITAN_OK);
-  titan_topology topology = node_of(0.8 * need_of(1, 4096 + tp));
-  long long length = 0;
-  expect_on_all(check_with(1, 4096 + tp, node, topology) == TITAN_ERROR_USAGE);
-  const char *text = strstr(titan_error_message(), "training.seq_len = ");
-  expect_on_all(text != NULL && sscanf(text, "training.seq_len = %lld would fit", &length) == 1);
-  expect_on_all(length >= 16 && length % tp == 0 && check_with(1, length, node, topology) == TITAN_OK);
+  for (int share = 50; share < 100; share += 5) { // of all lengths that may come out, half or less can be cut
+    titan_topology topology = node_of(share / 100.0 * need_of(1, 4096 + tp));
+    long long length = 0;
+    expect_on_all(check_with(1, 4096 + tp, node, topology) == TITAN_ERROR_USAGE);
+    const char *text = strstr(titan_error_message(), "training.seq_len = ");
+    expect_on_all(text != NULL && sscanf(text, "training.seq_len = %lld would fit", &length) == 1);
+    expect_on_all(length >= 16 && length % tp == 0 && check_with(1, length, node, topology) == TITAN_OK);
+    expect_on_all(check_with(1, length + tp, node, topology) == TITAN_ERROR_USAGE);
+  }
   titan_mesh_destroy(&mesh);
   mesh = saved;
 }
@@ -187,6 +205,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(a_node_that_is_large_enough_is_fine),
       cmocka_unit_test(a_smaller_batch_is_suggested_and_is_the_largest_that_fits),
       cmocka_unit_test(a_smaller_length_is_suggested_where_one_sequence_is_too_much),
+      cmocka_unit_test(a_batch_fits_though_the_loader_of_the_one_asked_for_does_not),
       cmocka_unit_test(a_suggested_length_can_be_cut_over_a_tp_group),
       cmocka_unit_test(a_node_too_small_for_the_model_itself_is_told_so),
       cmocka_unit_test(a_limit_on_each_process_counts_too),

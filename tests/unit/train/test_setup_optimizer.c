@@ -50,14 +50,16 @@ static void the_curve_of_the_learning_rate_is_the_one_asked_for(void **state) {
 static void the_constants_of_the_optimizer_are_those_asked_for(void **state) {
   (void)state;
   titan_optimizer_options options = options_with(NULL, 0);
-  assert_true(options.decoupled && options.learning_rate == 8e-4 && options.beta1 == 0.9 && options.beta2 == 0.95);
+  assert_true(options.rule == &titan_optimizer_rule_adamw && options.learning_rate == 8e-4 && options.beta1 == 0.9 &&
+              options.beta2 == 0.95);
   assert_true(options.epsilon == 1e-8 && options.weight_decay == 0.1 && options.max_norm == 1);
   static const char *const settings[][2] = {
       {"optimizer.name", "Adam"},   {"optimizer.lr", "0.5"},   {"optimizer.beta1", "0.25"},
       {"optimizer.beta2", "0.125"}, {"optimizer.eps", "1e-3"}, {"optimizer.weight_decay", "0.75"},
   };
   options = options_with(settings, 6);
-  assert_true(!options.decoupled && options.learning_rate == 0.5 && options.beta1 == 0.25 && options.beta2 == 0.125);
+  assert_true(options.rule == &titan_optimizer_rule_adam && options.learning_rate == 0.5 && options.beta1 == 0.25 &&
+              options.beta2 == 0.125);
   assert_true(options.epsilon == 1e-3 && options.weight_decay == 0.75);
 }
 

@@ -15,27 +15,86 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static bool blocks_the_two(void) {
+static const int endings[] = {SIGTERM, SIGUSR1, SIGUSR2, SIGHUP, SIGXCPU, SIGINT};
+enum { ENDINGS = sizeof endings / sizeof *endings };
+
+static bool blocks_all(void) {
   sigset_t set;
+  bool all = true;
   pthread_sigmask(SIG_BLOCK, NULL, &set);
-  return sigismember(&set, SIGTERM) == 1 && sigismember(&set, SIGUSR1) == 1;
+  for (int i = 0; i < ENDINGS; i++)
+    all &= sigismember(&set, endings[i]) == 1;
+  return all;
+}
+
+// Ctest may have been started with some of them ignored, which is for a test of its own.
+static void restore_all(void) {
+  for (int i = 0; i < ENDINGS; i++)
+    signal(endings[i], SIG_DFL);
+}
+
+static void child_was_ended_by(pid_t child, int number) {
+  int status = 0;
+  assert_int_equal(waitpid(child, &status, 0), child);
+  assert_true(WIFSIGNALED(status) && WTERMSIG(status) == number);
 }
 
 static void unwatched_signals_end_the_process(void **state) {
   (void)state;
-  for (int i = 0; i < 2; i++) {
-    int number = i == 0 ? SIGTERM : SIGUSR1, status = 0;
+  for (int i = 0; i < ENDINGS; i++) {
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
+      restore_all();
       if (titan_signals_begin() == TITAN_OK)
-        kill(getpid(), number);
+        kill(getpid(), endings[i]);
       sleep(60); // far above what it takes: it only turns a signal that is ignored into a failure
       _exit(1);
     }
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == number);
+    child_was_ended_by(child, endings[i]);
   }
+}
+
+static void a_second_interrupt_ends_the_process(void **state) {
+  (void)state;
+  pid_t child = fork();
+  assert_true(child >= 0);
+  if (child == 0) {
+    restore_all();
+    if (titan_signals_begin() != TITAN_OK)
+      _exit(1);
+    titan_signals_watch(NULL);
+    titan_signals_raise(SIGTERM);
+    titan_signals_raise(SIGINT);
+    if (titan_signals_received() != SIGTERM) // the first one counts
+      _exit(1);
+    for (int i = 0; i < 600; i++) { // those at nearly the same time are taken for one
+      kill(getpid(), SIGINT);
+      usleep(100000);
+    }
+    _exit(2);
+  }
+  child_was_ended_by(child, SIGINT);
+}
+
+static void ignored_signals_stay_ignored_and_pipes_may_break(void **state) {
+  (void)state;
+  pid_t child = fork();
+  int status = 0;
+  assert_true(child >= 0);
+  if (child == 0) {
+    int ends[2];
+    restore_all();
+    signal(SIGHUP, SIG_IGN);
+    if (titan_signals_begin() != TITAN_OK)
+      _exit(1);
+    titan_signals_watch(NULL);
+    titan_signals_raise(SIGHUP);
+    bool fine = titan_signals_received() == 0 && pipe(ends) == 0 && close(ends[0]) == 0 && write(ends[1], "x", 1) < 0;
+    _exit(fine ? 0 : 2);
+  }
+  assert_int_equal(waitpid(child, &status, 0), child);
+  assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
 static atomic_bool enough;
@@ -79,12 +138,13 @@ static void products_are_unharmed_by_signals(void **state) {
   pthread_t thread;
   int blocking = 0, threads = 0;
   assert_int_equal(titan_signals_received(), 0);
+  restore_all();
   TRY(titan_signals_begin());
-  titan_signals_watch();
+  titan_signals_watch(NULL);
 #pragma omp parallel num_threads(3) reduction(+ : blocking, threads)
   {
     threads++;
-    blocking += blocks_the_two();
+    blocking += blocks_all();
   }
   assert_int_equal(blocking, threads);
   TRY(titan_device_create_cpu(1, &device));
@@ -95,7 +155,7 @@ static void products_are_unharmed_by_signals(void **state) {
   atomic_store(&enough, true);
   pthread_join(thread, NULL);
   assert_int_equal(titan_signals_received(), SIGUSR1);
-  assert_string_equal(titan_signals_name(), "SIGUSR1");
+  assert_string_equal(titan_signals_name(titan_signals_received()), "SIGUSR1");
   titan_device_destroy(&device);
   titan_signals_end();
 }
@@ -103,6 +163,8 @@ static void products_are_unharmed_by_signals(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(unwatched_signals_end_the_process),
+      cmocka_unit_test(a_second_interrupt_ends_the_process),
+      cmocka_unit_test(ignored_signals_stay_ignored_and_pipes_may_break),
       cmocka_unit_test(products_are_unharmed_by_signals),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

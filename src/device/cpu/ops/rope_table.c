@@ -2,6 +2,16 @@
 
 #include <math.h>
 
+// See titan_rope_scaling.
+static double scale(double frequency, const titan_rope_scaling *scaling) {
+  if (scaling->factor == 0)
+    return frequency;
+  double turns = (double)scaling->original_length * frequency / (2 * 3.14159265358979323846);
+  double kept = (turns - scaling->low) / (scaling->high - scaling->low);
+  kept = kept < 0 ? 0 : kept > 1 ? 1 : kept;
+  return (1 - kept) * frequency / scaling->factor + kept * frequency;
+}
+
 static titan_status run(titan_device *device, const titan_op_call *call, void *state, const void *const *inputs,
                         void *const *outputs, void *workspace) {
   (void)state, (void)workspace, (void)inputs;
@@ -11,7 +21,7 @@ static titan_status run(titan_device *device, const titan_op_call *call, void *s
   int64_t first = call->attributes.rope.first_position;
 #pragma omp parallel for schedule(static) num_threads(device->threads)
   for (int64_t i = 0; i < pairs; i++) {
-    double frequency = pow(theta, -(double)i / (double)pairs);
+    double frequency = scale(pow(theta, -(double)i / (double)pairs), &call->attributes.rope.scaling);
     for (int64_t l = 0; l < length; l++) {
       double angle = (double)(first + l) * frequency;
       table[(l * pairs + i) * 2] = (float)cos(angle);

@@ -1,0 +1,20 @@
+// Loading weights in safetensors into a runtime, on any mesh.
+#ifndef TITAN_CHECKPOINT_LOAD_WEIGHTS_H
+#define TITAN_CHECKPOINT_LOAD_WEIGHTS_H
+
+#include "checkpoint/weights.h"
+#include "parallel/runtime.h"
+
+// What there is to say of weights that were loaded.
+typedef struct titan_weights_remarks {
+  bool hugging_face, tied; // their names; the output's weights were the embedding's
+  char unknown[200];       // of config.json, see titan_hugging_face_config
+} titan_weights_remarks;
+
+// Collective over the mesh. Each rank reads its part of the masters from `path` (see titan_safetensors_set_open) and
+// publishes them; moments are left as they are. TITAN_ERROR_CHECKPOINT on all ranks: the files cannot be used,
+// config.json is of another model (a list of what differs), tensors do not fit (a list with both shapes), or values are
+// not finite; the masters are then undefined.
+titan_status titan_checkpoint_load_weights(titan_runtime *runtime, const char *path, titan_weights_remarks *remarks);
+
+#endif

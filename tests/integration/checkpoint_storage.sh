@@ -1,0 +1,115 @@
+#!/bin/bash
+# Checkpoints on storage that fails, and what is then left. Oracle: the files that were there before, and those of a run
+# in which nothing failed.
+#
+# usage: checkpoint_storage.sh PROGRAM COMPARE WORK PRELOAD failing_calls | no_locks | unreadable | kept | other_folders
+TITAN=$1 COMPARE=$2 WORK=$3
+preload=$4 part=$5
+. "$(dirname "$0")/common.sh"
+. "$here/checkpoint_common.sh"
+
+# with FAULT COMMAND...: the program's system calls fail (failing_calls.c).
+with() {
+  local fault=$1
+  shift
+  TITAN_FAULT=$fault LD_PRELOAD=$preload "$@"
+}
+
+# One rank's storage fails: all ranks go on, or end with the code of checkpoints; never with a signal or not at all.
+failing_calls() {
+  with pwrite:5:1:1 run 0 once tp2 --training.steps 4 --checkpoint.interval 2 --checkpoint.async_mode async
+  said once 'The checkpoint of step 2 could not be saved, and the training goes on: rank 1: cannot write'
+  said once 'step-2.h5: Input/output error'
+  [ "$(ls once/checkpoint)" = step-4.h5 ] || fail "after one failure: $(ls once/checkpoint)"
+  run 0 straight tp2 --training.steps 4
+  same_state straight/checkpoint/step-4.h5 once/checkpoint/step-4.h5
+  with fsync:122:0:0 run 4 always fsdp2 --training.steps 4 --checkpoint.interval 3
+  said always 'The checkpoint of step 3 could not be saved, and the training goes on'
+  said always 'the checkpoint of step 4 could not be saved'
+  said always 'Disk quota exceeded'
+  [ -z "$(ls always/checkpoint)" ] || fail "something is left: $(ls always/checkpoint)"
+}
+
+# ENOSYS; others in the unit test of the same name.
+no_locks() {
+  local running left=600
+  with flock:38:-1:0 attempt first one --training.steps 100000 --checkpoint.interval 100000 &
+  running=$!
+  until [ -s first/steps.txt ] || [ $left = 0 ]; do
+    sleep 0.1
+    left=$((left - 1))
+  done
+  echo mine >first/checkpoint/step-9.h5.partial
+  with flock:38:-1:0 run 2 first one --training.steps 2
+  said first 'another run is writing to this folder'
+  with flock:38:-1:0 run 2 second one --training.steps 2 --checkpoint.folder ../first/checkpoint
+  said second 'another run is writing to this folder'
+  [ "$(cat first/checkpoint/step-9.h5.partial)" = mine ] || fail "a run removed what another one writes"
+  kill -KILL $(processes_of first)
+  wait $running
+  with flock:38:-1:0 run 0 first fsdp2 --training.steps 2
+  said first 'This file system has no locks (Function not implemented)'
+  [ -e first/checkpoint/step-9.h5.partial ] && fail "what a killed run left is still there"
+  [ -z "$(find first -name '*.holder')" ] || fail "left: $(find first -name '*.holder')"
+}
+
+# A file that cannot be read may be whole: the run ends, and writes over nothing.
+unreadable() {
+  run 0 u fsdp2 --training.steps 4 --checkpoint.interval 2 || return
+  cksum u/checkpoint/* >before
+  with pread:5:1:0 run 4 u fsdp2 --training.steps 6 --checkpoint.interval 1
+  said u 'u/checkpoint/step-4.h5 cannot be read at byte'
+  said u 'Input/output error'
+  grep -q 'trying the checkpoint before it' u.log && fail "an error in reading was taken for damage"
+  cksum u/checkpoint/* | cmp -s - before || fail "files have changed: $(ls u/checkpoint)"
+}
+
+# A save that fails leaves the files that it would have replaced, whatever is kept; every file of saves beside the
+# training is that of saves at once.
+kept() {
+  local keep step
+  for keep in 1 2; do
+    run 0 "k$keep" one --training.steps 2 --checkpoint.interval 1 --checkpoint.keep_latest_k $keep
+    cksum "k$keep"/checkpoint/step-*.h5 >before
+    mkdir "k$keep/checkpoint/step-3.h5.partial" # stands where the next file would be written
+    run 6 "k$keep" one --training.steps 5 --checkpoint.interval 1 --checkpoint.keep_latest_k $keep \
+      --debug.inject_nan_step 4
+    said "k$keep" 'The checkpoint of step 3 could not be saved'
+    rmdir "k$keep/checkpoint/step-3.h5.partial"
+    cksum "k$keep"/checkpoint/step-*.h5 | cmp -s - before || fail "keep $keep: $(ls "k$keep/checkpoint")"
+    [ "$(ls "k$keep/checkpoint" | wc -l)" = $keep ] || fail "keep $keep: $(ls "k$keep/checkpoint")"
+  done
+  run 0 sync fsdp2 --training.steps 4 --checkpoint.interval 1
+  run 0 async fsdp2 --training.steps 4 --checkpoint.interval 1 --checkpoint.async_mode async_with_pinned_mem
+  for step in 1 2 3 4; do
+    same_state sync/checkpoint/step-$step.h5 async/checkpoint/step-$step.h5
+  done
+}
+
+other_folders() {
+  # An absolute folder is taken as it is; so is one that leaves the dump folder. The trial of an estimate leaves both alone.
+  run 0 a one --training.steps 1 --checkpoint.folder "$PWD/elsewhere"
+  [ "$(ls elsewhere)" = step-1.h5 ] || fail "elsewhere: $(ls elsewhere)"
+  [ -z "$(find a -name '*step-1*')" ] || fail "in the dump folder: $(find a)"
+  cksum elsewhere/step-1.h5 >before
+  run 0 a one --training.steps 1 --checkpoint.folder "$PWD/elsewhere" --memory_estimation.enabled \
+    --memory_estimation.disable_fake_mode
+  cksum elsewhere/step-1.h5 | cmp -s - before || fail "an estimate has touched a checkpoint"
+  # Weights only, at the end of a run that keeps one file: the last whole checkpoint stays.
+  run 0 w one --training.steps 2 --checkpoint.interval 1 --checkpoint.keep_latest_k 1 --checkpoint.model_weights_only
+  [ "$(echo $(ls w/checkpoint))" = 'step-1.h5 step-2.h5' ] || fail "weights only: $(ls w/checkpoint)"
+  "$tool" show w/checkpoint/step-1.h5 >show.out || fail "the whole checkpoint is gone"
+  # No room: said at the start, where a small file system can be had.
+  unshare -m true 2>/dev/null || return
+  mkdir small
+  unshare -m bash -c "mount -t tmpfs -o size=150m none small && exec '$TITAN' --job.config_file '$here/small.toml' \
+    --job.dump_folder small/d --training.seq_len 16 --training.batch_size 4 --training.steps 4 \
+    --checkpoint.enable_checkpoint --checkpoint.interval 1 --checkpoint.keep_latest_k 1" 2>small.log
+  local code=$?
+  [ $code = 4 ] || fail "a full disk: code $code"
+  said small 'has room for 1 more checkpoints of 0.09 GiB, and this run needs room for 2'
+  said small 'could not be saved'
+}
+
+"$part"
+finish
