@@ -1,6 +1,6 @@
-// The run's numbers as a file: <dump>/metrics.h5, one extendible one-dimensional float64 dataset a quantity, one row a
-// logged step. Every tool that reads HDF5 can read it at any instant: while rows are added, after a kill, and as SWMR
-// reader that keeps it open.
+// The run's numbers as a file: <dump>/metrics.h5, one extendible one-dimensional float64 dataset a quantity. Two series
+// of rows are in it: one row a logged step, and one row a validation. Every tool that reads HDF5 can read it at any
+// instant: while rows are added, after a kill, and as SWMR reader that keeps it open.
 //
 // HDF5 makes the file, with room for the rows to come, and is not used on it again: a row's values are written to their
 // places, then the datasets' lengths are set. No instant of that leaves a file that HDF5 refuses. Behind the end of the
@@ -34,6 +34,18 @@ typedef struct titan_metrics_row {
 #undef TITAN_METRICS_MEMBER
 } titan_metrics_row;
 
+// The same for validations; the datasets' names begin with validation_.
+#define TITAN_METRICS_VALIDATION_LIST(X)                                                                               \
+  X(step, "1", "number of optimizer steps behind the weights")                                                         \
+  X(loss, "nat", "mean cross-entropy over all tokens of the validation")                                               \
+  X(tokens, "token", "tokens of the validation that were counted, all ranks together")
+
+typedef struct titan_metrics_validation_row {
+#define TITAN_METRICS_MEMBER(name, unit, description) double name;
+  TITAN_METRICS_VALIDATION_LIST(TITAN_METRICS_MEMBER)
+#undef TITAN_METRICS_MEMBER
+} titan_metrics_validation_row;
+
 // What a file says of its run: attributes of its root group.
 typedef struct titan_metrics_attribute {
   const char *name, *value;
@@ -42,7 +54,9 @@ typedef struct titan_metrics_attribute {
 typedef struct titan_metrics_options {
   const char *path;
   int64_t first_step;                        // rows of steps before it stay; 0: a new run, of which none does
+  int64_t first_validation;                  // the same for rows of validations, where first_step is above 0
   uint64_t expected_rows;                    // the file has room for so many; more are possible
+  uint64_t expected_validations;             // the same for rows of validations
   const titan_metrics_attribute *attributes; // their texts are borrowed for as long as the object lives
   int attribute_count;
 } titan_metrics_options;
@@ -59,6 +73,8 @@ titan_status titan_metrics_create(const titan_metrics_options *options, titan_me
 
 // The last row of an earlier start of this run; NULL where there is none. Valid until the object is destroyed.
 const titan_metrics_row *titan_metrics_last_before(const titan_metrics *metrics);
+// The same for validations.
+const titan_metrics_validation_row *titan_metrics_last_validation_before(const titan_metrics *metrics);
 // Mean mfu of the rows before, weighted with their time; 0 where there is none.
 double titan_metrics_mfu_before(const titan_metrics *metrics);
 
@@ -66,8 +82,10 @@ double titan_metrics_mfu_before(const titan_metrics *metrics);
 // TITAN_ERROR_OUTPUT with the path and the reason (a full disk, say): the row is kept, and written with the next one
 // that can be.
 titan_status titan_metrics_append(titan_metrics *metrics, const titan_metrics_row *row);
+// The same for a row of a validation, with /validation_step.
+titan_status titan_metrics_append_validation(titan_metrics *metrics, const titan_metrics_validation_row *row);
 
-// Rows that could not be written so far.
+// Rows of both kinds that could not be written so far.
 uint64_t titan_metrics_pending(const titan_metrics *metrics);
 
 // Frees it; NULL is fine. Clears *metrics. The file is complete without this.
@@ -76,5 +94,7 @@ void titan_metrics_destroy(titan_metrics **metrics);
 // Reads the rows of a file, also of one that is being written, or whose writer was killed; without HDF5. The caller
 // frees *rows with titan_memory_free. TITAN_ERROR_OUTPUT with the path and the reason, also when it is damaged.
 titan_status titan_metrics_read(const char *path, titan_metrics_row **rows, uint64_t *count);
+// The same for rows of validations; a file of an earlier version has none.
+titan_status titan_metrics_read_validations(const char *path, titan_metrics_validation_row **rows, uint64_t *count);
 
 #endif

@@ -1,7 +1,6 @@
 #include "observe/metrics_file.h"
 
 #include "base/memory.h"
-#include "observe/metrics_record.h"
 #include "storage/hdf5.h"
 #include "storage/space.h"
 
@@ -14,18 +13,6 @@
 
 // METADATA_BYTES: what HDF5 writes of an empty file with short attributes, and some to spare.
 enum { CHUNK_ROWS = 1024, METADATA_BYTES = 128 * 1024, ALIGNMENT = 512 };
-
-typedef struct metrics_column {
-  const char *name, *unit, *description;
-} metrics_column;
-
-// A row is also an array of doubles, in the order of the table.
-static const metrics_column columns[] = {
-#define COLUMN(name, unit, description) {#name, unit, description},
-    TITAN_METRICS_LIST(COLUMN)
-#undef COLUMN
-};
-_Static_assert(sizeof(titan_metrics_row) == TITAN_METRICS_COLUMNS * sizeof(double), "a row holds one double a column");
 
 // --- the part that HDF5 makes ---
 
@@ -55,7 +42,7 @@ static hid_t create_layout(void) {
 }
 
 // Notes where the values and the header of the dataset lie.
-static herr_t find_places(hid_t dataset, int index, titan_metrics_file *file) {
+static herr_t find_places(hid_t dataset, int index, titan_metrics_part *part) {
   hsize_t first = 0, bytes;
   unsigned unused;
   haddr_t data;
@@ -67,25 +54,32 @@ static herr_t find_places(hid_t dataset, int index, titan_metrics_file *file) {
   if (H5Dget_chunk_info_by_coord(dataset, &first, &unused, &data, &bytes) < 0 || data == HADDR_UNDEF ||
       H5Oget_info1(dataset, &information) < 0)
     return -1;
-  file->columns[index].data = data;
-  file->columns[index].extent.address = information.addr;
+  part->columns[index].data = data;
+  part->columns[index].extent.address = information.addr;
   return 0;
 }
 
 // A dataset of all the rows there is room for; its length is set later.
-static herr_t create_dataset(hid_t hdf5, int index, titan_metrics_file *file) {
-  hsize_t rows = file->capacity;
+static herr_t create_dataset(hid_t hdf5, const titan_metrics_column *column, int index, titan_metrics_part *part) {
+  hsize_t rows = part->record.capacity;
   hid_t layout = create_layout(), space = H5Screate_simple(1, &rows, &rows);
-  hid_t dataset = H5Dcreate2(hdf5, columns[index].name, H5T_IEEE_F64LE, space, H5P_DEFAULT, layout, H5P_DEFAULT);
-  herr_t result = dataset < 0 ? -1 : write_text_attribute(dataset, "units", columns[index].unit);
+  hid_t dataset = H5Dcreate2(hdf5, column->name, H5T_IEEE_F64LE, space, H5P_DEFAULT, layout, H5P_DEFAULT);
+  herr_t result = dataset < 0 ? -1 : write_text_attribute(dataset, "units", column->unit);
   if (result >= 0)
-    result = write_text_attribute(dataset, "description", columns[index].description);
+    result = write_text_attribute(dataset, "description", column->description);
   if (result >= 0)
-    result = find_places(dataset, index, file);
+    result = find_places(dataset, index, part);
   if (dataset >= 0 && H5Dclose(dataset) < 0)
     result = -1;
   H5Sclose(space);
   H5Pclose(layout);
+  return result;
+}
+
+static herr_t create_datasets(hid_t hdf5, const titan_metrics_series_row *table, titan_metrics_part *part) {
+  herr_t result = 0;
+  for (int i = 0; i < table->column_count && result >= 0; i++)
+    result = create_dataset(hdf5, &table->columns[i], i, part);
   return result;
 }
 
@@ -106,11 +100,11 @@ static herr_t create_hdf5(const titan_metrics_options *options, const char *part
     H5Pclose(access);
   if (hdf5 < 0)
     return -1;
-  herr_t result = write_text_attribute(hdf5, "format", "titan-hpc metrics 2");
+  herr_t result = write_text_attribute(hdf5, "format", "titan-hpc metrics 3");
   for (int i = 0; i < options->attribute_count && result >= 0; i++)
     result = write_text_attribute(hdf5, options->attributes[i].name, options->attributes[i].value);
-  for (int i = 0; i < TITAN_METRICS_COLUMNS && result >= 0; i++)
-    result = create_dataset(hdf5, i, file);
+  for (int series = 0; series < TITAN_METRICS_SERIES && result >= 0; series++)
+    result = create_datasets(hdf5, &titan_metrics_series_table[series], &file->series[series]);
   return H5Fclose(hdf5) < 0 ? -1 : result;
 }
 
@@ -120,42 +114,67 @@ static titan_status system_error(const char *what, const char *path, int reason)
   return titan_error(TITAN_ERROR_OUTPUT, "cannot %s the metrics file %s: %s", what, path, strerror(reason));
 }
 
-static titan_status complete(const char *path, int descriptor, const titan_metrics_row *rows, uint64_t count,
+static titan_status find_extents(int descriptor, titan_metrics_file *file) {
+  for (int series = 0; series < TITAN_METRICS_SERIES; series++)
+    for (int i = 0; i < titan_metrics_series_table[series].column_count; i++) {
+      titan_hdf5_extent *extent = &file->series[series].columns[i].extent;
+      TITAN_TRY(titan_hdf5_extent_find(descriptor, extent->address, extent));
+    }
+  return TITAN_OK;
+}
+
+static int set_lengths(int descriptor, titan_metrics_series series, titan_metrics_file *file, uint64_t rows) {
+  int reason = 0;
+  for (int i = titan_metrics_series_table[series].column_count - 1; i >= 0 && reason == 0; i--) // column 0 is the step
+    reason = titan_hdf5_extent_set(descriptor, &file->series[series].columns[i].extent, rows);
+  return reason;
+}
+
+static titan_status complete(const char *path, int descriptor, const titan_metrics_rows *rows,
                              titan_metrics_file *file) {
+  titan_metrics_record records[TITAN_METRICS_SERIES];
   struct stat information;
   if (fstat(descriptor, &information) != 0)
     return system_error("create", path, errno);
   file->device = information.st_dev;
   file->number = information.st_ino;
-  file->record = ((uint64_t)information.st_size + 7) / 8 * 8;
-  for (int i = 0; i < TITAN_METRICS_COLUMNS; i++)
-    if (titan_hdf5_extent_find(descriptor, file->columns[i].extent.address, &file->columns[i].extent) != TITAN_OK)
-      return titan_error(TITAN_ERROR_OUTPUT, "cannot create the metrics file %s: %s", path, titan_error_message());
-  int reason = titan_metrics_record_begin(descriptor, file->record, file->capacity);
-  for (int i = 0; i < TITAN_METRICS_COLUMNS && reason == 0; i++)
-    reason = titan_hdf5_extent_set(descriptor, &file->columns[i].extent, 0);
-  if (reason == 0)
-    reason = titan_metrics_file_write(file, descriptor, 0, rows, count);
+  if (find_extents(descriptor, file) != TITAN_OK)
+    return titan_error(TITAN_ERROR_OUTPUT, "cannot create the metrics file %s: %s", path, titan_error_message());
+  for (int series = 0; series < TITAN_METRICS_SERIES; series++)
+    records[series] = file->series[series].record;
+  int reason = titan_metrics_record_begin(descriptor, ((uint64_t)information.st_size + 7) / 8 * 8, records);
+  for (int series = 0; series < TITAN_METRICS_SERIES && reason == 0; series++) {
+    file->series[series].record = records[series];
+    reason = set_lengths(descriptor, (titan_metrics_series)series, file, 0);
+    if (reason == 0)
+      reason = titan_metrics_file_write(file, descriptor, (titan_metrics_series)series, 0, &rows[series]);
+  }
   return reason == 0 ? TITAN_OK : system_error("create", path, reason);
 }
 
 // Room for what is written at once, and a length that this process may give to a file: HDF5 does not survive that these
 // fail.
-static titan_status check_room(const titan_metrics_options *options, const char *partial, uint64_t count,
-                               uint64_t capacity) {
-  uint64_t bytes = METADATA_BYTES, row = 2 * TITAN_METRICS_RECORD_BYTES;
+static titan_status check_room(const titan_metrics_options *options, const char *partial,
+                               const titan_metrics_rows *rows, const titan_metrics_file *file) {
+  uint64_t bytes = METADATA_BYTES, all;
   for (int i = 0; i < options->attribute_count; i++)
     bytes += 2 * strlen(options->attributes[i].value);
-  TITAN_TRY(titan_space_check_new(partial, options->path, bytes + count * row));
-  if (truncate(partial, (off_t)(bytes + capacity * row)) != 0 || truncate(partial, 0) != 0)
+  all = bytes;
+  for (int series = 0; series < TITAN_METRICS_SERIES; series++) {
+    uint64_t row = 2 * titan_metrics_record_bytes((titan_metrics_series)series);
+    bytes += rows[series].count * row;
+    all += file->series[series].record.capacity * row;
+  }
+  TITAN_TRY(titan_space_check_new(partial, options->path, bytes));
+  if (truncate(partial, (off_t)all) != 0 || truncate(partial, 0) != 0)
     return system_error("create", options->path, errno);
   return TITAN_OK;
 }
 
-static titan_status make(const titan_metrics_options *options, const char *partial, const titan_metrics_row *rows,
-                         uint64_t count, titan_metrics_file *file) {
+static titan_status make(const titan_metrics_options *options, const char *partial, const titan_metrics_rows *rows,
+                         titan_metrics_file *file) {
   const char *path = options->path;
-  TITAN_TRY(check_room(options, partial, count, file->capacity));
+  TITAN_TRY(check_room(options, partial, rows, file));
   titan_hdf5_lock();
   titan_hdf5_quiet();
   titan_status status = TITAN_OK;
@@ -166,7 +185,7 @@ static titan_status make(const titan_metrics_options *options, const char *parti
   int descriptor = open(partial, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
   if (descriptor < 0)
     return system_error("create", path, errno);
-  status = complete(path, descriptor, rows, count, file);
+  status = complete(path, descriptor, rows, file);
   if (close(descriptor) != 0 && status == TITAN_OK)
     status = system_error("create", path, errno);
   if (status == TITAN_OK && rename(partial, path) != 0)
@@ -174,20 +193,24 @@ static titan_status make(const titan_metrics_options *options, const char *parti
   return status;
 }
 
-titan_status titan_metrics_file_create(const titan_metrics_options *options, const titan_metrics_row *rows,
-                                       uint64_t count, uint64_t rows_to_come, titan_metrics_file *out) {
+titan_status titan_metrics_file_create(const titan_metrics_options *options,
+                                       const titan_metrics_rows rows[TITAN_METRICS_SERIES],
+                                       const uint64_t to_come[TITAN_METRICS_SERIES], titan_metrics_file *out) {
   const char *path = options->path;
   size_t size = strlen(path) + sizeof ".partial";
   char *partial = NULL;
-  // Of two chunks at least: HDF5 lays a single one out in another way.
-  uint64_t chunks = (count + rows_to_come + CHUNK_ROWS - 1) / CHUNK_ROWS;
-  *out = (titan_metrics_file){.capacity = (chunks < 2 ? 2 : chunks) * CHUNK_ROWS};
+  *out = (titan_metrics_file){0};
+  for (int series = 0; series < TITAN_METRICS_SERIES; series++) {
+    // Of two chunks at least: HDF5 lays a single one out in another way.
+    uint64_t chunks = (rows[series].count + to_come[series] + CHUNK_ROWS - 1) / CHUNK_ROWS;
+    out->series[series].record.capacity = (chunks < 2 ? 2 : chunks) * CHUNK_ROWS;
+  }
   TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_OBSERVE, size, &partial));
   snprintf(partial, size, "%s.partial", path);
   unlink(partial); // of a run that was killed
   titan_status status = titan_space_make_file(partial, path);
   if (status == TITAN_OK) {
-    status = make(options, partial, rows, count, out);
+    status = make(options, partial, rows, out);
     if (status != TITAN_OK)
       unlink(partial);
   }
@@ -213,19 +236,20 @@ titan_status titan_metrics_file_open(const titan_metrics_file *file, const char 
                      path);
 }
 
-int titan_metrics_file_write(titan_metrics_file *file, int descriptor, uint64_t first, const titan_metrics_row *rows,
-                             uint64_t count) {
-  int reason = 0;
-  for (uint64_t i = 0; i < count && reason == 0; i++)
-    for (int column = 0; column < TITAN_METRICS_COLUMNS && reason == 0; column++) {
+int titan_metrics_file_write(titan_metrics_file *file, int descriptor, titan_metrics_series series, uint64_t first,
+                             const titan_metrics_rows *rows) {
+  const titan_metrics_part *part = &file->series[series];
+  int columns = titan_metrics_series_table[series].column_count, reason = 0;
+  if (rows->count == 0)
+    return 0;
+  for (uint64_t i = 0; i < rows->count && reason == 0; i++)
+    for (int column = 0; column < columns && reason == 0; column++) {
       unsigned char bytes[8];
-      titan_metrics_encode((const double *)&rows[i] + column, 1, bytes);
-      ssize_t written = pwrite(descriptor, bytes, sizeof bytes, (off_t)(file->columns[column].data + 8 * (first + i)));
+      titan_metrics_encode(&rows->values[i * (uint64_t)columns + (uint64_t)column], 1, bytes);
+      ssize_t written = pwrite(descriptor, bytes, sizeof bytes, (off_t)(part->columns[column].data + 8 * (first + i)));
       reason = written == sizeof bytes ? 0 : written < 0 ? errno : ENOSPC;
     }
   if (reason == 0)
-    reason = titan_metrics_record_write(descriptor, file->record, first, rows, count);
-  for (int column = TITAN_METRICS_COLUMNS - 1; column >= 0 && reason == 0; column--) // column 0 is /step
-    reason = titan_hdf5_extent_set(descriptor, &file->columns[column].extent, first + count);
-  return reason;
+    reason = titan_metrics_record_write(descriptor, series, &part->record, first, rows->values, rows->count);
+  return reason == 0 ? set_lengths(descriptor, series, file, first + rows->count) : reason;
 }

@@ -155,6 +155,7 @@ static titan_status create(titan_trainer *trainer) {
   TITAN_TRY(take_memory(trainer));
   TITAN_TRY(titan_trainer_checkpoint_load(trainer));
   TITAN_TRY(titan_trainer_open_outputs(trainer));
+  TITAN_TRY(titan_trainer_validation_resume(trainer));
   return find_peak(trainer);
 }
 
@@ -266,7 +267,9 @@ static titan_status train_step(titan_trainer *trainer, trainer_step *step) {
   if (status == TITAN_OK)
     status = titan_runtime_check_batch(runtime);
   TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer), status));
-  step->batch_hash = titan_trainer_hash_batch(trainer);
+  const titan_runtime_options *options = titan_runtime_options_of(runtime);
+  step->batch_hash =
+      titan_trainer_hash_batch(trainer, (size_t)(options->microbatches * options->shape.batch * options->shape.length));
   titan_optimizer_begin(&trainer->optimizer_step, runtime, &trainer->optimizer, step->step);
   TITAN_TRY(titan_runtime_step(runtime, &loss));
   if (step->step == config->debug.inject_nan_step && trainer->rank == titan_comm_size(titan_trainer_world(trainer)) - 1)
@@ -279,13 +282,33 @@ static titan_status train_step(titan_trainer *trainer, trainer_step *step) {
   if (config->debug.check_replicas)
     TITAN_TRY(titan_replicas_check(runtime, step->step));
   trainer->step = step->step;
-  trainer->tokens += titan_runtime_options_of(runtime)->global_tokens;
+  trainer->tokens += options->global_tokens;
   step->seconds = titan_clock_seconds() - start;
+  return TITAN_OK;
+}
+
+// To the last step, or to the one at which the run is asked to end (*stop).
+static titan_status take_steps(titan_trainer *trainer, bool *stop) {
+  int64_t steps = trainer->env.config->training.steps;
+  *stop = false;
+  // What an early end kept an earlier start from; a run whose steps are done is validated at its end.
+  if (trainer->step < steps)
+    TITAN_TRY(titan_trainer_validate(trainer, false, stop));
+  while (!*stop && trainer->step < steps) {
+    trainer_step step;
+    TITAN_TRY(train_step(trainer, &step));
+    TITAN_TRY(titan_trainer_report(trainer, &step));
+    if (!step.stop)
+      TITAN_TRY(titan_trainer_validate(trainer, false, &step.stop));
+    TITAN_TRY(titan_trainer_checkpoint_step(trainer, &step));
+    *stop = step.stop && trainer->step < steps;
+  }
   return TITAN_OK;
 }
 
 titan_status titan_trainer_run(titan_trainer *trainer) {
   const titan_config *config = trainer->env.config;
+  bool stop;
   if (config->checkpoint.create_seed_checkpoint)
     return titan_trainer_checkpoint_seed(trainer);
   TITAN_TRY(titan_trainer_report_begin(trainer));
@@ -294,18 +317,12 @@ titan_status titan_trainer_run(titan_trainer *trainer) {
                    titan_clock_since_process_start());
   else if (trainer->rank == 0)
     titan_trainer_checkpoint_log_finished(trainer);
-  while (trainer->step < config->training.steps) {
-    trainer_step step;
-    TITAN_TRY(train_step(trainer, &step));
-    TITAN_TRY(titan_trainer_report(trainer, &step));
-    TITAN_TRY(titan_trainer_validate(trainer, false));
-    TITAN_TRY(titan_trainer_checkpoint_step(trainer, &step));
-    if (step.stop && trainer->step < config->training.steps) {
-      TITAN_TRY(titan_trainer_report_end(trainer, false));
-      return titan_trainer_stop_error(trainer);
-    }
+  TITAN_TRY(take_steps(trainer, &stop));
+  if (stop) {
+    TITAN_TRY(titan_trainer_report_end(trainer, false));
+    return titan_trainer_stop_error(trainer);
   }
-  TITAN_TRY(titan_trainer_validate(trainer, true));
+  TITAN_TRY(titan_trainer_validate(trainer, true, &stop));
   titan_trainer_stop_clear(trainer);
   return titan_trainer_report_end(trainer, true);
 }

@@ -17,7 +17,7 @@ void titan_trainer_contents_destroy(trainer_contents *contents) {
 static titan_status gather_cursors(titan_trainer *trainer, int64_t **out) {
   _Static_assert(sizeof(titan_loader_cursor) == 4 * sizeof(int64_t), "a cursor is four numbers");
   titan_comm *dp = titan_mesh_comm(trainer->env.mesh, TITAN_MESH_DP);
-  size_t lanes = (size_t)trainer->env.config->training.batch_size;
+  size_t lanes = (size_t)titan_trainer_lanes(trainer);
   size_t all = lanes * (size_t)titan_comm_size(dp), first = lanes * (size_t)titan_comm_rank(dp);
   titan_loader_cursor *cursors = NULL;
   titan_status status = titan_memory_allocate(TITAN_MEMORY_GENERAL, all * sizeof *cursors, &cursors);
@@ -79,7 +79,7 @@ static titan_status fill_state(titan_trainer *trainer, trainer_contents *out) {
   TITAN_TRY(reduce_window(trainer, c));
   TITAN_TRY(gather_cursors(trainer, &out->cursors));
   c->has_data = true;
-  c->lane_count = trainer->env.config->training.batch_size * trainer->dp;
+  c->lane_count = titan_trainer_lanes(trainer) * trainer->dp;
   c->seq_len = trainer->env.config->training.seq_len;
   c->corpus = trainer->checkpoint->corpus;
   c->cursors = out->cursors;

@@ -58,8 +58,7 @@ static titan_status share_corpus(titan_trainer *trainer, const corpus_options *o
   TITAN_TRY_CLEANUP(titan_comm_agree(world, status));
   TITAN_TRY_CLEANUP(titan_comm_agree(world, broadcast_list(world, &list)));
   if (trainer->rank != 0)
-    status =
-        titan_corpus_create_from_list(options->section, options->dataset, options->dataset_path, &list, corpus);
+    status = titan_corpus_create_from_list(options->section, options->dataset, options->dataset_path, &list, corpus);
   TITAN_TRY_CLEANUP(titan_comm_agree(world, status));
 cleanup:
   titan_text_destroy(&list);
@@ -188,8 +187,7 @@ titan_status titan_trainer_open_corpus(titan_trainer *trainer) {
 static titan_status open_loader(titan_trainer *trainer) {
   const titan_config *config = trainer->env.config;
   int dp_rank = titan_comm_rank(titan_mesh_comm(trainer->env.mesh, TITAN_MESH_DP));
-  const titan_runtime_options *runtime = titan_runtime_options_of(trainer->runtime);
-  int64_t lanes = runtime->microbatches * runtime->shape.batch; // of this rank
+  int64_t lanes = titan_trainer_lanes(trainer);
   titan_loader_options options = {
       .corpus = trainer->corpus,
       .tokenizer = trainer->env.tokenizer,
@@ -219,9 +217,7 @@ static uint64_t hash_ids(uint64_t hash, const int32_t *ids, size_t count) {
   return hash ^ hash >> 32;
 }
 
-double titan_trainer_hash_batch(const titan_trainer *trainer) {
-  const titan_runtime_options *options = titan_runtime_options_of(trainer->runtime);
-  size_t count = (size_t)(options->microbatches * options->shape.batch * options->shape.length);
+double titan_trainer_hash_batch(const titan_trainer *trainer, size_t count) {
   uint64_t hash = hash_ids(1, titan_runtime_tokens(trainer->runtime), count);
   hash = hash_ids(hash, titan_runtime_labels(trainer->runtime), count);
   return (double)(hash >> (64 - TITAN_TRAINER_HASH_BITS));

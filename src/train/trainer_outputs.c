@@ -158,10 +158,15 @@ static titan_status open_metrics(titan_trainer *trainer) {
   titan_metrics_attribute attributes[TITAN_TRAINER_ATTRIBUTES];
   titan_trainer_about_attributes(&trainer->about, attributes);
   TITAN_TRY(path_of(trainer, "metrics.h5", &path));
+  // With nothing left to train, the checkpoint is validated, and its row takes the place of an earlier one.
+  bool again = config->validation.enabled && trainer->first_step >= config->training.steps;
   titan_metrics_options options = {
       .path = path.data,
       .first_step = trainer->first_step > 0 ? trainer->first_step + 1 : 0,
+      .first_validation = trainer->first_step + !again,
       .expected_rows = (uint64_t)(config->training.steps / config->metrics.log_freq) + 2,
+      .expected_validations =
+          config->validation.enabled ? (uint64_t)(config->training.steps / config->validation.freq) + 2 : 0,
       .attributes = attributes,
       .attribute_count = TITAN_TRAINER_ATTRIBUTES,
   };

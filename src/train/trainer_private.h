@@ -91,16 +91,22 @@ static inline titan_comm *titan_trainer_world(const titan_trainer *trainer) {
   return titan_mesh_comm(trainer->env.mesh, TITAN_MESH_WORLD);
 }
 
+// Sequences that this rank takes in a step: so many lanes of the data are its own.
+static inline int64_t titan_trainer_lanes(const titan_trainer *trainer) {
+  const titan_runtime_options *options = titan_runtime_options_of(trainer->runtime);
+  return options->microbatches * options->shape.batch;
+}
+
 // Collective. Finds the corpus on rank 0 for all; the ranks compare what they have of it, and look at how each file
 // begins. What is wrong is told before memory is taken: TITAN_ERROR_USAGE, TITAN_ERROR_DATA.
 titan_status titan_trainer_open_corpus(titan_trainer *trainer);
 // Collective. Starts reading.
 titan_status titan_trainer_open_loader(titan_trainer *trainer);
 
-// A hash of this rank's batch, tokens and labels: a whole number below 2^TITAN_TRAINER_HASH_BITS, so that sums of it
-// over a million ranks are exact.
+// A hash of `count` tokens of this rank's buffers and their labels: a whole number below 2^TITAN_TRAINER_HASH_BITS, so
+// that sums of it over a million ranks are exact.
 enum { TITAN_TRAINER_HASH_BITS = 21 };
-double titan_trainer_hash_batch(const titan_trainer *trainer);
+double titan_trainer_hash_batch(const titan_trainer *trainer, size_t count);
 // A sum of hashes as a hash.
 double titan_trainer_fold_hash(double sum);
 // Whether `ranks` (1024 at most) folded hashes with this sum and this sum of squares are all the same.
@@ -110,9 +116,12 @@ titan_status titan_trainer_tokens_differ(const titan_trainer *trainer, int64_t s
 
 // Collective. Reads the validation corpus as far as its first text, where validation is enabled.
 titan_status titan_trainer_validation_open(titan_trainer *trainer);
-// Collective. The loss on the validation corpus with the present weights: every validation.freq steps, and at the run's
-// end; never twice for the same step. Without validation.enabled it does nothing.
-titan_status titan_trainer_validate(titan_trainer *trainer, bool at_end);
+// Collective. The loss on the validation corpus with the present weights, as a line of the log and a row of metrics.h5:
+// every validation.freq steps, and at the run's end; never twice for the same step. *stop becomes true, on all ranks,
+// where the run is asked to end: then the validation is left out. Without validation.enabled it does nothing.
+titan_status titan_trainer_validate(titan_trainer *trainer, bool at_end, bool *stop);
+// Collective. Which step earlier starts of the run validated last, as metrics.h5 tells.
+titan_status titan_trainer_validation_resume(titan_trainer *trainer);
 
 // Rank 0: takes the dump folder for this run, and begins the log in it. Collective.
 titan_status titan_trainer_lock_outputs(titan_trainer *trainer);
@@ -139,6 +148,8 @@ void titan_trainer_about_attributes(const trainer_about *about,
 
 // Adds a step to the window, and at log steps writes the line and the row. Collective.
 titan_status titan_trainer_report(titan_trainer *trainer, const trainer_step *step);
+// Rank 0. What became of a row for metrics.h5, which never ends a run: rows that it cannot take wait for it.
+titan_status titan_trainer_row_written(titan_trainer *trainer, titan_status status);
 // Before the first step, and after the last one or the one at which a signal came (then not `complete`). Collective.
 titan_status titan_trainer_report_begin(titan_trainer *trainer);
 titan_status titan_trainer_report_end(titan_trainer *trainer, bool complete);

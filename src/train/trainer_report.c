@@ -84,11 +84,7 @@ static void log_step(titan_trainer *trainer, const titan_metrics_row *row, doubl
   check_mfu(trainer, row->mfu);
 }
 
-// metrics.h5 never ends a run: rows that it cannot take wait for it.
-static titan_status append_row(titan_trainer *trainer, const titan_metrics_row *row) {
-  if (trainer->metrics == NULL)
-    return TITAN_OK;
-  titan_status status = titan_metrics_append(trainer->metrics, row);
+titan_status titan_trainer_row_written(titan_trainer *trainer, titan_status status) {
   if (status != TITAN_OK && status != TITAN_ERROR_OUTPUT)
     return status;
   bool fails = status != TITAN_OK;
@@ -126,7 +122,8 @@ static titan_status write_row(titan_trainer *trainer, const trainer_step *step, 
   };
   log_step(trainer, &row, now);
   TITAN_TRY(titan_trainer_history_append(&trainer->history, step->step, mean, loss_max));
-  return append_row(trainer, &row);
+  return trainer->metrics == NULL ? TITAN_OK
+                                  : titan_trainer_row_written(trainer, titan_metrics_append(trainer->metrics, &row));
 }
 
 titan_status titan_trainer_report(titan_trainer *trainer, const trainer_step *step) {

@@ -33,22 +33,21 @@ static titan_status check_corpus(const titan_trainer *trainer, const titan_check
 // Lanes of another number go on behind the furthest document that has been begun.
 static titan_status deal_anew(titan_trainer *trainer, const titan_checkpoint_file *file, titan_loader_cursor *mine) {
   const titan_checkpoint_contents *c = &file->contents;
-  int64_t lanes = trainer->env.config->training.batch_size, all = lanes * trainer->dp;
+  int64_t lanes = titan_trainer_lanes(trainer), all = lanes * trainer->dp;
   int64_t first = lanes * titan_comm_rank(titan_mesh_comm(trainer->env.mesh, TITAN_MESH_DP));
   titan_loader_change change =
       titan_loader_deal_anew((const titan_loader_cursor *)c->cursors, c->lane_count, all, first, lanes, mine);
   if (trainer->rank == 0)
     titan_log_warning("%s was trained with a global batch of %" PRId64 " sequences, and this run has %" PRId64
-                      " (training.batch_size times the data-parallel ranks): the data goes on with document %" PRId64
-                      "; before it %" PRId64 " documents are skipped, %" PRId64
-                      " of them after a part was read, and none is seen again",
+                      " (training.global_batch_size): the data goes on with document %" PRId64 "; before it %" PRId64
+                      " documents are skipped, %" PRId64 " of them after a part was read, and none is seen again",
                       file->path, c->lane_count, all, change.first_document, change.skipped, change.in_part);
   return TITAN_OK;
 }
 
 static void log_place(const titan_trainer *trainer, const titan_loader_cursor *cursors) {
   titan_loader_cursor first = cursors[0];
-  for (int64_t i = 1; i < trainer->env.config->training.batch_size; i++)
+  for (int64_t i = 1; i < titan_trainer_lanes(trainer); i++)
     if (cursors[i].document < first.document)
       first = cursors[i];
   if (trainer->rank == 0 && first.document > first.place.document)
@@ -59,7 +58,7 @@ static void log_place(const titan_trainer *trainer, const titan_loader_cursor *c
 
 static titan_status take_data(titan_trainer *trainer, const titan_checkpoint_file *file) {
   const titan_checkpoint_contents *c = &file->contents;
-  int64_t lanes = trainer->env.config->training.batch_size;
+  int64_t lanes = titan_trainer_lanes(trainer);
   int64_t first = lanes * titan_comm_rank(titan_mesh_comm(trainer->env.mesh, TITAN_MESH_DP));
   titan_loader_cursor *mine = NULL;
   titan_status status = TITAN_OK;

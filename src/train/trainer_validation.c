@@ -5,7 +5,6 @@
 #include "base/log.h"
 
 #include <inttypes.h>
-#include <math.h>
 
 titan_status titan_trainer_validation_open(titan_trainer *trainer) {
   const titan_config *config = trainer->env.config;
@@ -39,48 +38,100 @@ static titan_status load_batch(titan_trainer *trainer, int64_t first, bool *exis
   return titan_runtime_check_validation_batch(trainer->runtime);
 }
 
-// Sum of losses and number of tokens of this rank, over the whole round. *batches: alike on all ranks.
-static titan_status run_round(titan_trainer *trainer, double sums[2], int64_t *batches) {
+// What the ranks must know of each other before a batch is computed. Flags are 1 on the ranks that raise them.
+enum { FLAG_STOP, FLAG_BATCH, FLAG_NO_BATCH, FLAGS };
+
+static titan_status corpus_differs(const titan_trainer *trainer) {
+  titan_status status =
+      titan_error(TITAN_ERROR_DATA,
+                  "validation after step %" PRId64 ": ranks read different text from %s; the corpus "
+                  "is not the same on all nodes, or has changed during the run; %s",
+                  trainer->step, titan_corpus_name(trainer->validation_corpus), titan_trainer_checkpoint_last(trainer));
+  titan_error_mark_agreed();
+  return status;
+}
+
+// Ranks that disagree about the end of the corpus would wait for each other for ever; those of a tp group that have
+// different tokens would compute nonsense.
+static titan_status compare_batch(const titan_trainer *trainer, bool exists, bool *stop) {
+  const titan_model_shape *shape = &titan_runtime_options_of(trainer->runtime)->validation;
+  titan_comm *tp = titan_mesh_comm(trainer->env.mesh, TITAN_MESH_TP);
+  const int64_t mine[FLAGS] = {
+      [FLAG_STOP] = titan_trainer_stop_is_asked(trainer), [FLAG_BATCH] = exists, [FLAG_NO_BATCH] = !exists};
+  int64_t all[FLAGS];
+  TITAN_TRY(titan_comm_all_reduce(titan_trainer_world(trainer), mine, all, FLAGS, TITAN_INT64, TITAN_MAX, NULL));
+  *stop = all[FLAG_STOP] > 0;
+  bool same = all[FLAG_BATCH] == 0 || all[FLAG_NO_BATCH] == 0;
+  if (same && exists && titan_comm_size(tp) > 1) {
+    int64_t hash = (int64_t)titan_trainer_hash_batch(trainer, (size_t)(shape->batch * shape->length));
+    int64_t pair[2] = {hash, -hash}, largest[2], differ;
+    TITAN_TRY(titan_comm_all_reduce(tp, pair, largest, 2, TITAN_INT64, TITAN_MAX, NULL));
+    pair[0] = largest[0] != -largest[1];
+    TITAN_TRY(titan_comm_all_reduce(titan_trainer_world(trainer), pair, &differ, 1, TITAN_INT64, TITAN_MAX, NULL));
+    same = differ == 0;
+  }
+  return same ? TITAN_OK : corpus_differs(trainer);
+}
+
+// Sum of losses and number of tokens of this rank, over the whole round. *stop: the run is asked to end, and the
+// round was left; alike on all ranks.
+static titan_status run_round(titan_trainer *trainer, double sums[2], bool *stop) {
   const titan_config *config = trainer->env.config;
   int64_t rows = titan_runtime_options_of(trainer->runtime)->validation.batch * trainer->dp;
   sums[0] = sums[1] = 0;
-  *batches = 0;
   TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer), titan_validation_data_rewind(trainer->validation_data)));
-  while (config->validation.steps < 0 || *batches < config->validation.steps) {
+  for (int64_t batch = 0; config->validation.steps < 0 || batch < config->validation.steps; batch++) {
     bool exists = false;
     int64_t counted;
     double loss;
-    titan_status status = load_batch(trainer, *batches * rows, &exists, &counted);
+    titan_status status = load_batch(trainer, batch * rows, &exists, &counted);
     TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer), status));
-    if (!exists)
+    TITAN_TRY(compare_batch(trainer, exists, stop));
+    if (!exists || *stop)
       break;
     TITAN_TRY(titan_runtime_validate(trainer->runtime, &loss));
     sums[0] += loss;
     sums[1] += (double)counted;
-    ++*batches;
   }
   return TITAN_OK;
 }
 
-static titan_status validate(titan_trainer *trainer) {
+static titan_status report(titan_trainer *trainer, const double sums[2], double seconds) {
+  const titan_metrics_validation_row row = {
+      .step = (double)trainer->step, .loss = sums[0] / sums[1], .tokens = sums[1]};
+  titan_log_info("validate step: %" PRId64 "  loss: %7.4f  tokens: %.0f  seconds: %.2f", trainer->step, row.loss,
+                 row.tokens, seconds);
+  return trainer->metrics == NULL
+             ? TITAN_OK
+             : titan_trainer_row_written(trainer, titan_metrics_append_validation(trainer->metrics, &row));
+}
+
+static titan_status validate(titan_trainer *trainer, bool *stop) {
   double start = titan_clock_seconds(), mine[2], all[2];
-  int64_t batches;
-  TITAN_TRY(run_round(trainer, mine, &batches));
+  TITAN_TRY(run_round(trainer, mine, stop));
+  if (*stop) {
+    if (trainer->rank == 0)
+      titan_log_info("The run is asked to end: the validation after step %" PRId64 " is left out", trainer->step);
+    return TITAN_OK;
+  }
   TITAN_TRY(titan_comm_all_reduce(titan_mesh_comm(trainer->env.mesh, TITAN_MESH_DP_CP), mine, all, 2, TITAN_FLOAT64,
                                   TITAN_SUM, NULL));
   double seconds = titan_clock_seconds() - start;
   trainer->window.start += seconds; // no part of the training's speed
   trainer->validated_step = trainer->step;
-  if (trainer->rank == 0)
-    titan_log_info("validate step: %" PRId64 "  loss: %7.4f  tokens: %.0f  seconds: %.2f", trainer->step,
-                   all[0] / all[1], all[1], seconds);
-  return TITAN_OK;
+  return titan_comm_agree(titan_trainer_world(trainer), trainer->rank == 0 ? report(trainer, all, seconds) : TITAN_OK);
 }
 
-titan_status titan_trainer_validate(titan_trainer *trainer, bool at_end) {
-  const titan_config *config = trainer->env.config;
-  if (trainer->validation_data == NULL || trainer->validated_step == trainer->step ||
-      (!at_end && trainer->step % config->validation.freq != 0))
+titan_status titan_trainer_validate(titan_trainer *trainer, bool at_end, bool *stop) {
+  bool is_time = at_end || (trainer->step > 0 && trainer->step % trainer->env.config->validation.freq == 0);
+  if (trainer->validation_data == NULL || trainer->validated_step == trainer->step || !is_time)
     return TITAN_OK;
-  return titan_comm_agree(titan_trainer_world(trainer), validate(trainer));
+  return validate(trainer, stop);
+}
+
+titan_status titan_trainer_validation_resume(titan_trainer *trainer) {
+  const titan_metrics_validation_row *last =
+      trainer->metrics != NULL ? titan_metrics_last_validation_before(trainer->metrics) : NULL;
+  trainer->validated_step = last != NULL ? (int64_t)last->step : -1;
+  return titan_comm_broadcast(titan_trainer_world(trainer), &trainer->validated_step, 1, TITAN_INT64, 0, NULL);
 }

@@ -3,6 +3,7 @@
 //   metrics_rows rows FILE            a line a row: step loss loss_max grad_norm lr tokens seconds tps mfu memory
 //   elapsed
 //                                     node_hours
+//   metrics_rows validations FILE     the same for validations: step loss tokens
 //   metrics_rows attribute FILE NAME  the text of an attribute of the file
 //
 // Exit status: 0, 1 (with a message), 2 usage.
@@ -11,14 +12,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const names[] = {"step",    "loss", "loss_max", "grad_norm", "lr",      "tokens",
-                                    "seconds", "tps",  "mfu",      "memory",    "elapsed", "node_hours"};
-enum { COLUMNS = sizeof names / sizeof *names, MOST_ROWS = 100000 };
+static const char *const row_names[] = {"step",    "loss", "loss_max", "grad_norm", "lr",      "tokens",
+                                        "seconds", "tps",  "mfu",      "memory",    "elapsed", "node_hours"};
+static const char *const validation_names[] = {"validation_step", "validation_loss", "validation_tokens"};
+enum { COLUMNS = sizeof row_names / sizeof *row_names, MOST_ROWS = 100000 };
+enum { VALIDATION_COLUMNS = sizeof validation_names / sizeof *validation_names };
 
-static int print_rows(hid_t file) {
+static int print_rows(hid_t file, const char *const *names, int columns) {
   static double values[COLUMNS][MOST_ROWS];
   hssize_t rows = -1;
-  for (int i = 0; i < COLUMNS; i++) {
+  for (int i = 0; i < columns; i++) {
     hid_t dataset = H5Dopen2(file, names[i], H5P_DEFAULT), space = H5Dget_space(dataset);
     hssize_t length = H5Sget_simple_extent_npoints(space);
     rows = rows < 0 || length < rows ? length : rows;
@@ -31,8 +34,8 @@ static int print_rows(hid_t file) {
     H5Dclose(dataset);
   }
   for (hssize_t row = 0; row < rows; row++)
-    for (int i = 0; i < COLUMNS; i++)
-      printf("%.17g%s", values[i][row], i + 1 < COLUMNS ? " " : "\n");
+    for (int i = 0; i < columns; i++)
+      printf("%.17g%s", values[i][row], i + 1 < columns ? " " : "\n");
   return 0;
 }
 
@@ -51,12 +54,15 @@ static int print_attribute(hid_t file, const char *name) {
 
 int main(int argc, char **argv) {
   int rows = argc == 3 && strcmp(argv[1], "rows") == 0, attribute = argc == 4 && strcmp(argv[1], "attribute") == 0;
-  if (!rows && !attribute) {
-    fputs("usage: metrics_rows rows FILE | attribute FILE NAME\n", stderr);
+  int validations = argc == 3 && strcmp(argv[1], "validations") == 0;
+  if (!rows && !validations && !attribute) {
+    fputs("usage: metrics_rows rows FILE | validations FILE | attribute FILE NAME\n", stderr);
     return 2;
   }
   hid_t file = H5Fopen(argv[2], H5F_ACC_RDONLY, H5P_DEFAULT);
-  int bad = file < 0 || (rows ? print_rows(file) : print_attribute(file, argv[3]));
+  int bad = file < 0 || (rows          ? print_rows(file, row_names, COLUMNS)
+                         : validations ? print_rows(file, validation_names, VALIDATION_COLUMNS)
+                                       : print_attribute(file, argv[3]));
   if (file >= 0)
     H5Fclose(file);
   return bad;

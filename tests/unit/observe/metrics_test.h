@@ -24,6 +24,8 @@ static char folder[64], path[128];
 static const char *const column_names[] = {"/step",    "/loss", "/loss_max", "/grad_norm", "/lr",      "/tokens",
                                            "/seconds", "/tps",  "/mfu",      "/memory",    "/elapsed", "/node_hours"};
 
+static const char *const validation_names[] = {"/validation_step", "/validation_loss", "/validation_tokens"};
+
 static inline titan_metrics_row row_of(int step) {
   double s = step;
   return (titan_metrics_row){.step = s,
@@ -40,11 +42,19 @@ static inline titan_metrics_row row_of(int step) {
                              .node_hours = 0.3 * s};
 }
 
-static inline titan_status create_for(const char *file, int64_t first_step, uint64_t expected_rows,
-                                      titan_metrics **metrics) {
+// Row `number` of the validations, from 1: one after every second step.
+static inline titan_metrics_validation_row validation_of(int number) {
+  double n = number;
+  return (titan_metrics_validation_row){.step = 2 * n, .loss = 7 / (2 + n), .tokens = 12345 + n};
+}
+
+// first_validation: the first step of a validation that is not kept.
+static inline titan_status create_for(const char *file, int64_t first_step, int64_t first_validation,
+                                      uint64_t expected_rows, titan_metrics **metrics) {
   static const titan_metrics_attribute attributes[] = {{"version", "titan-hpc 1.2.3"}, {"empty", ""}};
   titan_metrics_options options = {.path = file,
                                    .first_step = first_step,
+                                   .first_validation = first_validation,
                                    .expected_rows = expected_rows,
                                    .attributes = attributes,
                                    .attribute_count = 2};
@@ -52,13 +62,20 @@ static inline titan_status create_for(const char *file, int64_t first_step, uint
 }
 
 static inline titan_status create(const char *file, int64_t first_step, titan_metrics **metrics) {
-  return create_for(file, first_step, MOST_ROWS, metrics);
+  return create_for(file, first_step, first_step, MOST_ROWS, metrics);
 }
 
 static inline void append_steps(titan_metrics *metrics, int first, int last) {
   for (int step = first; step <= last; step++) {
     titan_metrics_row row = row_of(step);
     assert_int_equal(titan_metrics_append(metrics, &row), TITAN_OK);
+  }
+}
+
+static inline void append_validations(titan_metrics *metrics, int first, int last) {
+  for (int number = first; number <= last; number++) {
+    titan_metrics_validation_row row = validation_of(number);
+    assert_int_equal(titan_metrics_append_validation(metrics, &row), TITAN_OK);
   }
 }
 
@@ -87,32 +104,60 @@ static inline void check_rows(const char *file, int count) {
   titan_memory_free(rows);
 }
 
-// Opens the file as h5dump and a plotting script do and as an SWMR reader does: every dataset has at least as many
-// right values as /step. Returns their number, which must be `count` unless that is negative.
-static inline int check_plain(const char *file, int count) {
+static inline void check_validations(const char *file, int count) {
+  titan_metrics_validation_row *rows;
+  uint64_t found;
+  assert_int_equal(titan_metrics_read_validations(file, &rows, &found), TITAN_OK);
+  assert_int_equal(found, count);
+  for (int number = 1; number <= count; number++) {
+    titan_metrics_validation_row row = validation_of(number);
+    assert_memory_equal(&rows[number - 1], &row, sizeof row);
+  }
+  titan_memory_free(rows);
+}
+
+static inline double expected_value(bool validation, int row, int column) {
+  titan_metrics_row training_row = row_of(row + 1);
+  titan_metrics_validation_row validation_row = validation_of(row + 1);
+  return (validation ? (const double *)&validation_row : (const double *)&training_row)[column];
+}
+
+// Every dataset of the series has at least as many right values as its step; returns their number.
+static inline int check_series(hid_t opened, bool validation) {
   static double values[MOST_ROWS];
-  int rows = -1;
+  const char *const *names = validation ? validation_names : column_names;
+  int columns = validation ? 3 : 12, rows = -1;
+  for (int column = 0; column < columns; column++) {
+    hid_t dataset = H5Dopen2(opened, names[column], H5P_DEFAULT), space = H5Dget_space(dataset);
+    int length = (int)H5Sget_simple_extent_npoints(space);
+    if (rows < 0)
+      rows = length;
+    assert_true(length >= rows && length <= MOST_ROWS);
+    assert_true(H5Dread(dataset, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0);
+    for (int i = 0; i < rows; i++)
+      assert_true(values[i] == expected_value(validation, i, column));
+    H5Sclose(space);
+    H5Dclose(dataset);
+  }
+  return rows;
+}
+
+// Opens the file as h5dump and a plotting script do and as an SWMR reader does. Returns the rows of steps and of
+// validations, which must be those of the arguments unless these are negative.
+typedef struct plain_rows {
+  int steps, validations;
+} plain_rows;
+
+static inline plain_rows check_plain(const char *file, int steps, int validations) {
+  plain_rows rows;
   for (int swmr = 0; swmr < 2; swmr++) {
     hid_t opened = H5Fopen(file, swmr ? H5F_ACC_RDONLY | H5F_ACC_SWMR_READ : H5F_ACC_RDONLY, H5P_DEFAULT);
     assert_true(opened >= 0);
-    for (int column = 0; column < (int)(sizeof column_names / sizeof *column_names); column++) {
-      hid_t dataset = H5Dopen2(opened, column_names[column], H5P_DEFAULT), space = H5Dget_space(dataset);
-      int length = (int)H5Sget_simple_extent_npoints(space);
-      if (rows < 0)
-        rows = length;
-      assert_true(length >= rows && length <= MOST_ROWS);
-      assert_true(H5Dread(dataset, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0);
-      for (int i = 0; i < rows; i++) {
-        titan_metrics_row row = row_of(i + 1);
-        assert_true(values[i] == ((const double *)&row)[column]);
-      }
-      H5Sclose(space);
-      H5Dclose(dataset);
-    }
+    rows = (plain_rows){check_series(opened, false), check_series(opened, true)};
     H5Fclose(opened);
   }
-  if (count >= 0)
-    assert_int_equal(rows, count);
+  assert_true(steps < 0 || rows.steps == steps);
+  assert_true(validations < 0 || rows.validations == validations);
   return rows;
 }
 

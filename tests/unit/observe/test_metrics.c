@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 // The last row of a file of steps 1 .. count, and its length; 0 when right. Runs in a process of its own.
 static int reader(const char *file, int count) {
@@ -154,9 +155,9 @@ static void a_tool_without_swmr_reads_between_two_rows(void **state) {
   titan_metrics *metrics;
   assert_int_equal(create(path, 0, &metrics), TITAN_OK);
   append_steps(metrics, 1, 2);
-  check_plain(path, 2);
+  check_plain(path, 2, 0);
   append_steps(metrics, 3, 3);
-  check_plain(path, 3);
+  check_plain(path, 3, 0);
   titan_metrics_destroy(&metrics);
 }
 
@@ -246,17 +247,108 @@ static void a_file_grows_beyond_the_rows_it_was_made_for(void **state) {
   enum { MANY = 5000 };
   titan_metrics *metrics;
   remove_all();
-  assert_int_equal(create_for(path, 0, 10, &metrics), TITAN_OK);
+  assert_int_equal(create_for(path, 0, 0, 10, &metrics), TITAN_OK);
   append_steps(metrics, 1, MANY);
+  append_validations(metrics, 1, MANY);
+  append_steps(metrics, MANY + 1, MANY + 1);
   titan_metrics_destroy(&metrics);
-  check_rows(path, MANY);
-  static double values[MANY];
+  check_rows(path, MANY + 1);
+  check_validations(path, MANY);
+  static double values[MANY + 1];
   hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT), dataset = H5Dopen2(file, "/mfu", H5P_DEFAULT);
   assert_true(H5Dread(dataset, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0);
-  for (int step = 1; step <= MANY; step++)
+  for (int step = 1; step <= MANY + 1; step++)
     assert_true(values[step - 1] == row_of(step).mfu);
   H5Dclose(dataset);
   H5Fclose(file);
+}
+
+static void validations_have_rows_of_their_own(void **state) {
+  (void)state;
+  titan_metrics *metrics;
+  remove_all();
+  assert_int_equal(create(path, 0, &metrics), TITAN_OK);
+  check_plain(path, 0, 0);
+  append_validations(metrics, 1, 1);
+  check_plain(path, 0, 1);
+  append_steps(metrics, 1, 7);
+  append_validations(metrics, 2, 3);
+  check_plain(path, 7, 3);
+  append_steps(metrics, 8, 8);
+  titan_metrics_destroy(&metrics);
+  check_plain(path, 8, 3);
+  check_rows(path, 8);
+  check_validations(path, 3);
+}
+
+// Validations 1 to 5 are of steps 2 to 10.
+static void a_resumed_run_keeps_the_validations_before_its_first_one(void **state) {
+  (void)state;
+  static const struct {
+    int first_step, first_validation, steps, validations;
+  } cases[] = {{7, 7, 6, 3}, {7, 6, 6, 2}, {11, 11, 10, 5}, {11, 10, 10, 4}, {2, 2, 1, 0}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    titan_metrics *metrics;
+    remove_all();
+    assert_int_equal(create(path, 0, &metrics), TITAN_OK);
+    assert_null(titan_metrics_last_validation_before(metrics));
+    append_steps(metrics, 1, 10);
+    append_validations(metrics, 1, 5);
+    titan_metrics_destroy(&metrics);
+    assert_int_equal(create_for(path, cases[i].first_step, cases[i].first_validation, 10, &metrics), TITAN_OK);
+    check_plain(path, cases[i].steps, cases[i].validations);
+    const titan_metrics_validation_row *last = titan_metrics_last_validation_before(metrics);
+    assert_true(cases[i].validations == 0 ? last == NULL : last->step == 2 * cases[i].validations);
+    append_validations(metrics, cases[i].validations + 1, 6);
+    titan_metrics_destroy(&metrics);
+    check_plain(path, cases[i].steps, 6);
+  }
+}
+
+static uint64_t number_at(const unsigned char *bytes) {
+  uint64_t value = 0;
+  for (int i = 7; i >= 0; i--)
+    value = value << 8 | bytes[i];
+  return value;
+}
+
+// Makes of the file what the program wrote before it had validations: it ends behind the records of the steps, with
+// their place, number and columns, and a checksum of these.
+static void take_validations_out(void) {
+  enum { TEXT = 32, NEW_END = TEXT + 8 * 7, OLD_END = TEXT + 8 * 4, RECORD = 8 * 13 };
+  unsigned char end[NEW_END];
+  FILE *stream = fopen(path, "r+");
+  assert_non_null(stream);
+  assert_int_equal(fseek(stream, -NEW_END, SEEK_END), 0);
+  assert_int_equal(fread(end, 1, sizeof end, stream), sizeof end);
+  long size = (long)(number_at(end + TEXT) + number_at(end + TEXT + 8) * RECORD);
+  memset(end, 0, TEXT);
+  memcpy(end, "titan-hpc metrics record 2\n", 27);
+  uint64_t checksum = XXH64(end, OLD_END - 8, 0);
+  for (int i = 0; i < 8; i++)
+    end[OLD_END - 8 + i] = (unsigned char)(checksum >> 8 * i);
+  assert_int_equal(ftruncate(fileno(stream), size), 0);
+  assert_int_equal(fseek(stream, size, SEEK_SET), 0);
+  assert_int_equal(fwrite(end, 1, OLD_END, stream), OLD_END);
+  assert_int_equal(fclose(stream), 0);
+}
+
+static void a_file_from_before_there_were_validations_is_continued(void **state) {
+  (void)state;
+  titan_metrics *metrics;
+  remove_all();
+  assert_int_equal(create(path, 0, &metrics), TITAN_OK);
+  append_steps(metrics, 1, 5);
+  titan_metrics_destroy(&metrics);
+  take_validations_out();
+  check_rows(path, 5);
+  check_validations(path, 0);
+  assert_int_equal(create(path, 5, &metrics), TITAN_OK);
+  assert_int_equal(access(numbered(1), F_OK), -1);
+  append_steps(metrics, 5, 6);
+  append_validations(metrics, 1, 1);
+  titan_metrics_destroy(&metrics);
+  check_plain(path, 6, 1);
 }
 
 static void a_file_says_what_run_it_is_of(void **state) {
@@ -300,6 +392,9 @@ int main(int argc, char **argv) {
       cmocka_unit_test(a_killed_writers_rows_can_be_read_and_continued),
       cmocka_unit_test(missing_folders_are_made),
       cmocka_unit_test(a_file_grows_beyond_the_rows_it_was_made_for),
+      cmocka_unit_test(validations_have_rows_of_their_own),
+      cmocka_unit_test(a_resumed_run_keeps_the_validations_before_its_first_one),
+      cmocka_unit_test(a_file_from_before_there_were_validations_is_continued),
       cmocka_unit_test(a_file_says_what_run_it_is_of),
   };
   return cmocka_run_group_tests(tests, make_folder, nothing_is_left);

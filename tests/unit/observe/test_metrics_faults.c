@@ -35,13 +35,14 @@ static void an_impossible_path_is_an_output_error_that_names_it(void **state) {
   check_rows(below, 2);
 }
 
-// What lies at the path, made from a good file of three rows.
+// What lies at the path, made from a good file of three rows and a validation.
 static void put_in_place(const char *kind) {
   char command[400];
   remove_all();
   titan_metrics *metrics;
   assert_int_equal(create(path, 0, &metrics), TITAN_OK);
   append_steps(metrics, 1, 3);
+  append_validations(metrics, 1, 1);
   titan_metrics_destroy(&metrics);
   snprintf(command, sizeof command, kind, path, path, path);
   assert_int_equal(system(command), 0);
@@ -100,9 +101,11 @@ static void one_flipped_bit_never_stops_a_run(void **state) {
     assert_int_equal(create(path, 4, &metrics), TITAN_OK);
     bool lost = access(numbered(1), F_OK) == 0;
     append_steps(metrics, lost ? 1 : 4, 4);
+    append_validations(metrics, lost ? 1 : 2, 2);
     alarm(0);
     titan_metrics_destroy(&metrics);
     check_rows(path, 4);
+    check_validations(path, 2);
     aside += lost;
   }
   assert_true(aside > 20 && aside < PLACES - 20);
@@ -122,23 +125,28 @@ static void a_full_disk_loses_no_row(void **state) {
   signal(SIGXFSZ, SIG_IGN);
   assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
   titan_metrics_row row = row_of(2);
+  titan_metrics_validation_row validation = validation_of(1);
   titan_status status = titan_metrics_append(metrics, &row);
   char message[512];
   snprintf(message, sizeof message, "%s", titan_error_message());
+  titan_status validation_status = titan_metrics_append_validation(metrics, &validation);
   char second[160];
   snprintf(second, sizeof second, "%s/second.h5", folder);
   titan_status create_status = create(second, 0, &other);
   assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
   assert_int_equal(status, TITAN_ERROR_OUTPUT);
+  assert_int_equal(validation_status, TITAN_ERROR_OUTPUT);
+  assert_int_equal(titan_metrics_pending(metrics), 2);
   assert_non_null(strstr(message, path));
   assert_non_null(strstr(message, "File too large"));
   assert_int_equal(create_status, TITAN_ERROR_OUTPUT);
   assert_int_equal(access(second, F_OK), -1);
-  check_plain(path, 1);
+  check_plain(path, 1, 0);
   append_steps(metrics, 3, 3);
+  assert_int_equal(titan_metrics_pending(metrics), 0);
   titan_metrics_destroy(&metrics);
   check_rows(path, 3);
-  check_plain(path, 3);
+  check_plain(path, 3, 1);
   append_steps(other, 1, 2);
   titan_metrics_destroy(&other);
   check_rows(second, 2);
@@ -195,7 +203,8 @@ int rename(const char *from, const char *to) {
   return real(from, to);
 }
 
-// A run that resumes at step 3 writes steps 3 and 4; false when it was killed before its end.
+// A run that resumes at step 3 writes validation 1, and steps 3 and 4 with validation 2 between; false when it was
+// killed before its end.
 static bool resume_and_be_killed_at(int change) {
   int result = -1;
   pid_t child = fork(); // no HDF5 file is open here that they could share
@@ -206,9 +215,11 @@ static bool resume_and_be_killed_at(int change) {
     kill_at = change;
     if (create(path, 3, &metrics) != TITAN_OK)
       _exit(2);
-    for (int step = 3; step <= 4; step++) {
-      titan_metrics_row row = row_of(step);
-      if (titan_metrics_append(metrics, &row) != TITAN_OK)
+    for (int i = 1; i <= 2; i++) {
+      titan_metrics_validation_row validation = validation_of(i);
+      titan_metrics_row row = row_of(2 + i);
+      if (titan_metrics_append_validation(metrics, &validation) != TITAN_OK ||
+          titan_metrics_append(metrics, &row) != TITAN_OK)
         _exit(3);
     }
     _exit(0);
@@ -223,7 +234,8 @@ static bool resume_and_be_killed_at(int change) {
 static void a_kill_at_any_write_leaves_a_file_that_every_tool_reads(void **state) {
   (void)state;
   bool ended = false;
-  int change = 0, most = 0;
+  int change = 0;
+  plain_rows most = {0};
   while (!ended) {
     titan_metrics *metrics;
     remove_all();
@@ -231,17 +243,20 @@ static void a_kill_at_any_write_leaves_a_file_that_every_tool_reads(void **state
     append_steps(metrics, 1, 2);
     titan_metrics_destroy(&metrics);
     ended = resume_and_be_killed_at(++change);
-    int count = check_plain(path, -1);
-    assert_true(count >= most && count <= 4);
-    most = count;
+    plain_rows now = check_plain(path, -1, -1);
+    assert_true(now.steps >= most.steps && now.steps <= 4);
+    assert_true(now.validations >= most.validations && now.validations <= 2);
+    most = now;
     assert_int_equal(create(path, 5, &metrics), TITAN_OK);
+    const titan_metrics_validation_row *last = titan_metrics_last_validation_before(metrics);
     append_steps(metrics, (int)titan_metrics_last_before(metrics)->step + 1, 5);
+    append_validations(metrics, last != NULL ? (int)last->step / 2 + 1 : 1, 3);
     titan_metrics_destroy(&metrics);
     check_rows(path, 5);
-    check_plain(path, 5);
+    check_plain(path, 5, 3);
   }
-  assert_int_equal(most, 4);
-  assert_true(change > 3 * 12 + 2 * 12); // creation, and each value and length of two rows
+  assert_true(most.steps == 4 && most.validations == 2);
+  assert_true(change > 3 * 15 + 2 * 15); // creation, and each value and length of two rows of both kinds
 }
 
 int main(void) {
