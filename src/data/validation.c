@@ -102,17 +102,27 @@ titan_status titan_validation_data_rewind(titan_validation_data *data) {
   return TITAN_OK;
 }
 
-// Reads as far as the first text, and begins anew.
+// Reads as far as the first text and the end of the first window, and begins anew.
 static titan_status check_text(titan_validation_data *data) {
-  size_t bytes = 0;
+  const titan_corpus *corpus = data->options.corpus;
+  int64_t window = data->options.seq_len + 1;
+  bool has_text = false;
   TITAN_TRY(titan_validation_data_rewind(data));
-  while (!data->ended && bytes == 0) {
+  while (!data->ended && (!has_text || data->position < window)) {
+    size_t bytes = 0;
     TITAN_TRY(read_document(data, &bytes));
+    has_text |= bytes > 0;
     drop(data, queued(data));
   }
-  if (bytes == 0)
-    return titan_error(TITAN_ERROR_DATA, "%s: the corpus %s holds no text", titan_corpus_option(data->options.corpus),
-                       titan_corpus_name(data->options.corpus));
+  if (!has_text)
+    return titan_error(TITAN_ERROR_DATA, "%s: the corpus %s holds no text", titan_corpus_option(corpus),
+                       titan_corpus_name(corpus));
+  if (data->position < window)
+    return titan_error(TITAN_ERROR_DATA,
+                       "%s: the corpus %s is shorter than one window: it has %lld tokens, and sequences of %lld "
+                       "need %lld",
+                       titan_corpus_option(corpus), titan_corpus_name(corpus), (long long)data->position,
+                       (long long)data->options.seq_len, (long long)window);
   return titan_validation_data_rewind(data);
 }
 

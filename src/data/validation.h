@@ -26,10 +26,10 @@ typedef struct titan_validation_data_options {
 
 typedef struct titan_validation_data titan_validation_data;
 
-// Reads the corpus as far as its first text, so that a corpus without one is told before a long run. Not collective.
-// TITAN_ERROR_USAGE: a seq_len below 1, or a file that cannot be opened; TITAN_ERROR_DATA: a corpus without a document
-// or without text, and what titan_jsonl_next reports. A corpus with a document has at least one window, as BOS and EOS
-// are two tokens.
+// Reads the corpus as far as its first text and the end of its first window, so that a corpus without these is told
+// before a long run. Not collective. TITAN_ERROR_USAGE: a seq_len below 1, or a file that cannot be opened;
+// TITAN_ERROR_DATA: a corpus without a document or without text, or of fewer than L+1 tokens, and what titan_jsonl_next
+// reports.
 titan_status titan_validation_data_create(const titan_validation_data_options *options, titan_validation_data **out);
 
 // NULL handle is fine; the handle becomes NULL.

@@ -21,6 +21,8 @@ static titan_status total_with(const fitter *f, const titan_config *config, int6
   if (status == TITAN_OK) {
     options.global_tokens = options.global_tokens / options.shape.batch * batch;
     options.shape.batch = batch;
+    if (config->validation.enabled && config->validation.local_batch_size == 0)
+      options.validation.batch = batch;
     status = titan_estimate_share_budget(f->estimate, f->device, degrees, &options);
   }
   if (status == TITAN_OK)
@@ -112,6 +114,8 @@ static titan_status find_advice(const fitter *f) {
   TITAN_TRY(try_option(f, "training.mixed_precision_param", "bfloat16"));
   TITAN_TRY(try_option(f, "training.compile", "true"));
   TITAN_TRY(try_option(f, "activation_checkpoint.mode", "full"));
+  if (config->validation.enabled)
+    TITAN_TRY(try_option(f, "validation.enabled", "false"));
   for (int64_t tp = 2 * config->training.tensor_parallel_degree; tp <= f->estimate->question.ranks_per_node; tp *= 2) {
     snprintf(value, sizeof value, "%lld", (long long)tp);
     TITAN_TRY(try_option(f, "training.tensor_parallel_degree", value));

@@ -64,6 +64,10 @@ static titan_status print_head(const titan_estimate *estimate, titan_text *text)
                               (long long)shape->batch, (long long)shape->length, dtype_of(estimate)));
   TITAN_TRY(print_activations(question->config, text));
   TITAN_TRY(titan_text_printf(text, ", compile %s\n", question->config->training.compile ? "on" : "off"));
+  if (estimate->options.validation.batch > 0)
+    TITAN_TRY(titan_text_printf(text, "        and %lld x %lld tokens in a batch of validation\n",
+                                (long long)estimate->options.validation.batch,
+                                (long long)estimate->options.validation.length));
   if (question->facts != NULL)
     return titan_text_printf(text, "device: %s, %.2f GiB\n", question->facts->text,
                              (double)question->facts->bytes / gib);

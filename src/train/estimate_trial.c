@@ -13,11 +13,12 @@ typedef struct setting {
   const char *name, *value;
 } setting;
 
-// Both kinds of a save are made: one of an interval, and the last one. They go into a folder of the trial's own: that
-// of the run may lie anywhere, and its files are nobody's to remove.
+// Both kinds of a save are made: one of an interval, and the last one; a validation takes one batch. The saves go into
+// a folder of the trial's own: that of the run may lie anywhere, and its files are nobody's to remove.
 static const setting settings[] = {
     {"training.steps", "2"},        {"checkpoint.interval_type", "steps"},          {"checkpoint.interval", "1"},
     {"checkpoint.load_step", "-1"}, {"checkpoint.create_seed_checkpoint", "false"}, {"checkpoint.folder", "checkpoint"},
+    {"validation.steps", "1"},
 };
 
 // The checkpoints of the two steps. Only their own names are looked at.

@@ -42,22 +42,25 @@ typedef struct tensor_cut {
   bool of_model; // set by model.flavor, not by an option of its own
 } tensor_cut;
 
-enum { TENSOR_CUTS = 4 };
+enum { MOST_TENSOR_CUTS = 5 };
 
-static void list_tensor_cuts(const titan_config *config, const titan_model_arguments *arguments,
-                             tensor_cut cuts[TENSOR_CUTS]) {
+// Returns their number.
+static int list_tensor_cuts(const titan_config *config, const titan_model_arguments *arguments,
+                            tensor_cut cuts[MOST_TENSOR_CUTS]) {
   cuts[0] = (tensor_cut){"heads", arguments->heads, true};
   cuts[1] = (tensor_cut){"kv heads", arguments->kv_heads, true};
   cuts[2] = (tensor_cut){"training.seq_len", config->training.seq_len, false};
   cuts[3] = (tensor_cut){"feed-forward hidden size", titan_model_ffn_hidden(arguments), true};
+  cuts[4] = (tensor_cut){"validation.seq_len", config->validation.seq_len, false};
+  return config->validation.enabled && config->validation.seq_len > 0 ? 5 : 4; // 0: training.seq_len
 }
 
 static titan_status check_tensor(const titan_config *config, const titan_model_arguments *arguments,
                                  titan_text *problems) {
   int64_t tp = config->training.tensor_parallel_degree;
-  tensor_cut cuts[TENSOR_CUTS];
-  list_tensor_cuts(config, arguments, cuts);
-  for (int i = 0; i < TENSOR_CUTS && tp > 1; i++) {
+  tensor_cut cuts[MOST_TENSOR_CUTS];
+  int count = list_tensor_cuts(config, arguments, cuts);
+  for (int i = 0; i < count && tp > 1; i++) {
     if (cuts[i].size % tp == 0)
       continue;
     TITAN_TRY(titan_text_printf(problems, "training.tensor_parallel_degree = %lld (%s) does not divide %s %lld",
@@ -73,10 +76,10 @@ static titan_status check_tensor(const titan_config *config, const titan_model_a
 // Whether `tp` ranks, of as many as the run has, can share the model and its vocabulary.
 static bool tensor_degree_works(const titan_config *config, const titan_model_arguments *arguments,
                                 titan_mesh_degrees degrees, int tp) {
-  tensor_cut cuts[TENSOR_CUTS];
+  tensor_cut cuts[MOST_TENSOR_CUTS];
+  int count = list_tensor_cuts(config, arguments, cuts);
   bool works = degrees.dp_shard * degrees.tp % tp == 0 && titan_tensor_vocabulary_reaches(arguments->vocabulary, tp);
-  list_tensor_cuts(config, arguments, cuts);
-  for (int i = 0; i < TENSOR_CUTS; i++)
+  for (int i = 0; i < count; i++)
     works &= cuts[i].size % tp == 0;
   return works;
 }
@@ -131,15 +134,36 @@ static titan_status check_model(const titan_config *config, titan_text *problems
 // So many tokens a rank are more than any node has memory for, and few enough that no size in bytes overflows.
 static const int64_t most_tokens = (int64_t)1 << 32;
 
-static titan_status check_tokens(const titan_config *config, titan_text *problems) {
-  int64_t batch = config->training.batch_size, length = config->training.seq_len;
-  if (batch < 1 || length < 1 || batch <= most_tokens / length)
+// The shape of a batch, and the options that give it.
+typedef struct batch_shape {
+  int64_t batch, length;
+  const char *batch_option, *length_option;
+} batch_shape;
+
+static titan_status check_shape(const titan_config *config, const batch_shape *shape, titan_text *problems) {
+  if (shape->batch < 1 || shape->length < 1 || shape->batch <= most_tokens / shape->length)
     return TITAN_OK;
-  return titan_text_printf(problems,
-                           "training.batch_size = %lld (%s) with training.seq_len = %lld (%s): more than "
-                           "%lld tokens a rank and step\n",
-                           (long long)batch, titan_config_origin(config, "training.batch_size"), (long long)length,
-                           titan_config_origin(config, "training.seq_len"), (long long)most_tokens);
+  return titan_text_printf(
+      problems, "%s = %lld (%s) with %s = %lld (%s): more than %lld tokens a rank and step\n", shape->batch_option,
+      (long long)shape->batch, titan_config_origin(config, shape->batch_option), shape->length_option,
+      (long long)shape->length, titan_config_origin(config, shape->length_option), (long long)most_tokens);
+}
+
+static titan_status check_tokens(const titan_config *config, titan_text *problems) {
+  batch_shape training = {config->training.batch_size, config->training.seq_len, "training.batch_size",
+                          "training.seq_len"};
+  batch_shape validation = training;
+  if (config->validation.local_batch_size > 0) {
+    validation.batch = config->validation.local_batch_size;
+    validation.batch_option = "validation.local_batch_size";
+  }
+  if (config->validation.seq_len > 0) {
+    validation.length = config->validation.seq_len;
+    validation.length_option = "validation.seq_len";
+  }
+  TITAN_TRY(check_shape(config, &training, problems));
+  bool own = config->validation.local_batch_size > 0 || config->validation.seq_len > 0;
+  return config->validation.enabled && own ? check_shape(config, &validation, problems) : TITAN_OK;
 }
 
 bool titan_setup_checkpoint_part(const char *word, int length, titan_checkpoint_part *out) {

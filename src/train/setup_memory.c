@@ -11,13 +11,17 @@ static const double gib = 1024.0 * 1024 * 1024;
 
 // --- beside the runtime ---
 
+// What validation keeps of its corpus; 0 without validation.
+static size_t validation_bytes(const titan_model_shape *shape) {
+  return shape->batch > 0 ? titan_validation_data_bytes(shape->length) : 0;
+}
+
 titan_setup_beside titan_setup_beside_of(const titan_config *config, titan_runtime *runtime, const titan_comm *world,
                                          const titan_comm *node) {
   const titan_runtime_options *options = titan_runtime_options_of(runtime);
   const titan_model_shape *shape = &options->shape;
   size_t reading = titan_loader_reading_bytes(titan_setup_document_limit(config));
-  size_t validation =
-      options->validation.batch > 0 ? titan_validation_data_bytes(options->validation.length) + reading : 0;
+  size_t validation = options->validation.batch > 0 ? validation_bytes(&options->validation) + reading : 0;
   return (titan_setup_beside){
       .groups = titan_mesh_bytes(titan_runtime_mesh(runtime)) + titan_comm_bytes(world) + titan_comm_bytes(node),
       .loader = titan_loader_bytes(options->microbatches * shape->batch, shape->length),
@@ -72,24 +76,48 @@ typedef struct memory_search {
   titan_setup_beside beside;    // of that plan
   titan_mesh *mesh;
   titan_device *device;
-  double limit; // bytes that a rank has
+  double limit;    // bytes that a rank has
+  bool validation; // the shape looked for is that of validation alone
 } memory_search;
 
-// Whether one rank has enough with another batch or length, in the same mesh. The loader takes less with fewer tokens,
-// too. A budget for activations becomes what is left.
+static const titan_model_shape *shape_of(const memory_search *search) {
+  const titan_runtime_options *options = titan_runtime_options_of(search->runtime);
+  return search->validation ? &options->validation : &options->shape;
+}
+
+static int64_t smaller(int64_t a, int64_t b) {
+  return a < b ? a : b;
+}
+
+static void set_shape(const memory_search *search, int64_t batch, int64_t length, titan_runtime_options *options) {
+  if (search->validation) {
+    options->validation.batch = batch;
+    options->validation.length = length;
+    return;
+  }
+  options->global_tokens = options->global_tokens / (options->shape.batch * options->shape.length) * (batch * length);
+  options->shape.batch = batch;
+  options->shape.length = length;
+  options->validation.batch = smaller(options->validation.batch, batch);
+  options->validation.length = smaller(options->validation.length, length);
+}
+
+// Whether one rank has enough with another batch or length, in the same mesh; no batch of validation: without
+// validation. The loader takes less with fewer tokens, too. A budget for activations becomes what is left.
 static titan_status fits_with(const memory_search *search, int64_t batch, int64_t length, bool *fits) {
   titan_runtime_options options = *titan_runtime_options_of(search->runtime);
   titan_setup_beside beside_all = search->beside;
   titan_runtime *other;
+  set_shape(search, batch, length, &options);
   if (beside_all.loader > 0)
-    beside_all.loader = titan_loader_bytes(batch, length);
+    beside_all.loader = titan_loader_bytes(options.microbatches * options.shape.batch, options.shape.length);
+  size_t validation = validation_bytes(&titan_runtime_options_of(search->runtime)->validation);
+  if (beside_all.reading >= validation)
+    beside_all.reading += validation_bytes(&options.validation) - validation;
   size_t beside = titan_setup_beside_sum(&beside_all);
   *fits = false;
   options.activations.budget = search->limit > (double)beside ? (size_t)search->limit - beside : 0;
   options.activations.fixed = 0;
-  options.global_tokens = options.global_tokens / (options.shape.batch * options.shape.length) * (batch * length);
-  options.shape.batch = batch;
-  options.shape.length = length;
   titan_status status = titan_runtime_plan(&options, search->mesh, search->device, &other);
   if (status == TITAN_OK)
     *fits = (double)titan_runtime_memory_of(other).total + (double)beside <= search->limit;
@@ -99,7 +127,7 @@ static titan_status fits_with(const memory_search *search, int64_t batch, int64_
 
 // The largest batch that fits, 0 for none.
 static titan_status largest_batch(const memory_search *search, int64_t *batch) {
-  const titan_model_shape *shape = &titan_runtime_options_of(search->runtime)->shape;
+  const titan_model_shape *shape = shape_of(search);
   int64_t low = 0, high = shape->batch; // low fits (or is 0), high does not
   while (high - low > 1) {
     int64_t middle = low + (high - low) / 2;
@@ -114,7 +142,7 @@ static titan_status largest_batch(const memory_search *search, int64_t *batch) {
 // The largest length that fits with one sequence, 0 for none: a multiple of the tp group's ranks, who cut it, and of 16
 // besides where the length asked for is one.
 static titan_status largest_length(const memory_search *search, int64_t *length) {
-  const titan_model_shape *shape = &titan_runtime_options_of(search->runtime)->shape;
+  const titan_model_shape *shape = shape_of(search);
   int64_t tp = titan_comm_size(titan_mesh_comm(search->mesh, TITAN_MESH_TP));
   int64_t step = shape->length % (16 * tp) == 0 ? 16 * tp : tp;
   int64_t low = 0, high = shape->length / step;
@@ -128,14 +156,36 @@ static titan_status largest_length(const memory_search *search, int64_t *length)
   return TITAN_OK;
 }
 
-static titan_status suggest(const memory_search *search, titan_text *text) {
+// Batch and length as options; those of validation as well where they must be smaller too.
+static titan_status name_shape(const memory_search *search, int64_t batch, int64_t length, titan_text *text) {
+  const titan_model_shape *shape = shape_of(search),
+                          *validation = &titan_runtime_options_of(search->runtime)->validation;
+  const char *batch_option = search->validation ? "validation.local_batch_size" : "training.batch_size";
+  const char *length_option = search->validation ? "validation.seq_len" : "training.seq_len";
+  TITAN_TRY(titan_text_printf(text, "%s = %lld", batch_option, (long long)batch));
+  if (length < shape->length)
+    TITAN_TRY(titan_text_printf(text, " with %s = %lld", length_option, (long long)length));
+  if (!search->validation && batch < validation->batch)
+    TITAN_TRY(titan_text_printf(text, " and validation.local_batch_size = %lld", (long long)batch));
+  if (!search->validation && validation->batch > 0 && length < validation->length)
+    TITAN_TRY(titan_text_printf(text, " and validation.seq_len = %lld", (long long)length));
+  return titan_text_printf(text, " would fit");
+}
+
+static titan_status suggest(memory_search *search, titan_text *text) {
   int64_t batch = 0, length = 0;
+  if (titan_runtime_options_of(search->runtime)->validation.batch > 0) {
+    search->validation = true;
+    TITAN_TRY(fits_with(search, 0, 0, &search->validation));
+  }
   TITAN_TRY(largest_batch(search, &batch));
   if (batch > 0)
-    return titan_text_printf(text, "training.batch_size = %lld would fit", (long long)batch);
+    return name_shape(search, batch, shape_of(search)->length, text);
   TITAN_TRY(largest_length(search, &length));
   if (length > 0)
-    return titan_text_printf(text, "training.batch_size = 1 with training.seq_len = %lld would fit", (long long)length);
+    return name_shape(search, 1, length, text);
+  if (search->validation)
+    return titan_text_printf(text, "without validation.enabled it would fit");
   return titan_text_printf(text, "no batch fits: the parameters and optimizer states alone are too much; take more "
                                  "nodes, fewer ranks a node, or a smaller model.flavor");
 }

@@ -400,6 +400,36 @@ estimate() {
   refused 2 'job.dump_folder = file/under' "${e[@]}" --job.dump_folder file/under
 }
 
+# The corpus of validation, and the sizes of its batches. All is told before the model is made.
+validation() {
+  local on="--validation.enabled"
+  refused_early 2 'nowhere.jsonl|No such file|validation.dataset_path' $on --validation.dataset_path nowhere.jsonl
+  refused_early 2 'validation.dataset = c4_validation|validation.dataset_path' $on --validation.dataset c4_validation
+  refused_early 2 'validation.dataset|c4_train' $on --validation.dataset c4_train
+  : >empty.jsonl
+  refused_early 3 'validation.dataset_path|empty.jsonl|is empty' $on --validation.dataset_path empty.jsonl
+  mkdir nothing
+  refused_early 3 'validation.dataset_path|nothing|no file' $on --validation.dataset_path nothing
+  { echo '{"body": "no text here"}'; documents 5; } >no_text.jsonl
+  refused_early 3 'no_text.jsonl:1|"text"' $on --validation.dataset_path no_text.jsonl
+  echo '{"text": "short"}' >short.jsonl
+  refused 3 'validation.dataset_path|short.jsonl|shorter than one window' $on --validation.dataset_path short.jsonl
+  printf '{"text": ""}\n{"text": ""}\n' >blank.jsonl
+  refused 3 'validation.dataset_path|blank.jsonl|holds no text' $on --validation.dataset_path blank.jsonl
+  # Damage behind the beginning is met in the first round. It is told once, and the steps before it stay.
+  { documents 10; echo 'not json'; } >late.jsonl
+  refused 3 'late.jsonl:11' $on --validation.dataset_path late.jsonl --validation.freq 1
+  [ "$(wc -l <out/steps.txt)" = 1 ] || fail "$(wc -l <out/steps.txt) steps in steps.txt, expected the one before the validation"
+  refused_early 2 'validation.freq|at least 1|"0"|validation.steps|at least 1, or -1|validation.seq_len|"-1"|validation.local_batch_size|"-3"' \
+    $on --validation.freq 0 --validation.steps 0 --validation.seq_len -1 --validation.local_batch_size -3
+  refused_early 2 'training.tensor_parallel_degree = 4 (command line) does not divide validation.seq_len 66 (command line)' \
+    $on --training.tensor_parallel_degree 4 --validation.seq_len 66
+  refused_early 2 'validation.local_batch_size = 100000000 (command line) with training.seq_len = 64|tokens a rank' \
+    $on --validation.local_batch_size 100000000
+  refused 2 'this node is too small|validation.local_batch_size = 1 with validation.seq_len = |would fit' \
+    $on --validation.seq_len 100000000 --validation.local_batch_size 1
+}
+
 cases=0
 "$part"
 echo "$cases cases"

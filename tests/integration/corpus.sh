@@ -90,6 +90,24 @@ in_a_step() {
   differ 3 '' folder --training.tensor_parallel_degree 2 --training.steps 60
 }
 
+# The same in a corpus of validation: ranks of a tp group with other tokens, and ranks that disagree about the number of
+# windows, which would wait for each other for ever.
+in_a_validation() {
+  local -a on=(--validation.enabled --validation.dataset_path held_out --validation.seq_len 32 --training.steps 1 --training.seq_len 16)
+  local told='validation after step 1: ranks read different text from held_out|has changed during the run'
+  local i
+  fresh
+  documents 60 | sed "s/\$/$(printf '%1200s' '')/" >a/held_out # lines of 1,393 bytes: a digest does not see all of it
+  cp a/held_out b/held_out
+  put b/held_out $((20 * 1393 + 50)) x
+  run_timeout=120 differ 3 "$told" data --training.tensor_parallel_degree 2 "${on[@]}"
+  for i in $(seq 8 18); do
+    put b/held_out $((i * 1393 + 20)) "$(printf 'qxzjvk%.0s' {1..20})"
+  done
+  run_timeout=120 differ 3 "$told" data "${on[@]}"
+  [ "$(grep -c ' - ERROR - ' stderr)" = 1 ] || fail "not one error: $(grep ERROR stderr)"
+}
+
 renamed() {
   local -a on=(--checkpoint.enable_checkpoint --checkpoint.interval 2)
   documents 400 | gzip >one.jsonl.gz

@@ -75,6 +75,9 @@ real_steps() {
   compared 4 --training.tensor_parallel_degree 2 --training.mixed_precision_param float32
   compared 4 --training.tensor_parallel_degree 2 --training.compile --experimental.enable_async_tensor_parallel \
     --activation_checkpoint.mode full
+  # A batch of validation that is larger than the training's, and one that is smaller.
+  compared 2 --validation.enabled --validation.local_batch_size 3 --validation.seq_len 128
+  compared 4 --training.tensor_parallel_degree 2 --training.compile --validation.enabled --validation.seq_len 32
 }
 
 "$part"

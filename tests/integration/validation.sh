@@ -117,6 +117,8 @@ resume() {
   rows straight >expected
   train parts 1 "${all[@]}" --training.steps 3
   steps_are parts 2 3
+  train parts 1 "${all[@]}" --training.steps 4
+  steps_are parts 2 3 4
   train parts 1 "${all[@]}" --training.steps 6
   steps_are parts 2 3 4 6
   rows parts | grep -v '^3 ' | cmp -s - expected || fail "the rows differ: $(rows parts), expected $(cat expected)"

@@ -64,17 +64,20 @@ static void expect_refused(const char *name, titan_status expected, const char *
   titan_corpus_destroy(&corpus);
 }
 
-static void corpora_without_a_window_are_refused_at_once(void **state) {
+static void corpora_without_a_whole_window_are_refused_at_once(void **state) {
   (void)state;
   write_string("empty.jsonl", "");
   write_string("blank.jsonl", "\n\n   \n");
   write_string("textless.jsonl", "{\"text\": \"\"}\n{\"text\": \"\"}\n");
   assert_int_equal(mkdir(data_folder_path("folder"), 0755), 0);
+  write_string("seven.jsonl", "{\"text\": \"abcde\"}\n");
   expect_refused("missing.jsonl", TITAN_ERROR_USAGE, "No such file");
   expect_refused("folder", TITAN_ERROR_DATA, "holds no file");
   expect_refused("empty.jsonl", TITAN_ERROR_DATA, "is empty");
   expect_refused("blank.jsonl", TITAN_ERROR_DATA, "is empty: it holds no document");
   expect_refused("textless.jsonl", TITAN_ERROR_DATA, "holds no text");
+  expect_refused("seven.jsonl", TITAN_ERROR_DATA,
+                 "is shorter than one window: it has 7 tokens, and sequences of 7 need 8");
 }
 
 static void datasets_that_need_a_path_name_their_own_options(void **state) {
@@ -88,19 +91,22 @@ static void datasets_that_need_a_path_name_their_own_options(void **state) {
   assert_non_null(strstr(titan_error_message(), "training.dataset c4_validation needs training.dataset_path"));
 }
 
-// A text of one byte behind documents without any: BOS, EOS, BOS, EOS, BOS, a, EOS.
+// A text of two bytes behind documents without any: BOS, EOS, BOS, EOS, BOS, a, b, EOS.
 static void the_shortest_corpus_has_one_window(void **state) {
   (void)state;
   titan_corpus *corpus;
   titan_validation_data *data;
   int32_t tokens[LENGTH], labels[LENGTH];
-  static const int32_t expected[] = {BYTES_BOS, BYTES_EOS, BYTES_BOS, BYTES_EOS, BYTES_BOS, 'a', 0};
-  static const int32_t expected_labels[] = {BYTES_EOS, BYTES_BOS, BYTES_EOS, BYTES_BOS, 'a', BYTES_EOS, -1};
-  write_string("short.jsonl", "{\"text\": \"\"}\n{\"text\": \"\"}\n{\"text\": \"a\"}\n");
+  static const int32_t expected[] = {BYTES_BOS, BYTES_EOS, BYTES_BOS, BYTES_EOS, BYTES_BOS, 'a', 'b'};
+  static const int32_t expected_labels[] = {BYTES_EOS, BYTES_BOS, BYTES_EOS, BYTES_BOS, 'a', 'b', BYTES_EOS};
+  write_string("short.jsonl", "{\"text\": \"\"}\n{\"text\": \"\"}\n{\"text\": \"ab\"}\n");
   assert_int_equal(open_data("short.jsonl", &corpus, &data), TITAN_OK);
   assert_int_equal(titan_validation_data_next(data, 0, 1, tokens, labels), TITAN_OK);
   assert_memory_equal(tokens, expected, sizeof expected);
   assert_memory_equal(labels, expected_labels, sizeof expected_labels);
+  bool exists;
+  assert_int_equal(titan_validation_data_has(data, 1, &exists), TITAN_OK);
+  assert_false(exists);
   assert_int_equal(titan_validation_data_window_count(data), 1);
   titan_validation_data_destroy(&data);
   titan_corpus_destroy(&corpus);
@@ -160,7 +166,7 @@ static void a_window_of_no_tokens_is_refused(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(corpora_without_a_window_are_refused_at_once),
+      cmocka_unit_test(corpora_without_a_whole_window_are_refused_at_once),
       cmocka_unit_test(datasets_that_need_a_path_name_their_own_options),
       cmocka_unit_test(the_shortest_corpus_has_one_window),
       cmocka_unit_test(a_broken_line_is_named_in_every_round),

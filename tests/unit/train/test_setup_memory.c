@@ -15,12 +15,14 @@ static titan_mesh *mesh;
 static titan_comm *node;
 
 static const double gib = 1024.0 * 1024 * 1024;
+static titan_model_shape validation; // of the plans; without a batch: none
 
 // A model of a few hundred MiB; nothing of it is allocated.
 static titan_runtime *plan_of(int64_t batch, int64_t length) {
   titan_runtime_options options = {.model = titan_model_find("llama3"),
                                    .shape = {.batch = batch, .length = length, .dtype = TITAN_FLOAT32},
-                                   .global_tokens = batch * length * test_size()};
+                                   .global_tokens = batch * length * test_size(),
+                                   .validation = validation};
   titan_runtime *runtime;
   options.model->flavor("debugmodel", &options.arguments);
   options.arguments.vocabulary = 2256;
@@ -131,6 +133,53 @@ static void a_suggested_length_can_be_cut_over_a_tp_group(void **state) {
   mesh = saved;
 }
 
+// Checks a small training with a validation of this shape.
+static titan_status check_validation(int64_t batch, int64_t length, titan_topology topology) {
+  validation = (titan_model_shape){.batch = batch, .length = length, .dtype = TITAN_FLOAT32};
+  return check_with(1, 16, node, topology);
+}
+
+static titan_topology node_for_validation(double share, int64_t batch, int64_t length) {
+  validation = (titan_model_shape){.batch = batch, .length = length, .dtype = TITAN_FLOAT32};
+  return node_of(share * need_of(1, 16) + (double)titan_setup_process_bytes * test_size());
+}
+
+static void where_validation_is_too_large_its_own_size_is_suggested(void **state) {
+  (void)state;
+  long long batch = 0, length = 0;
+  titan_topology topology = node_for_validation(0.8, 64, 1024);
+  expect_on_all(check_validation(64, 1024, topology) == TITAN_ERROR_USAGE);
+  const char *text = strstr(titan_error_message(), "\nvalidation.local_batch_size = ");
+  expect_on_all(text != NULL && sscanf(text, "\nvalidation.local_batch_size = %lld would fit", &batch) == 1);
+  expect_on_all(batch >= 1 && check_validation(batch, 1024, topology) == TITAN_OK);
+  expect_on_all(check_validation(batch + 1, 1024, topology) == TITAN_ERROR_USAGE);
+  topology = node_for_validation(0.8, 1, 65536);
+  expect_on_all(check_validation(1, 65536, topology) == TITAN_ERROR_USAGE);
+  text = strstr(titan_error_message(), "\nvalidation.local_batch_size = 1 with validation.seq_len = ");
+  expect_on_all(text != NULL && sscanf(strstr(text, "seq_len"), "seq_len = %lld would fit", &length) == 1);
+  expect_on_all(length >= 16 && check_validation(1, length, topology) == TITAN_OK);
+  expect_on_all(check_validation(1, length + 16, topology) == TITAN_ERROR_USAGE);
+  validation.batch = 0;
+}
+
+static void a_smaller_batch_is_suggested_for_validation_too_where_both_are_too_large(void **state) {
+  (void)state;
+  long long batch = 0, of_validation = 0;
+  validation = (titan_model_shape){.batch = 16, .length = 512, .dtype = TITAN_FLOAT32};
+  titan_topology topology = node_of(0.6 * need_of(16, 512));
+  expect_on_all(check_with(16, 512, node, topology) == TITAN_ERROR_USAGE);
+  const char *text = strstr(titan_error_message(), "\ntraining.batch_size = ");
+  expect_on_all(text != NULL &&
+                sscanf(text, "\ntraining.batch_size = %lld and validation.local_batch_size = %lld would fit", &batch,
+                       &of_validation) == 2);
+  expect_on_all(batch >= 1 && batch == of_validation);
+  validation.batch = batch;
+  expect_on_all(check_with(batch, 512, node, topology) == TITAN_OK);
+  validation.batch = batch + 1;
+  expect_on_all(check_with(batch + 1, 512, node, topology) == TITAN_ERROR_USAGE);
+  validation.batch = 0;
+}
+
 static void a_node_too_small_for_the_model_itself_is_told_so(void **state) {
   (void)state;
   expect_on_all(check_with(4, 256, node, node_of(1 << 20)) == TITAN_ERROR_USAGE);
@@ -207,6 +256,8 @@ int main(int argc, char **argv) {
       cmocka_unit_test(a_smaller_length_is_suggested_where_one_sequence_is_too_much),
       cmocka_unit_test(a_batch_fits_though_the_loader_of_the_one_asked_for_does_not),
       cmocka_unit_test(a_suggested_length_can_be_cut_over_a_tp_group),
+      cmocka_unit_test(where_validation_is_too_large_its_own_size_is_suggested),
+      cmocka_unit_test(a_smaller_batch_is_suggested_for_validation_too_where_both_are_too_large),
       cmocka_unit_test(a_node_too_small_for_the_model_itself_is_told_so),
       cmocka_unit_test(a_limit_on_each_process_counts_too),
       cmocka_unit_test(one_small_node_ends_the_run_on_all),
