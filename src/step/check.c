@@ -15,17 +15,6 @@ enum {
   GRADIENT_SENT = 64,
 };
 
-typedef struct message {
-  int unit, microbatch;
-  titan_compute compute;
-} message;
-
-// Messages from one rank to another, in the order in which they were sent.
-typedef struct channel {
-  message *messages;
-  int sent, received, capacity;
-} channel;
-
 typedef struct unit_state {
   int rank;          // where it lies
   bool whole;        // gathered
@@ -41,21 +30,44 @@ typedef struct checker {
   unsigned char *flags; // [units][microbatches]
   bool *loaded;         // [ranks][microbatches]
   unit_state *units;
-  channel *channels; // [from][to]
-  int *next;         // by rank: place of the next action
-  int *waited;       // by rank: the latest REDUCE that was waited for; -1
-  int *in_flight;    // by rank: REDUCEs after it
-  titan_status status;
+  int *next;      // by rank: place of the next action
+  int *waited;    // by rank: the latest REDUCE that was waited for; -1
+  int *in_flight; // by rank: REDUCEs after it
 } checker;
 
-static titan_status fault(const checker *c, int rank, int place, const char *reason) {
-  titan_text text = {0};
-  if (place < c->lists[rank].count)
-    TITAN_TRY(titan_action_print(&c->lists[rank].actions[place], c->shape, &text));
-  titan_status status = titan_error(TITAN_ERROR_INTERNAL, "the step of pipeline rank %d, action #%d (%s): %s", rank,
-                                    place, text.data != NULL ? text.data : "the end of the list", reason);
+// The stage on this rank that an action is about; -1: none. A transfer may name the unit after the rank's own.
+static int stage_of(const checker *c, int rank, int unit) {
+  if (unit < 0 || unit >= c->shape->unit_count)
+    return -1;
+  int stage = titan_step_stage_of(c->shape, unit);
+  return stage > 0 && c->order->rank_of_stage[stage] != rank ? stage - 1 : stage;
+}
+
+// A fault about a stage and microbatch, which name a cell of the order; -1: about none.
+static titan_status fault_of(const checker *c, int rank, int place, int stage, int microbatch, const char *reason) {
+  titan_text text = {0}, where = {0};
+  titan_status status = TITAN_OK;
+  const titan_action *action = place < c->lists[rank].count ? &c->lists[rank].actions[place] : NULL;
+  if (action != NULL && action->unit < c->shape->unit_count)
+    TITAN_TRY_CLEANUP(titan_action_print(action, c->shape, &text));
+  if (stage >= 0)
+    TITAN_TRY_CLEANUP(titan_text_printf(&where, ", of stage %d", stage));
+  if (microbatch >= 0)
+    TITAN_TRY_CLEANUP(titan_text_printf(&where, "%s microbatch %d", stage >= 0 ? " and" : ", of", microbatch));
+  status = titan_error(TITAN_ERROR_INTERNAL, "the step of pipeline rank %d, action #%d (%s)%s: %s", rank, place,
+                       text.data != NULL ? text.data
+                       : action != NULL  ? "of no unit"
+                                         : "the end of the list",
+                       where.data != NULL ? where.data : "", reason);
+cleanup:
   titan_text_destroy(&text);
+  titan_text_destroy(&where);
   return status;
+}
+
+static titan_status fault(const checker *c, int rank, int place, const char *reason) {
+  const titan_action *action = &c->lists[rank].actions[place];
+  return fault_of(c, rank, place, stage_of(c, rank, action->unit), action->microbatch, reason);
 }
 
 static unsigned char *flags_of(const checker *c, int unit, int microbatch) {
@@ -188,47 +200,40 @@ static const char *gather_or_release(checker *c, const titan_action *action) {
   return NULL;
 }
 
-static channel *channel_of(const checker *c, int from, int to) {
-  return &c->channels[(size_t)from * (size_t)c->order->ranks + (size_t)to];
+// The ranks between which the input of a unit, or its gradient, travels; false: it does not.
+static bool ends_of(const checker *c, const titan_action *action, int *from, int *to) {
+  if (action->unit == 0)
+    return false;
+  bool forward = action->compute == TITAN_COMPUTE_FORWARD;
+  *from = c->units[forward ? action->unit - 1 : action->unit].rank;
+  *to = c->units[forward ? action->unit : action->unit - 1].rank;
+  return *from != *to;
 }
 
 static const char *send(checker *c, int rank, const titan_action *action) {
-  int unit = action->unit, m = action->microbatch;
+  int unit = action->unit, m = action->microbatch, from, to;
   bool forward = action->compute == TITAN_COMPUTE_FORWARD;
-  int from = unit > 0 ? c->units[forward ? unit - 1 : unit].rank : -1,
-      to = unit > 0 ? c->units[forward ? unit : unit - 1].rank : -1;
-  if (unit == 0 || from != rank || to != action->peer || from == to)
+  if (!ends_of(c, action, &from, &to) || from != rank || to != action->peer)
     return "these ranks have nothing to exchange";
   if (forward ? !has(c, unit - 1, m, FORWARD_DONE) : !has(c, unit, m, INPUT_GRADIENT_DONE))
     return "what it sends is not there";
   if (has(c, unit, m, forward ? INPUT_SENT : GRADIENT_SENT))
     return "it was sent already";
   set(c, unit, m, forward ? INPUT_SENT : GRADIENT_SENT);
-  channel *to_peer = channel_of(c, rank, action->peer);
-  if (to_peer->sent == to_peer->capacity) {
-    int capacity = to_peer->capacity > 0 ? 2 * to_peer->capacity : 64;
-    c->status = titan_memory_resize(TITAN_MEMORY_GRAPH, (size_t)capacity * sizeof(message), &to_peer->messages);
-    if (c->status != TITAN_OK)
-      return "out of memory";
-    to_peer->capacity = capacity;
-  }
-  to_peer->messages[to_peer->sent++] = (message){unit, m, action->compute};
   return NULL;
 }
 
 // *blocked: the message has not been sent yet.
 static const char *recv(checker *c, int rank, const titan_action *action, bool *blocked) {
-  if (action->peer < 0 || action->peer >= c->order->ranks || action->peer == rank)
+  int unit = action->unit, m = action->microbatch, from, to;
+  bool forward = action->compute == TITAN_COMPUTE_FORWARD;
+  if (!ends_of(c, action, &from, &to) || from != action->peer || to != rank)
     return "these ranks have nothing to exchange";
-  channel *from = channel_of(c, action->peer, rank);
-  *blocked = from->received == from->sent;
-  if (*blocked)
-    return NULL;
-  const message *next = &from->messages[from->received];
-  if (next->unit != action->unit || next->microbatch != action->microbatch || next->compute != action->compute)
-    return "the peer sends something else first";
-  from->received++;
-  set(c, action->unit, action->microbatch, action->compute == TITAN_COMPUTE_FORWARD ? INPUT_HERE : GRADIENT_HERE);
+  if (has(c, unit, m, forward ? INPUT_HERE : GRADIENT_HERE))
+    return "it was received already";
+  *blocked = !has(c, unit, m, forward ? INPUT_SENT : GRADIENT_SENT);
+  if (!*blocked)
+    set(c, unit, m, forward ? INPUT_HERE : GRADIENT_HERE);
   return NULL;
 }
 
@@ -269,11 +274,9 @@ static bool in_range(const checker *c, int rank, const titan_action *action) {
 static titan_status step_once(checker *c, int rank, bool *moved) {
   int place = c->next[rank];
   const titan_action *action = &c->lists[rank].actions[place];
-  const char *reason = NULL;
+  const char *reason =
+      in_range(c, rank, action) ? wait(c, rank, place, action) : "there is no such unit or microbatch on this rank";
   bool blocked = false;
-  if (!in_range(c, rank, action))
-    return fault(c, rank, place, "there is no such unit or microbatch on this rank");
-  reason = wait(c, rank, place, action);
   if (reason == NULL)
     switch (action->kind) {
     case TITAN_ACTION_LOAD:
@@ -302,7 +305,6 @@ static titan_status step_once(checker *c, int rank, bool *moved) {
       reason = "there is no such action";
       break;
     }
-  TITAN_TRY(c->status);
   if (reason != NULL)
     return fault(c, rank, place, reason);
   *moved = !blocked;
@@ -328,26 +330,38 @@ static titan_status walk(checker *c) {
   return TITAN_OK;
 }
 
+// Something is missing at the end of a rank's list.
+static titan_status fault_at_end(const checker *c, int rank, int unit, int microbatch, const char *reason) {
+  return fault_of(c, rank, c->lists[rank].count, stage_of(c, rank, unit), microbatch, reason);
+}
+
+// What is sent of a unit and microbatch is received.
+static titan_status check_received(const checker *c, int unit, int microbatch) {
+  bool input = has(c, unit, microbatch, INPUT_SENT) && !has(c, unit, microbatch, INPUT_HERE);
+  bool gradient = has(c, unit, microbatch, GRADIENT_SENT) && !has(c, unit, microbatch, GRADIENT_HERE);
+  if (!input && !gradient)
+    return TITAN_OK;
+  return fault_at_end(c, c->units[input ? unit : unit - 1].rank, unit, microbatch,
+                      "something that was sent to it is not received");
+}
+
 // Everything that a step is has been done.
 static titan_status check_end(const checker *c) {
   unsigned wanted = FORWARD_DONE | (c->shape->backward ? WEIGHT_GRADIENT_DONE : 0);
   for (int unit = 0; unit < c->shape->unit_count; unit++) {
     const unit_state *state = &c->units[unit];
-    int end = c->lists[state->rank].count;
-    for (int m = 0; m < c->order->microbatches; m++)
+    for (int m = 0; m < c->order->microbatches; m++) {
       if ((*flags_of(c, unit, m) & wanted) != wanted)
-        return fault(c, state->rank, end, "a forward or backward is missing");
+        return fault_at_end(c, state->rank, unit, m, "a forward or backward is missing");
+      TITAN_TRY(check_received(c, unit, m));
+    }
     if (c->shape->backward && state->reduce_at < 0)
-      return fault(c, state->rank, end, "a unit's gradients are not reduced");
+      return fault_at_end(c, state->rank, unit, -1, "a unit's gradients are not reduced");
     if (c->shape->backward && !state->updated)
-      return fault(c, state->rank, end, "a unit is not updated");
+      return fault_at_end(c, state->rank, unit, -1, "a unit is not updated");
     if (state->whole)
-      return fault(c, state->rank, end, "a unit stays gathered");
+      return fault_at_end(c, state->rank, unit, -1, "a unit stays gathered");
   }
-  for (int from = 0; from < c->order->ranks; from++)
-    for (int to = 0; to < c->order->ranks; to++)
-      if (channel_of(c, from, to)->received < channel_of(c, from, to)->sent)
-        return fault(c, to, c->lists[to].count, "something that was sent to it is not received");
   return TITAN_OK;
 }
 
@@ -357,7 +371,6 @@ static titan_status begin(checker *c) {
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, units * microbatches, 1, &c->flags));
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, ranks * microbatches, sizeof(bool), &c->loaded));
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, units, sizeof *c->units, &c->units));
-  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, ranks * ranks, sizeof *c->channels, &c->channels));
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, ranks, sizeof(int), &c->next));
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, ranks, sizeof(int), &c->waited));
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, ranks, sizeof(int), &c->in_flight));
@@ -376,12 +389,9 @@ titan_status titan_step_check(const titan_order *order, const titan_step_shape *
     status = walk(&c);
   if (status == TITAN_OK)
     status = check_end(&c);
-  for (int i = 0; c.channels != NULL && i < order->ranks * order->ranks; i++)
-    titan_memory_free(c.channels[i].messages);
   titan_memory_free(c.flags);
   titan_memory_free(c.loaded);
   titan_memory_free(c.units);
-  titan_memory_free(c.channels);
   titan_memory_free(c.next);
   titan_memory_free(c.waited);
   titan_memory_free(c.in_flight);

@@ -12,7 +12,7 @@ typedef enum titan_action_kind {
   TITAN_ACTION_RELEASE, // a unit's whole parameters are not used any longer
   TITAN_ACTION_RUN,     // one phase of a unit's program for a microbatch
   TITAN_ACTION_SEND,    // begins to send an activation, or its gradient, to another pipeline rank
-  TITAN_ACTION_RECV,    // receives one
+  TITAN_ACTION_RECV,    // receives one: that of this unit, microbatch and direction, whatever the peer sends before it
   TITAN_ACTION_REDUCE,  // begins to add a unit's gradients over the data-parallel ranks
   TITAN_ACTION_UPDATE,  // the optimizer on a unit
   TITAN_ACTIONS
@@ -66,9 +66,9 @@ typedef struct titan_step_shape {
 // The list of pipeline rank `rank`. TITAN_ERROR_MEMORY.
 titan_status titan_step_lower(const titan_order *order, const titan_step_shape *shape, int rank, titan_step_list *out);
 
-// Walks the lists of all pipeline ranks together: every input is there, sends meet receives in order, nothing waits for
-// ever, every unit runs once a microbatch and direction, every gradient is reduced exactly once, every unit is updated
-// once and not used afterwards. TITAN_ERROR_INTERNAL names rank, place and action of the first fault.
+// Walks the lists of all pipeline ranks together: every input is there, every send is received, nothing waits for ever,
+// every unit runs once a microbatch and direction, every gradient is reduced exactly once, every unit is updated once
+// and not used afterwards. TITAN_ERROR_INTERNAL names rank, place, action, stage and microbatch of the first fault.
 // lists: [order->ranks].
 titan_status titan_step_check(const titan_order *order, const titan_step_shape *shape, const titan_step_list *lists);
 

@@ -160,12 +160,25 @@ static void a_pipeline_of_two_ranks_passes(void **state) {
   destroy(&p);
 }
 
+// What comes is told by its name: a rank may use it in another order than the one in which it was sent.
+static void receives_need_not_be_in_the_order_of_the_sends(void **state) {
+  (void)state;
+  pipeline p = {0};
+  const char *const crossed[] = {"F00 F01 B00 B01", "F11 B11 F10 B10"};
+  if (make(&p, 2, 2, 2, crossed) != TITAN_OK)
+    fail_msg("%s", titan_error_message());
+  destroy(&p);
+}
+
 static void orders_that_cannot_run_are_refused_with_rank_and_action(void **state) {
   (void)state;
   expect_fault(2, 2, 1, (const char *const[]){"B00 F00", "F10 B10"}, "pipeline rank 0, action #");
-  expect_fault(2, 2, 2, (const char *const[]){"F00 B00 F01 B01", "F11 B11 F10 B10"}, "sends something else first");
-  expect_fault(2, 2, 2, (const char *const[]){"F00 F01 B00 B01", "F10 B10 B11"}, "its forward has not run");
-  expect_fault(2, 2, 1, (const char *const[]){"F00 I00", "F10 B10"}, "is missing");
+  expect_fault(2, 2, 2, (const char *const[]){"F00 B00 F01 B01", "F11 B11 F10 B10"},
+               "of stage 0 and microbatch 0: it waits for ever");
+  // Without a forward the head has no gradient to send.
+  expect_fault(2, 2, 2, (const char *const[]){"F00 F01 B00 B01", "F10 B10 B11"},
+               "of stage 1 and microbatch 1: its forward has not run");
+  expect_fault(2, 2, 1, (const char *const[]){"F00 I00", "F10 B10"}, "of stage 0 and microbatch 0: a forward or back");
   expect_fault(2, 2, 1, (const char *const[]){"F00 B00", "F10 W10 I10"}, "its gradient of the input comes first");
   expect_fault(2, 2, 1, (const char *const[]){"F00", "F10 B10"}, "is missing");
   // Rank 0 wants a gradient that rank 1 sends only after an activation that rank 0 has still to send.
@@ -176,6 +189,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_list_with_one_fault_is_refused_or_runs_right),
       cmocka_unit_test(a_pipeline_of_two_ranks_passes),
+      cmocka_unit_test(receives_need_not_be_in_the_order_of_the_sends),
       cmocka_unit_test(orders_that_cannot_run_are_refused_with_rank_and_action),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
