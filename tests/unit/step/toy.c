@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-void toy_create(toy *t, int units, int microbatches, bool backward) {
+static void fill(toy *t, int units, bool backward) {
   *t = (toy){0};
   for (int u = 0; u < units; u++) {
     bool head = u == units - 1;
@@ -19,7 +19,6 @@ void toy_create(toy *t, int units, int microbatches, bool backward) {
                                                .shard = 64,
                                                .keeps_input = u > 0 && !head};
   }
-  t->first_unit[1] = units;
   t->shape = (titan_step_shape){.unit_count = units,
                                 .units = t->units,
                                 .first_unit = t->first_unit,
@@ -29,9 +28,24 @@ void toy_create(toy *t, int units, int microbatches, bool backward) {
                                 .reduce = TITAN_REDUCE_EACH,
                                 .reduces_in_flight = 2};
   t->sizes = (titan_step_sizes){.units = t->unit_sizes, .own_shards = true, .alignment = 64};
+}
+
+void toy_create(toy *t, int units, int microbatches, bool backward) {
+  fill(t, units, backward);
+  t->first_unit[1] = units;
   const titan_schedule_row *row = titan_schedule_find(backward ? "plain" : "forward_only");
   if (titan_schedule_make(row, 1, 1, microbatches, &t->order) != TITAN_OK)
     abort();
+}
+
+void toy_create_pipeline(toy *t, const titan_order *order, const int *sizes) {
+  int units = 0;
+  for (int stage = 0; stage < order->stages; stage++)
+    units += sizes[stage];
+  fill(t, units, true);
+  for (int stage = 0; stage < order->stages; stage++)
+    t->first_unit[stage + 1] = t->first_unit[stage] + sizes[stage];
+  t->order = *order;
 }
 
 void toy_destroy(toy *t) {
@@ -56,23 +70,32 @@ static uint64_t gradient_of(uint64_t dy, uint64_t x) {
   return dy * 13 + x * 5 + 1;
 }
 
-typedef struct memory_of_toy {
-  const toy *t;
-  const titan_step_list *list;
-  titan_step_memory memory;
-  char *arenas[TITAN_ARENAS];
+// What all ranks share; a unit is on one of them.
+typedef struct results_of_toy {
   uint64_t shards[TOY_UNITS];
   bool written[TOY_UNITS]; // shards
   uint64_t updated[TOY_UNITS];
   int updates[TOY_UNITS];
-  uint64_t losses[64];
-  int pending; // REDUCEs up to here are complete
+  uint64_t losses[TOY_MICROBATCHES];
+  uint64_t messages[TOY_UNITS][TOY_MICROBATCHES][2]; // inputs, and their gradients
+  bool sent[TOY_UNITS][TOY_MICROBATCHES][2];
   bool good;
+} results_of_toy;
+
+// A rank's.
+typedef struct memory_of_toy {
+  const toy *t;
+  const titan_step_list *list;
+  results_of_toy *results;
+  titan_step_memory memory;
+  char *arenas[TITAN_ARENAS];
+  int place;   // of the next action
+  int pending; // REDUCEs up to here are complete
 } memory_of_toy;
 
 static void write_block(memory_of_toy *m, int index, uint64_t value) {
   if (index < 0) {
-    m->good = false;
+    m->results->good = false;
     return;
   }
   const titan_step_block *block = &m->memory.blocks[index];
@@ -83,21 +106,21 @@ static void write_block(memory_of_toy *m, int index, uint64_t value) {
 
 static uint64_t read_block(memory_of_toy *m, int index) {
   if (index < 0) {
-    m->good = false;
+    m->results->good = false;
     return 0;
   }
   const titan_step_block *block = &m->memory.blocks[index];
   const uint64_t *at = (const uint64_t *)(m->arenas[block->arena] + block->offset);
   for (size_t i = 1; i < block->bytes / 8; i++)
-    m->good &= at[i] == at[0];
+    m->results->good &= at[i] == at[0];
   return at[0];
 }
 
 static void add_to_shard(memory_of_toy *m, const titan_step_places *places, int unit, uint64_t value, bool add) {
-  m->good &= add == m->written[unit];
-  m->written[unit] = true;
+  m->results->good &= add == m->results->written[unit];
+  m->results->written[unit] = true;
   if (m->t->sizes.own_shards)
-    m->shards[unit] = (add ? m->shards[unit] : 0) + value;
+    m->results->shards[unit] = (add ? m->results->shards[unit] : 0) + value;
   else
     write_block(m, places->shard, (add ? read_block(m, places->shard) : 0) + value);
 }
@@ -150,21 +173,37 @@ static void run_unit(memory_of_toy *m, const titan_action *run, const titan_step
     if (!last)
       write_block(m, places->output, y);
     else
-      m->losses[run->microbatch] += y;
+      m->results->losses[run->microbatch] += y;
     if (!last || !t->shape.backward)
       return;
   }
   uint64_t dy = last ? batch_of(run->microbatch) : read_block(m, places->output_gradient);
   if (places->saved >= 0)
-    m->good &= read_block(m, places->saved) == x;
-  if (!first)
+    m->results->good &= read_block(m, places->saved) == x;
+  if (!first && run->compute != TITAN_COMPUTE_WEIGHT_GRADIENT)
     write_block(m, places->input_gradient, input_gradient_of(dy, x, parameter));
-  put_gradients(m, run, places, gradient_of(dy, x));
+  if (run->compute != TITAN_COMPUTE_INPUT_GRADIENT)
+    put_gradients(m, run, places, gradient_of(dy, x));
 }
 
-static void run_action(memory_of_toy *m, int place) {
-  const titan_action *action = &m->list->actions[place];
-  const titan_step_places *places = &m->memory.places[place];
+// false: what it receives was not sent yet.
+static bool transfer(memory_of_toy *m, const titan_action *action, const titan_step_places *places) {
+  bool gradient = action->compute != TITAN_COMPUTE_FORWARD;
+  uint64_t *message = &m->results->messages[action->unit][action->microbatch][gradient];
+  bool *sent = &m->results->sent[action->unit][action->microbatch][gradient];
+  if (action->kind == TITAN_ACTION_SEND)
+    *message = read_block(m, places->input);
+  else if (!*sent)
+    return false;
+  else
+    write_block(m, places->input, *message);
+  *sent = action->kind == TITAN_ACTION_SEND;
+  return true;
+}
+
+static bool run_action(memory_of_toy *m) {
+  const titan_action *action = &m->list->actions[m->place];
+  const titan_step_places *places = &m->memory.places[m->place];
   if (action->after >= 0)
     complete(m, action->after);
   switch (action->kind) {
@@ -172,26 +211,33 @@ static void run_action(memory_of_toy *m, int place) {
     run_unit(m, action, places);
     break;
   case TITAN_ACTION_GATHER:
-    write_block(m, places->gathered, parameter_of(action->unit) + m->updated[action->unit]);
+    write_block(m, places->gathered, parameter_of(action->unit) + m->results->updated[action->unit]);
+    break;
+  case TITAN_ACTION_SEND:
+  case TITAN_ACTION_RECV:
+    if (!transfer(m, action, places))
+      return false;
     break;
   case TITAN_ACTION_UPDATE:
-    m->updates[action->unit]++;
-    m->updated[action->unit] = m->t->sizes.own_shards ? m->shards[action->unit] : read_block(m, places->shard);
+    m->results->updates[action->unit]++;
+    m->results->updated[action->unit] =
+        m->t->sizes.own_shards ? m->results->shards[action->unit] : read_block(m, places->shard);
     break;
   default:
     break;
   }
+  m->place++;
+  return true;
 }
 
-static bool is_right(const memory_of_toy *m) {
-  const toy *t = m->t;
+static bool is_right(const toy *t, const results_of_toy *results) {
   int units = t->shape.unit_count;
   uint64_t sums[TOY_UNITS] = {0};
   for (int microbatch = 0; microbatch < t->order.microbatches; microbatch++) {
     uint64_t x[TOY_UNITS + 1] = {batch_of(microbatch)}, dy = batch_of(microbatch);
     for (int u = 0; u < units; u++)
       x[u + 1] = output_of(u, x[u], parameter_of(u));
-    if (m->losses[microbatch] != x[units])
+    if (results->losses[microbatch] != x[units])
       return false;
     for (int u = units - 1; u >= 0; u--) {
       sums[u] += gradient_of(dy, x[u]);
@@ -199,24 +245,47 @@ static bool is_right(const memory_of_toy *m) {
     }
   }
   for (int u = 0; u < units && t->shape.backward; u++)
-    if (m->updates[u] != 1 || m->updated[u] != sums[u])
+    if (results->updates[u] != 1 || results->updated[u] != sums[u])
       return false;
-  return m->good;
+  return results->good;
 }
 
-bool toy_run(const toy *t, const titan_step_list *list) {
-  memory_of_toy m = {.t = t, .list = list, .good = true};
-  if (titan_step_memory_create(list, &t->shape, &t->sizes, &m.memory) != TITAN_OK)
+static bool create(memory_of_toy *m, const toy *t, const titan_step_list *list, results_of_toy *results) {
+  *m = (memory_of_toy){.t = t, .list = list, .results = results};
+  if (titan_step_memory_create(list, &t->shape, &t->sizes, &m->memory) != TITAN_OK)
     return false;
   for (int arena = 0; arena < TITAN_ARENAS; arena++) {
-    m.arenas[arena] = malloc(m.memory.bytes[arena] + 1);
-    memset(m.arenas[arena], 0x5a, m.memory.bytes[arena]);
+    m->arenas[arena] = malloc(m->memory.bytes[arena] + 1);
+    memset(m->arenas[arena], 0x5a, m->memory.bytes[arena]);
   }
-  for (int place = 0; place < list->count; place++)
-    run_action(&m, place);
-  bool right = is_right(&m);
+  return true;
+}
+
+static void destroy(memory_of_toy *m) {
   for (int arena = 0; arena < TITAN_ARENAS; arena++)
-    free(m.arenas[arena]);
-  titan_step_memory_destroy(&m.memory);
+    free(m->arenas[arena]);
+  titan_step_memory_destroy(&m->memory);
+}
+
+bool toy_run(const toy *t, const titan_step_list *lists) {
+  results_of_toy *results = calloc(1, sizeof *results);
+  memory_of_toy *ranks = calloc((size_t)t->order.ranks, sizeof *ranks);
+  bool right = true, any = true;
+  results->good = true;
+  for (int rank = 0; rank < t->order.ranks; rank++)
+    right &= create(&ranks[rank], t, &lists[rank], results);
+  while (right && any) {
+    any = false;
+    for (int rank = 0; rank < t->order.ranks; rank++)
+      while (ranks[rank].place < lists[rank].count && run_action(&ranks[rank]))
+        any = true;
+  }
+  for (int rank = 0; rank < t->order.ranks; rank++) {
+    right &= ranks[rank].place == lists[rank].count;
+    destroy(&ranks[rank]);
+  }
+  right &= is_right(t, results);
+  free(ranks);
+  free(results);
   return right;
 }
