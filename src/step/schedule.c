@@ -17,6 +17,10 @@ const titan_schedule_row *titan_schedule_find(const char *title) {
   return NULL;
 }
 
+int titan_schedule_stages_per_rank(const titan_schedule_row *row) {
+  return row->most == 1 ? 1 : 2;
+}
+
 // The number of microbatches nearest to `microbatches` that the schedule takes, the smaller of two; 0: there is none.
 static int nearest(const titan_schedule_row *row, int ranks, int per_rank, int microbatches) {
   int farthest = microbatches + 4 * ranks * per_rank;
