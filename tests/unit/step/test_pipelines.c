@@ -107,7 +107,7 @@ static void any_schedule_passes_the_checker_or_is_refused_with_a_reason(void **s
     lower(&p);
     if (titan_order_ascends(&p.t.order))
       gradients_ascend(&p);
-    if (round % 16 == 0) {
+    if (round % 64 == 0) {
       assert_true(toy_run(&p.t, p.lists));
       run++;
     }
@@ -115,7 +115,7 @@ static void any_schedule_passes_the_checker_or_is_refused_with_a_reason(void **s
     made++;
   }
   print_message("%d made, %d of them run, %d refused\n", made, run, refused);
-  assert_true(made > 5000 && refused > 1000 && run > 300);
+  assert_true(made > 5000 && refused > 1000 && run > 60);
 }
 
 static void every_schedule_gives_the_results_of_one_rank(void **state) {
