@@ -30,7 +30,8 @@ typedef struct reader {
 static titan_status read_text(reader *r) {
   FILE *file = fopen(r->path, "rb");
   if (file == NULL)
-    return titan_error(TITAN_ERROR_USAGE, "cannot read the schedule %s: %s", r->path, strerror(errno));
+    return titan_error(TITAN_ERROR_USAGE, "experimental.pipeline_parallel_schedule_csv: cannot read %s: %s", r->path,
+                       strerror(errno));
   char block[BLOCK_BYTES];
   size_t count = 1;
   titan_status status = TITAN_OK;
@@ -42,13 +43,16 @@ static titan_status read_text(reader *r) {
   fclose(file);
   TITAN_TRY(status);
   if (failure != 0)
-    return titan_error(TITAN_ERROR_USAGE, "cannot read the schedule %s: %s", r->path, strerror(failure));
+    return titan_error(TITAN_ERROR_USAGE, "experimental.pipeline_parallel_schedule_csv: cannot read %s: %s", r->path,
+                       strerror(failure));
   if (r->text.length > LARGEST_FILE)
-    return titan_error(TITAN_ERROR_USAGE, "the schedule %s is larger than 64 MiB", r->path);
+    return titan_error(TITAN_ERROR_USAGE, "experimental.pipeline_parallel_schedule_csv: %s is larger than 64 MiB",
+                       r->path);
   if (r->text.length == 0)
-    return titan_error(TITAN_ERROR_USAGE, "the schedule %s is empty", r->path);
+    return titan_error(TITAN_ERROR_USAGE, "experimental.pipeline_parallel_schedule_csv: %s is empty", r->path);
   if (memchr(r->text.data, '\0', r->text.length) != NULL)
-    return titan_error(TITAN_ERROR_USAGE, "the schedule %s is not a text file", r->path);
+    return titan_error(TITAN_ERROR_USAGE, "experimental.pipeline_parallel_schedule_csv: %s is not a text file",
+                       r->path);
   return TITAN_OK;
 }
 

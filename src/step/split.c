@@ -8,8 +8,10 @@
 titan_status titan_split_even(int unit_count, int stages, int *first_unit) {
   int layers = unit_count - 2, base = layers / stages, extra = layers % stages, at = 1;
   if (stages > layers)
-    return titan_error(TITAN_ERROR_USAGE, "%d pipeline stages need at least as many layers; the model has %d", stages,
-                       layers);
+    return titan_error(TITAN_ERROR_USAGE,
+                       "%d pipeline stages need at least as many layers; the model has %d "
+                       "(experimental.pipeline_parallel_degree times the stages of a rank)",
+                       stages, layers);
   first_unit[0] = 0;
   for (int stage = 1; stage < stages; stage++) {
     at += base + (stage > 1 && stage - 1 <= extra);
