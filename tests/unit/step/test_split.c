@@ -138,6 +138,14 @@ static void a_balanced_split_counts_the_head(void **state) {
   assert_int_equal(34 - first_unit[3], 7);
 }
 
+static void stages_below_the_costliest_are_even(void **state) {
+  (void)state;
+  const double costs[] = {1, 1, 1, 1, 1, 1, 5};
+  int first_unit[4];
+  assert_int_equal(titan_split_balanced(costs, 7, 3, first_unit), TITAN_OK);
+  assert_memory_equal(first_unit, ((int[]){0, 3, 6, 7}), sizeof first_unit);
+}
+
 static void a_large_model_is_split_exactly(void **state) {
   (void)state;
   double costs[128] = {0};
@@ -157,6 +165,7 @@ int main(void) {
       cmocka_unit_test(points_that_do_not_exist_or_are_out_of_order_are_refused),
       cmocka_unit_test(a_balanced_split_is_the_best_of_all),
       cmocka_unit_test(a_balanced_split_counts_the_head),
+      cmocka_unit_test(stages_below_the_costliest_are_even),
       cmocka_unit_test(a_large_model_is_split_exactly),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
