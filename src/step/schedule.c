@@ -17,6 +17,10 @@ const titan_schedule_row *titan_schedule_find(const char *title) {
   return NULL;
 }
 
+int titan_schedule_stages_per_rank(const titan_schedule_row *row) {
+  return row->most == 1 ? 1 : 2;
+}
+
 // The number of microbatches nearest to `microbatches` that the schedule takes, the smaller of two; 0: there is none.
 static int nearest(const titan_schedule_row *row, int ranks, int per_rank, int microbatches) {
   int farthest = microbatches + 4 * ranks * per_rank;
@@ -52,7 +56,10 @@ titan_status titan_schedule_accepts(const titan_schedule_row *row, int ranks, in
   int other = nearest(row, ranks, per_rank, microbatches);
   if (other > 0)
     snprintf(suggestion, sizeof suggestion, "; the nearest number that works is %d", other);
-  return titan_error(TITAN_ERROR_USAGE, "the schedule %s does not take %d microbatch%s on %d pipeline rank%s: %s%s",
+  return titan_error(TITAN_ERROR_USAGE,
+                     "experimental.pipeline_parallel_microbatches: the schedule %s does not take %d microbatch%s on %d "
+                     "pipeline rank%s: "
+                     "%s%s",
                      row->title, microbatches, microbatches == 1 ? "" : "es", ranks, ranks == 1 ? "" : "s", reason,
                      suggestion);
 }

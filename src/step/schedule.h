@@ -18,6 +18,10 @@ typedef struct titan_schedule_row {
 // By title, in any case; NULL when there is none.
 const titan_schedule_row *titan_schedule_find(const char *title);
 
+// Stages a rank where users do not split the model themselves: 1, or 2 where a rank may have several (TorchTitan's
+// rule).
+int titan_schedule_stages_per_rank(const titan_schedule_row *row);
+
 // Whether a schedule takes these numbers; TITAN_ERROR_USAGE with the reason, and the nearest number of microbatches
 // that works where there is one.
 titan_status titan_schedule_accepts(const titan_schedule_row *row, int ranks, int stages, int microbatches);

@@ -99,6 +99,43 @@ static void a_list_with_one_fault_is_refused_or_runs_right(void **state) {
   assert_true(refused > 2500 && right > 0);
 }
 
+// The same of the lists of several pipeline ranks, of which one has the fault.
+static void a_pipeline_with_one_fault_is_refused_or_runs_right(void **state) {
+  (void)state;
+  static const char *const titles[] = {"1F1B", "Interleaved1F1B", "LoopedBFS", "ZBVZeroBubble", "DualPipeV"};
+  uint64_t random = 54321;
+  int refused = 0, right = 0;
+  for (int round = 0; round < 4000; round++) {
+    toy t;
+    titan_order order;
+    titan_step_list lists[3];
+    const titan_schedule_row *row = titan_schedule_find(titles[round % 5]);
+    int ranks = 2 + (int)(next_random(&random) % 2), sizes[6];
+    int stages = ranks * titan_schedule_stages_per_rank(row);
+    for (int stage = 0; stage < stages; stage++)
+      sizes[stage] = 1 + (int)(next_random(&random) % 2);
+    assert_int_equal(titan_schedule_make(row, ranks, stages, 2 * ranks, &order), TITAN_OK);
+    toy_create_pipeline(&t, &order, sizes);
+    t.shape.gathers = next_random(&random) % 2;
+    t.shape.reduce = next_random(&random) % 2 ? TITAN_REDUCE_LAST : TITAN_REDUCE_EACH;
+    for (int rank = 0; rank < ranks; rank++)
+      assert_int_equal(titan_step_lower(&t.order, &t.shape, rank, &lists[rank]), TITAN_OK);
+    mutate(&lists[next_random(&random) % (uint64_t)ranks], &random);
+    if (titan_step_check(&t.order, &t.shape, lists) == TITAN_OK) {
+      assert_true(toy_run(&t, lists));
+      right++;
+    } else {
+      assert_non_null(strstr(titan_error_message(), "the step of pipeline rank "));
+      refused++;
+    }
+    for (int rank = 0; rank < ranks; rank++)
+      titan_step_list_destroy(&lists[rank]);
+    toy_destroy(&t);
+  }
+  print_message("%d refused, %d run right\n", refused, right);
+  assert_true(refused > 2000 && right > 200);
+}
+
 // --- pipelines: orders written by hand, one character a cell ---
 
 typedef struct pipeline {
@@ -188,6 +225,7 @@ static void orders_that_cannot_run_are_refused_with_rank_and_action(void **state
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_list_with_one_fault_is_refused_or_runs_right),
+      cmocka_unit_test(a_pipeline_with_one_fault_is_refused_or_runs_right),
       cmocka_unit_test(a_pipeline_of_two_ranks_passes),
       cmocka_unit_test(receives_need_not_be_in_the_order_of_the_sends),
       cmocka_unit_test(orders_that_cannot_run_are_refused_with_rank_and_action),

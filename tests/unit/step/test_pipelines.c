@@ -107,7 +107,7 @@ static void any_schedule_passes_the_checker_or_is_refused_with_a_reason(void **s
     lower(&p);
     if (titan_order_ascends(&p.t.order))
       gradients_ascend(&p);
-    if (round % 16 == 0) {
+    if (round % 64 == 0) {
       assert_true(toy_run(&p.t, p.lists));
       run++;
     }
@@ -115,7 +115,7 @@ static void any_schedule_passes_the_checker_or_is_refused_with_a_reason(void **s
     made++;
   }
   print_message("%d made, %d of them run, %d refused\n", made, run, refused);
-  assert_true(made > 5000 && refused > 1000 && run > 300);
+  assert_true(made > 5000 && refused > 1000 && run > 60);
 }
 
 static void every_schedule_gives_the_results_of_one_rank(void **state) {
@@ -127,7 +127,7 @@ static void every_schedule_gives_the_results_of_one_rank(void **state) {
         const titan_schedule_row *row = titan_schedule_find(titles[title]);
         titan_order order;
         pipeline p = {0};
-        int per_rank = row->most == 1 ? 1 : 2;
+        int per_rank = titan_schedule_stages_per_rank(row);
         assert_int_equal(titan_schedule_make(row, ranks, ranks * per_rank, 2 * ranks, &order), TITAN_OK);
         create(&p, &order, draw(&random, 6), &random);
         p.t.shape.gathers = bits & 1;
@@ -199,7 +199,7 @@ static void what_is_planned_is_what_the_prediction_counts(void **state) {
     for (int ranks = 1; ranks <= 4; ranks++) {
       pipeline p = {0};
       titan_prediction prediction;
-      plan(&p, titles[title], ranks, titan_schedule_find(titles[title])->most == 1 ? 1 : 2, 2 * ranks);
+      plan(&p, titles[title], ranks, titan_schedule_stages_per_rank(titan_schedule_find(titles[title])), 2 * ranks);
       assert_int_equal(titan_step_predict(&p.t.order, &times, &prediction), TITAN_OK);
       for (int rank = 0; rank < ranks; rank++) {
         titan_step_memory memory;

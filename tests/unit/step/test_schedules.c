@@ -276,7 +276,7 @@ static void only_looped_bfs_adds_gradients_in_another_order(void **state) {
     for (int n = 8; n <= 24; n += 4) {
       const titan_schedule_row *row = titan_schedule_find(titles[i]);
       titan_order order;
-      make(titles[i], 4, row->most == 1 ? 1 : 2, n, &order);
+      make(titles[i], 4, titan_schedule_stages_per_rank(row), n, &order);
       assert_int_equal(titan_order_ascends(&order), strcmp(titles[i], "LoopedBFS") != 0);
       titan_order_destroy(&order);
     }

@@ -178,7 +178,7 @@ static void run_unit(memory_of_toy *m, const titan_action *run, const titan_step
       return;
   }
   uint64_t dy = last ? batch_of(run->microbatch) : read_block(m, places->output_gradient);
-  if (places->saved >= 0)
+  if (t->unit_sizes[unit].saved > 0)
     m->results->good &= read_block(m, places->saved) == x;
   if (!first && run->compute != TITAN_COMPUTE_WEIGHT_GRADIENT)
     write_block(m, places->input_gradient, input_gradient_of(dy, x, parameter));
