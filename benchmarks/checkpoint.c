@@ -55,7 +55,7 @@ static void plain(bench *b, int mode, int (*transfer)(MPI_File, MPI_Offset, void
   MPI_File file;
   mpi(MPI_File_open(b->comm, b->plain, mode, MPI_INFO_NULL, &file));
   uint64_t at = b->first;
-  for (int group = 0; group < TITAN_CHECKPOINT_GROUPS; group++)
+  for (int group = 0; group <= titan_runtime_options_of(b->runtime)->slot_count; group++)
     for (int u = 0; u < titan_runtime_unit_count(b->runtime); u++) {
       const titan_unit *unit = titan_runtime_unit(b->runtime, u);
       char *shard = (char *)(group == 0 ? unit->master : unit->slots[group - 1]);
@@ -264,7 +264,8 @@ static void measure_async(bench *b, titan_save_mode mode, const char *name, int6
 
 static void prepare(bench *b, const char *folder) {
   for (int u = 0; u < titan_runtime_unit_count(b->runtime); u++)
-    b->bytes += TITAN_CHECKPOINT_GROUPS * (uint64_t)titan_runtime_unit(b->runtime, u)->shard_elements * sizeof(float);
+    b->bytes += (uint64_t)(1 + titan_runtime_options_of(b->runtime)->slot_count) *
+                (uint64_t)titan_runtime_unit(b->runtime, u)->shard_elements * sizeof(float);
   MPI_Exscan(&b->bytes, &b->first, 1, MPI_UINT64_T, MPI_SUM, b->comm);
   MPI_Allreduce(&b->bytes, &b->all, 1, MPI_UINT64_T, MPI_SUM, b->comm);
   snprintf(b->plain, sizeof b->plain, "%s/benchmark-plain", folder);

@@ -7,13 +7,36 @@
 #include "storage/hdf5.h"
 #include "storage/hdf5_image.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+enum { GROUP_BYTES = 64 };
+static char group_paths[TITAN_CHECKPOINT_GROUPS_MOST][GROUP_BYTES] = {"/model"};
+static int group_count = 1;
+
+titan_status titan_checkpoint_group_of(const char *state, titan_checkpoint_group *out) {
+  char path[GROUP_BYTES];
+  int length = snprintf(path, sizeof path, "/optimizer/%s", state);
+  if (length < 0 || length >= GROUP_BYTES)
+    return titan_error(TITAN_ERROR_CHECKPOINT, "the name of the optimizer state %s is too long", state);
+  for (*out = 1; *out < group_count; ++*out)
+    if (strcmp(group_paths[*out], path) == 0)
+      return TITAN_OK;
+  if (group_count == TITAN_CHECKPOINT_GROUPS_MOST)
+    return titan_error(TITAN_ERROR_CHECKPOINT, "%s: there are more than %d optimizer states", path,
+                       TITAN_CHECKPOINT_GROUPS_MOST - 1);
+  memcpy(group_paths[group_count++], path, sizeof path);
+  return TITAN_OK;
+}
+
+int titan_checkpoint_group_count(void) {
+  return group_count;
+}
+
 const char *titan_checkpoint_group_path(titan_checkpoint_group group) {
-  static const char *const paths[] = {"/model", "/optimizer/exp_avg", "/optimizer/exp_avg_sq"};
-  return paths[group];
+  return group_paths[group];
 }
 
 uint64_t titan_checkpoint_tensor_bytes(const titan_checkpoint_tensor *tensor) {
@@ -26,6 +49,13 @@ int titan_checkpoint_file_find(const titan_checkpoint_file *file, titan_checkpoi
     if (file->tensors[i].group == group && strcmp(file->tensors[i].name, name) == 0)
       return i;
   return -1;
+}
+
+bool titan_checkpoint_file_has_optimizer(const titan_checkpoint_file *file) {
+  for (int i = 0; i < file->tensor_count; i++)
+    if (file->tensors[i].group != TITAN_CHECKPOINT_MODEL)
+      return true;
+  return false;
 }
 
 bool titan_checkpoint_file_has(const titan_checkpoint_file *file, titan_checkpoint_group group) {

@@ -14,14 +14,17 @@
 
 enum { TITAN_CHECKPOINT_NAME_BYTES = 96 };
 
-typedef enum titan_checkpoint_group {
-  TITAN_CHECKPOINT_MODEL,
-  TITAN_CHECKPOINT_EXP_AVG,
-  TITAN_CHECKPOINT_EXP_AVG_SQ,
-  TITAN_CHECKPOINT_GROUPS
-} titan_checkpoint_group;
+// A group of tensors: the model's own, or a state that an optimizer keeps, by its name. States are numbered as their
+// names become known; a number holds for as long as the process lives.
+typedef int titan_checkpoint_group;
+enum { TITAN_CHECKPOINT_MODEL = 0, TITAN_CHECKPOINT_GROUPS_MOST = 32 };
 
-// "/model", "/optimizer/exp_avg", "/optimizer/exp_avg_sq".
+// Of a state, "exp_avg". Not from several threads at once. TITAN_ERROR_CHECKPOINT for a name that is too long, or one
+// too many.
+titan_status titan_checkpoint_group_of(const char *state, titan_checkpoint_group *out);
+// Groups known so far.
+int titan_checkpoint_group_count(void);
+// "/model", "/optimizer/exp_avg".
 const char *titan_checkpoint_group_path(titan_checkpoint_group group);
 
 typedef struct titan_checkpoint_tensor {
@@ -74,7 +77,7 @@ typedef struct titan_checkpoint_contents {
   // The start: checkpoint.load_step of the run that this file descends from (-1: none), and what
   // checkpoint.exclude_from_loading left out in the run that wrote it (bit p: titan_checkpoint_part p).
   int64_t load_step, excluded;
-  int64_t window_steps;                    // steps since the last logged one: their mean losses summed, their largest
+  int64_t window_steps; // steps since the last logged one: their mean losses summed, their largest
   double window_sum, window_max;
   int64_t log_count; // the loss as logged, [log_count] each
   const int64_t *log_steps;
@@ -113,6 +116,8 @@ void titan_checkpoint_file_close(titan_checkpoint_file **file);
 // Index of a tensor, -1 when there is none.
 int titan_checkpoint_file_find(const titan_checkpoint_file *file, titan_checkpoint_group group, const char *name);
 // Whether any tensor is in the group.
+// Whether there is any state of an optimizer.
+bool titan_checkpoint_file_has_optimizer(const titan_checkpoint_file *file);
 bool titan_checkpoint_file_has(const titan_checkpoint_file *file, titan_checkpoint_group group);
 
 // Reads rows of a tensor into out[rows,columns], elements as in the file. Nothing is verified.

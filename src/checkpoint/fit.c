@@ -128,14 +128,12 @@ static titan_status compare_group(const titan_checkpoint_file *file, const titan
 // --- all of it ---
 
 titan_status titan_checkpoint_check_fit(const titan_checkpoint_file *file, const titan_runtime_options *options,
-                                        const titan_checkpoint_layout *layout,
-                                        const bool wanted[TITAN_CHECKPOINT_GROUPS]) {
+                                        const titan_checkpoint_layout *layout, int kept) {
   titan_text text = {0};
   int count = 0;
   titan_status status = compare_constants(&file->contents, options, &text);
-  for (int group = 0; group < TITAN_CHECKPOINT_GROUPS && status == TITAN_OK && count == 0; group++)
-    if (wanted[group])
-      status = compare_group(file, layout, (titan_checkpoint_group)group, &text, &count);
+  for (int i = 0; i < kept && status == TITAN_OK && count == 0; i++)
+    status = compare_group(file, layout, layout->kept[i], &text, &count);
   if (status == TITAN_OK && count > LISTED)
     status = titan_text_printf(&text, "\n  and %d more", count - LISTED);
   if (status == TITAN_OK && text.length > 0)

@@ -8,8 +8,25 @@
 // A slice of at least so many elements is split among the ranks that hold it alike; a smaller one is written by one.
 enum { SPLIT_FROM = 1 << 18 };
 
-float *titan_checkpoint_shard(const titan_unit *unit, titan_checkpoint_group group) {
-  return group == TITAN_CHECKPOINT_MODEL ? unit->master : unit->slots[group - TITAN_CHECKPOINT_EXP_AVG];
+float *titan_checkpoint_shard(const titan_unit *unit, int kept) {
+  return kept == 0 ? unit->master : unit->slots[kept - 1];
+}
+
+static titan_status list_kept(titan_runtime *runtime, titan_checkpoint_layout *layout) {
+  const titan_runtime_options *options = titan_runtime_options_of(runtime);
+  layout->kept[0] = TITAN_CHECKPOINT_MODEL;
+  layout->kept_count = 1 + options->slot_count;
+  for (int slot = 0; slot < options->slot_count; slot++)
+    TITAN_TRY(titan_checkpoint_group_of(options->slots[slot], &layout->kept[1 + slot]));
+  return TITAN_OK;
+}
+
+bool titan_checkpoint_has_states(const titan_checkpoint_file *file, titan_runtime *runtime) {
+  titan_checkpoint_layout kept = {0};
+  bool all = list_kept(runtime, &kept) == TITAN_OK && kept.kept_count > 1;
+  for (int i = 1; i < kept.kept_count && all; i++)
+    all = titan_checkpoint_file_has(file, kept.kept[i]);
+  return all;
 }
 
 // --- rectangles ---
@@ -167,6 +184,7 @@ titan_status titan_checkpoint_layout_create(titan_runtime *runtime, bool shared,
   titan_status status = titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, 1, sizeof *layout, &layout);
   *out = NULL;
   TITAN_TRY(status);
+  TITAN_TRY_CLEANUP(list_kept(runtime, layout));
   walk(runtime, shared, layout);
   TITAN_TRY_CLEANUP(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, (size_t)layout->parameter_count,
                                                  sizeof *layout->parameters, &layout->parameters));

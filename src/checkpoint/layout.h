@@ -24,6 +24,9 @@ typedef struct titan_checkpoint_layout {
   titan_checkpoint_rectangle *rectangles; // sorted by parameter
   int64_t elements;                       // of all rectangles
   int64_t slab_count;                     // that this rank writes of a group
+  // What is kept of each parameter: its value, then the optimizer's states. See titan_checkpoint_shard.
+  int kept_count;
+  titan_checkpoint_group kept[1 + TITAN_MOST_SLOTS];
   int64_t widest; // of joined rectangles: columns of a whole row, with padding; 0: none is joined
 } titan_checkpoint_layout;
 
@@ -35,7 +38,10 @@ void titan_checkpoint_deal_rows(int64_t rows, int rank, int ranks, int64_t *begi
 titan_status titan_checkpoint_layout_create(titan_runtime *runtime, bool shared, titan_checkpoint_layout **out);
 void titan_checkpoint_layout_destroy(titan_checkpoint_layout **layout);
 
-// The shard that holds a group's values of a unit.
-float *titan_checkpoint_shard(const titan_unit *unit, titan_checkpoint_group group);
+// The shard that holds a unit's values of layout->kept[kept].
+float *titan_checkpoint_shard(const titan_unit *unit, int kept);
+
+// Whether the file has every state that the runtime's optimizer keeps (and it keeps one).
+bool titan_checkpoint_has_states(const titan_checkpoint_file *file, titan_runtime *runtime);
 
 #endif

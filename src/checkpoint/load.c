@@ -61,11 +61,11 @@ static titan_status add_slab(load *l, int64_t index, const target *to) {
   return add_section(l, &section, to);
 }
 
-static titan_status add_rectangle(load *l, const titan_checkpoint_rectangle *r, titan_checkpoint_group group) {
+static titan_status add_rectangle(load *l, const titan_checkpoint_rectangle *r, int kept) {
   const titan_checkpoint_file *file = l->file;
-  int tensor = titan_checkpoint_file_find(file, group, l->layout->parameters[r->parameter].name);
+  int tensor = titan_checkpoint_file_find(file, l->layout->kept[kept], l->layout->parameters[r->parameter].name);
   const target to = {r, file->tensors[tensor].number,
-                     titan_checkpoint_shard(titan_runtime_unit(l->runtime, r->unit), group)};
+                     titan_checkpoint_shard(titan_runtime_unit(l->runtime, r->unit), kept)};
   int64_t first = 0, end = file->slab_count; // the slabs are sorted by tensor
   while (first < end) {
     int64_t middle = first + (end - first) / 2;
@@ -88,10 +88,11 @@ static void use_elements(void *context, int64_t section, int64_t row, int64_t co
                         to->shard + r->first_in_shard + (row - r->row) * r->stride + (column - r->column));
 }
 
-static titan_status load_groups(load *l, const bool *wanted) {
-  for (int group = 0; group < TITAN_CHECKPOINT_GROUPS; group++)
-    for (int64_t i = 0; i < l->layout->rectangle_count && wanted[group]; i++)
-      TITAN_TRY(add_rectangle(l, &l->layout->rectangles[i], (titan_checkpoint_group)group));
+// The first `count` of what is kept.
+static titan_status load_groups(load *l, int count) {
+  for (int kept = 0; kept < count; kept++)
+    for (int64_t i = 0; i < l->layout->rectangle_count; i++)
+      TITAN_TRY(add_rectangle(l, &l->layout->rectangles[i], kept));
   return titan_checkpoint_file_read_sections(l->file, l->sections, l->count, use_elements, l, &l->fault);
 }
 
@@ -107,7 +108,7 @@ static titan_status verify_rest(load *l, titan_comm *world) {
   return titan_checkpoint_file_verify(l->file, is_left_to_me, l, &l->fault);
 }
 
-static void clear_moments(titan_runtime *runtime) {
+static void clear_states(titan_runtime *runtime) {
   for (int u = 0; u < titan_runtime_unit_count(runtime); u++) {
     const titan_unit *unit = titan_runtime_unit(runtime, u);
     for (int slot = 0; slot < titan_runtime_options_of(runtime)->slot_count; slot++)
@@ -125,14 +126,14 @@ static titan_status agree_on_fault(load *l, titan_comm *world, titan_status stat
 }
 
 // Collective; *fault tells whether the file's data failed, or reading it.
-static titan_status load_tensors(load *l, titan_comm *world, const bool *wanted, titan_checkpoint_fault *fault) {
+static titan_status load_tensors(load *l, titan_comm *world, int count, titan_checkpoint_fault *fault) {
   titan_status status = titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, (size_t)l->file->slab_count,
                                                      sizeof *l->verified, &l->verified);
   TITAN_TRY(titan_comm_agree(world, status));
   l->fault = TITAN_CHECKPOINT_SYSTEM;
-  if (!wanted[TITAN_CHECKPOINT_EXP_AVG])
-    clear_moments(l->runtime);
-  status = agree_on_fault(l, world, load_groups(l, wanted));
+  if (count == 1)
+    clear_states(l->runtime);
+  status = agree_on_fault(l, world, load_groups(l, count));
   if (status == TITAN_OK)
     status = titan_comm_all_reduce(world, l->verified, l->verified, (size_t)l->file->slab_count, TITAN_INT32, TITAN_MAX,
                                    NULL);
@@ -159,17 +160,18 @@ static titan_status check_step(const titan_checkpoint_file *file, int64_t step) 
 
 static titan_status load_file(const titan_checkpoint_load_options *options, titan_comm *world,
                               const titan_checkpoint_file *file, titan_checkpoint_fault *fault) {
-  bool moments = options->optimizer && titan_checkpoint_file_has(file, TITAN_CHECKPOINT_EXP_AVG);
-  const bool wanted[TITAN_CHECKPOINT_GROUPS] = {true, moments, moments};
   titan_checkpoint_layout *layout = NULL;
+  int count = 1;
   TITAN_TRY(check_step(file, options->step));
   titan_status status = titan_checkpoint_layout_create(options->runtime, false, &layout);
+  if (status == TITAN_OK && options->optimizer && titan_checkpoint_has_states(file, options->runtime))
+    count = layout->kept_count;
   if (status == TITAN_OK)
-    status = titan_checkpoint_check_fit(file, titan_runtime_options_of(options->runtime), layout, wanted);
+    status = titan_checkpoint_check_fit(file, titan_runtime_options_of(options->runtime), layout, count);
   status = titan_comm_agree(world, status);
   if (status == TITAN_OK) {
     load l = {.runtime = options->runtime, .file = file, .layout = layout};
-    status = load_tensors(&l, world, wanted, fault);
+    status = load_tensors(&l, world, count, fault);
   }
   titan_checkpoint_layout_destroy(&layout);
   return status;

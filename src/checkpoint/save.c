@@ -26,8 +26,8 @@ struct titan_saver {
   MPI_Comm comm; // of the saves alone
   titan_checkpoint_join join;
   titan_checkpoint_layout *layout;
-  titan_checkpoint_tensor *tensors; // [GROUPS][parameters]
-  float *copy;                      // [GROUPS][layout->elements], rectangle after rectangle
+  titan_checkpoint_tensor *tensors; // [kept][parameters]
+  float *copy;                      // [kept][layout->elements], rectangle after rectangle
   // The save under way.
   titan_save_request request;
   bool busy, threaded, joinable;
@@ -40,7 +40,7 @@ struct titan_saver {
 };
 
 static size_t copy_bytes(const titan_checkpoint_layout *layout) {
-  return TITAN_CHECKPOINT_GROUPS * (size_t)layout->elements * sizeof(float);
+  return (size_t)layout->kept_count * (size_t)layout->elements * sizeof(float);
 }
 
 size_t titan_checkpoint_staging_bytes(titan_runtime *runtime, titan_save_mode mode) {
@@ -83,12 +83,11 @@ static titan_status allocate_join(titan_saver *saver) {
 static titan_status allocate(titan_saver *saver) {
   TITAN_TRY(check_threads(saver->mode));
   TITAN_TRY(titan_checkpoint_layout_create(saver->runtime, true, &saver->layout));
-  size_t count = (size_t)saver->layout->parameter_count;
-  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, TITAN_CHECKPOINT_GROUPS * count, sizeof *saver->tensors,
-                                         &saver->tensors));
-  for (size_t i = 0; i < TITAN_CHECKPOINT_GROUPS * count; i++) {
+  size_t count = (size_t)saver->layout->parameter_count, kept = (size_t)saver->layout->kept_count;
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, kept * count, sizeof *saver->tensors, &saver->tensors));
+  for (size_t i = 0; i < kept * count; i++) {
     saver->tensors[i] = saver->layout->parameters[i % count];
-    saver->tensors[i].group = (titan_checkpoint_group)(i / count);
+    saver->tensors[i].group = saver->layout->kept[i / count];
   }
   TITAN_TRY(allocate_join(saver));
   if (saver->mode != TITAN_SAVE_ASYNC_PINNED)
@@ -155,12 +154,12 @@ void titan_saver_destroy(titan_saver **saver) {
 
 // --- writing ---
 
-static int groups_of(const titan_save_request *request) {
-  return request->model_only ? 1 : TITAN_CHECKPOINT_GROUPS;
+static int groups_of(const titan_saver *saver) {
+  return saver->request.model_only ? 1 : saver->layout->kept_count;
 }
 
 // One rectangle of a group, of which this rank has `data`.
-static titan_status write_rectangle(titan_saver *saver, titan_checkpoint_writer *writer, titan_checkpoint_group group,
+static titan_status write_rectangle(titan_saver *saver, titan_checkpoint_writer *writer, int group,
                                     const titan_checkpoint_rectangle *r, const float *data, int64_t stride,
                                     titan_status status) {
   const titan_checkpoint_tensor *parameter = &saver->layout->parameters[r->parameter];
@@ -175,8 +174,8 @@ static titan_status write_rectangle(titan_saver *saver, titan_checkpoint_writer 
 
 // The rectangles of a group, from the shards or, where `copy` is there, from it. A rank that has failed goes on as far
 // as others wait for it.
-static titan_status write_group(titan_saver *saver, titan_checkpoint_writer *writer, titan_checkpoint_group group,
-                                const float *copy, titan_status status) {
+static titan_status write_group(titan_saver *saver, titan_checkpoint_writer *writer, int group, const float *copy,
+                                titan_status status) {
   const titan_checkpoint_layout *layout = saver->layout;
   for (int64_t i = 0; i < layout->rectangle_count; i++) {
     const titan_checkpoint_rectangle *r = &layout->rectangles[i];
@@ -191,16 +190,15 @@ static titan_status write_group(titan_saver *saver, titan_checkpoint_writer *wri
 
 static titan_status write_groups(titan_saver *saver, titan_checkpoint_writer *writer, bool threaded) {
   titan_status status = TITAN_OK;
-  for (int group = 0; group < groups_of(&saver->request); group++)
-    status = write_group(saver, writer, (titan_checkpoint_group)group,
-                         threaded ? saver->copy + group * saver->layout->elements : NULL, status);
+  for (int group = 0; group < groups_of(saver); group++)
+    status = write_group(saver, writer, group, threaded ? saver->copy + group * saver->layout->elements : NULL, status);
   return status;
 }
 
 // Collective over saver->comm; by the training's thread or by that of the save.
 static titan_status write_file(titan_saver *saver, bool threaded) {
   const titan_save_request *request = &saver->request;
-  int groups = groups_of(request);
+  int groups = groups_of(saver);
   for (int p = 0; p < saver->layout->parameter_count; p++)
     saver->tensors[p].number = request->number;
   titan_checkpoint_writer_options options = {
@@ -255,7 +253,7 @@ static void copy_shards(titan_saver *saver) {
   const titan_checkpoint_layout *layout = saver->layout;
   titan_device *device = titan_runtime_device(saver->runtime);
 #pragma omp parallel num_threads(device->threads)
-  for (int group = 0; group < TITAN_CHECKPOINT_GROUPS; group++) {
+  for (int group = 0; group < layout->kept_count; group++) {
     float *out = saver->copy + group * layout->elements;
     for (int64_t i = 0; i < layout->rectangle_count; i++) {
       const titan_checkpoint_rectangle *r = &layout->rectangles[i];
@@ -265,8 +263,7 @@ static void copy_shards(titan_saver *saver) {
       titan_checkpoint_rectangle part = *r;
       part.rows = end - begin;
       part.first_in_shard += begin * r->stride;
-      copy_rectangle(&part,
-                     titan_checkpoint_shard(titan_runtime_unit(saver->runtime, r->unit), (titan_checkpoint_group)group),
+      copy_rectangle(&part, titan_checkpoint_shard(titan_runtime_unit(saver->runtime, r->unit), group),
                      out + begin * r->columns);
       out += r->rows * r->columns;
     }
@@ -304,7 +301,7 @@ static titan_status start_async(titan_saver *saver) {
 uint64_t titan_saver_file_bytes(const titan_saver *saver) {
   uint64_t bytes = 1 << 20; // what lies beside tensors
   for (int p = 0; p < saver->layout->parameter_count; p++)
-    bytes += TITAN_CHECKPOINT_GROUPS * titan_checkpoint_tensor_bytes(&saver->layout->parameters[p]);
+    bytes += (uint64_t)saver->layout->kept_count * titan_checkpoint_tensor_bytes(&saver->layout->parameters[p]);
   return bytes;
 }
 

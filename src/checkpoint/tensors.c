@@ -28,14 +28,22 @@ static herr_t create_tensor(hid_t hdf5, int index, titan_checkpoint_tensor *tens
   return result;
 }
 
+static herr_t create_group(hid_t hdf5, const char *path) {
+  hid_t group = titan_values_create_group(hdf5, path);
+  return group < 0 ? -1 : H5Gclose(group);
+}
+
 static herr_t create_groups(hid_t hdf5, int count, const titan_checkpoint_tensor *tensors) {
-  bool optimizer = false;
+  bool wanted[TITAN_CHECKPOINT_GROUPS_MOST] = {[TITAN_CHECKPOINT_MODEL] = true}, optimizer = false;
   for (int i = 0; i < count; i++)
-    optimizer = optimizer || tensors[i].group != TITAN_CHECKPOINT_MODEL;
-  const char *const paths[] = {"/model", "/optimizer", "/optimizer/exp_avg", "/optimizer/exp_avg_sq"};
-  for (int i = 0; i < (optimizer ? 4 : 1); i++) {
-    hid_t group = titan_values_create_group(hdf5, paths[i]);
-    if (group < 0 || H5Gclose(group) < 0)
+    wanted[tensors[i].group] = true;
+  for (int group = 0; group < titan_checkpoint_group_count(); group++) {
+    if (!wanted[group])
+      continue;
+    if (group != TITAN_CHECKPOINT_MODEL && !optimizer && create_group(hdf5, "/optimizer") < 0)
+      return -1;
+    optimizer = group != TITAN_CHECKPOINT_MODEL;
+    if (create_group(hdf5, titan_checkpoint_group_path(group)) < 0)
       return -1;
   }
   return 0;
@@ -58,6 +66,8 @@ typedef struct indexed_tensor {
 typedef struct tensor_reading {
   const char *path;
   titan_checkpoint_group group;
+  titan_checkpoint_group states[TITAN_CHECKPOINT_GROUPS_MOST];
+  int state_count;
   indexed_tensor *found;
   size_t count, capacity;
   titan_status status;
@@ -125,9 +135,6 @@ static int compare_index(const void *a, const void *b) {
 
 static titan_status read_group(hid_t hdf5, tensor_reading *reading) {
   const char *path = titan_checkpoint_group_path(reading->group);
-  bool is_model = reading->group == TITAN_CHECKPOINT_MODEL;
-  if (!is_model && (H5Lexists(hdf5, "/optimizer", H5P_DEFAULT) <= 0 || H5Lexists(hdf5, path, H5P_DEFAULT) <= 0))
-    return TITAN_OK;
   hid_t group = H5Gopen2(hdf5, path, H5P_DEFAULT);
   herr_t result = group < 0 ? -1 : H5Literate(group, H5_INDEX_NAME, H5_ITER_NATIVE, NULL, visit, reading);
   if (group >= 0)
@@ -153,11 +160,41 @@ static titan_status keep(titan_checkpoint_file *file, tensor_reading *reading) {
   return TITAN_OK;
 }
 
+// What lies in /optimizer as a group is a state.
+static herr_t visit_state(hid_t optimizer, const char *name, const H5L_info_t *information, void *context) {
+  (void)information;
+  tensor_reading *reading = context;
+  H5O_info_t facts;
+  if (H5Oget_info_by_name(optimizer, name, &facts, H5P_DEFAULT) < 0)
+    return -1;
+  if (facts.type != H5O_TYPE_GROUP)
+    return 0;
+  reading->status = titan_checkpoint_group_of(name, &reading->group);
+  reading->states[reading->state_count++] = reading->group;
+  return reading->status != TITAN_OK || reading->state_count == TITAN_CHECKPOINT_GROUPS_MOST;
+}
+
+static titan_status find_states(hid_t hdf5, tensor_reading *reading) {
+  if (H5Lexists(hdf5, "/optimizer", H5P_DEFAULT) <= 0)
+    return TITAN_OK;
+  hid_t group = H5Gopen2(hdf5, "/optimizer", H5P_DEFAULT);
+  herr_t result = group < 0 ? -1 : H5Literate(group, H5_INDEX_NAME, H5_ITER_INC, NULL, visit_state, reading);
+  if (group >= 0)
+    H5Gclose(group);
+  if (result < 0)
+    return titan_error(TITAN_ERROR_CHECKPOINT, "%s is no checkpoint of this program: /optimizer cannot be listed",
+                       reading->path);
+  return reading->status;
+}
+
 titan_status titan_checkpoint_tensors_read(hid_t hdf5, titan_checkpoint_file *file) {
   tensor_reading reading = {.path = file->path};
-  titan_status status = TITAN_OK;
-  for (int group = 0; group < TITAN_CHECKPOINT_GROUPS && status == TITAN_OK; group++) {
-    reading.group = (titan_checkpoint_group)group;
+  titan_status status = find_states(hdf5, &reading);
+  reading.group = TITAN_CHECKPOINT_MODEL;
+  if (status == TITAN_OK)
+    status = read_group(hdf5, &reading);
+  for (int i = 0; i < reading.state_count && status == TITAN_OK; i++) {
+    reading.group = reading.states[i];
     status = read_group(hdf5, &reading);
   }
   if (status == TITAN_OK)

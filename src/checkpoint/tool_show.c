@@ -18,7 +18,7 @@ static const char *text_or(const char *text, const char *otherwise) {
 // "model float32 + optimizer + state"
 static void describe_contents(const titan_checkpoint_file *file, char *text, size_t size) {
   snprintf(text, size, "%s%s%s%s", file->tensor_count > 0 ? titan_number_name(file->tensors[0].number) : "no",
-           " weights", titan_checkpoint_file_has(file, TITAN_CHECKPOINT_EXP_AVG) ? ", optimizer" : "",
+           " weights", titan_checkpoint_file_has_optimizer(file) ? ", optimizer" : "",
            file->contents.has_state ? ", state" : "");
 }
 
@@ -118,7 +118,7 @@ static void show_state(const titan_checkpoint_contents *contents) {
 }
 
 static void show_tensors(const titan_checkpoint_file *file) {
-  for (titan_checkpoint_group group = TITAN_CHECKPOINT_MODEL; group < TITAN_CHECKPOINT_GROUPS; group++) {
+  for (titan_checkpoint_group group = TITAN_CHECKPOINT_MODEL; group < titan_checkpoint_group_count(); group++) {
     int64_t elements = 0, count = 0;
     for (int i = 0; i < file->tensor_count; i++)
       if (file->tensors[i].group == group) {

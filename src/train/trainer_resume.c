@@ -1,6 +1,7 @@
 // How a run finds the checkpoint to continue from, and continues.
 #include "base/clock.h"
 #include "base/log.h"
+#include "checkpoint/layout.h"
 #include "checkpoint/load.h"
 #include "checkpoint/store.h"
 #include "train/trainer_checkpoint.h"
@@ -79,7 +80,7 @@ cleanup:
 static titan_status take_state(titan_trainer *trainer, const titan_checkpoint_file *file) {
   const titan_checkpoint_contents *c = &file->contents;
   const bool *left_out = trainer->checkpoint->left_out;
-  bool moments = !left_out[TITAN_EXCLUDE_OPTIMIZER] && titan_checkpoint_file_has(file, TITAN_CHECKPOINT_EXP_AVG);
+  bool moments = !left_out[TITAN_EXCLUDE_OPTIMIZER] && titan_checkpoint_has_states(file, trainer->runtime);
   trainer->step = trainer->first_step = c->step;
   trainer->tokens = trainer->first_tokens = c->tokens;
   if (trainer->env.config->checkpoint.load_step < 0 && trainer->checkpoint->step_count > 0)
@@ -100,7 +101,7 @@ static void log_loaded(const titan_trainer *trainer, const titan_checkpoint_file
                  file->contents.step, gigabytes, seconds, gigabytes / seconds);
   if (left_out[TITAN_EXCLUDE_OPTIMIZER])
     titan_log_info("checkpoint.exclude_from_loading: the optimizer's moments begin at zero");
-  else if (!titan_checkpoint_file_has(file, TITAN_CHECKPOINT_EXP_AVG))
+  else if (!titan_checkpoint_has_states(file, trainer->runtime))
     titan_log_info("The checkpoint has no optimizer state: the moments begin at zero");
   if (left_out[TITAN_EXCLUDE_DATA])
     titan_log_info("checkpoint.exclude_from_loading: the data begins at its start");
@@ -125,7 +126,13 @@ static void warn_of_newer(const titan_trainer *trainer) {
 // The moments are the same averages of gradients in Adam and AdamW; what they are used for differs.
 static void warn_of_optimizer(const titan_trainer *trainer, const titan_checkpoint_file *file) {
   const char *mine = trainer->env.config->optimizer.name, *theirs = file->contents.optimizer;
-  if (theirs != NULL && strcmp(theirs, mine) != 0 && !trainer->checkpoint->left_out[TITAN_EXCLUDE_OPTIMIZER])
+  if (theirs == NULL || strcmp(theirs, mine) == 0 || trainer->checkpoint->left_out[TITAN_EXCLUDE_OPTIMIZER])
+    return;
+  if (!titan_checkpoint_has_states(file, trainer->runtime))
+    titan_log_warning(
+        "%s was trained with %s, and this run goes on with %s (optimizer.name), whose states begin at zero", file->path,
+        theirs, mine);
+  else
     titan_log_warning("%s was trained with %s, and this run goes on with %s (optimizer.name): the moments are taken "
                       "over, weight decay acts otherwise",
                       file->path, theirs, mine);

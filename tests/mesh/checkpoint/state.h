@@ -76,10 +76,10 @@ static inline bool state_each(state *s, state_visit *visit) {
     return true;
   if (titan_checkpoint_layout_create(s->runtime, false, &layout) != TITAN_OK)
     return false;
-  for (int group = 0; group < TITAN_CHECKPOINT_GROUPS; group++)
+  for (int group = 0; group < layout->kept_count; group++)
     for (int64_t i = 0; i < layout->rectangle_count; i++) {
       const titan_checkpoint_rectangle *r = &layout->rectangles[i];
-      float *shard = titan_checkpoint_shard(titan_runtime_unit(s->runtime, r->unit), (titan_checkpoint_group)group);
+      float *shard = titan_checkpoint_shard(titan_runtime_unit(s->runtime, r->unit), group);
       for (int64_t row = 0; row < r->rows; row++)
         for (int64_t column = 0; column < r->columns; column++)
           good = visit(&shard[r->first_in_shard + row * r->stride + column], r->parameter, group, r->row + row,

@@ -49,7 +49,9 @@ static void the_file_gives_back_its_contents(void **unused) {
                 c->log_max[0] == 8);
   expect_on_all(c->has_data && c->lane_count == 2 && c->seq_len == 16 && c->corpus == wanted.corpus);
   expect_on_all(memcmp(c->cursors, wanted.cursors, 8 * sizeof *c->cursors) == 0);
-  int embedding = titan_checkpoint_file_find(file, TITAN_CHECKPOINT_EXP_AVG, "tok_embeddings.weight");
+  titan_checkpoint_group moments;
+  expect_on_all(titan_checkpoint_group_of("exp_avg", &moments) == TITAN_OK);
+  int embedding = titan_checkpoint_file_find(file, moments, "tok_embeddings.weight");
   expect_on_all(embedding >= 0 && file->tensors[embedding].dims[0] == SMALL_VOCABULARY);
   titan_checkpoint_file_close(&file);
   state_destroy(&s);
