@@ -44,7 +44,8 @@ typedef struct titan_estimate_peak {
     size_t bytes;
   } values[TITAN_ESTIMATE_VALUES]; // the largest of scratch, largest first
   int value_count;
-  size_t others; // bytes of the rest of scratch
+  size_t others;     // bytes of the rest of scratch
+  size_t validation; // the arena of activations that a batch of validation needs; 0 where a step needs as much
 } titan_estimate_peak;
 
 // One kind of rank: all that have the same figures.

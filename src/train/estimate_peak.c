@@ -99,7 +99,7 @@ static void list_alive(titan_runtime *runtime, const titan_step_memory *memory, 
 }
 
 // The action of the step's list at which most is alive, and in it the instruction at which most of its scratch is.
-titan_status titan_estimate_find_peak(titan_runtime *runtime, titan_estimate_peak *peak) {
+static titan_status find_peak(titan_runtime *runtime, titan_estimate_peak *peak) {
   titan_runtime_list list = titan_runtime_list_of(runtime, false);
   int action = titan_step_memory_peak(list.memory, TITAN_ARENA_ACTIVATIONS, list.list->count);
   if (action < 0 || list.list->actions[action].kind != TITAN_ACTION_RUN)
@@ -118,4 +118,13 @@ titan_status titan_estimate_find_peak(titan_runtime *runtime, titan_estimate_pea
   snprintf(peak->unit, sizeof peak->unit, "%s", list.shape->units[run->unit].name);
   list_alive(runtime, list.memory, action, peak);
   return list_values(unit->plan, peak);
+}
+
+titan_status titan_estimate_find_peak(titan_runtime *runtime, titan_estimate_peak *peak) {
+  const titan_step_memory *validation = titan_runtime_list_of(runtime, true).memory;
+  size_t step = titan_runtime_list_of(runtime, false).memory->bytes[TITAN_ARENA_ACTIVATIONS];
+  TITAN_TRY(find_peak(runtime, peak));
+  if (validation != NULL && validation->bytes[TITAN_ARENA_ACTIVATIONS] > step)
+    peak->validation = validation->bytes[TITAN_ARENA_ACTIVATIONS];
+  return TITAN_OK;
 }

@@ -76,6 +76,9 @@ static titan_status print_head(const titan_estimate *estimate, titan_text *text)
 }
 
 static titan_status print_peak(const titan_estimate_peak *peak, titan_text *text) {
+  if (peak->validation > 0)
+    TITAN_TRY(titan_text_printf(text, "  a batch of validation needs more activations than a step: %.3f GiB\n",
+                                (double)peak->validation / gib));
   if (peak->unit[0] == '\0')
     return TITAN_OK;
   TITAN_TRY(titan_text_printf(text, "  most is alive in %s %s, instruction %d of %d (%s):\n", peak->unit,

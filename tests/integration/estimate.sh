@@ -37,6 +37,12 @@ answers() {
     --memory_estimation.device a100-40g --training.tensor_parallel_degree 2
   grep -q 'with training.seq_len = 1024' stdout || fail "no advice on what would need less"
   grep -q 'with training.tensor_parallel_degree' stdout && fail "advice that cannot be followed"
+  # Validation is named where it decides.
+  answer --model.flavor debugmodel --validation.enabled --validation.local_batch_size 256
+  grep -q '256 x 2048 tokens in a batch of validation' stdout || fail "no batch of validation: $(head -n 5 stdout)"
+  grep -q 'a batch of validation needs more activations than a step: [0-9.]* GiB' stdout || fail "validation is not named"
+  answer --model.flavor debugmodel --validation.enabled
+  grep -q 'a batch of validation needs more' stdout && fail "validation is named without a reason"
   # Under mpirun the ranks that run are the mesh, and one answers.
   mpirun --oversubscribe -np 2 "$TITAN" --memory_estimation.enabled --job.dump_folder two >stdout 2>stderr || fail "two ranks"
   [ "$(grep -c '^Memory estimate' stdout)" = 1 ] || fail "not one answer of two ranks"
