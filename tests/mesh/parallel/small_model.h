@@ -4,6 +4,7 @@
 
 #include "../mpi_test.h"
 
+#include "graph/plan.h"
 #include "parallel/runtime.h"
 
 // Rows of every test's global batch: a multiple of 1, 2, 3, 4 and 8 ranks.
@@ -42,6 +43,14 @@ static inline void small_model_batch(titan_runtime *runtime, int step, int rank)
     titan_runtime_tokens(runtime)[i] = (int32_t)((token * 31 + token / 7 + step * 17) % SMALL_VOCABULARY);
     titan_runtime_labels(runtime)[i] = (int32_t)(((token + 1) * 31 + step * 17) % SMALL_VOCABULARY);
   }
+}
+
+// Bytes that the units of a step keep from their forward to their backward.
+static inline size_t small_model_saved(const titan_runtime *runtime) {
+  size_t saved = 0;
+  for (int unit = 0; unit < titan_runtime_unit_count(runtime); unit++)
+    saved += titan_runtime_program_plan(runtime, titan_runtime_program_of_unit(runtime, unit))->saved_bytes;
+  return saved;
 }
 
 // A mesh of the world: replicas x shards.

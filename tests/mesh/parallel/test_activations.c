@@ -53,7 +53,7 @@ static track train(titan_mesh *mesh, const titan_runtime_options *options) {
   expect_on_all(titan_runtime_plan(options, mesh, device, &runtime) == TITAN_OK);
   titan_runtime_memory memory = titan_runtime_memory_of(runtime);
   out.total = memory.total;
-  out.saved = memory.by_tag[TITAN_MEMORY_ACTIVATIONS];
+  out.saved = small_model_saved(runtime);
   expect_on_all(titan_runtime_allocate(runtime) == TITAN_OK);
   expect_on_all(titan_runtime_initialize(runtime, 7) == TITAN_OK);
   for (int step = 0; step < STEPS; step++)
@@ -126,7 +126,7 @@ static void n_counts_blocks_from_the_first(void **state) {
     titan_runtime *runtime;
     options.activations = (titan_activation_options){.mode = TITAN_ACTIVATIONS_EVERY, .every = n};
     expect_on_all(titan_runtime_plan(&options, mesh, device, &runtime) == TITAN_OK);
-    saved[n] = titan_runtime_memory_of(runtime).by_tag[TITAN_MEMORY_ACTIVATIONS];
+    saved[n] = small_model_saved(runtime);
     titan_runtime_destroy(&runtime);
   }
   size_t block = (saved[LAYERS + 1] - saved[1]) / LAYERS;

@@ -110,6 +110,8 @@ static void check(titan_mesh_degrees degrees, titan_runtime_options options) {
   titan_memory_reset_peaks();
   titan_runtime_set_updater(runtime, (titan_updater){leave_alone, NULL});
   for (int step = 0; step < 2; step++) {
+    for (int64_t i = 0; i < options.validation.batch * options.validation.length; i++)
+      titan_runtime_tokens(runtime)[i] = titan_runtime_labels(runtime)[i] = (int32_t)(i % SMALL_VOCABULARY);
     if (options.validation.batch > 0)
       expect_on_all(titan_runtime_validate(runtime, &loss) == TITAN_OK && loss > 0);
     small_model_batch(runtime, step, titan_comm_rank(titan_mesh_comm(mesh, TITAN_MESH_DP)));
