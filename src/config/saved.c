@@ -64,10 +64,9 @@ titan_status titan_config_compare(const titan_config *config, const char *toml, 
   TITAN_TRY(titan_config_saved_value(toml, name, theirs, &found));
   if (!found)
     return TITAN_OK;
-  titan_option_type type = titan_options[index].type;
-  bool is_string = type == TITAN_OPTION_STRING || type == TITAN_OPTION_LIST;
   const char *const *text = (const void *)((const char *)config + titan_options[index].offset);
-  TITAN_TRY(titan_option_format(config, &titan_options[index], is_string && *text != NULL, mine));
+  TITAN_TRY(titan_option_format(config, &titan_options[index],
+                                titan_option_is_text(&titan_options[index]) && *text != NULL, mine));
   *differ = strcmp(theirs->data, mine->data) != 0;
   return TITAN_OK;
 }

@@ -102,8 +102,9 @@ static titan_status check_vocabulary(const titan_config *config, const titan_mod
 static titan_status check_optimizer(const titan_config *config, titan_text *problems) {
   if (titan_optimizer_rule_find(config->optimizer.name) != NULL)
     return TITAN_OK;
-  return titan_text_printf(problems, "optimizer.name = %s (%s): the optimizers are %s\n", config->optimizer.name,
-                           titan_config_origin(config, "optimizer.name"), titan_optimizer_rule_names());
+  return titan_text_printf(problems, "%s: optimizer.name: expected one of %s, got \"%s\"\n",
+                           titan_config_origin(config, "optimizer.name"), titan_optimizer_rule_names(),
+                           config->optimizer.name);
 }
 
 // Sizes by the flavor, the rest by options; false when there is no such flavor.

@@ -77,6 +77,7 @@ options() {
   refused 2 'model.flavor|9B|command line|debugmodel' --model.flavor 9B
   refused 2 'training.steps|12x' --training.steps 12x
   refused 2 'optimizer.lr|fast' --optimizer.lr fast
+  refused 2 'optimizer.name|expected one of AdamW, Adam, SGD|"Lion"' --optimizer.name Lion
   refused 2 'optimizer.lr|nan' --optimizer.lr nan
   refused 2 'training.steps|99999999999999999999' --training.steps 99999999999999999999
   refused 2 'debug.dump_graph|maybe' --debug.dump_graph=maybe

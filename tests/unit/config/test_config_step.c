@@ -126,7 +126,6 @@ static void constants_of_optimizers_outside_of_their_range_are_refused(void **st
   expect_refused("optimizer", "eps = 0", "eps: expected a number above 0, got 0");
   expect_refused("optimizer", "weight_decay = -0.1", "weight_decay: expected a number of at least 0, got -0.1");
   expect_refused("optimizer", "momentum = 1", "momentum: expected a number of at least 0 and below 1, got 1");
-  expect_refused("optimizer", "name = 'Lion'", "name: expected one of AdamW, Adam, SGD, got \"Lion\"");
   titan_config *config = read_well("[optimizer]\nbeta1 = 0\nbeta2 = 0.999\neps = 1e-6\nweight_decay = 0\n");
   assert_true(config->optimizer.beta1 == 0 && config->optimizer.beta2 == 0.999);
   assert_true(config->optimizer.eps == 1e-6 && config->optimizer.weight_decay == 0);
