@@ -292,6 +292,7 @@ int main(int argc, char **argv) {
     return end_before_start(&app, status);
   titan_log_configure(app.mpi.rank, TITAN_LOG_INFO);
   status = run(&app, argc, argv);
+  titan_signals_end_promise();
   int code = status == TITAN_OK ? 0 : end_badly(&app, status);
   destroy(&app);
   uint64_t left = titan_memory_report_leaks();

@@ -22,7 +22,7 @@ enum { ENDINGS = sizeof endings / sizeof *endings };
 static pthread_t thread;
 static bool has_begun;
 static sigset_t taken; // those of the table that were not ignored at the start
-static const char *promised;
+static _Atomic(const char *) promised;
 static atomic_bool watching;
 static atomic_int received, noted; // the first; how many
 
@@ -44,8 +44,9 @@ static void end_process(int number) {
 static void note(int number) {
   int none = 0;
   bool first = atomic_compare_exchange_strong(&received, &none, number);
-  if (first && promised != NULL)
-    titan_log_info("%s: %s%s", titan_signals_name(number), promised,
+  const char *promise = atomic_load(&promised);
+  if (first && promise != NULL)
+    titan_log_info("%s: %s%s", titan_signals_name(number), promise,
                    number == SIGINT ? "; a second one ends it at once" : "");
   atomic_fetch_add(&noted, 1);
 }
@@ -93,9 +94,13 @@ void titan_signals_restore_pipe(void) {
 }
 
 void titan_signals_watch(const char *promise) {
-  promised = promise;
+  atomic_store(&promised, promise);
   atomic_store(&watching, true);
   signal(SIGXFSZ, SIG_IGN);
+}
+
+void titan_signals_end_promise(void) {
+  atomic_store(&promised, NULL);
 }
 
 int titan_signals_received(void) {

@@ -21,6 +21,9 @@ void titan_signals_restore_pipe(void);
 // the process. A second SIGINT ends the process at once. `promise` (static, may be NULL: none) is what a process that
 // gets a signal says in its log that the run will do.
 void titan_signals_watch(const char *promise);
+// The run is over: from now on the process says nothing of a signal. A launcher sends SIGTERM to the ranks that are
+// still there when one has ended with an error.
+void titan_signals_end_promise(void);
 
 // The first of them that this process received; 0: none.
 int titan_signals_received(void);

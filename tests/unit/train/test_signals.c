@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -75,6 +76,40 @@ static void a_second_interrupt_ends_the_process(void **state) {
     _exit(2);
   }
   child_was_ended_by(child, SIGINT);
+}
+
+// What a child's log says of a SIGTERM, with a promise that holds or that has ended.
+static size_t said_of_a_signal(bool ended) {
+  FILE *log = tmpfile();
+  assert_non_null(log);
+  pid_t child = fork();
+  assert_true(child >= 0);
+  if (child == 0) {
+    restore_all();
+    if (dup2(fileno(log), STDERR_FILENO) < 0 || titan_signals_begin() != TITAN_OK)
+      _exit(1);
+    titan_signals_watch("the run ends");
+    if (ended)
+      titan_signals_end_promise();
+    titan_signals_raise(SIGTERM);
+    _exit(titan_signals_received() == SIGTERM ? 0 : 1);
+  }
+  int status = -1;
+  assert_int_equal(waitpid(child, &status, 0), child);
+  assert_int_equal(status, 0);
+  char text[512];
+  rewind(log);
+  size_t length = fread(text, 1, sizeof text - 1, log);
+  text[length] = '\0';
+  fclose(log);
+  assert_true(ended || strstr(text, "SIGTERM: the run ends") != NULL);
+  return length;
+}
+
+static void a_run_that_is_over_says_nothing_of_a_signal(void **state) {
+  (void)state;
+  assert_true(said_of_a_signal(false) > 0);
+  assert_int_equal(said_of_a_signal(true), 0);
 }
 
 static void ignored_signals_stay_ignored_and_pipes_may_break(void **state) {
@@ -164,6 +199,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(unwatched_signals_end_the_process),
       cmocka_unit_test(a_second_interrupt_ends_the_process),
+      cmocka_unit_test(a_run_that_is_over_says_nothing_of_a_signal),
       cmocka_unit_test(ignored_signals_stay_ignored_and_pipes_may_break),
       cmocka_unit_test(products_are_unharmed_by_signals),
   };
