@@ -24,7 +24,7 @@ attribute() {
 # A run that resumes goes on whatever has become of its metrics.h5, with one warning, and what was there is kept.
 damaged_metrics() {
   local steps=2 kind
-  local -a resume=("${quick[@]}" --checkpoint.enable_checkpoint --checkpoint.interval 100)
+  local -a resume=("${quick[@]}" --checkpoint.enable_checkpoint --checkpoint.interval 100 --lr_scheduler.total_steps 10)
   train run 1 "${resume[@]}" --training.steps 2 || return
   cp run/metrics.h5 whole.h5
   for kind in empty cut garbage flipped folder; do
