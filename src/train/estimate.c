@@ -11,13 +11,20 @@
 
 // --- one rank ---
 
+static void add_packing(titan_estimate_kind *kind, double packing) {
+  kind->packing = packing > kind->packing ? packing : kind->packing;
+}
+
 static void add_plans(titan_runtime *runtime, titan_estimate_kind *kind) {
   kind->work = titan_runtime_work_of(runtime);
   kind->packing = 1;
-  for (int i = 0; i < titan_runtime_unit_count(runtime); i++) {
-    const titan_plan *plan = titan_runtime_unit(runtime, i)->plan;
-    double packing = titan_plan_packing(plan);
-    kind->packing = packing > kind->packing ? packing : kind->packing;
+  for (int i = 0; i < titan_runtime_unit_count(runtime); i++)
+    add_packing(kind, titan_plan_packing(titan_runtime_unit(runtime, i)->plan));
+  for (int validation = 0; validation < 2; validation++) {
+    const titan_step_memory *memory = titan_runtime_list_of(runtime, validation == 1).memory;
+    for (int arena = 0; memory != NULL && arena < TITAN_ARENAS; arena++)
+      if (memory->bounds[arena] > 0)
+        add_packing(kind, (double)memory->bytes[arena] / (double)memory->bounds[arena]);
   }
 }
 

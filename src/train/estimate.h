@@ -57,7 +57,7 @@ typedef struct titan_estimate_kind {
   size_t total;
   size_t chosen;           // the part of total that modes of activation checkpointing decide
   titan_runtime_work work; // of one step
-  double packing;          // scratch over its lower bound, of the worst plan
+  double packing;          // an arena over its lower bound: the worst of plans and lists
   char activations[1024];  // what is kept and recomputed, in words
   char compiled[256];      // what is fused; empty where nothing is
   titan_estimate_peak peak;

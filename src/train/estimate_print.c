@@ -133,7 +133,7 @@ static titan_status print_step(const titan_estimate *estimate, titan_text *text)
     TITAN_TRY(
         titan_text_printf(text, ", %.3f s at the device's peak of %.4g TFLOP/s", kind->work.flops / peak, peak / 1e12));
   }
-  return titan_text_printf(text, "; scratch is packed to %.3f of its lower bound\n", kind->packing);
+  return titan_text_printf(text, "; arenas are packed to %.3f of their lower bounds\n", kind->packing);
 }
 
 static titan_status print_advice(const titan_estimate_advice *advice, double available, titan_text *text) {

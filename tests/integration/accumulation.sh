@@ -9,6 +9,7 @@ TITAN=$1 COMPARE=$2 WORK=$3
 part=$4
 . "$(dirname "$0")/common.sh"
 tolerance=1e-6
+short=(--training.seq_len 32)
 
 # planned NAME: the GiB of a rank that a run's log says were planned.
 planned() {
@@ -24,14 +25,14 @@ less() {
 # accumulates NAME RANKS OPTIONS...: a run of the global batch 8 that must give the numbers and weights of one rank.
 accumulates() {
   local name=$1
-  train "$@" --training.global_batch_size 8 || return
+  train "$@" "${short[@]}" --training.global_batch_size 8 || return
   alike "$name" numbers 10 $tolerance whole/steps.txt "$name/steps.txt"
   alike "$name" weights whole/weights.txt "$name/weights.txt"
 }
 
 meshes() {
   local batch mesh ranks reduce name
-  train whole 1 --training.batch_size 8
+  train whole 1 --training.batch_size 8 "${short[@]}"
   for batch in 4 2 1; do
     accumulates one.$batch 1 --training.batch_size $batch
   done
@@ -57,11 +58,11 @@ meshes() {
 # Recomputation inside a microbatch changes no bit of a step.
 recomputation() {
   local mode
-  train kept 2 --training.batch_size 2 --training.global_batch_size 8
+  train kept 2 "${short[@]}" --training.batch_size 2 --training.global_batch_size 8
   for mode in "full" "selective --activation_checkpoint.selective_ac_option op" \
     "selective --activation_checkpoint.selective_ac_option 1"; do
     local name=recomputed.${mode// /_}
-    train "$name" 2 --training.batch_size 2 --training.global_batch_size 8 --activation_checkpoint.mode $mode
+    train "$name" 2 "${short[@]}" --training.batch_size 2 --training.global_batch_size 8 --activation_checkpoint.mode $mode
     alike "$name" bitwise 10 kept/steps.txt "$name/steps.txt" && cmp -s kept/steps.txt "$name/steps.txt" ||
       fail "$name: other numbers than without recomputation"
   done
@@ -69,7 +70,7 @@ recomputation() {
 
 # An early update is the same update at another time: without clipping, the numbers are those of a late one.
 early_step() {
-  local options=(--training.max_norm 1e9)
+  local options=("${short[@]}" --training.max_norm 1e9)
   train late 1 --training.batch_size 8 "${options[@]}"
   train early.one 1 --training.batch_size 8 "${options[@]}" --optimizer.early_step_in_backward
   cmp -s late/steps.txt early.one/steps.txt || fail "early.one: other numbers than with a late update"
@@ -93,7 +94,7 @@ resumes() {
     "--training.gradient_accumulation_reduce each" "--training.gradient_accumulation_reduce last"; do
     name=${options##*[._]}
     name=${name// /_}
-    local run=(--training.batch_size 2 --training.global_batch_size 8 --training.data_parallel_replicate_degree 1 $options)
+    local run=("${short[@]}" --training.batch_size 2 --training.global_batch_size 8 --training.data_parallel_replicate_degree 1 $options)
     train "whole.$name" 2 "${run[@]}"
     train "half.$name" 2 "${run[@]}" --checkpoint.enable_checkpoint --checkpoint.interval 4 --lr_scheduler.total_steps 10 \
       --training.steps 4

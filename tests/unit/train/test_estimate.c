@@ -93,7 +93,8 @@ static void the_8B_model_on_eight_ranks_is_what_a_pencil_says(void **state) {
   assert_int_equal(a.estimate->kind_count, 1);
   assert_int_equal(kind->by_tag[TITAN_MEMORY_MASTERS], parameters / 8 * 4);
   assert_int_equal(kind->by_tag[TITAN_MEMORY_OPTIMIZER], parameters / 8 * 8);
-  assert_int_equal(kind->by_tag[TITAN_MEMORY_PARAMETERS], parameters / 8 * 2 + (head + block) * 2); // at most these two are whole
+  assert_int_equal(kind->by_tag[TITAN_MEMORY_PARAMETERS],
+                   parameters / 8 * 2 + (head + block) * 2); // at most these two are whole
   assert_int_equal(kind->by_tag[TITAN_MEMORY_GRADIENTS], parameters / 8 * 4 + (head + block) * 4);
   check_sums(a.estimate);
   forget(&a);
@@ -234,26 +235,34 @@ static void advice_is_what_the_changed_options_give(void **state) {
   forget(&a);
 }
 
-static void check_packing(const char *name, const char *tp, const char *dtype, const char *device,
-                          const char *compile) {
-  asked a = ASK(name, "--memory_estimation.world_size", "64", "--training.tensor_parallel_degree", tp,
-                "--training.mixed_precision_param", dtype, "--memory_estimation.device", device, "--training.compile",
-                compile, "--experimental.enable_async_tensor_parallel", compile);
+static void check_packing(const char *name, const char *tp, const char *dtype, const char *device, const char *compile,
+                          const char *reduce) {
+  asked a =
+      ASK(name, "--memory_estimation.world_size", "64", "--training.tensor_parallel_degree", tp,
+          "--training.mixed_precision_param", dtype, "--memory_estimation.device", device, "--training.compile",
+          compile, "--experimental.enable_async_tensor_parallel", compile, "--training.global_batch_size",
+          reduce[0] == '\0' ? "-1"
+          : tp[0] == '1'    ? "128"
+                            : "16",
+          "--training.batch_size", "1", "--training.gradient_accumulation_reduce", reduce[0] == '\0' ? "auto" : reduce);
   for (int i = 0; i < a.estimate->kind_count; i++)
     if (a.estimate->kinds[i].packing > 1.05)
-      fail_msg("%s, tp %s, %s, %s, compile %s: scratch is %.4f of its lower bound", name, tp, dtype, device, compile,
-               a.estimate->kinds[i].packing);
+      fail_msg("%s, tp %s, %s, %s, compile %s, reduce %s: an arena is %.4f of its lower bound", name, tp, dtype, device,
+               compile, reduce, a.estimate->kinds[i].packing);
   forget(&a);
 }
 
-static void scratch_is_packed_within_a_twentieth_of_its_bound(void **state) {
+static void arenas_are_packed_within_a_twentieth_of_their_bounds(void **state) {
   (void)state;
   static const char *const names[] = {"debug_model.toml", "debug_64.toml", "llama3_8b.toml", "llama3_70b.toml",
                                       "llama3_405b.toml"};
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
     for (int which = 0; which < 16; which++)
       check_packing(names[i], which & 1 ? "8" : "1", which & 2 ? "bfloat16" : "float32", which & 4 ? "h100-80g" : "cpu",
-                    which & 8 ? "true" : "false");
+                    which & 8 ? "true" : "false",
+                    which % 3 == 0   ? ""
+                    : which % 3 == 1 ? "each"
+                                     : "last");
 }
 
 // Every '{' and '[' is closed by its like, strings end, and the figures are there.
@@ -318,7 +327,7 @@ int main(void) {
       cmocka_unit_test(the_need_of_each_mode_is_a_budget_that_is_met),
       cmocka_unit_test(what_is_said_to_fit_does_and_one_more_does_not),
       cmocka_unit_test(advice_is_what_the_changed_options_give),
-      cmocka_unit_test(scratch_is_packed_within_a_twentieth_of_its_bound),
+      cmocka_unit_test(arenas_are_packed_within_a_twentieth_of_their_bounds),
       cmocka_unit_test(the_json_is_well_formed),
       cmocka_unit_test(the_devices_of_the_table_plan_and_run_nothing),
   };
