@@ -34,6 +34,11 @@ void toy_create(toy *t, int units, int microbatches, bool backward) {
     abort();
 }
 
+void toy_tie(toy *t) {
+  t->shape.tied[0] = 0;
+  t->shape.tied[1] = t->shape.unit_count - 1;
+}
+
 void toy_destroy(toy *t) {
   titan_order_destroy(&t->order);
 }
@@ -162,6 +167,21 @@ static void run_unit(memory_of_toy *m, const titan_action *run, const titan_step
   put_gradients(m, run, places, gradient_of(dy, x));
 }
 
+static uint64_t read_shard(memory_of_toy *m, int unit, int block) {
+  return m->t->sizes.own_shards ? m->shards[unit] : read_block(m, block);
+}
+
+static void tie(memory_of_toy *m, const titan_step_places *places) {
+  const int *units = m->t->shape.tied;
+  int blocks[2] = {places->shard, places->tied_shard};
+  uint64_t sum = read_shard(m, units[0], blocks[0]) + read_shard(m, units[1], blocks[1]);
+  for (int i = 0; i < 2; i++) {
+    m->shards[units[i]] = sum;
+    if (!m->t->sizes.own_shards)
+      write_block(m, blocks[i], sum);
+  }
+}
+
 static void run_action(memory_of_toy *m, int place) {
   const titan_action *action = &m->list->actions[place];
   const titan_step_places *places = &m->memory.places[place];
@@ -174,9 +194,12 @@ static void run_action(memory_of_toy *m, int place) {
   case TITAN_ACTION_GATHER:
     write_block(m, places->gathered, parameter_of(action->unit) + m->updated[action->unit]);
     break;
+  case TITAN_ACTION_TIE:
+    tie(m, places);
+    break;
   case TITAN_ACTION_UPDATE:
     m->updates[action->unit]++;
-    m->updated[action->unit] = m->t->sizes.own_shards ? m->shards[action->unit] : read_block(m, places->shard);
+    m->updated[action->unit] = read_shard(m, action->unit, places->shard);
     break;
   default:
     break;
@@ -198,6 +221,9 @@ static bool is_right(const memory_of_toy *m) {
       dy = input_gradient_of(dy, x[u], parameter_of(u));
     }
   }
+  const int *tied = t->shape.tied;
+  if (tied[0] != tied[1])
+    sums[tied[0]] = sums[tied[1]] = sums[tied[0]] + sums[tied[1]];
   for (int u = 0; u < units && t->shape.backward; u++)
     if (m->updates[u] != 1 || m->updated[u] != sums[u])
       return false;

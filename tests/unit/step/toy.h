@@ -24,6 +24,8 @@ typedef struct toy {
 
 // embedding, blocks, head: `units` of them, on one rank.
 void toy_create(toy *t, int units, int microbatches, bool backward);
+// The embedding and the head share a parameter, here all that they have.
+void toy_tie(toy *t);
 void toy_destroy(toy *t);
 
 // Runs a list; false where a result is not what the step asks for.
