@@ -214,9 +214,37 @@ static void the_gradient_of_a_tied_parameter_is_that_of_the_loss_by_all_of_its_u
   end(&r);
 }
 
+static void expect_no_plan(int64_t layers, const titan_model_tie *tie, const char *reason) {
+  titan_runtime *runtime;
+  titan_mesh *mesh = NULL;
+  titan_runtime_options options = small_model_options(0, 1, TITAN_FLOAT32, TITAN_INTRA_NODE_AUTO);
+  titan_model_definition model = *options.model;
+  model.tie = tie;
+  options.model = &model;
+  options.arguments.tied = true;
+  options.arguments.layers = layers;
+  expect_on_all(titan_mesh_create(MPI_COMM_SELF, (titan_mesh_degrees){1, 1, 1, 1, 1}, &mesh) == TITAN_OK);
+  expect_on_all(titan_runtime_plan(&options, mesh, device, &runtime) == TITAN_ERROR_INTERNAL && runtime == NULL);
+  expect_on_all(strstr(titan_error_message(), reason) != NULL);
+  titan_mesh_destroy(&mesh);
+}
+
+static void a_pair_that_cannot_be_one_is_refused(void **state) {
+  (void)state;
+  expect_no_plan(1, NULL, "has no parameters that can be tied");
+  expect_no_plan(1, &(titan_model_tie){{0, 2}, {"tok_embeddings.weight", "norm.weight"}},
+                 "tok_embeddings.weight and norm.weight, of which a rank of this mesh holds different blocks");
+  expect_no_plan(2, &(titan_model_tie){{1, 2}, {"attention_norm.weight", "norm.weight"}},
+                 "ties attention_norm.weight of kind block, expected one unit that has it");
+  expect_no_plan(1, &(titan_model_tie){{0, 2}, {"tok_embeddings.weight", "no.weight"}},
+                 "ties no.weight of kind head, expected one unit that has it");
+  expect_no_plan(1, &(titan_model_tie){{2, 0}, {"output.weight", "tok_embeddings.weight"}}, "expected the lower first");
+}
+
 int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(the_gradient_of_a_tied_parameter_is_that_of_the_loss_by_all_of_its_uses),
+      cmocka_unit_test(a_pair_that_cannot_be_one_is_refused),
       cmocka_unit_test(every_mesh_trains_a_tied_model_as_one_rank_does),
   };
   begin_mpi_tests(&argc, &argv);
