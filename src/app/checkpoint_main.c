@@ -17,7 +17,7 @@ static const char usage[] =
     "       titan-checkpoint compare A B [--tolerance T] [--weights]\n"
     "       titan-checkpoint export FILE OUT [--dtype float32|bfloat16|float16] [--hf [--max_shard_size 5GB] "
     "[--tokenizer FILE]]\n"
-    "       titan-checkpoint import IN OUT.h5 [--model NAME] [--flavor NAME]\n"
+    "       titan-checkpoint import IN OUT.h5 [--model NAME] [--flavor NAME] [--untie]\n"
     "\n"
     "list     prints the checkpoints step-N.h5 in a folder, and which of them cannot be opened. The tensors' data is "
     "not\n"
@@ -43,6 +43,7 @@ static const char usage[] =
     "         A run finds it as step-0.h5 in its folder of checkpoints; its optimizer starts fresh. The model is\n"
     "         recognised by config.json and the tensors' shapes; --model (llama2, llama3) and --flavor decide in "
     "doubt.\n"
+    "         An output that is tied to the embedding stays so; with --untie it gets weights of its own.\n"
     "\n"
     "Existing files are never overwritten, nor is what lies under the name that a file has until it is complete "
     "(OUT.partial). What\n"
@@ -64,7 +65,7 @@ static const command commands[] = {
     {"verify", "FILE...", 1, 1 << 20, "", titan_tool_verify},
     {"compare", "A B", 2, 2, " --tolerance --weights ", titan_tool_compare},
     {"export", "FILE OUT", 2, 2, " --dtype --hf --max_shard_size --tokenizer ", titan_tool_export},
-    {"import", "IN OUT.h5", 2, 2, " --model --flavor ", titan_tool_import},
+    {"import", "IN OUT.h5", 2, 2, " --model --flavor --untie ", titan_tool_import},
 };
 
 // --- arguments ---
@@ -116,11 +117,12 @@ static titan_status parse_option(const command *wanted, int count, char **values
   snprintf(padded, sizeof padded, " %s ", name);
   if (strchr(name, ' ') != NULL || strstr(wanted->options, padded) == NULL)
     return titan_error(TITAN_ERROR_USAGE, "%s knows no option '%s'; see titan-checkpoint --help", wanted->name, text);
-  bool is_flag = strcmp(name, "--hf") == 0 || strcmp(name, "--weights") == 0;
+  bool is_flag = strcmp(name, "--hf") == 0 || strcmp(name, "--weights") == 0 || strcmp(name, "--untie") == 0;
   if (is_flag && equals != NULL)
     return titan_error(TITAN_ERROR_USAGE, "%s takes no value", name);
   out->hugging_face |= strcmp(name, "--hf") == 0;
   out->weights |= strcmp(name, "--weights") == 0;
+  out->untie |= strcmp(name, "--untie") == 0;
   if (is_flag)
     return TITAN_OK;
   if (equals == NULL && *i + 1 == count)

@@ -37,7 +37,7 @@ static herr_t put_text(hid_t object, const char *name, const char *text) {
 typedef struct number_row {
   const char *name;
   // Files of earlier versions lack the later ones; the value then stays as it is.
-  enum { INT, UNSIGNED, FLOAT, LATER_INT, LATER_FLOAT } kind;
+  enum { INT, UNSIGNED, FLOAT, LATER_INT, LATER_FLOAT, LATER_BOOL } kind; // a bool is 0 or 1 in the file
   void *value;
 } number_row;
 
@@ -45,13 +45,21 @@ static bool is_int(const number_row *row) {
   return row->kind == INT || row->kind == LATER_INT;
 }
 
+static herr_t get_bool(hid_t object, const number_row *row) {
+  int64_t number = 0;
+  herr_t result = titan_values_get_int(object, row->name, &number);
+  *(bool *)row->value = number != 0;
+  return result;
+}
+
 static herr_t put_numbers(hid_t object, int count, const number_row *rows) {
   herr_t result = 0;
   for (int i = 0; i < count && result >= 0; i++) {
     const number_row *row = &rows[i];
-    result = is_int(row)             ? titan_values_put_int(object, row->name, *(const int64_t *)row->value)
-             : row->kind == UNSIGNED ? titan_values_put_unsigned(object, row->name, *(const uint64_t *)row->value)
-                                     : titan_values_put_float(object, row->name, *(const double *)row->value);
+    result = is_int(row)               ? titan_values_put_int(object, row->name, *(const int64_t *)row->value)
+             : row->kind == LATER_BOOL ? titan_values_put_int(object, row->name, *(const bool *)row->value)
+             : row->kind == UNSIGNED   ? titan_values_put_unsigned(object, row->name, *(const uint64_t *)row->value)
+                                       : titan_values_put_float(object, row->name, *(const double *)row->value);
   }
   return result;
 }
@@ -62,9 +70,10 @@ static herr_t get_numbers(hid_t object, int count, const number_row *rows, const
     const number_row *row = &rows[i];
     if (row->kind >= LATER_INT && H5Aexists(object, row->name) == 0)
       continue;
-    result = is_int(row)             ? titan_values_get_int(object, row->name, row->value)
-             : row->kind == UNSIGNED ? titan_values_get_unsigned(object, row->name, row->value)
-                                     : titan_values_get_float(object, row->name, row->value);
+    result = is_int(row)               ? titan_values_get_int(object, row->name, row->value)
+             : row->kind == LATER_BOOL ? get_bool(object, row)
+             : row->kind == UNSIGNED   ? titan_values_get_unsigned(object, row->name, row->value)
+                                       : titan_values_get_float(object, row->name, row->value);
     if (result < 0)
       *lacking = row->name;
   }
@@ -90,6 +99,7 @@ static herr_t get_numbers(hid_t object, int count, const number_row *rows, const
         {"rope_scaling_low_freq_factor", LATER_FLOAT, &(model)->rope_scaling.low},                                     \
         {"rope_scaling_high_freq_factor", LATER_FLOAT, &(model)->rope_scaling.high},                                   \
         {"rope_scaling_original_length", LATER_INT, &(model)->rope_scaling.original_length},                           \
+        {"tie_embeddings", LATER_BOOL, &(model)->tied},                                                                \
   }
 
 #define STATE_ROWS(contents)                                                                                           \

@@ -61,6 +61,16 @@ static titan_status compare_scaling(const titan_rope_scaling *file, const titan_
   return titan_text_printf(text, " in this run (model.rope_scaling_factor and the options beside it)");
 }
 
+static titan_status compare_tied(bool file, bool run, titan_text *text) {
+  static const char *const words[] = {"of their own", "the embedding's"};
+  if (file == run)
+    return TITAN_OK;
+  return titan_text_printf(text,
+                           "\n  tie_embeddings: the output's weights are %s in the file, %s in this run "
+                           "(model.tie_embeddings)",
+                           words[file], words[run]);
+}
+
 static titan_status compare_constants(const titan_checkpoint_contents *contents, const titan_runtime_options *options,
                                       titan_text *text) {
   const titan_model_arguments *file = &contents->model, *run = &options->arguments;
@@ -73,6 +83,7 @@ static titan_status compare_constants(const titan_checkpoint_contents *contents,
                                 titan_checkpoint_norm_name(run->norm_type)));
   TITAN_TRY(compare_factors(file, run, text));
   TITAN_TRY(compare_scaling(&file->rope_scaling, &run->rope_scaling, text));
+  TITAN_TRY(compare_tied(file->tied, run->tied, text));
   return compare_sizes(file, run, text);
 }
 

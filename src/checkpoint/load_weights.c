@@ -106,6 +106,17 @@ static titan_status read_all(titan_runtime *runtime, const titan_weights *weight
   return status;
 }
 
+// An output that has weights of its own has no place in a model whose output is the embedding.
+static titan_status check_tied(const titan_weights *weights, const titan_model_arguments *run) {
+  if (!run->tied || weights->tied)
+    return TITAN_OK;
+  return titan_error(TITAN_ERROR_CHECKPOINT,
+                     "%s: the output's weights are not the embedding's there (%s), and are in this run "
+                     "(model.tie_embeddings); expected weights of a tied model, or model.tie_embeddings = false",
+                     weights->set->path,
+                     weights->has_config ? "tie_word_embeddings in config.json" : "no titan.tied in the metadata");
+}
+
 static titan_status load(titan_runtime *runtime, const char *path, titan_weights_remarks *remarks) {
   const titan_runtime_options *options = titan_runtime_options_of(runtime);
   const titan_model_arguments *arguments = &options->arguments;
@@ -114,11 +125,13 @@ static titan_status load(titan_runtime *runtime, const char *path, titan_weights
   titan_status status = TITAN_OK;
   TITAN_TRY_CLEANUP(titan_weights_open(path, &weights));
   TITAN_TRY_CLEANUP(check_config(weights, arguments));
+  TITAN_TRY_CLEANUP(check_tied(weights, arguments));
   TITAN_TRY_CLEANUP(titan_checkpoint_layout_create(runtime, false, &layout));
   TITAN_TRY_CLEANUP(titan_weights_match(weights, "this run's model", arguments->dim / arguments->heads,
                                         layout->parameter_count, layout->parameters));
   TITAN_TRY_CLEANUP(read_all(runtime, weights, layout));
-  *remarks = (titan_weights_remarks){.hugging_face = weights->hugging_face, .tied = weights->config.tied};
+  *remarks =
+      (titan_weights_remarks){.hugging_face = weights->hugging_face, .untied = weights->tied && !arguments->tied};
   snprintf(remarks->unknown, sizeof remarks->unknown, "%s", weights->config.unknown);
 cleanup:
   titan_checkpoint_layout_destroy(&layout);

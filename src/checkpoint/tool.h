@@ -23,6 +23,7 @@ typedef struct titan_tool_arguments {
   uint64_t shard_bytes;       // export: largest file of a Hugging Face folder
   const char *tokenizer;      // export: file of the tokenizer; NULL where not given
   const char *model, *flavor; // import: NULL where not given
+  bool untie;                 // import: an output tied to the embedding gets weights of its own
 } titan_tool_arguments;
 
 titan_status titan_tool_list(const titan_tool *tool, const titan_tool_arguments *arguments);

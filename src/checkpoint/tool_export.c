@@ -101,6 +101,12 @@ static titan_status take_tensor(exporting *e, int index) {
   return TITAN_OK;
 }
 
+// Hugging Face's files of a tied model leave out the output.
+static bool is_left_out(const exporting *e, const titan_checkpoint_tensor *tensor) {
+  return tensor->group != TITAN_CHECKPOINT_MODEL ||
+         (e->arguments->hugging_face && e->file->contents.model.tied && strcmp(tensor->name, "output.weight") == 0);
+}
+
 static titan_status take_tensors(exporting *e) {
   const titan_checkpoint_file *file = e->file;
   const titan_model_arguments *model = &file->contents.model;
@@ -116,7 +122,7 @@ static titan_status take_tensors(exporting *e) {
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, count, sizeof *e->units, &e->units));
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, count, sizeof *e->targets, &e->targets));
   for (int i = 0; i < file->tensor_count; i++)
-    if (file->tensors[i].group == TITAN_CHECKPOINT_MODEL)
+    if (!is_left_out(e, &file->tensors[i]))
       TITAN_TRY(take_tensor(e, i));
   size_t piece = (size_t)titan_tool_largest_piece(e->count, e->sources, e->units) * sizeof(float);
   TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GENERAL, piece, &e->raw));

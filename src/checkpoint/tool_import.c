@@ -37,6 +37,9 @@ static titan_status find_model(importing *m) {
                        titan_model_names());
   TITAN_TRY(titan_tool_model_find(w->set, w->hugging_face, w->has_config ? &w->config : NULL, m->arguments->model,
                                   m->arguments->flavor, &m->model));
+  m->model.arguments.tied = w->tied && !m->arguments->untie;
+  if (m->arguments->untie && !w->tied)
+    return titan_error(TITAN_ERROR_USAGE, "--untie: the output of %s has weights of its own already", w->set->path);
   TITAN_TRY(titan_tool_model_tensors(&m->model, &m->tensors, &m->count));
   snprintf(name, sizeof name, "%s %s", m->model.definition->name, m->model.flavor);
   return titan_weights_match(m->weights, name, m->model.arguments.dim / m->model.arguments.heads, m->count, m->tensors);
@@ -173,7 +176,9 @@ static titan_status take_folder(importing *m) {
 
 static void tell(const importing *m) {
   const char *name = last_part(m->arguments->paths[1]);
-  if (m->weights->config.tied)
+  if (m->model.arguments.tied)
+    printf("the output's weights are those of the embedding: a run trains them as one (model.tie_embeddings)\n");
+  else if (m->weights->tied)
     printf("the output's weights were those of the embedding (tie_word_embeddings): both are written, and from here on "
            "they are trained apart\n");
   if (m->weights->config.unknown[0] != '\0')

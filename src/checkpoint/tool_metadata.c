@@ -25,6 +25,7 @@ void titan_tool_metadata_of(const titan_tool *tool, bool hugging_face, const tit
       {"titan.model_name", contents->model_name, true},
       {"titan.model_flavor", contents->model_flavor, true},
       {"titan.rope_scaling", scaling->factor > 0 ? metadata->scaling : NULL, false},
+      {"titan.tied", contents->model.tied ? "true" : NULL, false},
       {"titan.norm_type", titan_checkpoint_norm_name(contents->model.norm_type), true},
   };
   *count = 0;
@@ -54,6 +55,7 @@ titan_hugging_face_config titan_tool_config_of(const titan_checkpoint_contents *
                                      .norm_epsilon = model->norm_epsilon,
                                      .rope_theta = model->rope_theta,
                                      .rope_scaling = model->rope_scaling,
+                                     .tied = model->tied,
                                      .length = length_of(contents),
                                      .begin_token = has_tokenizer ? model->vocabulary - 256 : -1,
                                      .end_token = has_tokenizer ? model->vocabulary - 255 : -1};

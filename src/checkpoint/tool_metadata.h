@@ -8,7 +8,7 @@
 #include "checkpoint/safetensors_set.h"
 #include "checkpoint/tool.h"
 
-enum { TITAN_TOOL_ENTRIES = 7 };
+enum { TITAN_TOOL_ENTRIES = 8 };
 
 typedef struct titan_tool_metadata {
   char step[24], scaling[120];

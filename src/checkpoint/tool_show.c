@@ -94,6 +94,8 @@ static void show_model(const titan_checkpoint_contents *contents) {
     printf("                rope scaling: factor %g, low %g, high %g, original length %" PRId64 "\n",
            model->rope_scaling.factor, model->rope_scaling.low, model->rope_scaling.high,
            model->rope_scaling.original_length);
+  if (model->tied)
+    printf("                the output's weights are the embedding's\n");
 }
 
 static void show_state(const titan_checkpoint_contents *contents) {

@@ -43,6 +43,8 @@ titan_status titan_weights_open(const char *path, titan_weights **out) {
   weights->hugging_face = is_hugging_face(weights->set);
   if (weights->hugging_face)
     TITAN_TRY_CLEANUP(read_config(weights));
+  const char *said = titan_safetensors_set_metadata(weights->set, "titan.tied");
+  weights->tied = weights->has_config ? weights->config.tied : said != NULL && strcmp(said, "true") == 0;
   *out = weights;
   weights = NULL;
 cleanup:
@@ -86,7 +88,8 @@ static void describe_shape(int rank, const int64_t *dims, char *text, size_t siz
 static titan_status find_source(titan_weights *w, int index, const titan_checkpoint_tensor *tensor, bool *used,
                                 complaint_list *complaints) {
   char theirs[TITAN_HUGGING_FACE_NAME_BYTES], what[192];
-  const char *name = w->config.tied && strcmp(tensor->name, output_name) == 0 ? embedding_name : tensor->name;
+  const char *name =
+      w->hugging_face && w->tied && strcmp(tensor->name, output_name) == 0 ? embedding_name : tensor->name;
   if (w->hugging_face) {
     if (!titan_hugging_face_name(name, theirs))
       return complain(complaints, "Hugging Face's Llama has none", name);
@@ -113,8 +116,7 @@ static titan_status find_source(titan_weights *w, int index, const titan_checkpo
 
 // What holds nothing that is learned, and an output that is the embedding.
 static bool may_be_left(const titan_weights *w, const char *name) {
-  return w->hugging_face &&
-         (titan_hugging_face_is_derived(name) || (w->config.tied && strcmp(name, "lm_head.weight") == 0));
+  return w->hugging_face && (titan_hugging_face_is_derived(name) || (w->tied && strcmp(name, "lm_head.weight") == 0));
 }
 
 titan_status titan_weights_match(titan_weights *w, const char *model, int64_t head_size, int count,

@@ -12,6 +12,7 @@ typedef struct titan_weights {
   bool hugging_face;                // their names
   bool has_config;                  // a config.json lies beside them
   titan_hugging_face_config config; // what it says
+  bool tied;                        // the output's weights are the embedding's: by config.json, or by our metadata
   // By titan_weights_match, [count] each:
   int *sources;   // index in the set
   int64_t *units; // rows that are ordered otherwise there: the head size H of wq and wk in Hugging Face's form, else 1
@@ -22,9 +23,9 @@ titan_status titan_weights_open(const char *path, titan_weights **out);
 // NULL handle is fine; the handle becomes NULL.
 void titan_weights_close(titan_weights **weights);
 
-// Finds each of tensors[count], by our names, whose heads have head_size elements. An output that config.json ties to
-// the embedding is read from there. TITAN_ERROR_CHECKPOINT lists what is missing, of another shape (with both shapes)
-// or type, and what is not part of the model; `model` names it.
+// Finds each of tensors[count], by our names, whose heads have head_size elements. With Hugging Face's names, an
+// output that is tied to the embedding is read from there. TITAN_ERROR_CHECKPOINT lists what is missing, of another
+// shape (with both shapes) or type, and what is not part of the model; `model` names it.
 titan_status titan_weights_match(titan_weights *weights, const char *model, int64_t head_size, int count,
                                  const titan_checkpoint_tensor *tensors);
 

@@ -252,8 +252,8 @@ static titan_value interpret(const titan_option *option, titan_value value) {
   return value;
 }
 
-// Whether the value has the type and fulfils the constraint. An integer for WORD_OR_COUNT becomes text in `storage`; a
-// choice in any case becomes the table's spelling of it.
+// Whether the value has the type and fulfils the constraint. An integer for WORD_OR_COUNT, and a boolean where true
+// and false are choices, becomes text in `storage`; a choice in any case becomes the table's spelling of it.
 static bool fits(const titan_option *option, titan_value *value, char *storage, size_t size) {
   switch (option->type) {
   case TITAN_OPTION_BOOL:
@@ -277,6 +277,11 @@ static bool fits(const titan_option *option, titan_value *value, char *storage, 
     snprintf(storage, size, "%" PRId64, value->integer);
     value->string = storage;
     value->kind = TITAN_VALUE_STRING;
+  }
+  if (value->kind == TITAN_VALUE_BOOL && option->constraint.kind == TITAN_CONSTRAINT_CHOICES) {
+    snprintf(storage, size, "%s", value->boolean ? "true" : "false");
+    value->string = storage;
+    value->kind = string_holds(option, storage) ? TITAN_VALUE_STRING : TITAN_VALUE_BOOL;
   }
   if (value->kind != TITAN_VALUE_STRING || !string_holds(option, value->string))
     return false;

@@ -155,6 +155,8 @@ static const titan_model_kind kinds[KINDS] = {
     [BLOCK] = {.name = "block", .prefix = "layers.%lld.", .build = build_block, .differentiate = "y"},
     [HEAD] = {.name = "head", .prefix = "", .build = build_head, .differentiate = "loss", .merged = true},
 };
+static const titan_model_tie tie = {.kinds = {EMBEDDING, HEAD},
+                                    .parameters = {"tok_embeddings.weight", "output.weight"}};
 static const titan_model_kind constants = {.name = "constants", .prefix = "", .build = build_constants};
 static const titan_model_kind logits_kind = {.name = "logits", .prefix = "", .build = build_logits};
 
@@ -186,14 +188,16 @@ static titan_status check(const titan_model_arguments *a, titan_text *problems) 
 }
 
 // The reference's initialisation: plain projections 0.02, those that write to the residual stream scaled down with
-// depth, the output with dim^-1/2 cut at 3 standard deviations; other cuts lie at the absolute value 2.
+// depth, the output with dim^-1/2 cut at 3 standard deviations, which a tied embedding takes over; other cuts lie at
+// the absolute value 2.
 static titan_parameter_init init(const titan_model_arguments *arguments, const char *parameter, int64_t layer) {
   static const char *const depth_scaled[] = {"attention.wo.weight", "feed_forward.w2.weight", "feed_forward.w3.weight"};
   if (strstr(parameter, "norm") != NULL)
     return (titan_parameter_init){.mean = 1, .std = 0, .low = -1, .high = 1};
-  if (strcmp(parameter, "tok_embeddings.weight") == 0)
+  bool embedding = strcmp(parameter, "tok_embeddings.weight") == 0;
+  if (embedding && !arguments->tied)
     return (titan_parameter_init){.mean = 0, .std = 1, .low = -INFINITY, .high = INFINITY};
-  if (strcmp(parameter, "output.weight") == 0)
+  if (embedding || strcmp(parameter, "output.weight") == 0)
     return (titan_parameter_init){.mean = 0, .std = 1 / sqrt((double)arguments->dim), .low = -3, .high = 3};
   double std = 0.02;
   for (size_t i = 0; i < sizeof depth_scaled / sizeof *depth_scaled; i++)
@@ -222,6 +226,7 @@ const titan_model_definition titan_model_llama2 = {
     .logits = &logits_kind,
     .init = init,
     .role = role,
+    .tie = &tie,
 };
 
 const titan_model_definition titan_model_llama3 = {
@@ -237,4 +242,5 @@ const titan_model_definition titan_model_llama3 = {
     .logits = &logits_kind,
     .init = init,
     .role = role,
+    .tie = &tie,
 };

@@ -1,5 +1,5 @@
-// Sizes of the published models (llama3 1B and 3B: of Llama 3.2). Sources: Touvron et al., "Llama 2" (2023); Dubey et
-// al., "The Llama 3 herd of models" (2024); the small ones are the reference's.
+// Sizes of the published models (llama3 1B and 3B: of Llama 3.2, whose output is the embedding). Sources: Touvron et
+// al., "Llama 2" (2023); Dubey et al., "The Llama 3 herd of models" (2024); the small ones are the reference's.
 #ifndef TITAN_MODEL_LLAMA_FLAVORS_H
 #define TITAN_MODEL_LLAMA_FLAVORS_H
 

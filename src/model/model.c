@@ -34,6 +34,16 @@ const titan_model_kind *titan_model_unit_kind(const titan_model_definition *mode
   return &model->kinds[model->kind_of(arguments, unit)];
 }
 
+const titan_model_tie *titan_model_tie_of(const titan_model_definition *model, const titan_model_arguments *arguments) {
+  return arguments->tied ? model->tie : NULL;
+}
+
+bool titan_model_is_copy(const titan_model_definition *model, const titan_model_arguments *arguments, int kind,
+                         const char *parameter) {
+  const titan_model_tie *tie = titan_model_tie_of(model, arguments);
+  return tie != NULL && tie->kinds[1] == kind && strcmp(tie->parameters[1], parameter) == 0;
+}
+
 static const char number_place[] = "%lld";
 
 bool titan_model_kind_is_numbered(const titan_model_kind *kind) {
@@ -79,15 +89,27 @@ int64_t titan_model_ffn_hidden(const titan_model_arguments *arguments) {
   return (hidden + arguments->multiple_of - 1) / arguments->multiple_of * arguments->multiple_of;
 }
 
-// Adds up the elements of a graph's parameters, and of those that an embedding looks up.
-static void count_elements(const titan_graph *graph, int64_t units, int64_t *total, int64_t *embedding) {
-  for (titan_value v = 0; v < titan_graph_value_count(graph); v++)
-    if (titan_graph_value(graph, v)->role == TITAN_ROLE_PARAMETER)
-      *total += units * titan_tensor_elements(&titan_graph_value(graph, v)->type);
+typedef struct parameter_counts {
+  int64_t total, looked_up, copied;
+} parameter_counts;
+
+// Adds up the elements of a graph's parameters, of those that an embedding looks up, and of those that are a copy.
+static void count_elements(const titan_model_definition *model, const titan_model_arguments *arguments, int kind,
+                           const titan_graph *graph, parameter_counts *counts) {
+  int64_t units = 0;
+  for (int64_t unit = 0; unit < titan_model_unit_count(model, arguments); unit++)
+    units += model->kind_of(arguments, unit) == kind;
+  for (titan_value v = 0; v < titan_graph_value_count(graph); v++) {
+    const titan_value_info *value = titan_graph_value(graph, v);
+    if (value->role == TITAN_ROLE_PARAMETER && titan_model_is_copy(model, arguments, kind, value->name))
+      counts->copied += units * titan_tensor_elements(&value->type);
+    else if (value->role == TITAN_ROLE_PARAMETER)
+      counts->total += units * titan_tensor_elements(&value->type);
+  }
   for (int n = 0; n < titan_graph_node_count(graph); n++) {
     const titan_node *node = titan_graph_node(graph, n);
     if (node->call.kind == TITAN_OP_embedding)
-      *embedding += units * titan_tensor_elements(&node->call.inputs[1]);
+      counts->looked_up += units * titan_tensor_elements(&node->call.inputs[1]);
   }
 }
 
@@ -95,22 +117,20 @@ titan_status titan_model_count_parameters(const titan_model_definition *model, c
                                           int64_t *total, int64_t *embedding) {
   // Any batch will do: parameters do not depend on it.
   titan_model_shape shape = {.batch = 1, .length = 1, .dtype = TITAN_FLOAT32};
-  int64_t looked_up = 0;
+  parameter_counts counts = {0};
   *total = 0;
   for (int kind = 0; kind < model->kind_count; kind++) {
     titan_graph *graph;
-    int64_t units = 0;
-    for (int64_t unit = 0; unit < titan_model_unit_count(model, arguments); unit++)
-      units += model->kind_of(arguments, unit) == kind;
     TITAN_TRY(titan_graph_create("count", &graph));
     titan_status status = model->kinds[kind].build(arguments, &shape, graph);
     if (status == TITAN_OK)
-      count_elements(graph, units, total, &looked_up);
+      count_elements(model, arguments, kind, graph, &counts);
     titan_graph_destroy(&graph);
     TITAN_TRY(status);
   }
+  *total = counts.total;
   if (embedding != NULL)
-    *embedding = looked_up;
+    *embedding = counts.looked_up - counts.copied;
   return TITAN_OK;
 }
 

@@ -24,8 +24,9 @@ typedef struct titan_model_arguments {
   double ffn_dim_multiplier;
   double norm_epsilon, rope_theta;
   titan_rope_scaling rope_scaling; // factor 0: none
-  int64_t vocabulary; // V
+  int64_t vocabulary;              // V
   titan_norm_type norm_type;
+  bool tied; // the two parameters of the model's tie are one
 } titan_model_arguments;
 
 // What a step computes on one rank.
@@ -57,6 +58,13 @@ typedef enum titan_parameter_role {
   TITAN_PARAMETER_OUTPUT,
 } titan_parameter_role;
 
+// Two parameters of one shape that are one where arguments.tied, each in a kind of which a model has one unit. Both are
+// parameters of their units, with equal values; the gradient of each is the sum of both.
+typedef struct titan_model_tie {
+  int kinds[2];              // the kind of the lower unit first
+  const char *parameters[2]; // names within the kinds; the initial values are those of the first name's stream
+} titan_model_tie;
+
 typedef struct titan_parameter_init {
   double mean, std;
   double low, high; // cut, in standard deviations
@@ -80,7 +88,14 @@ typedef struct titan_model_definition {
   titan_parameter_init (*init)(const titan_model_arguments *arguments, const char *parameter, int64_t layer);
   // By the parameter's name within the kind.
   titan_parameter_role (*role)(const char *parameter);
+  const titan_model_tie *tie; // what arguments.tied makes one; NULL: the model cannot do that
 } titan_model_definition;
+
+// What is one in a model of these arguments; NULL: nothing.
+const titan_model_tie *titan_model_tie_of(const titan_model_definition *model, const titan_model_arguments *arguments);
+// Whether a parameter (by its name within its kind) is the second of what is one: equal to the first, and not counted.
+bool titan_model_is_copy(const titan_model_definition *model, const titan_model_arguments *arguments, int kind,
+                         const char *parameter);
 
 // Whether two scalings are the same function.
 bool titan_model_same_scaling(const titan_rope_scaling *a, const titan_rope_scaling *b);
@@ -106,12 +121,14 @@ void titan_model_unit_name(const titan_model_definition *model, const titan_mode
 // FFN hidden size F: multiple_of-rounded int(multiplier * int(2*4*D/3)).
 int64_t titan_model_ffn_hidden(const titan_model_arguments *arguments);
 
-// Number of parameters, counted off the kinds' graphs; *embedding (may be NULL): those that an embedding looks up.
+// Number of parameters, counted off the kinds' graphs, tied ones once; *embedding (may be NULL): those that an
+// embedding looks up and no product reads, so that a tied one is none of them.
 titan_status titan_model_count_parameters(const titan_model_definition *model, const titan_model_arguments *arguments,
                                           int64_t *total, int64_t *embedding);
 
 // Floating-point operations per token of a training step: 6 (P - P_embedding) + 12 layers D L (the reference's formula,
-// with attention counted in full).
+// with attention counted in full). P and P_embedding: see titan_model_count_parameters; what is tied costs the product
+// of the output, and counts.
 double titan_model_flops_per_token(const titan_model_arguments *arguments, int64_t parameters, int64_t embedding,
                                    int64_t length);
 

@@ -2,12 +2,14 @@
 
 #include <string.h>
 
-static void add_squares(titan_runtime *runtime, const titan_unit *unit, double *sum) {
+static void add_squares(titan_runtime *runtime, int index, double *sum) {
   titan_device *device = titan_runtime_device(runtime);
+  const titan_unit *unit = titan_runtime_unit(runtime, index);
   bool first = titan_comm_rank(titan_mesh_comm(titan_runtime_mesh(runtime), TITAN_MESH_TP)) == 0;
   for (int p = 0; p < unit->plan->parameter_count; p++) {
     titan_unit_slice slice;
-    if ((first || unit->plan->parameters[p].sharded) && titan_unit_slice_of(unit, p, &slice))
+    bool counts = (first || unit->plan->parameters[p].sharded) && !titan_runtime_is_copy(runtime, index, p);
+    if (counts && titan_unit_slice_of(unit, p, &slice))
       *sum += device->vector->sum_of_squares(device, slice.count, unit->gradient + slice.first_in_shard);
   }
 }
@@ -15,7 +17,7 @@ static void add_squares(titan_runtime *runtime, const titan_unit *unit, double *
 double titan_optimizer_sum_of_squares(titan_runtime *runtime) {
   double sum = 0;
   for (int i = 0; i < titan_runtime_unit_count(runtime); i++)
-    add_squares(runtime, titan_runtime_unit(runtime, i), &sum);
+    add_squares(runtime, i, &sum);
   return sum;
 }
 
@@ -95,7 +97,7 @@ static titan_status update_unit(void *context, titan_runtime *runtime, int index
   const titan_unit *unit = titan_runtime_unit(runtime, index);
   titan_update update = update_of(state, runtime);
   if (state->early)
-    add_squares(runtime, unit, &state->squares);
+    add_squares(runtime, index, &state->squares);
   if (state->options->no_decay != 0)
     return update_by_role(state, runtime, unit, update);
   return update_run(state->options->rule, update, unit, 0, unit->shard_elements);

@@ -28,8 +28,8 @@ typedef struct titan_optimizer_step_state {
 } titan_optimizer_step_state;
 
 // Not collective. Sum of squares of this rank's reduced gradient shards (over all its units, in a fixed order), with
-// what all ranks of the tp group hold alike counted on the first of them: the sum over sharding group and tp group is
-// the square of the global norm.
+// what all ranks of the tp group hold alike counted on the first of them, and tied parameters once: the sum over
+// sharding group and tp group is the square of the global norm.
 double titan_optimizer_sum_of_squares(titan_runtime *runtime);
 // The same after titan_runtime_step, also where early updates have used the memory of the gradients again.
 double titan_optimizer_squares(const titan_optimizer_step_state *state, titan_runtime *runtime);

@@ -35,26 +35,32 @@ static void fill_run(void *context, const titan_unit_run *run) {
              fill->out + run->first_in_shard);
 }
 
-static void fill_slice(titan_runtime *runtime, const titan_unit *unit, const titan_unit_slice *slice, int64_t layer,
-                       uint64_t seed) {
+// A parameter that is a copy has the values of the one that it is equal to.
+static void fill_parameter(titan_runtime *runtime, int index, int parameter, uint64_t seed) {
   const titan_runtime_options *options = &runtime->options;
+  const titan_runtime_tie *tie = &runtime->tie;
+  const titan_unit *unit = &runtime->units[index];
+  bool copy = titan_runtime_is_copy(runtime, index, parameter);
+  const titan_unit *source = copy ? &runtime->units[tie->units[0]] : unit;
+  const char *base = source->plan->parameters[copy ? tie->parameters[0] : parameter].name;
+  int64_t layer = titan_model_unit_number(options->model, &options->arguments, copy ? tie->units[0] : index);
   char name[TITAN_PREFIX_BYTES + TITAN_NAME_BYTES];
-  snprintf(name, sizeof name, "%s%s", unit->prefix, slice->parameter->name);
-  fill_context fill = {runtime, options->model->init(&options->arguments, slice->parameter->name, layer),
+  titan_unit_slice slice;
+  if (!titan_unit_slice_of(unit, parameter, &slice))
+    return;
+  snprintf(name, sizeof name, "%s%s", source->prefix, base);
+  fill_context fill = {runtime, options->model->init(&options->arguments, base, layer),
                        titan_random_stream_create(seed, name), unit->master};
-  titan_unit_slice_runs(slice, fill_run, &fill);
+  titan_unit_slice_runs(&slice, fill_run, &fill);
 }
 
 titan_status titan_runtime_initialize(titan_runtime *runtime, uint64_t seed) {
   titan_device *device = runtime->device;
-  const titan_runtime_options *options = &runtime->options;
-  titan_dtype dtype = options->shape.dtype;
+  titan_dtype dtype = runtime->options.shape.dtype;
   for (int i = 0; i < runtime->unit_count; i++) {
     titan_unit *unit = &runtime->units[i];
-    titan_unit_slice slice;
     for (int p = 0; p < unit->plan->parameter_count; p++)
-      if (titan_unit_slice_of(unit, p, &slice))
-        fill_slice(runtime, unit, &slice, titan_model_unit_number(options->model, &options->arguments, i), seed);
+      fill_parameter(runtime, i, p, seed);
     if (dtype != TITAN_FLOAT32)
       device->vector->convert(device, unit->shard_elements, unit->master, TITAN_FLOAT32, unit->compute, dtype);
   }

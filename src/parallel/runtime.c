@@ -52,20 +52,40 @@ static titan_status plan(titan_runtime *runtime) {
   for (int kind = 0; kind < STEPS; kind++)
     if (runtime->steps[kind].exists)
       TITAN_TRY(titan_runtime_wires_check(runtime, &runtime->steps[kind]));
+  TITAN_TRY(titan_runtime_tie_find(runtime));
   titan_runtime_lay_out(runtime);
   for (int kind = 0; kind < STEPS; kind++)
     TITAN_TRY(titan_runtime_list_create(runtime, (runtime_step_kind)kind));
   return TITAN_OK;
 }
 
+static const titan_plan *plan_of(const titan_runtime *runtime, int unit) {
+  return titan_runtime_program_of(&runtime->steps[STEP_TRAINING], unit)->plan;
+}
+
+// Tied units have the tied parameter at the same place of flat vectors of one length.
+static void lay_out_unit(titan_runtime *runtime, int unit, const char *prefix) {
+  const titan_comm *shard = titan_runtime_shard_group(runtime);
+  const titan_runtime_tie *tie = &runtime->tie;
+  const titan_plan *plan = plan_of(runtime, unit);
+  int64_t lead = 0, elements = plan->flat_elements;
+  if (tie->exists && (unit == tie->units[0] || unit == tie->units[1])) {
+    int me = unit == tie->units[1];
+    const titan_plan *other = plan_of(runtime, tie->units[!me]);
+    int64_t difference = other->parameters[tie->parameters[!me]].first - plan->parameters[tie->parameters[me]].first;
+    int64_t other_elements = other->flat_elements + (difference < 0 ? -difference : 0);
+    lead = difference > 0 ? difference : 0;
+    elements = lead + elements > other_elements ? lead + elements : other_elements;
+  }
+  titan_unit_lay_out_at(&runtime->units[unit], prefix, plan, lead, elements, titan_comm_rank(shard),
+                        titan_comm_size(shard));
+}
+
 void titan_runtime_lay_out(titan_runtime *runtime) {
-  titan_comm *shard = titan_runtime_shard_group(runtime);
   for (int unit = 0; unit < runtime->unit_count; unit++) {
     char prefix[TITAN_PREFIX_BYTES];
     titan_model_unit_prefix(runtime->options.model, &runtime->options.arguments, unit, prefix, sizeof prefix);
-    titan_unit_lay_out(&runtime->units[unit], prefix,
-                       titan_runtime_program_of(&runtime->steps[STEP_TRAINING], unit)->plan, titan_comm_rank(shard),
-                       titan_comm_size(shard));
+    lay_out_unit(runtime, unit, prefix);
   }
 }
 

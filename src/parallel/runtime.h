@@ -128,6 +128,17 @@ titan_status titan_runtime_validate(titan_runtime *runtime, double *loss_sum);
 // the first microbatch.
 titan_status titan_runtime_logits(titan_runtime *runtime, float *logits);
 
+// Two parameters that are one (titan_model_tie), as unit and index of the unit's plan. Each is a parameter of its unit,
+// with shards, states and gradients of its own, that have the same bits as the other's after each step; they lie at the
+// same elements of the same ranks' shards.
+typedef struct titan_runtime_tie {
+  bool exists;
+  int units[2], parameters[2];
+} titan_runtime_tie;
+titan_runtime_tie titan_runtime_tie_of(const titan_runtime *runtime);
+// Whether a parameter is the second of these: what is counted over all parameters leaves it out.
+bool titan_runtime_is_copy(const titan_runtime *runtime, int unit, int parameter);
+
 int titan_runtime_unit_count(const titan_runtime *runtime);
 titan_unit *titan_runtime_unit(titan_runtime *runtime, int unit);
 titan_mesh *titan_runtime_mesh(titan_runtime *runtime);

@@ -69,6 +69,7 @@ struct titan_runtime {
   runtime_program constants, logits;
   int unit_count;
   titan_unit *units;
+  titan_runtime_tie tie;
   int *completion; // units in the order in which their gradients are complete
   titan_gather *gather;
   titan_reduce *reduce;
@@ -134,7 +135,12 @@ bool titan_runtime_is_checkpointed(const titan_runtime *runtime, int kind);
 
 // TITAN_ERROR_INTERNAL, with the unit and the input, where the units of a step do not fit together.
 titan_status titan_runtime_wires_check(const titan_runtime *runtime, const runtime_step *step);
-// Sets the units' places, once programs are there.
+// Finds the parameters that are one. TITAN_ERROR_INTERNAL where the model has no such pair, or the passes cut it
+// differently.
+titan_status titan_runtime_tie_find(titan_runtime *runtime);
+// Adds up the gradients of the two, in the shards of both.
+void titan_runtime_tie_gradients(titan_runtime *runtime);
+// Sets the units' places, once programs are there and what is tied is known.
 void titan_runtime_lay_out(titan_runtime *runtime);
 // Makes the list of a step and packs its memory; anew where there was one.
 titan_status titan_runtime_list_create(titan_runtime *runtime, runtime_step_kind kind);

@@ -59,6 +59,11 @@ static gradient_places gradient_places_of(const titan_runtime *runtime, const ru
   return run->last ? (gradient_places){flat, flat, sum} : (gradient_places){flat, sum, flat};
 }
 
+// The plan's parameters in a unit's whole flat vector.
+static const void *plan_parameters(const titan_runtime *runtime, int unit, const void *whole) {
+  return (const char *)whole + (size_t)runtime->units[unit].lead * titan_dtype_bytes(runtime->options.shape.dtype);
+}
+
 static titan_status run_unit(titan_runtime *runtime, runtime_step *step, const titan_action *run,
                              const titan_step_places *places) {
   runtime_program *program = titan_runtime_program_of(step, run->unit);
@@ -70,8 +75,8 @@ static titan_status run_unit(titan_runtime *runtime, runtime_step *step, const t
     program->externals[i] = wire_address(runtime, step, run, places, program->wires[i]);
   titan_bindings bindings = {.scratch = address(runtime, step, places->scratch),
                              .saved = address(runtime, step, places->saved),
-                             .parameters = parameters,
-                             .gradients = gradients.written,
+                             .parameters = plan_parameters(runtime, run->unit, parameters),
+                             .gradients = gradients.written != NULL ? gradients.written + unit->lead : NULL,
                              .externals = program->externals,
                              .groups = runtime->groups};
   titan_phase phase = run->compute == TITAN_COMPUTE_FORWARD ? TITAN_FORWARD : TITAN_BACKWARD;
@@ -109,6 +114,13 @@ static titan_status update(titan_runtime *runtime, const titan_action *action) {
   return updater->update(updater->context, runtime, action->unit);
 }
 
+// Needs the sums over replicas of both units.
+static titan_status tie(titan_runtime *runtime) {
+  TITAN_TRY(titan_reduce_finish(runtime->reduce));
+  titan_runtime_tie_gradients(runtime);
+  return TITAN_OK;
+}
+
 static titan_status run_action(titan_runtime *runtime, runtime_step *step, int place) {
   const titan_action *action = &step->list.actions[place];
   const titan_step_places *places = &step->memory.places[place];
@@ -126,6 +138,8 @@ static titan_status run_action(titan_runtime *runtime, runtime_step *step, int p
     return run_unit(runtime, step, action, places);
   case TITAN_ACTION_REDUCE:
     return begin_reduce(runtime, step, action, places);
+  case TITAN_ACTION_TIE:
+    return tie(runtime);
   case TITAN_ACTION_UPDATE:
     return update(runtime, action);
   case TITAN_ACTION_SEND:
@@ -226,8 +240,10 @@ titan_status titan_runtime_logits(titan_runtime *runtime, float *logits) {
             : wire_address(runtime, step, &step->list.actions[head], &step->memory.places[head], program->wires[i]);
   // Not part of training, so not part of the runtime's arenas.
   TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GENERAL, program->plan->phases[TITAN_FORWARD].scratch_bytes, &scratch));
-  titan_bindings bindings = {
-      .scratch = scratch, .parameters = parameters, .externals = program->externals, .groups = runtime->groups};
+  titan_bindings bindings = {.scratch = scratch,
+                             .parameters = plan_parameters(runtime, last, parameters),
+                             .externals = program->externals,
+                             .groups = runtime->groups};
   titan_status status = titan_executable_run(program->executable, TITAN_FORWARD, &bindings, NULL);
   titan_memory_free(scratch);
   return status;

@@ -22,18 +22,24 @@ typedef enum titan_way { TITAN_WAY_LOCAL, TITAN_WAY_SHARED, TITAN_WAY_MPI } tita
 titan_way titan_way_choose(const titan_comm *comm, titan_intra_node intra_node);
 
 typedef struct titan_unit {
-  char prefix[TITAN_PREFIX_BYTES];                 // of its parameters' names
-  const titan_plan *plan;                          // borrowed; the parameters and their places
-  int64_t shard_elements;                          // of each rank; a multiple of TITAN_PARAMETER_ALIGNMENT
-  int64_t flat_elements;                           // shard_elements * ranks of the group
-  int64_t first;                                   // element of the flat vector at which this rank's shard begins
-  float *master, *gradient;                        // [shard_elements] each
-  float *slots[TITAN_MOST_SLOTS];                  // [shard_elements] each: the states that the optimizer asked for
+  char prefix[TITAN_PREFIX_BYTES]; // of its parameters' names
+  const titan_plan *plan;          // borrowed; the parameters and their places
+  int64_t lead;                    // elements of the flat vector before the plan's; mostly 0
+  int64_t shard_elements;          // of each rank; a multiple of TITAN_PARAMETER_ALIGNMENT
+  int64_t flat_elements;           // shard_elements * ranks of the group
+  int64_t first;                   // element of the flat vector at which this rank's shard begins
+  float *master, *gradient;        // [shard_elements] each
+  float *slots[TITAN_MOST_SLOTS];  // [shard_elements] each: the states that the optimizer asked for
   void *compute; // [shard_elements] of the compute type: what is gathered; master itself when that is float32
 } titan_unit;
 
 // Sets the sizes for rank `rank` of a group of `ranks`; the pointers become NULL.
 void titan_unit_lay_out(titan_unit *unit, const char *prefix, const titan_plan *plan, int rank, int ranks);
+
+// As above, with `lead` elements (a multiple of TITAN_PARAMETER_ALIGNMENT) before those of the plan, and `elements` at
+// least (lead and the plan's included).
+void titan_unit_lay_out_at(titan_unit *unit, const char *prefix, const titan_plan *plan, int64_t lead, int64_t elements,
+                           int rank, int ranks);
 
 // Elements of the longest flat vector, and of this rank's shards of all units together.
 int64_t titan_units_longest(int unit_count, const titan_unit *units);

@@ -20,6 +20,7 @@ typedef struct unit_state {
   bool whole;        // gathered
   int runs, reduces; // with gradients, so far
   int reduce_at;     // place of the REDUCE that completed it; -1
+  bool tied;         // its gradients have those of the tied unit added
   bool updated;
 } unit_state;
 
@@ -170,18 +171,41 @@ static const char *reduce(checker *c, int rank, int place, const titan_action *a
   return NULL;
 }
 
+static bool is_complete(const checker *c, int rank, int unit) {
+  return c->units[unit].reduce_at >= 0 && c->units[unit].reduce_at <= c->waited[rank];
+}
+
+static const char *tie(checker *c, int rank, const titan_action *action) {
+  const int *tied = c->shape->tied;
+  if (tied[0] == tied[1] || action->unit != tied[0])
+    return "this unit shares no parameter, or is not the first of those that do";
+  for (int i = 0; i < 2; i++) {
+    unit_state *unit = &c->units[tied[i]];
+    if (unit->rank != rank)
+      return "a unit that it adds to lies on another rank";
+    if (!is_complete(c, rank, tied[i]))
+      return "the gradients that it adds up are not complete";
+    if (unit->tied || unit->updated)
+      return "these gradients are added up already, or used";
+    unit->tied = true;
+  }
+  return NULL;
+}
+
 static const char *update(checker *c, int rank, const titan_action *action) {
   unit_state *unit = &c->units[action->unit];
   if (unit->updated)
     return "the unit is updated already";
-  if (unit->reduce_at < 0 || unit->reduce_at > c->waited[rank])
+  if (!is_complete(c, rank, action->unit))
     return "its gradients are not complete";
+  if (titan_step_tied_unit(c->shape, action->unit) >= 0 && !unit->tied)
+    return "its gradients lack those of the unit tied to it";
   for (int m = 0; m < c->order->microbatches; m++)
     if (!has(c, action->unit, m, WEIGHT_GRADIENT_DONE) ||
         (action->unit > 0 && !has(c, action->unit, m, INPUT_GRADIENT_DONE)))
       return "the unit is still used";
   for (int other = 0; !c->shape->early_update && other < c->shape->unit_count; other++)
-    if (c->units[other].rank == rank && (c->units[other].reduce_at < 0 || c->units[other].reduce_at > c->waited[rank]))
+    if (c->units[other].rank == rank && !is_complete(c, rank, other))
       return "the norm needs the gradients of all units first";
   unit->updated = true;
   return NULL;
@@ -262,7 +286,7 @@ static const char *wait(checker *c, int rank, int place, const titan_action *act
 static bool in_range(const checker *c, int rank, const titan_action *action) {
   bool with_unit = action->kind != TITAN_ACTION_LOAD;
   bool of_microbatch = action->kind != TITAN_ACTION_GATHER && action->kind != TITAN_ACTION_RELEASE &&
-                       action->kind != TITAN_ACTION_UPDATE;
+                       action->kind != TITAN_ACTION_TIE && action->kind != TITAN_ACTION_UPDATE;
   if (with_unit && (action->unit < 0 || action->unit >= c->shape->unit_count))
     return false;
   if (of_microbatch && (action->microbatch < 0 || action->microbatch >= c->order->microbatches))
@@ -297,6 +321,9 @@ static titan_status step_once(checker *c, int rank, bool *moved) {
       break;
     case TITAN_ACTION_REDUCE:
       reason = reduce(c, rank, place, action);
+      break;
+    case TITAN_ACTION_TIE:
+      reason = tie(c, rank, action);
       break;
     case TITAN_ACTION_UPDATE:
       reason = update(c, rank, action);

@@ -24,6 +24,11 @@ bool titan_action_has_gradients(const titan_action *action, const titan_step_sha
          shape->units[action->unit].merged;
 }
 
+int titan_step_tied_unit(const titan_step_shape *shape, int unit) {
+  const int *tied = shape->tied;
+  return tied[0] == tied[1] ? -1 : unit == tied[0] ? tied[1] : unit == tied[1] ? tied[0] : -1;
+}
+
 int titan_step_stage_of(const titan_step_shape *shape, int unit) {
   int stage = 0;
   while (shape->first_unit[stage + 1] <= unit)

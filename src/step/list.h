@@ -14,6 +14,7 @@ typedef enum titan_action_kind {
   TITAN_ACTION_SEND,    // begins to send an activation, or its gradient, to another pipeline rank
   TITAN_ACTION_RECV,    // receives one: that of this unit, microbatch and direction, whatever the peer sends before it
   TITAN_ACTION_REDUCE,  // begins to add a unit's gradients over the data-parallel ranks
+  TITAN_ACTION_TIE,     // adds up the gradients of the parameter that two units share, in the shards of both
   TITAN_ACTION_UPDATE,  // the optimizer on a unit
   TITAN_ACTIONS
 } titan_action_kind;
@@ -21,9 +22,10 @@ typedef enum titan_action_kind {
 typedef struct titan_action {
   titan_action_kind kind;
   titan_compute compute; // of RUN. SEND and RECV: FORWARD for an activation, BACKWARD for its gradient
-  int unit;              // SEND and RECV: the unit whose input it is, or the gradient of whose input; LOAD: -1
-  int microbatch;        // GATHER, RELEASE, UPDATE: -1
-  int peer;              // pipeline rank, of SEND and RECV; else -1
+  // SEND and RECV: the unit whose input it is, or the gradient of whose input; TIE: the first of the two; LOAD: -1.
+  int unit;
+  int microbatch; // GATHER, RELEASE, TIE, UPDATE: -1
+  int peer;       // pipeline rank, of SEND and RECV; else -1
   // RUN with gradients of weights: whether they are added to what earlier microbatches gave, and whether no later one
   // gives more. REDUCE: whether the sum is added to the shard, and whether it completes the step (replicas too).
   bool add, last;
@@ -61,15 +63,17 @@ typedef struct titan_step_shape {
   titan_reduce_when reduce;
   int reduces_in_flight; // at least 1
   bool early_update;     // UPDATE as soon as a unit's gradients are complete, else at the list's end
+  int tied[2];           // units that share a parameter, the lower first: both have it, and a TIE comes between their
+                         // REDUCEs and their UPDATEs; the same unit twice: there are none
 } titan_step_shape;
 
-// The list of pipeline rank `rank`. TITAN_ERROR_MEMORY.
+// The list of pipeline rank `rank`. TITAN_ERROR_MEMORY; TITAN_ERROR_USAGE where tied units lie on different ranks.
 titan_status titan_step_lower(const titan_order *order, const titan_step_shape *shape, int rank, titan_step_list *out);
 
 // Walks the lists of all pipeline ranks together: every input is there, every send is received, nothing waits for ever,
-// every unit runs once a microbatch and direction, every gradient is reduced exactly once, every unit is updated once
-// and not used afterwards. TITAN_ERROR_INTERNAL names rank, place, action, stage and microbatch of the first fault.
-// lists: [order->ranks].
+// every unit runs once a microbatch and direction, every gradient is reduced exactly once, the gradients of tied units
+// are added up after that and before either is updated, every unit is updated once and not used afterwards.
+// TITAN_ERROR_INTERNAL names rank, place, action, stage and microbatch of the first fault. lists: [order->ranks].
 titan_status titan_step_check(const titan_order *order, const titan_step_shape *shape, const titan_step_list *lists);
 
 // Adds an action as text, "RUN layers.3 backward m1"; the list with one a line.
@@ -78,6 +82,8 @@ titan_status titan_step_print(const titan_step_list *list, const titan_step_shap
 
 // Whether a RUN gives gradients of weights, in this shape.
 bool titan_action_has_gradients(const titan_action *action, const titan_step_shape *shape);
+// The unit that is tied to this one; -1: none.
+int titan_step_tied_unit(const titan_step_shape *shape, int unit);
 // The stage of a unit.
 int titan_step_stage_of(const titan_step_shape *shape, int unit);
 

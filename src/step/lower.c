@@ -14,6 +14,7 @@ typedef struct lowering {
   int *runs;                // places of RUNs in `computes`
   int run_count;
   bool *whole;        // by unit: gathered and not released
+  bool *complete;     // by unit: with early updates, its gradients are, and those of the unit tied to it are not
   int *gradient_runs; // by unit: so far
   int *reduces;       // places of the REDUCEs in the list
   int *reduced_units;
@@ -124,18 +125,29 @@ static titan_status add_release(lowering *l, int run) {
 
 // --- gradients ---
 
-// UPDATEs of the units whose REDUCE is number `end` at most, each after it.
+// An action that needs the first `reduces` REDUCEs complete.
+static titan_status add_after(lowering *l, titan_action_kind kind, int unit, int reduces) {
+  titan_action action = action_of(kind, unit, -1);
+  if (l->waited < reduces)
+    action.after = l->reduces[reduces - 1];
+  l->waited = l->waited < reduces ? reduces : l->waited;
+  return titan_step_list_add(l->out, action);
+}
+
+// UPDATEs of the units whose REDUCE is number `end` at most, each after it; of tied units, those of both at once.
 static titan_status add_updates(lowering *l, int end) {
   for (; l->updated < end; l->updated++) {
-    titan_action update = action_of(TITAN_ACTION_UPDATE, l->reduced_units[l->updated], -1);
-    const titan_action *reduce = &l->out->actions[l->reduces[l->updated]];
-    if (!reduce->last)
+    int unit = l->reduced_units[l->updated], tied = titan_step_tied_unit(l->shape, unit), reduces = l->updated + 1;
+    if (!l->out->actions[l->reduces[l->updated]].last)
       continue;
-    if (l->waited <= l->updated) {
-      update.after = l->reduces[l->updated];
-      l->waited = l->updated + 1;
-    }
-    TITAN_TRY(titan_step_list_add(l->out, update));
+    l->complete[unit] = true;
+    if (tied >= 0 && !l->complete[tied])
+      continue;
+    if (tied >= 0)
+      TITAN_TRY(add_after(l, TITAN_ACTION_TIE, l->shape->tied[0], reduces));
+    TITAN_TRY(add_after(l, TITAN_ACTION_UPDATE, unit, reduces));
+    if (tied >= 0)
+      TITAN_TRY(add_after(l, TITAN_ACTION_UPDATE, tied, reduces));
   }
   return TITAN_OK;
 }
@@ -186,24 +198,35 @@ static titan_status add_last_updates(lowering *l) {
     return TITAN_OK;
   if (l->shape->early_update)
     return add_updates(l, l->reduce_count);
-  for (int unit = 0; unit < l->shape->unit_count; unit++) {
-    if (l->gradient_runs[unit] == 0)
-      continue;
-    titan_action update = action_of(TITAN_ACTION_UPDATE, unit, -1);
-    if (l->waited < l->reduce_count)
-      update.after = l->reduces[l->reduce_count - 1];
-    l->waited = l->reduce_count;
-    TITAN_TRY(titan_step_list_add(l->out, update));
-  }
+  if (l->shape->tied[0] != l->shape->tied[1] && l->gradient_runs[l->shape->tied[0]] > 0)
+    TITAN_TRY(add_after(l, TITAN_ACTION_TIE, l->shape->tied[0], l->reduce_count));
+  for (int unit = 0; unit < l->shape->unit_count; unit++)
+    if (l->gradient_runs[unit] > 0)
+      TITAN_TRY(add_after(l, TITAN_ACTION_UPDATE, unit, l->reduce_count));
   return TITAN_OK;
 }
 
 // --- all of it ---
 
+// The gradients of tied units are added up on one pipeline rank.
+static titan_status check_tied(const titan_order *order, const titan_step_shape *shape) {
+  int ranks[2];
+  for (int i = 0; i < 2; i++)
+    ranks[i] = order->rank_of_stage[titan_step_stage_of(shape, shape->tied[i])];
+  if (ranks[0] == ranks[1])
+    return TITAN_OK;
+  return titan_error(TITAN_ERROR_USAGE,
+                     "%s and %s share a parameter (model.tie_embeddings) and lie on the pipeline ranks %d and %d; "
+                     "expected a schedule that has both on one rank, or model.tie_embeddings = false",
+                     shape->units[shape->tied[0]].name, shape->units[shape->tied[1]].name, ranks[0], ranks[1]);
+}
+
 static titan_status lower(lowering *l) {
   size_t units = (size_t)l->shape->unit_count, microbatches = (size_t)l->order->microbatches;
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, microbatches, sizeof(bool), &l->loaded));
+  TITAN_TRY(check_tied(l->order, l->shape));
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, units, sizeof(bool), &l->whole));
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, units, sizeof(bool), &l->complete));
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, units, sizeof(int), &l->gradient_runs));
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, units * microbatches, sizeof(int), &l->reduces));
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, units * microbatches, sizeof(int), &l->reduced_units));
@@ -224,6 +247,7 @@ titan_status titan_step_lower(const titan_order *order, const titan_step_shape *
   titan_memory_free(l.next_use);
   titan_memory_free(l.runs);
   titan_memory_free(l.whole);
+  titan_memory_free(l.complete);
   titan_memory_free(l.gradient_runs);
   titan_memory_free(l.reduces);
   titan_memory_free(l.reduced_units);

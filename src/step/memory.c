@@ -61,9 +61,9 @@ static size_t input_bytes(const builder *b, int unit) {
   return unit < b->shape->unit_count ? b->sizes->units[unit].input : 0;
 }
 
-static titan_status use_shard(builder *b, int unit, int place, titan_step_places *places) {
+static titan_status use_shard(builder *b, int unit, int place, int *index) {
   size_t bytes = b->sizes->own_shards ? 0 : b->sizes->units[unit].shard;
-  return use(b, TITAN_BLOCK_SHARD, unit, -1, bytes, place, &places->shard);
+  return use(b, TITAN_BLOCK_SHARD, unit, -1, bytes, place, index);
 }
 
 // Where a RUN's gradients go: straight to the shard where that is the whole, or to the sum where it begins one; else
@@ -73,7 +73,7 @@ static titan_status use_gradients(builder *b, const titan_action *run, int place
   bool whole = b->sizes->whole_shards, sums = !whole && b->shape->reduce == TITAN_REDUCE_LAST && b->microbatches > 1;
   size_t flat = b->sizes->units[unit].flat;
   if (whole)
-    TITAN_TRY(use_shard(b, unit, place, places));
+    TITAN_TRY(use_shard(b, unit, place, &places->shard));
   if (sums)
     TITAN_TRY(use(b, TITAN_BLOCK_SUM, unit, -1, flat, place, &places->sum));
   if (whole ? run->add : !sums || run->add)
@@ -114,7 +114,7 @@ static titan_status use_reduce(builder *b, const titan_action *reduce, int place
       TITAN_TRY(use(b, TITAN_BLOCK_PART, unit, reduce->microbatch, sizes->shard, place, &places->part));
   }
   b->reduces[b->pending_count++] = place;
-  return use_shard(b, unit, place, places);
+  return use_shard(b, unit, place, &places->shard);
 }
 
 // What the REDUCEs up to action `after` held is alive until the action before `place`, and no longer.
@@ -136,7 +136,7 @@ static void complete_reduces(builder *b, int after, int place) {
 static titan_status use_action(builder *b, int place) {
   const titan_action *action = &b->list->actions[place];
   titan_step_places *places = &b->out->places[place];
-  *places = (titan_step_places){-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
+  *places = (titan_step_places){-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
   if (action->after >= 0)
     complete_reduces(b, action->after, place);
   switch (action->kind) {
@@ -155,8 +155,11 @@ static titan_status use_action(builder *b, int place) {
                action->unit, action->microbatch, input_bytes(b, action->unit), place, &places->input);
   case TITAN_ACTION_REDUCE:
     return use_reduce(b, action, place, places);
+  case TITAN_ACTION_TIE:
+    TITAN_TRY(use_shard(b, b->shape->tied[1], place, &places->tied_shard));
+    return use_shard(b, action->unit, place, &places->shard);
   case TITAN_ACTION_UPDATE:
-    return use_shard(b, action->unit, place, places);
+    return use_shard(b, action->unit, place, &places->shard);
   case TITAN_ACTION_LOAD:
   case TITAN_ACTIONS:
     break;

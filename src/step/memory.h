@@ -40,6 +40,7 @@ typedef struct titan_step_places {
   int input_gradient, output_gradient; // d(x) of the unit, and of the next
   int saved, scratch, gathered;
   int flat, sum, part, shard;
+  int tied_shard; // of TIE: that of the other unit
 } titan_step_places;
 
 // Bytes of a unit's blocks.

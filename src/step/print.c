@@ -4,7 +4,7 @@
 static const char *const kind_names[TITAN_ACTIONS] = {
     [TITAN_ACTION_LOAD] = "LOAD",     [TITAN_ACTION_GATHER] = "GATHER", [TITAN_ACTION_RELEASE] = "RELEASE",
     [TITAN_ACTION_RUN] = "RUN",       [TITAN_ACTION_SEND] = "SEND",     [TITAN_ACTION_RECV] = "RECV",
-    [TITAN_ACTION_REDUCE] = "REDUCE", [TITAN_ACTION_UPDATE] = "UPDATE",
+    [TITAN_ACTION_REDUCE] = "REDUCE", [TITAN_ACTION_TIE] = "TIE",       [TITAN_ACTION_UPDATE] = "UPDATE",
 };
 static const char *const compute_names[TITAN_COMPUTES] = {
     [TITAN_COMPUTE_FORWARD] = "forward",
@@ -24,6 +24,8 @@ titan_status titan_action_print(const titan_action *action, const titan_step_sha
   TITAN_TRY(titan_text_printf(text, "%s", kind_names[action->kind]));
   if (action->unit >= 0)
     TITAN_TRY(titan_text_printf(text, " %s", shape->units[action->unit].name));
+  if (action->kind == TITAN_ACTION_TIE)
+    TITAN_TRY(titan_text_printf(text, " %s", shape->units[shape->tied[1]].name));
   if (action->kind == TITAN_ACTION_RUN)
     TITAN_TRY(titan_text_printf(text, " %s", phase_name(action, shape)));
   if (transfer)

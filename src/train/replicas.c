@@ -67,6 +67,24 @@ static titan_status check_group(titan_runtime *runtime, titan_mesh_rows which, i
   return TITAN_OK;
 }
 
+// A rank holds the same elements of two parameters that are one.
+static titan_status check_tie(titan_runtime *runtime, int64_t step) {
+  titan_runtime_tie tie = titan_runtime_tie_of(runtime);
+  const titan_unit *units[2];
+  const char *names[2];
+  if (!tie.exists)
+    return TITAN_OK;
+  for (int i = 0; i < 2; i++) {
+    units[i] = titan_runtime_unit(runtime, tie.units[i]);
+    names[i] = units[i]->plan->parameters[tie.parameters[i]].name;
+  }
+  if (titan_replicas_checksum(units[0], tie.parameters[0]) == titan_replicas_checksum(units[1], tie.parameters[1]))
+    return TITAN_OK;
+  return titan_error(TITAN_ERROR_NUMBERS,
+                     "step %lld: %s%s and %s%s are one parameter (model.tie_embeddings), and hold different values",
+                     (long long)step, units[0]->prefix, names[0], units[1]->prefix, names[1]);
+}
+
 titan_status titan_replicas_check(titan_runtime *runtime, int64_t step) {
   titan_comm *world = titan_mesh_comm(titan_runtime_mesh(runtime), TITAN_MESH_WORLD);
   int count = parameter_count(runtime);
@@ -76,6 +94,8 @@ titan_status titan_replicas_check(titan_runtime *runtime, int64_t step) {
   status = titan_comm_agree(world, check_group(runtime, TITAN_MESH_TP, step, count, sums));
   if (status == TITAN_OK)
     status = titan_comm_agree(world, check_group(runtime, TITAN_MESH_DP_REPLICATE, step, count, sums));
+  if (status == TITAN_OK)
+    status = titan_comm_agree(world, check_tie(runtime, step));
   titan_memory_free(sums);
   return status;
 }

@@ -112,12 +112,42 @@ static bool find_arguments(const titan_config *config, const titan_model_definit
                            titan_model_arguments *out) {
   if (!model->flavor(config->model.flavor, out))
     return false;
+  if (strcmp(config->model.tie_embeddings, "auto") != 0)
+    out->tied = strcmp(config->model.tie_embeddings, "true") == 0;
   if (config->model.rope_scaling_factor > 1)
     out->rope_scaling = (titan_rope_scaling){.factor = config->model.rope_scaling_factor,
                                              .low = config->model.rope_scaling_low_freq_factor,
                                              .high = config->model.rope_scaling_high_freq_factor,
                                              .original_length = config->model.rope_scaling_original_length};
   return true;
+}
+
+// The roles of optimizer.no_decay, as bits; names that are no roles were told by the options' own check.
+static unsigned no_decay_of(const titan_config *config) {
+  const char *list = config->optimizer.no_decay;
+  unsigned roles = 0, bit = 0;
+  while (list != NULL && *list != '\0') {
+    size_t length = strcspn(list, ",");
+    roles |= titan_optimizer_role_find(list, length, &bit) ? bit : 0;
+    list += length + (list[length] == ',');
+  }
+  return roles;
+}
+
+// Two parameters that are one are updated alike.
+static titan_status check_tied(const titan_config *config, const titan_model_definition *model,
+                               const titan_model_arguments *arguments, titan_text *problems) {
+  const titan_model_tie *tie = titan_model_tie_of(model, arguments);
+  unsigned roles = no_decay_of(config);
+  if (arguments->tied && tie == NULL)
+    return titan_text_printf(problems, "model.tie_embeddings = true (%s): model.name = %s has nothing to tie\n",
+                             titan_config_origin(config, "model.tie_embeddings"), config->model.name);
+  if (tie == NULL || (roles >> model->role(tie->parameters[0]) & 1) == (roles >> model->role(tie->parameters[1]) & 1))
+    return TITAN_OK;
+  return titan_text_printf(problems,
+                           "optimizer.no_decay = %s (%s) names one of embedding and output, which are one parameter in "
+                           "this model; expected both or neither, or model.tie_embeddings = false\n",
+                           config->optimizer.no_decay, titan_config_origin(config, "optimizer.no_decay"));
 }
 
 static titan_status check_model(const titan_config *config, titan_text *problems) {
@@ -129,6 +159,7 @@ static titan_status check_model(const titan_config *config, titan_text *problems
     return titan_text_printf(problems, "model.flavor = %s (%s): %s has the flavors %s\n", config->model.flavor,
                              titan_config_origin(config, "model.flavor"), config->model.name, model->flavor_names);
   TITAN_TRY(model->check(&arguments, problems));
+  TITAN_TRY(check_tied(config, model, &arguments, problems));
   return check_tensor(config, &arguments, problems);
 }
 
@@ -340,18 +371,6 @@ static titan_lr_curve lr_curve_of(const titan_config *config) {
       .decay_ratio = config->lr_scheduler.decay_ratio,
       .minimum = config->lr_scheduler.lr_min,
   };
-}
-
-// The roles of optimizer.no_decay, which were checked, as bits.
-static unsigned no_decay_of(const titan_config *config) {
-  const char *list = config->optimizer.no_decay;
-  unsigned roles = 0, bit = 0;
-  while (list != NULL && *list != '\0') {
-    size_t length = strcspn(list, ",");
-    roles |= titan_optimizer_role_find(list, length, &bit) ? bit : 0;
-    list += length + (list[length] == ',');
-  }
-  return roles;
 }
 
 titan_optimizer_options titan_setup_optimizer_options(const titan_config *config) {

@@ -29,7 +29,8 @@ static titan_status choose_options(titan_trainer *trainer, size_t auto_budget, t
   titan_log_info("Building %s %s with %lld layers, dim %lld, vocabulary %lld", config->model.name, config->model.flavor,
                  (long long)options->arguments.layers, (long long)options->arguments.dim,
                  (long long)options->arguments.vocabulary);
-  titan_log_info("Model %s %s size: %s total parameters", config->model.name, config->model.flavor, text);
+  titan_log_info("Model %s %s size: %s total parameters%s", config->model.name, config->model.flavor, text,
+                 options->arguments.tied ? ", of which the embedding's are the output's too" : "");
   return TITAN_OK;
 }
 

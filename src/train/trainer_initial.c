@@ -69,9 +69,9 @@ static titan_status load_safetensors(titan_trainer *trainer) {
     return TITAN_OK;
   titan_log_info("The run begins with the weights of %s, which has %s names", path,
                  remarks.hugging_face ? "Hugging Face's" : "titan-hpc's");
-  if (remarks.tied)
-    titan_log_info(
-        "The output's weights are the embedding's there (tie_word_embeddings): here the two are trained apart");
+  if (remarks.untied)
+    titan_log_info("The output's weights are the embedding's there: here the two are trained apart "
+                   "(model.tie_embeddings)");
   if (remarks.unknown[0] != '\0')
     titan_log_warning("config.json has keys that are not known here, and were passed over: %s", remarks.unknown);
   return TITAN_OK;

@@ -93,6 +93,9 @@ options() {
     --lr_scheduler.decay_ratio 1.5 --lr_scheduler.lr_min -1
   refused 2 'optimizer.beta1|below 1|optimizer.no_decay|norm, embedding, output|"bias"|validation.freq|at least 1' \
     --optimizer.beta1 1 --optimizer.no_decay bias --validation.freq 0
+  refused 2 'model.tie_embeddings|auto, true, false|"yes"' --model.tie_embeddings yes
+  refused 2 'optimizer.no_decay = norm,output (command line) names one of embedding and output, which are one parameter' \
+    --model.tie_embeddings true --optimizer.no_decay norm,output
   refused 2 "training.global_batch_size = 7 (command line)|times the number of data-parallel ranks, $ranks; the nearest: " \
     --training.global_batch_size 7
   refused 2 'metrics.enable_wandb|TensorBoard|metrics.h5' --metrics.enable_wandb

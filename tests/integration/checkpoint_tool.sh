@@ -150,7 +150,7 @@ weights() {
 }
 
 # Weights with scaled rotary frequencies, as Llama 3.1's, keep the scaling on every way; a run must ask for it. And an output
-# that is tied to the embedding becomes a matrix of its own.
+# that is tied to the embedding becomes a matrix of its own where that is asked for.
 scaled() {
   local scaling=(--model.rope_scaling_factor 8 --model.rope_scaling_original_length 64)
   train run 1 "${options[@]}" "${scaling[@]}" --training.steps 2
@@ -172,10 +172,60 @@ scaled() {
   grep -qF 'rope_scaling: factor 8, low 1, high 4, original length 64 in the file, none in this run (model.rope_scaling_factor' plain.log ||
     fail "$(tail -n 3 plain.log)"
   sed -i 's/"tie_word_embeddings": false/"tie_word_embeddings": true, "new_trick": 1/' hf/config.json
-  does 0 'tie_word_embeddings): both are written|not known here, and were passed over: new_trick' import hf tied.h5
+  does 0 'tie_word_embeddings): both are written|not known here, and were passed over: new_trick' import hf tied.h5 --untie
   does 0 '75 tensors' export tied.h5 tied.safetensors
   does 0 '75 tensors' export new/step-0.h5 untied.safetensors
   cmp -s tied.safetensors untied.safetensors && fail "the output is not the embedding's"
+}
+
+# refuses MESSAGE OPTIONS...: a run on one rank ends with 4 and says so.
+refuses() {
+  local message=$1
+  shift
+  rm -rf refused
+  launch 1 "$TITAN" --job.config_file "$here/small.toml" "${options[@]}" --job.dump_folder refused "$@" 2>refused.log
+  local code=$?
+  [ $code = 4 ] || fail "exit code $code, expected 4: $*"
+  grep -qF "$message" refused.log || fail "not said: $message: $(tail -n 3 refused.log)"
+}
+
+# A model whose output is its embedding is so on every way: in the run, on other meshes, in our files and Hugging Face's,
+# which leave out the output. A run must ask for it, as for one whose output has weights of its own.
+tied() {
+  local tie=(--model.tie_embeddings true)
+  train run 2 "${options[@]}" "${tie[@]}" --training.steps 2 --debug.check_replicas
+  train apart 1 "${options[@]}" --training.steps 2
+  last=run/checkpoint/step-2.h5
+  does 0 "the output's weights are the embedding's" show $last
+  does 0 '74 tensors|with config.json' export $last hf --hf
+  grep -q '"tie_word_embeddings": true' hf/config.json || fail "config.json does not say that they are tied"
+  grep -aq 'lm_head' hf/model.safetensors && fail "the output is written"
+  does 0 '74 tensors' export $last single.safetensors --hf
+  does 0 '75 tensors' export $last own.safetensors
+  does 0 'a run trains them as one' import hf new/step-0.h5
+  does 0 'a run trains them as one' import single.safetensors single.h5 --model llama3
+  does 0 'a run trains them as one' import own.safetensors own.h5
+  for file in new/step-0.h5 single.h5 own.h5; do
+    does 0 'equal in their weights' compare --weights $last $file
+    does 0 "the output's weights are the embedding's" show $file
+  done
+  train on 1 "${options[@]}" "${tie[@]}" --checkpoint.folder ../new --training.steps 1
+  grep -q 'Loaded the checkpoint' on.log || fail "a tied run did not load the import"
+  refuses "tie_embeddings: the output's weights are the embedding's in the file, of their own in this run (model.tie_embeddings)" \
+    --checkpoint.folder ../new
+  # With weights of its own from here on.
+  does 0 'both are written, and from here on they are trained apart' import hf untied/step-0.h5 --untie
+  does 0 'equal in their weights' compare --weights $last untied/step-0.h5
+  refuses "tie_embeddings: the output's weights are of their own in the file, the embedding's in this run (model.tie_embeddings)" \
+    --checkpoint.folder ../untied "${tie[@]}"
+  train begun 1 "${options[@]}" --checkpoint.initial_load_path hf --training.steps 1
+  grep -q 'here the two are trained apart' begun.log || fail "the run does not say that its output is apart"
+  train tied_begun 1 "${options[@]}" "${tie[@]}" --checkpoint.initial_load_path hf --training.steps 1
+  grep -q 'trained apart' tied_begun.log && fail "the run says that its output is apart"
+  does 0 '75 tensors' export apart/checkpoint/step-2.h5 hf_apart --hf
+  refuses "the output's weights are not the embedding's there (tie_word_embeddings in config.json), and are in this run" \
+    --checkpoint.initial_load_path hf_apart "${tie[@]}"
+  does 2 '--untie: the output of hf_apart' import hf_apart none.h5 --untie
 }
 
 # copy NAME: a copy of the last checkpoint to be damaged.

@@ -126,9 +126,9 @@ def check_tokenizer(program, model, folder):
     print(f"AutoTokenizer: {len(TEXTS)} texts; generated {theirs.decode(made[0])!r}")
 
 
-def check_import(tool, logits, folder, name, dtype, **sizes):
+def check_import(tool, logits, folder, name, dtype, tied=False, **sizes):
     torch.manual_seed(7)
-    config = transformers.LlamaConfig(rms_norm_eps=1e-5, tie_word_embeddings=False, initializer_range=0.1, **sizes)
+    config = transformers.LlamaConfig(rms_norm_eps=1e-5, tie_word_embeddings=tied, initializer_range=0.1, **sizes)
     model = transformers.LlamaForCausalLM(config).to(dtype)
     model.save_pretrained(folder / name, max_shard_size="20MB")
     run(tool, "import", folder / name, folder / f"{name}.h5")
@@ -150,6 +150,9 @@ def main():
         scaled = trained(titan, folder / "scaled run", "--model.rope_scaling_factor", 8,
                          "--model.rope_scaling_original_length", 64)
         check_export(tool, logits, scaled, folder / "scaled")
+        (folder / "tied").mkdir()
+        tied = trained(titan, folder / "tied run", "--model.tie_embeddings", "true")
+        check_export(tool, logits, tied, folder / "tied")
         llama3 = dict(hidden_size=256, num_hidden_layers=8, num_attention_heads=16, num_key_value_heads=16,
                       intermediate_size=768, rope_theta=500000.0)
         check_import(tool, logits, folder, "llama3 debugmodel", torch.float32, vocab_size=1000, **llama3)
@@ -160,6 +163,7 @@ def main():
                      max_position_embeddings=4096, **{**llama3, "rope_scaling": {
                          "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
                          "original_max_position_embeddings": 64}})
+        check_import(tool, logits, folder, "llama3 debugmodel that is tied", torch.float32, tied=True, vocab_size=300, **llama3)
         check_import(tool, logits, folder, "llama2 271M", torch.float32, vocab_size=300, hidden_size=1024,
                      num_hidden_layers=16, num_attention_heads=8, num_key_value_heads=8, intermediate_size=2816,
                      rope_theta=10000.0)

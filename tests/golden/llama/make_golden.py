@@ -56,6 +56,7 @@ CASES = {
     "llama3_layernorm": Case(llama3(dim=48, layers=2, heads=3, kv_heads=3, multiple_of=32, norm_type="layernorm"), 2, 37),
     "llama2_np_layernorm": Case(
         llama2(dim=48, layers=2, heads=3, kv_heads=3, multiple_of=32, norm_type="np_layernorm"), 2, 33),
+    "llama3_tied": Case(llama3(dim=64, layers=2, heads=4, kv_heads=2, multiple_of=16, tied=1), 2, 40),
 }
 
 
@@ -98,6 +99,8 @@ def settings_of(case):
     sizes = dataclasses.asdict(case.sizes) | {"ffn_hidden": case.sizes.ffn_hidden}
     training = {"batch": case.batch, "seq_len": case.length, "seed": SEED, "steps": STEPS, "warmup_steps": WARMUP,
                 "lr": LEARNING_RATE, "max_norm": MAX_NORM}
+    if not case.sizes.tied:  # said only where it is so
+        del sizes["tied"]
     return sizes | training
 
 
@@ -188,10 +191,13 @@ def print_float32_deviation(case, golden):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="compare with the files instead of writing them")
-    check = parser.parse_args().check
+    parser.add_argument("cases", nargs="*", help="only these cases; all where none is given")
+    check, chosen = parser.parse_args().check, parser.parse_args().cases
     check_random_numbers()
     print(f"python {platform.python_version()}, torch {torch.__version__}, numpy {np.__version__}")
     for name, case in CASES.items():
+        if chosen and name not in chosen:
+            continue
         tensors = compute(case, torch.float64)
         path = FOLDER / f"{name}.golden"
         if check:

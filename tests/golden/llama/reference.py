@@ -1,7 +1,7 @@
 """Llama in plain PyTorch, and titan-hpc's initialisation in numpy: what the golden numbers are made with.
 
 The model is TorchTitan's of the end of 2024: interleaved-pair rotary embedding, no biases, output not tied to the
-embeddings. It is written to be read, and runs in the dtype of its weights: in float64 every product is written out; in
+embeddings unless `tied` is asked for. It is written to be read, and runs in the dtype of its weights: in float64 every product is written out; in
 float32 attention is PyTorch's scaled_dot_product_attention.
 """
 
@@ -26,6 +26,7 @@ class Sizes:
     norm_type: str = "rmsnorm"
     norm_eps: float = 1e-5
     rope_theta: float = 500000.0
+    tied: int = 0
 
     @property
     def head_size(self):
@@ -213,6 +214,8 @@ class Llama(nn.Module):
         self.layers = nn.ModuleList(Block(sizes) for _ in range(sizes.layers))
         self.norm = build_norm(sizes)
         self.output = nn.Linear(sizes.dim, sizes.vocab, bias=False)
+        if sizes.tied:
+            self.output.weight = self.tok_embeddings.weight
 
     def forward(self, tokens_BL):
         h = self.tok_embeddings(tokens_BL)
@@ -224,9 +227,9 @@ class Llama(nn.Module):
 
 def distribution(name, sizes):
     """(std, low, high) of a parameter, the cut in standard deviations; None: ones."""
-    if name == "tok_embeddings.weight":
+    if name == "tok_embeddings.weight" and not sizes.tied:
         return 1.0, -math.inf, math.inf
-    if name == "output.weight":
+    if name in ("tok_embeddings.weight", "output.weight"):
         return sizes.dim**-0.5, -3.0, 3.0
     if "norm" in name:
         return None

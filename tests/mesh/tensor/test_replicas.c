@@ -38,7 +38,8 @@ static bool spoil(titan_runtime *runtime, int unit_index, const char *name) {
   return true;
 }
 
-static void check(titan_mesh_degrees degrees, int unit, const char *name, const char *full_name, bool replicated) {
+// seen: whether the comparison finds it.
+static void check(titan_mesh_degrees degrees, bool tied, int unit, const char *name, const char *full_name, bool seen) {
   titan_runtime_options options = {.slot_count = 2,
                                    .slots = {"exp_avg", "exp_avg_sq"},
                                    .model = titan_model_find("llama3"),
@@ -50,7 +51,8 @@ static void check(titan_mesh_degrees degrees, int unit, const char *name, const 
                                                  .ffn_dim_multiplier = 1,
                                                  .norm_epsilon = 1e-5,
                                                  .rope_theta = 1e4,
-                                                 .vocabulary = 61},
+                                                 .vocabulary = 61,
+                                                 .tied = tied},
                                    .shape = {.batch = BATCH, .length = LENGTH, .dtype = TITAN_BFLOAT16},
                                    .global_tokens = BATCH * LENGTH,
                                    .loss_parallel = true};
@@ -65,8 +67,8 @@ static void check(titan_mesh_degrees degrees, int unit, const char *name, const 
   MPI_Bcast(&held, 1, MPI_INT, test_size() - 1, MPI_COMM_WORLD);
   expect_on_all(held);
   titan_status status = titan_replicas_check(pair.many, 2);
-  expect_on_all(status == (replicated ? TITAN_ERROR_NUMBERS : TITAN_OK));
-  expect_on_all(!replicated ||
+  expect_on_all(status == (seen ? TITAN_ERROR_NUMBERS : TITAN_OK));
+  expect_on_all(!seen ||
                 (strstr(titan_error_message(), full_name) != NULL && strstr(titan_error_message(), "step 2") != NULL));
   titan_error_clear();
   pair_destroy(&pair);
@@ -76,22 +78,33 @@ static void check(titan_mesh_degrees degrees, int unit, const char *name, const 
 static void a_copy_that_differs_in_one_bit_is_named(void **state) {
   (void)state;
   int ranks = test_size();
-  check((titan_mesh_degrees){1, 1, 1, 1, ranks}, 1, "attention_norm.weight", "layers.0.attention_norm.weight", true);
-  check((titan_mesh_degrees){1, 1, 1, 1, ranks}, 3, "norm.weight", " norm.weight", true);
-  check((titan_mesh_degrees){1, ranks, 1, 1, 1}, 2, "feed_forward.w2.weight", "layers.1.feed_forward.w2.weight", true);
+  check((titan_mesh_degrees){1, 1, 1, 1, ranks}, false, 1, "attention_norm.weight", "layers.0.attention_norm.weight",
+        true);
+  check((titan_mesh_degrees){1, 1, 1, 1, ranks}, false, 3, "norm.weight", " norm.weight", true);
+  check((titan_mesh_degrees){1, ranks, 1, 1, 1}, false, 2, "feed_forward.w2.weight", "layers.1.feed_forward.w2.weight",
+        true);
   if (ranks == 4)
-    check((titan_mesh_degrees){1, 2, 1, 1, 2}, 2, "attention.wq.weight", "layers.1.attention.wq.weight", true);
+    check((titan_mesh_degrees){1, 2, 1, 1, 2}, false, 2, "attention.wq.weight", "layers.1.attention.wq.weight", true);
 }
 
 static void parts_are_not_compared(void **state) {
   (void)state;
-  check((titan_mesh_degrees){1, 1, 1, 1, test_size()}, 1, "attention.wo.weight", "", false);
+  check((titan_mesh_degrees){1, 1, 1, 1, test_size()}, false, 1, "attention.wo.weight", "", false);
+}
+
+static void tied_parameters_that_differ_in_one_bit_are_named(void **state) {
+  (void)state;
+  static const char expected[] = "tok_embeddings.weight and output.weight are one parameter";
+  check((titan_mesh_degrees){1, 1, test_size(), 1, 1}, true, 3, "output.weight", expected, true);
+  check((titan_mesh_degrees){1, 1, 1, 1, test_size()}, true, 0, "tok_embeddings.weight", expected, true);
+  check((titan_mesh_degrees){1, 1, test_size(), 1, 1}, false, 3, "output.weight", "", false);
 }
 
 int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_copy_that_differs_in_one_bit_is_named),
       cmocka_unit_test(parts_are_not_compared),
+      cmocka_unit_test(tied_parameters_that_differ_in_one_bit_are_named),
   };
   begin_mpi_tests(&argc, &argv);
   return end_mpi_tests(cmocka_run_group_tests(tests, NULL, NULL));

@@ -275,8 +275,25 @@ static int tear_down(void **state) {
   return titan_memory_report_leaks() == 0 ? 0 : -1;
 }
 
+static void a_choice_of_true_and_false_may_be_a_boolean(void **state) {
+  (void)state;
+  static const char *const right[][2] = {
+      {"true", "true"}, {"false", "false"}, {"\"true\"", "true"}, {"\"auto\"", "auto"}};
+  for (size_t i = 0; i < sizeof right / sizeof *right; i++) {
+    char text[64];
+    snprintf(text, sizeof text, "[model]\ntie_embeddings = %s\n", right[i][0]);
+    titan_config *config = read_well(text);
+    assert_string_equal(config->model.tie_embeddings, right[i][1]);
+    titan_config_destroy(&config);
+  }
+  expect_refused("model", "tie_embeddings = 1", "tie_embeddings: expected one of auto, true, false, got 1");
+  expect_refused("metrics", "log_freq = true", "log_freq: expected an integer of at least 1, got true");
+  expect_refused("model", "name = true", "name: expected one of llama, llama2, llama3, got true");
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(a_choice_of_true_and_false_may_be_a_boolean),
       cmocka_unit_test(a_curve_outside_of_its_range_is_refused),
       cmocka_unit_test(a_curve_that_is_not_what_its_options_say_is_warned_about),
       cmocka_unit_test(constants_of_optimizers_outside_of_their_range_are_refused),

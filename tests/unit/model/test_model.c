@@ -47,7 +47,7 @@ static void flavors_have_the_published_parameter_counts(void **state) {
     int64_t vocabulary, parameters, ffn_hidden;
   } rows[] = {
       {"llama3", "debugmodel", 2256, 7975168, 768},  {"llama3", "8B", 128256, 8030261248, 14336},
-      {"llama3", "1B", 128256, 1498482688, 8192},    {"llama3", "3B", 128256, 3606752256, 8192},
+      {"llama3", "1B", 128256, 1235814400, 8192},    {"llama3", "3B", 128256, 3212749824, 8192},
       {"llama3", "70B", 128256, 70553706496, 28672}, {"llama3", "405B", 128256, 405853388800, 53248},
       {"llama2", "debugmodel", 2256, 7975168, 768},  {"llama2", "7B", 32000, 6738415616, 11008},
       {"llama2", "13B", 32000, 13015864320, 13824},  {"llama2", "70B", 32000, 68976648192, 28672},
@@ -59,7 +59,7 @@ static void flavors_have_the_published_parameter_counts(void **state) {
       fail_msg("%s %s: %lld parameters, published are %lld", rows[i].model, rows[i].flavor, (long long)parameters,
                (long long)rows[i].parameters);
     assert_int_equal(titan_model_ffn_hidden(&arguments), rows[i].ffn_hidden);
-    assert_int_equal(embedding, arguments.dim * arguments.vocabulary);
+    assert_int_equal(embedding, arguments.tied ? 0 : arguments.dim * arguments.vocabulary);
   }
 }
 
@@ -79,7 +79,10 @@ static void parameters_are_those_of_the_architecture(void **state) {
         a.norm_type = (titan_norm_type)norm;
         int64_t weight = norm == TITAN_NORM_NP_LAYERNORM ? 0 : a.dim, kv = a.dim / a.heads * a.kv_heads;
         int64_t block = 2 * a.dim * a.dim + 2 * a.dim * kv + 3 * a.dim * titan_model_ffn_hidden(&a) + 2 * weight;
-        assert_int_equal(count(names[m][0], &a, NULL), 2 * 1000 * a.dim + a.layers * block + weight);
+        for (int tied = 0; tied < 2; tied++) {
+          a.tied = tied;
+          assert_int_equal(count(names[m][0], &a, NULL), (2 - tied) * 1000 * a.dim + a.layers * block + weight);
+        }
       }
       assert_true(a.rope_theta == (m == 0 ? 10000.0 : 500000.0) && a.norm_epsilon == 1e-5);
       titan_text problems = {0};
@@ -106,6 +109,27 @@ static void flops_per_token_are_the_references(void **state) {
   titan_model_arguments arguments = flavor_of("llama3", "debugmodel", 2256);
   int64_t embedding, parameters = count("llama3", &arguments, &embedding);
   assert_true(titan_model_flops_per_token(&arguments, parameters, embedding, 2048) == 94717440.0);
+  // Tied, the products are the same.
+  arguments.tied = true;
+  int64_t fewer = count("llama3", &arguments, &embedding);
+  assert_int_equal(fewer, parameters - arguments.dim * arguments.vocabulary);
+  assert_true(titan_model_flops_per_token(&arguments, fewer, embedding, 2048) == 94717440.0);
+}
+
+static void a_tied_embedding_has_the_initial_values_of_the_output(void **state) {
+  (void)state;
+  titan_model_arguments arguments = flavor_of("llama3", "1B", 1000);
+  assert_true(arguments.tied && flavor_of("llama3", "3B", 1000).tied && !flavor_of("llama3", "8B", 1000).tied);
+  const titan_model_definition *model = titan_model_find("llama3");
+  titan_parameter_init embedding = model->init(&arguments, "tok_embeddings.weight", 0),
+                       output = model->init(&arguments, "output.weight", 0);
+  assert_true(embedding.std == 1 / sqrt(2048) && embedding.low == -3 && embedding.high == 3);
+  assert_memory_equal(&embedding, &output, sizeof output);
+  assert_true(titan_model_is_copy(model, &arguments, 2, "output.weight"));
+  assert_false(titan_model_is_copy(model, &arguments, 0, "tok_embeddings.weight"));
+  arguments.tied = false;
+  assert_false(titan_model_is_copy(model, &arguments, 2, "output.weight"));
+  assert_null(titan_model_tie_of(model, &arguments));
 }
 
 static void units_are_embedding_blocks_and_head(void **state) {
@@ -286,6 +310,7 @@ int main(void) {
       cmocka_unit_test(parameters_are_those_of_the_architecture),
       cmocka_unit_test(models_are_found_by_their_names),
       cmocka_unit_test(flops_per_token_are_the_references),
+      cmocka_unit_test(a_tied_embedding_has_the_initial_values_of_the_output),
       cmocka_unit_test(units_are_embedding_blocks_and_head),
       cmocka_unit_test(kinds_are_wired_by_the_names_and_types_of_the_interface),
       cmocka_unit_test(chunks_of_the_head_cover_every_row_once),

@@ -79,6 +79,8 @@ static void a_list_with_one_fault_is_refused_or_runs_right(void **state) {
     toy t;
     titan_step_list list;
     toy_create(&t, 3 + (int)(next_random(&random) % 3), 1 + (int)(next_random(&random) % 3), round % 7 != 0);
+    if (round % 2 == 0)
+      toy_tie(&t);
     t.shape.gathers = next_random(&random) % 2;
     t.shape.reduce = next_random(&random) % 2 ? TITAN_REDUCE_LAST : TITAN_REDUCE_EACH;
     t.shape.early_update = next_random(&random) % 2;
@@ -222,10 +224,74 @@ static void orders_that_cannot_run_are_refused_with_rank_and_action(void **state
   expect_fault(2, 2, 2, (const char *const[]){"F00 B01 F01 B00", "F10 F11 B11 B10"}, "for ever");
 }
 
+// Moves the TIE by `away` places, where it waits for nothing.
+static void expect_moved_tie_is_refused(bool early, int away, const char *reason) {
+  toy t;
+  titan_step_list list;
+  int from = 0;
+  toy_create(&t, 4, 2, true);
+  toy_tie(&t);
+  t.shape.early_update = early;
+  t.sizes.own_shards = !early;
+  assert_int_equal(titan_step_lower(&t.order, &t.shape, 0, &list), TITAN_OK);
+  while (list.actions[from].kind != TITAN_ACTION_TIE)
+    from++;
+  titan_action tie = list.actions[from];
+  for (int i = from; i != from + away; i += away > 0 ? 1 : -1)
+    list.actions[i] = list.actions[i + (away > 0 ? 1 : -1)];
+  list.actions[from + away] = tie;
+  list.actions[from + away].after = -1;
+  assert_int_equal(titan_step_check(&t.order, &t.shape, &list), TITAN_ERROR_INTERNAL);
+  if (strstr(titan_error_message(), reason) == NULL)
+    fail_msg("\"%s\" is not in \"%s\"", reason, titan_error_message());
+  titan_step_list_destroy(&list);
+  toy_destroy(&t);
+}
+
+static void a_tie_before_the_reductions_or_after_an_update_is_refused(void **state) {
+  (void)state;
+  for (int early = 0; early < 2; early++) {
+    expect_moved_tie_is_refused(early, 0, "the gradients that it adds up are not complete");
+    expect_moved_tie_is_refused(early, -1, "the gradients that it adds up are not complete");
+  }
+  expect_moved_tie_is_refused(true, 1, "its gradients are not complete");
+}
+
+static void an_update_without_its_tie_is_refused(void **state) {
+  (void)state;
+  toy t;
+  titan_step_list list;
+  toy_create(&t, 3, 1, true);
+  assert_int_equal(titan_step_lower(&t.order, &t.shape, 0, &list), TITAN_OK);
+  toy_tie(&t); // the list does not know of it
+  assert_int_equal(titan_step_check(&t.order, &t.shape, &list), TITAN_ERROR_INTERNAL);
+  assert_non_null(strstr(titan_error_message(), "its gradients lack those of the unit tied to it"));
+  titan_step_list_destroy(&list);
+  toy_destroy(&t);
+}
+
+static void tied_units_on_two_pipeline_ranks_are_refused(void **state) {
+  (void)state;
+  toy t;
+  titan_step_list list;
+  int first_unit[] = {0, 2, 4};
+  toy_create(&t, 4, 1, true);
+  toy_tie(&t);
+  titan_order_destroy(&t.order);
+  t.shape.first_unit = first_unit;
+  assert_int_equal(titan_order_create(2, 2, 1, &t.order), TITAN_OK);
+  assert_int_equal(titan_step_lower(&t.order, &t.shape, 0, &list), TITAN_ERROR_USAGE);
+  assert_non_null(strstr(titan_error_message(), "lie on the pipeline ranks 0 and 1"));
+  toy_destroy(&t);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_list_with_one_fault_is_refused_or_runs_right),
       cmocka_unit_test(a_pipeline_with_one_fault_is_refused_or_runs_right),
+      cmocka_unit_test(a_tie_before_the_reductions_or_after_an_update_is_refused),
+      cmocka_unit_test(an_update_without_its_tie_is_refused),
+      cmocka_unit_test(tied_units_on_two_pipeline_ranks_are_refused),
       cmocka_unit_test(a_pipeline_of_two_ranks_passes),
       cmocka_unit_test(receives_need_not_be_in_the_order_of_the_sends),
       cmocka_unit_test(orders_that_cannot_run_are_refused_with_rank_and_action),

@@ -136,6 +136,56 @@ static void an_early_update_follows_the_last_reduction_of_a_unit(void **state) {
   toy_destroy(&t);
 }
 
+static void gradients_of_tied_units_are_added_up_between_their_reductions_and_their_updates(void **state) {
+  (void)state;
+  toy t;
+  toy_create(&t, 3, 1, true);
+  toy_tie(&t);
+  t.shape.gathers = false;
+  expect_text(&t, "#0     LOAD m0\n"
+                  "#1     RUN embedding forward m0\n"
+                  "#2     RUN layers.0 forward m0\n"
+                  "#3     RUN head forward+backward m0 set last\n"
+                  "#4     REDUCE head m0 set last\n"
+                  "#5     RUN layers.0 backward m0 set last\n"
+                  "#6     REDUCE layers.0 m0 set last\n"
+                  "#7     RUN embedding backward m0 set last after #4\n"
+                  "#8     REDUCE embedding m0 set last\n"
+                  "#9     TIE embedding head after #8\n"
+                  "#10    UPDATE embedding\n"
+                  "#11    UPDATE layers.0\n"
+                  "#12    UPDATE head\n");
+  toy_destroy(&t);
+}
+
+static void an_early_update_of_tied_units_waits_for_the_later_of_them(void **state) {
+  (void)state;
+  toy t;
+  toy_create(&t, 4, 1, true);
+  toy_tie(&t);
+  t.shape.gathers = false;
+  t.shape.early_update = true;
+  t.sizes.own_shards = false;
+  expect_text(&t, "#0     LOAD m0\n"
+                  "#1     RUN embedding forward m0\n"
+                  "#2     RUN layers.0 forward m0\n"
+                  "#3     RUN layers.1 forward m0\n"
+                  "#4     RUN head forward+backward m0 set last\n"
+                  "#5     REDUCE head m0 set last\n"
+                  "#6     RUN layers.1 backward m0 set last\n"
+                  "#7     REDUCE layers.1 m0 set last\n"
+                  "#8     RUN layers.0 backward m0 set last after #5\n"
+                  "#9     REDUCE layers.0 m0 set last\n"
+                  "#10    UPDATE layers.1 after #7\n"
+                  "#11    RUN embedding backward m0 set last\n"
+                  "#12    REDUCE embedding m0 set last\n"
+                  "#13    UPDATE layers.0 after #9\n"
+                  "#14    TIE embedding head after #12\n"
+                  "#15    UPDATE embedding\n"
+                  "#16    UPDATE head\n");
+  toy_destroy(&t);
+}
+
 static void forwards_alone_have_no_gradients_and_no_update(void **state) {
   (void)state;
   toy t;
@@ -166,12 +216,14 @@ static void forwards_alone_have_no_gradients_and_no_update(void **state) {
 // Every combination runs right in its packed memory.
 static void every_shape_runs_right_in_its_memory(void **state) {
   (void)state;
-  for (int bits = 0; bits < 64; bits++)
+  for (int bits = 0; bits < 128; bits++)
     for (int units = 2; units <= 8; units += 2)
       for (int microbatches = 1; microbatches <= 5; microbatches++) {
         toy t;
         titan_step_list list;
         toy_create(&t, units, microbatches, !(bits & 32));
+        if (bits & 64)
+          toy_tie(&t);
         t.shape.gathers = bits & 1;
         t.shape.reduce = bits & 2 ? TITAN_REDUCE_LAST : TITAN_REDUCE_EACH;
         t.shape.early_update = bits & 4;
@@ -251,6 +303,8 @@ int main(void) {
       cmocka_unit_test(parameters_that_are_whole_are_neither_gathered_nor_released),
       cmocka_unit_test(microbatches_are_reduced_each_or_added_up_and_reduced_last),
       cmocka_unit_test(an_early_update_follows_the_last_reduction_of_a_unit),
+      cmocka_unit_test(gradients_of_tied_units_are_added_up_between_their_reductions_and_their_updates),
+      cmocka_unit_test(an_early_update_of_tied_units_waits_for_the_later_of_them),
       cmocka_unit_test(forwards_alone_have_no_gradients_and_no_update),
       cmocka_unit_test(every_shape_runs_right_in_its_memory),
       cmocka_unit_test(memory_of_many_units_is_packed_close_to_its_bound),

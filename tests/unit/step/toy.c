@@ -48,6 +48,11 @@ void toy_create_pipeline(toy *t, const titan_order *order, const int *sizes) {
   t->order = *order;
 }
 
+void toy_tie(toy *t) {
+  t->shape.tied[0] = 0;
+  t->shape.tied[1] = t->shape.unit_count - 1;
+}
+
 void toy_destroy(toy *t) {
   titan_order_destroy(&t->order);
 }
@@ -186,6 +191,21 @@ static void run_unit(memory_of_toy *m, const titan_action *run, const titan_step
     put_gradients(m, run, places, gradient_of(dy, x));
 }
 
+static uint64_t read_shard(memory_of_toy *m, int unit, int block) {
+  return m->t->sizes.own_shards ? m->results->shards[unit] : read_block(m, block);
+}
+
+static void tie(memory_of_toy *m, const titan_step_places *places) {
+  const int *units = m->t->shape.tied;
+  int blocks[2] = {places->shard, places->tied_shard};
+  uint64_t sum = read_shard(m, units[0], blocks[0]) + read_shard(m, units[1], blocks[1]);
+  for (int i = 0; i < 2; i++) {
+    m->results->shards[units[i]] = sum;
+    if (!m->t->sizes.own_shards)
+      write_block(m, blocks[i], sum);
+  }
+}
+
 // false: what it receives was not sent yet.
 static bool transfer(memory_of_toy *m, const titan_action *action, const titan_step_places *places) {
   bool gradient = action->compute != TITAN_COMPUTE_FORWARD;
@@ -218,10 +238,12 @@ static bool run_action(memory_of_toy *m) {
     if (!transfer(m, action, places))
       return false;
     break;
+  case TITAN_ACTION_TIE:
+    tie(m, places);
+    break;
   case TITAN_ACTION_UPDATE:
     m->results->updates[action->unit]++;
-    m->results->updated[action->unit] =
-        m->t->sizes.own_shards ? m->results->shards[action->unit] : read_block(m, places->shard);
+    m->results->updated[action->unit] = read_shard(m, action->unit, places->shard);
     break;
   default:
     break;
@@ -244,6 +266,9 @@ static bool is_right(const toy *t, const results_of_toy *results) {
       dy = input_gradient_of(dy, x[u], parameter_of(u));
     }
   }
+  const int *tied = t->shape.tied;
+  if (tied[0] != tied[1])
+    sums[tied[0]] = sums[tied[1]] = sums[tied[0]] + sums[tied[1]];
   for (int u = 0; u < units && t->shape.backward; u++)
     if (results->updates[u] != 1 || results->updated[u] != sums[u])
       return false;

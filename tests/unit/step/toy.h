@@ -26,6 +26,8 @@ typedef struct toy {
 void toy_create(toy *t, int units, int microbatches, bool backward);
 // The same with the stages of an order, which the toy owns from then on. sizes: units of each stage.
 void toy_create_pipeline(toy *t, const titan_order *order, const int *sizes);
+// The embedding and the head share a parameter, here all that they have.
+void toy_tie(toy *t);
 void toy_destroy(toy *t);
 
 // Runs the lists of all ranks; false where a result is not what the step asks for.
