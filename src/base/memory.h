@@ -21,7 +21,7 @@ enum { TITAN_MEMORY_ALIGNMENT = 64 };
   X(MASTERS, "parameters (fp32 shards)")                                                                               \
   X(GRADIENTS, "gradients")                                                                                            \
   X(OPTIMIZER, "optimizer states")                                                                                     \
-  X(ACTIVATIONS, "activations")                                                                                  \
+  X(ACTIVATIONS, "activations")                                                                                        \
   X(SCRATCH, "scratch")                                                                                                \
   X(BATCH, "batch")                                                                                                    \
   X(CHECKPOINT, "checkpoint staging")

@@ -20,7 +20,7 @@ struct trainer_checkpoint {
   titan_lock *lock; // rank 0: on the folder
   int64_t *steps;   // found when the run began, ascending; all ranks
   int64_t step_count;
-  uint64_t corpus;  // fingerprint
+  uint64_t corpus; // fingerprint
   // checkpoint.exclude_from_loading, by titan_checkpoint_part; and what of it this start leaves out: nothing where an
   // earlier start has done so.
   bool excluded[3], left_out[3];
