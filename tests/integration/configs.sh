@@ -34,7 +34,7 @@ the_debug_model() {
 the_cpu_node() {
   run node "$TITAN" --job.config_file "$configs/cpu_node.toml" --job.dump_folder node --checkpoint.enable_checkpoint=false \
     --training.steps 1 --training.warmup_steps 0 --training.batch_size 1 --training.seq_len 32 --metrics.peak_flops 1e12
-  if grep -e ' - WARNING - ' node.log; then fail "cpu_node.toml warns"; fi
+  if grep -e ' - WARNING - ' node.log | grep -v 'checkpoint.enable_checkpoint is off'; then fail "cpu_node.toml warns"; fi
   [ -s node/metrics.h5 ] || fail "no node/metrics.h5"
 }
 
