@@ -37,8 +37,7 @@ meshes() {
     accumulates one.$batch 1 --training.batch_size $batch
   done
   less one.4 whole
-  less one.2 one.4
-  less one.1 one.2
+  less one.1 one.4
   for reduce in each last; do
     for batch in 4 1; do
       accumulates fsdp2.$reduce.$batch 2 --training.batch_size $batch --training.gradient_accumulation_reduce $reduce

@@ -24,7 +24,7 @@ attentions() {
 # Every second layer, from the second on.
 train every 2 --training.tensor_parallel_degree 2 --activation_checkpoint.mode selective \
   --activation_checkpoint.selective_ac_option 2 "${both[@]}"
-names every/plans embedding.txt block.txt block.layers.1.txt head.txt
+names every/plans step.txt embedding.txt block.txt block.layers.1.txt head.txt
 names every/graphs {embedding,block,block.layers.1,head,constants}.{txt,dot}
 attentions 1 every/graphs/block.txt
 attentions 2 every/graphs/block.layers.1.txt
@@ -38,7 +38,7 @@ for kind in block block.layers.1; do
 done
 # One kind.
 train full 1 --activation_checkpoint.mode full "${both[@]}"
-names full/plans embedding.txt block.txt head.txt
+names full/plans step.txt embedding.txt block.txt head.txt
 names full/graphs {embedding,block,head,constants}.{txt,dot}
 attentions 2 full/graphs/block.txt
 finish
