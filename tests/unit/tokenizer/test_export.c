@@ -125,7 +125,7 @@ static void merge_and_compare(const char *piece) {
     const char *pair = json_string_value(json_array_get(merges, m++));
     for (size_t i = 0; i + 1 < count; i++) {
       char both[140];
-      snprintf(both, sizeof both, "%s %s", parts[i], parts[i + 1]);
+      assert_true(snprintf(both, sizeof both, "%.63s %.63s", parts[i], parts[i + 1]) < (int)sizeof both);
       if (strcmp(both, pair) != 0)
         continue;
       strcat(parts[i], parts[i + 1]);
