@@ -187,8 +187,8 @@ titan_runtime_memory titan_runtime_memory_of(const titan_runtime *runtime) {
   by_tag[TITAN_MEMORY_OPTIMIZER] = (size_t)runtime->options.slot_count * shards;
   by_tag[TITAN_MEMORY_GRADIENTS] =
       titan_reduce_bytes_of(&reduce) + titan_runtime_arena_bytes(runtime, TITAN_ARENA_GRADIENTS);
-  by_tag[TITAN_MEMORY_ACTIVATIONS] = titan_runtime_constant_bytes(runtime) + activation_bytes(runtime);
   memory.chosen = activation_bytes(runtime);
+  by_tag[TITAN_MEMORY_ACTIVATIONS] = titan_runtime_constant_bytes(runtime) + memory.chosen;
   by_tag[TITAN_MEMORY_COMMUNICATION] = titan_runtime_communication_bytes(runtime);
   by_tag[TITAN_MEMORY_BATCH] = 2 * batch_bytes(runtime) + losses_bytes(runtime) + sizeof(float);
   for (int tag = 0; tag < TITAN_MEMORY_TAG_COUNT; tag++)
@@ -296,13 +296,10 @@ static titan_status go_without_shared_memory(titan_runtime *runtime) {
   runtime->options.intra_node = TITAN_INTRA_NODE_MPI;
   for (int kind = 0; kind < STEPS; kind++)
     TITAN_TRY(titan_runtime_list_create(runtime, (runtime_step_kind)kind));
-  for (int arena = 0; arena < TITAN_ARENAS; arena++)
-    if (arena == TITAN_ARENA_PARAMETERS) {
-      device->free(device, runtime->arenas[arena]);
-      runtime->arenas[arena] = NULL;
-      TITAN_TRY(allocate_arena(runtime, TITAN_ARENA_PARAMETERS, TITAN_MEMORY_PARAMETERS,
-                               titan_runtime_arena_bytes(runtime, TITAN_ARENA_PARAMETERS)));
-    }
+  device->free(device, runtime->arenas[TITAN_ARENA_PARAMETERS]);
+  runtime->arenas[TITAN_ARENA_PARAMETERS] = NULL;
+  TITAN_TRY(allocate_arena(runtime, TITAN_ARENA_PARAMETERS, TITAN_MEMORY_PARAMETERS,
+                           titan_runtime_arena_bytes(runtime, TITAN_ARENA_PARAMETERS)));
   return titan_runtime_reserve(runtime);
 }
 

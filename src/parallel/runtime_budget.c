@@ -28,6 +28,7 @@ typedef struct search {
   const titan_activation_choices *choices;
   figure *figures;
   titan_step_unit_sizes *unit_sizes; // of the list, with the choices of the mixture at hand
+  titan_step_memory memory;          // blocks of the list, with these sizes
   size_t budget, least;              // of the arena; the smallest that was seen
   mixture best;
 } search;
@@ -49,6 +50,7 @@ static titan_status bytes_of(search *s, int more, int less, int64_t count, size_
   const runtime_step *step = &s->runtime->steps[STEP_TRAINING];
   titan_step_sizes sizes = step->sizes;
   int64_t number = 0;
+  int peak;
   memcpy(s->unit_sizes, step->unit_sizes, (size_t)s->runtime->unit_count * sizeof *s->unit_sizes);
   for (int unit = 0; unit < s->runtime->unit_count; unit++) {
     if (titan_runtime_program_of(step, unit)->kind != s->kind)
@@ -59,7 +61,8 @@ static titan_status bytes_of(search *s, int more, int less, int64_t count, size_
     s->unit_sizes[unit].scratch[TITAN_COMPUTE_BACKWARD] = f->scratch[1];
   }
   sizes.units = s->unit_sizes;
-  TITAN_TRY(titan_step_memory_bound(&step->list, &step->lowering, &sizes, TITAN_ARENA_ACTIVATIONS, bytes));
+  titan_step_memory_resize(&s->memory, &step->list, &sizes);
+  TITAN_TRY(titan_step_memory_most(&s->memory, TITAN_ARENA_ACTIVATIONS, step->list.count, bytes, &peak));
   s->least = *bytes < s->least ? *bytes : s->least;
   return TITAN_OK;
 }
@@ -90,7 +93,22 @@ static titan_status search_count(search *s, int more, int less) {
   return TITAN_OK;
 }
 
+// The blocks of the list, each of which has bytes in some mixture.
+static titan_status list_blocks(search *s) {
+  const runtime_step *step = &s->runtime->steps[STEP_TRAINING];
+  titan_step_sizes sizes = step->sizes;
+  memcpy(s->unit_sizes, step->unit_sizes, (size_t)s->runtime->unit_count * sizeof *s->unit_sizes);
+  for (int unit = 0; unit < s->runtime->unit_count; unit++)
+    if (titan_runtime_program_of(step, unit)->kind == s->kind)
+      s->unit_sizes[unit].saved = s->unit_sizes[unit].scratch[TITAN_COMPUTE_FORWARD] =
+          s->unit_sizes[unit].scratch[TITAN_COMPUTE_BACKWARD] = 1;
+  sizes.units = s->unit_sizes;
+  titan_step_memory_destroy(&s->memory);
+  return titan_step_memory_list(&step->list, &step->lowering, &sizes, &s->memory);
+}
+
 static titan_status find_cheapest(search *s) {
+  TITAN_TRY(list_blocks(s));
   s->best = (mixture){.more = -1};
   for (int less = 0; less < s->choices->count; less++)
     for (int more = 0; more < s->choices->count; more++)
@@ -199,6 +217,7 @@ titan_status titan_runtime_budget_choose(titan_runtime *runtime, size_t fixed) {
   TITAN_TRY_CLEANUP(choose(&s, fixed > 0 ? fixed : memory.total - memory.chosen));
 cleanup:
   titan_memory_free(s.figures);
+  titan_step_memory_destroy(&s.memory);
   titan_memory_free(s.unit_sizes);
   titan_activation_choices_destroy(&choices);
   titan_graph_destroy(&graph);

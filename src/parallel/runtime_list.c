@@ -59,7 +59,7 @@ static bool reads_in_phase(const titan_plan *plan, titan_phase phase, int base) 
   return false;
 }
 
-void titan_runtime_list_sizes(titan_runtime *runtime, runtime_step_kind kind) {
+static void list_sizes(titan_runtime *runtime, runtime_step_kind kind) {
   runtime_step *step = &runtime->steps[kind];
   const titan_comm *shard = titan_runtime_shard_group(runtime);
   size_t element = titan_dtype_bytes(runtime->options.shape.dtype);
@@ -119,7 +119,7 @@ titan_status titan_runtime_list_create(titan_runtime *runtime, runtime_step_kind
   titan_step_memory_destroy(&step->memory);
   TITAN_TRY(name_units(runtime, step));
   set_lowering(runtime, step, training);
-  titan_runtime_list_sizes(runtime, kind);
+  list_sizes(runtime, kind);
   int microbatches = training ? (int)runtime->options.microbatches : 1;
   TITAN_TRY(
       titan_schedule_make(titan_schedule_find(training ? "plain" : "forward_only"), 1, 1, microbatches, &step->order));

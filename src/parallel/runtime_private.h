@@ -144,8 +144,6 @@ void titan_runtime_tie_gradients(titan_runtime *runtime);
 void titan_runtime_lay_out(titan_runtime *runtime);
 // Makes the list of a step and packs its memory; anew where there was one.
 titan_status titan_runtime_list_create(titan_runtime *runtime, runtime_step_kind kind);
-// Sizes of the blocks of a step's units, from its programs.
-void titan_runtime_list_sizes(titan_runtime *runtime, runtime_step_kind kind);
 void titan_runtime_step_destroy(runtime_step *step);
 // Bytes of an arena: the most that a list needs.
 size_t titan_runtime_arena_bytes(const titan_runtime *runtime, titan_arena arena);

@@ -27,6 +27,10 @@ static int *open_at(const builder *b, titan_block_kind kind, int unit, int micro
   return &b->open[((size_t)kind * units + (size_t)unit) * (size_t)b->microbatches + (size_t)microbatch];
 }
 
+static size_t aligned(size_t bytes, const titan_step_sizes *sizes) {
+  return (bytes + sizes->alignment - 1) / sizes->alignment * sizes->alignment;
+}
+
 // The block is alive at action `place`; it is new where it was not. *index: -1 where it takes no bytes.
 static titan_status use(builder *b, titan_block_kind kind, int unit, int microbatch, size_t bytes, int place,
                         int *index) {
@@ -40,12 +44,11 @@ static titan_status use(builder *b, titan_block_kind kind, int unit, int microba
       TITAN_TRY(titan_memory_resize(TITAN_MEMORY_GRAPH, (size_t)b->capacity * sizeof *b->out->blocks, &b->out->blocks));
     }
     *open = b->out->block_count++;
-    size_t alignment = b->sizes->alignment;
     b->out->blocks[*open] = (titan_step_block){.kind = kind,
                                                .arena = arena_of[kind],
                                                .unit = unit,
                                                .microbatch = microbatch,
-                                               .bytes = (bytes + alignment - 1) / alignment * alignment,
+                                               .bytes = aligned(bytes, b->sizes),
                                                .first = place};
   }
   b->out->blocks[*open].last = place;
@@ -198,36 +201,60 @@ static titan_status create_blocks(const titan_step_list *list, const titan_step_
   return status;
 }
 
-titan_status titan_step_memory_bound(const titan_step_list *list, const titan_step_shape *shape,
-                                     const titan_step_sizes *sizes, titan_arena arena, size_t *bytes) {
-  titan_step_memory memory;
-  int64_t *changes = NULL, alive = 0;
-  *bytes = 0;
-  titan_status status = create_blocks(list, shape, sizes, &memory);
-  if (status == TITAN_OK)
-    status = titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, (size_t)list->count + 2, sizeof *changes, &changes);
-  for (int i = 0; status == TITAN_OK && i < memory.block_count; i++) {
-    const titan_step_block *block = &memory.blocks[i];
+titan_status titan_step_memory_list(const titan_step_list *list, const titan_step_shape *shape,
+                                    const titan_step_sizes *sizes, titan_step_memory *out) {
+  titan_status status = create_blocks(list, shape, sizes, out);
+  if (status != TITAN_OK)
+    titan_step_memory_destroy(out);
+  return status;
+}
+
+void titan_step_memory_resize(titan_step_memory *memory, const titan_step_list *list, const titan_step_sizes *sizes) {
+  for (int i = 0; i < memory->block_count; i++) {
+    titan_step_block *block = &memory->blocks[i];
+    const titan_step_unit_sizes *unit = &sizes->units[block->unit];
+    if (block->kind == TITAN_BLOCK_SAVED)
+      block->bytes = aligned(unit->saved, sizes);
+    else if (block->kind == TITAN_BLOCK_SCRATCH)
+      block->bytes = aligned(unit->scratch[list->actions[block->first].compute], sizes);
+  }
+}
+
+titan_status titan_step_memory_most(const titan_step_memory *memory, titan_arena arena, int actions, size_t *bytes,
+                                    int *peak) {
+  int64_t *changes, alive = 0, most = 0;
+  *peak = -1;
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, (size_t)actions + 1, sizeof *changes, &changes));
+  for (int i = 0; i < memory->block_count; i++) {
+    const titan_step_block *block = &memory->blocks[i];
     if (block->arena == arena) {
       changes[block->first] += (int64_t)block->bytes;
       changes[block->last + 1] -= (int64_t)block->bytes;
     }
   }
-  for (int action = 0; status == TITAN_OK && action < list->count; action++) {
+  for (int action = 0; action < actions; action++) {
     alive += changes[action];
-    *bytes = (size_t)alive > *bytes ? (size_t)alive : *bytes;
+    if (alive > most) {
+      most = alive;
+      *peak = action;
+    }
   }
+  *bytes = (size_t)most;
   titan_memory_free(changes);
-  titan_step_memory_destroy(&memory);
-  return status;
+  return TITAN_OK;
+}
+
+static titan_status pack_arena(titan_step_memory *memory, titan_arena arena, int actions) {
+  TITAN_TRY(titan_step_memory_most(memory, arena, actions, &memory->bounds[arena], &memory->peaks[arena]));
+  return titan_step_pack(memory->blocks, memory->block_count, arena, actions, memory->bounds[arena],
+                         &memory->bytes[arena]);
 }
 
 titan_status titan_step_memory_create(const titan_step_list *list, const titan_step_shape *shape,
                                       const titan_step_sizes *sizes, titan_step_memory *out) {
   titan_status status = create_blocks(list, shape, sizes, out);
   for (int arena = 0; arena < TITAN_ARENAS && status == TITAN_OK; arena++)
-    status = titan_step_pack(out->blocks, out->block_count, (titan_arena)arena, list->count, &out->bytes[arena],
-                             &out->bounds[arena]);
+    status = pack_arena(out, (titan_arena)arena, list->count);
   if (status != TITAN_OK)
     titan_step_memory_destroy(out);
   return status;
@@ -237,29 +264,6 @@ void titan_step_memory_destroy(titan_step_memory *memory) {
   titan_memory_free(memory->blocks);
   titan_memory_free(memory->places);
   *memory = (titan_step_memory){0};
-}
-
-size_t titan_step_memory_alive(const titan_step_memory *memory, titan_arena arena, int action) {
-  size_t bytes = 0;
-  for (int i = 0; i < memory->block_count; i++) {
-    const titan_step_block *block = &memory->blocks[i];
-    if (block->arena == arena && block->first <= action && action <= block->last)
-      bytes += block->bytes;
-  }
-  return bytes;
-}
-
-int titan_step_memory_peak(const titan_step_memory *memory, titan_arena arena, int actions) {
-  size_t most = 0;
-  int peak = -1;
-  for (int action = 0; action < actions; action++) {
-    size_t bytes = titan_step_memory_alive(memory, arena, action);
-    if (bytes > most) {
-      most = bytes;
-      peak = action;
-    }
-  }
-  return peak;
 }
 
 static const char *const kind_names[TITAN_BLOCK_KINDS] = {

@@ -67,6 +67,7 @@ typedef struct titan_step_memory {
   titan_step_places *places;   // owned: by action
   size_t bytes[TITAN_ARENAS];  // of each arena
   size_t bounds[TITAN_ARENAS]; // the most that is alive in it at once
+  int peaks[TITAN_ARENAS];     // the first action at which it is; -1: nothing ever is
 } titan_step_memory;
 
 // Lists the blocks of a list and packs them. TITAN_ERROR_MEMORY.
@@ -74,14 +75,15 @@ titan_status titan_step_memory_create(const titan_step_list *list, const titan_s
                                       const titan_step_sizes *sizes, titan_step_memory *out);
 void titan_step_memory_destroy(titan_step_memory *memory);
 
-// The most that is alive in an arena at once, without packing it: what a choice of sizes would need at least.
-titan_status titan_step_memory_bound(const titan_step_list *list, const titan_step_shape *shape,
-                                     const titan_step_sizes *sizes, titan_arena arena, size_t *bytes);
-
-// Bytes alive in an arena at an action.
-size_t titan_step_memory_alive(const titan_step_memory *memory, titan_arena arena, int action);
-// The first action at which most is alive in an arena; -1: nothing ever is.
-int titan_step_memory_peak(const titan_step_memory *memory, titan_arena arena, int actions);
+// Lists the blocks without packing them, to ask for titan_step_memory_most. TITAN_ERROR_MEMORY.
+titan_status titan_step_memory_list(const titan_step_list *list, const titan_step_shape *shape,
+                                    const titan_step_sizes *sizes, titan_step_memory *out);
+// Saved activations and scratch take other bytes, 0 included. What was listed with 0 bytes has no block, and gets none.
+void titan_step_memory_resize(titan_step_memory *memory, const titan_step_list *list, const titan_step_sizes *sizes);
+// The most that is alive in an arena at once, and the first action at which it is; -1: nothing ever is. actions: of the
+// list. TITAN_ERROR_MEMORY.
+titan_status titan_step_memory_most(const titan_step_memory *memory, titan_arena arena, int actions, size_t *bytes,
+                                    int *peak);
 
 // Adds each block as a line: kind, unit, microbatch, bytes, offset, life; and the arenas' totals.
 titan_status titan_step_memory_print(const titan_step_memory *memory, const titan_step_shape *shape, titan_text *text);

@@ -76,19 +76,6 @@ static void place(walk *w, titan_block *block, bool high) {
   w->bytes = offset + block->bytes > w->bytes ? offset + block->bytes : w->bytes;
 }
 
-static void find_bound(walk *w, int count) {
-  for (int i = 0; i < count; i++) {
-    size_t sum = 0;
-    if (i == 0 || w->order[i]->first != w->order[i - 1]->first)
-      forget_dead(w, w->order[i]->first);
-    w->alive[w->alive_count++] = w->order[i];
-    for (int k = 0; k < w->alive_count; k++)
-      sum += w->alive[k]->bytes;
-    w->bound = sum > w->bound ? sum : w->bound;
-  }
-  w->alive_count = 0;
-}
-
 // `ends`: from the lower and the upper end in turn, which meets the bound where two blocks are alive at a time.
 static void walk_blocks(walk *w, int count, bool ends) {
   w->alive_count = 0;
@@ -114,10 +101,10 @@ static titan_status search(titan_block *blocks, int count, int actions, size_t *
   return status;
 }
 
-titan_status titan_step_pack(titan_step_block *blocks, int count, titan_arena arena, int actions, size_t *bytes,
-                             size_t *bound) {
+titan_status titan_step_pack(titan_step_block *blocks, int count, titan_arena arena, int actions, size_t bound,
+                             size_t *bytes) {
   titan_block *mine = NULL;
-  walk w = {0};
+  walk w = {.bound = bound};
   titan_status status = TITAN_OK;
   size_t most = (size_t)count + 1;
   int n = 0;
@@ -131,17 +118,15 @@ titan_status titan_step_pack(titan_step_block *blocks, int count, titan_arena ar
       n++;
     }
   qsort(w.order, (size_t)n, sizeof *w.order, compare);
-  find_bound(&w, n);
   walk_blocks(&w, n, false);
-  if (w.bytes > w.bound) {
+  if (w.bytes > bound) {
     size_t low = w.bytes;
     walk_blocks(&w, n, true);
     if (w.bytes >= low)
       walk_blocks(&w, n, false);
   }
   *bytes = w.bytes;
-  *bound = w.bound;
-  if (w.bytes > w.bound + w.bound / GOOD_ENOUGH && n <= MOST_SEARCHED)
+  if (w.bytes > bound + bound / GOOD_ENOUGH && n <= MOST_SEARCHED)
     TITAN_TRY_CLEANUP(search(mine, n, actions, bytes));
   for (int i = 0, k = 0; i < count; i++)
     if (blocks[i].arena == arena)

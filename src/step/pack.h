@@ -3,9 +3,9 @@
 
 #include "step/memory.h"
 
-// Sets the offsets of the blocks of one arena, whose sizes are multiples of the alignment. *bytes: of the arena;
-// *bound: the most that is alive at once. actions: of the list.
-titan_status titan_step_pack(titan_step_block *blocks, int count, titan_arena arena, int actions, size_t *bytes,
-                             size_t *bound);
+// Sets the offsets of the blocks of one arena, whose sizes are multiples of the alignment. *bytes: of the arena.
+// actions: of the list; bound: the most that is alive at once.
+titan_status titan_step_pack(titan_step_block *blocks, int count, titan_arena arena, int actions, size_t bound,
+                             size_t *bytes);
 
 #endif

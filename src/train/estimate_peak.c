@@ -101,7 +101,7 @@ static void list_alive(titan_runtime *runtime, const titan_step_memory *memory, 
 // The action of the step's list at which most is alive, and in it the instruction at which most of its scratch is.
 static titan_status find_peak(titan_runtime *runtime, titan_estimate_peak *peak) {
   titan_runtime_list list = titan_runtime_list_of(runtime, false);
-  int action = titan_step_memory_peak(list.memory, TITAN_ARENA_ACTIVATIONS, list.list->count);
+  int action = list.memory->peaks[TITAN_ARENA_ACTIVATIONS];
   if (action < 0 || list.list->actions[action].kind != TITAN_ACTION_RUN)
     return TITAN_OK;
   const titan_action *run = &list.list->actions[action];
