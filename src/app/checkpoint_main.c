@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static const char usage[] =
     "usage: titan-checkpoint list FOLDER\n"
@@ -184,25 +183,12 @@ static titan_status run(titan_tool *tool, int count, char **values) {
   return status;
 }
 
-// A failure that all ranks agreed on is told by rank 0. In others the ranks look whether all have failed, so that one
-// of them tells; else a rank speaks for itself and ends the run for all.
-static int end_badly(int rank, titan_status status) {
-  static const double patience = 3; // seconds
-  int speaker = 0;
-  bool together = titan_error_was_agreed() || titan_mpi_end_together(patience, &speaker);
+static void tell(titan_status status, bool speaks) {
   fflush(stdout);
-  if (!together || rank == speaker)
+  if (speaks)
     fprintf(stderr, "titan-checkpoint: %s\n", titan_error_message());
   if (getenv("TITAN_TRACE") != NULL)
     fprintf(stderr, "%s at %s\n", titan_status_text(status), titan_error_trace());
-  fflush(NULL);
-  if (!together)
-    MPI_Abort(MPI_COMM_WORLD, titan_status_exit_code(status));
-  if (!titan_error_was_agreed()) { // operations may be under way, for which nothing that they use may be freed
-    titan_mpi_finalize();
-    _exit(titan_status_exit_code(status));
-  }
-  return titan_status_exit_code(status);
 }
 
 static bool asks_for(int count, char **values, const char *name, const char *letter) {
@@ -234,7 +220,7 @@ int main(int count, char **values) {
       puts(tool.program);
   } else {
     status = run(&tool, count, values);
-    code = status == TITAN_OK ? 0 : end_badly(mpi.rank, status);
+    code = status == TITAN_OK ? 0 : titan_mpi_end_badly(mpi.rank, status, tell);
   }
   titan_comm_destroy(&tool.world);
   uint64_t left = titan_memory_report_leaks();

@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "app/version.h"
 
@@ -29,21 +28,6 @@ typedef struct application {
   titan_trainer *trainer;
   titan_text command;
 } application;
-
-// Rank 0's text for all. *text is owned; on other ranks it comes in empty.
-static titan_status broadcast_text(titan_comm *world, titan_text *text) {
-  int64_t length = (int64_t)text->length;
-  char *bytes = NULL;
-  TITAN_TRY(titan_comm_broadcast(world, &length, 1, TITAN_INT64, 0, NULL));
-  TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GENERAL, (size_t)length, &bytes));
-  if (text->length > 0)
-    memcpy(bytes, text->data, (size_t)length);
-  titan_status status = titan_comm_broadcast(world, bytes, (size_t)length, TITAN_BYTE, 0, NULL);
-  if (status == TITAN_OK && titan_comm_rank(world) != 0)
-    status = titan_text_append(text, bytes, (size_t)length);
-  titan_memory_free(bytes);
-  return status;
-}
 
 // The command line as a shell takes it; what is not printable is left out.
 static titan_status describe_command(int argc, char **argv, titan_text *text) {
@@ -80,7 +64,7 @@ static titan_status create_options(application *app, int argc, char **argv) {
   titan_status status = app->mpi.rank == 0 ? read_options(app, argc, argv, &text) : TITAN_OK;
   status = titan_comm_agree(app->world, status);
   if (status == TITAN_OK)
-    status = broadcast_text(app->world, &text);
+    status = titan_comm_broadcast_text(app->world, &text);
   if (status == TITAN_OK && app->mpi.rank != 0)
     status = titan_config_deserialize(text.data, &app->config);
   titan_text_destroy(&text);
@@ -121,9 +105,9 @@ static titan_status create_tokenizer(application *app) {
   titan_status status = app->mpi.rank == 0 ? read_tokenizer(app->config, &path, &bytes) : TITAN_OK;
   status = titan_comm_agree(app->world, status);
   if (status == TITAN_OK)
-    status = broadcast_text(app->world, &path);
+    status = titan_comm_broadcast_text(app->world, &path);
   if (status == TITAN_OK)
-    status = broadcast_text(app->world, &bytes);
+    status = titan_comm_broadcast_text(app->world, &bytes);
   if (status == TITAN_OK)
     status = titan_comm_agree(app->world, titan_tokenizer_create(bytes.data, bytes.length, path.data, &app->tokenizer));
   titan_text_destroy(&path);
@@ -243,31 +227,13 @@ static void destroy(application *app) {
   titan_text_destroy(&app->command);
 }
 
-static void tell(titan_status status) {
-  if (status == TITAN_PREEMPTED)
+static void tell(titan_status status, bool speaks) {
+  if (speaks && status == TITAN_PREEMPTED)
     titan_log_warning("Ending early, %s", titan_error_message());
-  else
+  else if (speaks)
     titan_log_error("%s", titan_error_message());
-}
-
-// A failure that all ranks agreed on is told by rank 0. In others the ranks look whether all have failed, so that one
-// of them tells; else a rank speaks for itself and ends the run for all.
-static int end_badly(const application *app, titan_status status) {
-  static const double patience = 3; // seconds
-  int speaker = 0;
-  bool together = titan_error_was_agreed() || titan_mpi_end_together(patience, &speaker);
-  if (!together || app->mpi.rank == speaker)
-    tell(status);
   if (getenv("TITAN_TRACE") != NULL)
     titan_log_error("%s at %s", titan_status_text(status), titan_error_trace());
-  fflush(NULL);
-  if (!together)
-    MPI_Abort(MPI_COMM_WORLD, titan_status_exit_code(status));
-  if (!titan_error_was_agreed()) { // operations may be under way, for which nothing that they use may be freed
-    titan_mpi_finalize();
-    _exit(titan_status_exit_code(status));
-  }
-  return titan_status_exit_code(status);
 }
 
 // MPI does not begin: no other rank can be asked.
@@ -293,7 +259,7 @@ int main(int argc, char **argv) {
   titan_log_configure(app.mpi.rank, TITAN_LOG_INFO);
   status = run(&app, argc, argv);
   titan_signals_end_promise();
-  int code = status == TITAN_OK ? 0 : end_badly(&app, status);
+  int code = status == TITAN_OK ? 0 : titan_mpi_end_badly(app.mpi.rank, status, tell);
   destroy(&app);
   uint64_t left = titan_memory_report_leaks();
   titan_mpi_finalize();

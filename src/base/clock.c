@@ -29,3 +29,10 @@ double titan_clock_since_process_start(void) {
     return 0;
   return (double)boot.tv_sec + 1e-9 * (double)boot.tv_nsec - (double)ticks / (double)sysconf(_SC_CLK_TCK);
 }
+
+void titan_clock_date(char text[TITAN_CLOCK_DATE_BYTES]) {
+  time_t now = time(NULL);
+  struct tm parts;
+  if (localtime_r(&now, &parts) == NULL || strftime(text, TITAN_CLOCK_DATE_BYTES, "%Y-%m-%dT%H:%M:%S%z", &parts) == 0)
+    text[0] = '\0';
+}

@@ -7,4 +7,8 @@ double titan_clock_seconds(void);
 // Seconds since this process was started by the system (0 where that cannot be known).
 double titan_clock_since_process_start(void);
 
+enum { TITAN_CLOCK_DATE_BYTES = 32 };
+// Now, in local time, as "2026-01-31T12:00:00+0100" (ISO 8601).
+void titan_clock_date(char text[TITAN_CLOCK_DATE_BYTES]);
+
 #endif

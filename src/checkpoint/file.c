@@ -12,14 +12,13 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { GROUP_BYTES = 64 };
-static char group_paths[TITAN_CHECKPOINT_GROUPS_MOST][GROUP_BYTES] = {"/model"};
+static char group_paths[TITAN_CHECKPOINT_GROUPS_MOST][TITAN_CHECKPOINT_GROUP_BYTES] = {"/model"};
 static int group_count = 1;
 
 titan_status titan_checkpoint_group_of(const char *state, titan_checkpoint_group *out) {
-  char path[GROUP_BYTES];
+  char path[TITAN_CHECKPOINT_GROUP_BYTES];
   int length = snprintf(path, sizeof path, "/optimizer/%s", state);
-  if (length < 0 || length >= GROUP_BYTES)
+  if (length < 0 || length >= TITAN_CHECKPOINT_GROUP_BYTES)
     return titan_error(TITAN_ERROR_CHECKPOINT, "the name of the optimizer state %s is too long", state);
   for (*out = 1; *out < group_count; ++*out)
     if (strcmp(group_paths[*out], path) == 0)
@@ -141,9 +140,11 @@ static titan_status read_image(titan_checkpoint_file *file, titan_hdf5_image *im
   TITAN_TRY(titan_checkpoint_block_check(file->descriptor, file->path, &file->block, keep, image, fault));
   titan_hdf5_image_set_length(image, file->block.file_bytes);
   *fault = TITAN_CHECKPOINT_DAMAGED;
+  titan_hdf5_lock();
   titan_hdf5_quiet();
   titan_hdf5_system_failed();
   titan_status status = read_hdf5(file, image);
+  titan_hdf5_unlock();
   if (status == TITAN_OK)
     *fault = TITAN_CHECKPOINT_SOUND;
   else if (titan_hdf5_system_failed() || status == TITAN_ERROR_MEMORY)
@@ -155,12 +156,10 @@ static titan_status open_file(titan_checkpoint_file *file, titan_checkpoint_faul
   titan_hdf5_image *image;
   TITAN_TRY(titan_checkpoint_open_descriptor(file->path, &file->descriptor, fault));
   *fault = TITAN_CHECKPOINT_SYSTEM;
-  titan_hdf5_lock();
   titan_status status = titan_hdf5_image_create(0, &image);
   if (status == TITAN_OK)
     status = read_image(file, image, fault);
   titan_hdf5_image_destroy(&image);
-  titan_hdf5_unlock();
   return status;
 }
 

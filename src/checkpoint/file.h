@@ -17,7 +17,7 @@ enum { TITAN_CHECKPOINT_NAME_BYTES = 96 };
 // A group of tensors: the model's own, or a state that an optimizer keeps, by its name. States are numbered as their
 // names become known; a number holds for as long as the process lives.
 typedef int titan_checkpoint_group;
-enum { TITAN_CHECKPOINT_MODEL = 0, TITAN_CHECKPOINT_GROUPS_MOST = 32 };
+enum { TITAN_CHECKPOINT_MODEL = 0, TITAN_CHECKPOINT_GROUPS_MOST = 32, TITAN_CHECKPOINT_GROUP_BYTES = 64 };
 
 // Of a state, "exp_avg". Not from several threads at once. TITAN_ERROR_CHECKPOINT for a name that is too long, or one
 // too many.

@@ -177,18 +177,6 @@ static titan_status load_file(const titan_checkpoint_load_options *options, tita
   return status;
 }
 
-// The compute copies follow from the masters.
-static titan_status publish(titan_runtime *runtime) {
-  titan_device *device = titan_runtime_device(runtime);
-  titan_dtype dtype = titan_runtime_options_of(runtime)->shape.dtype;
-  for (int u = 0; u < titan_runtime_unit_count(runtime); u++) {
-    const titan_unit *unit = titan_runtime_unit(runtime, u);
-    if (dtype != TITAN_FLOAT32)
-      device->vector->convert(device, unit->shard_elements, unit->master, TITAN_FLOAT32, unit->compute, dtype);
-  }
-  return titan_runtime_publish(runtime);
-}
-
 titan_status titan_checkpoint_load(const titan_checkpoint_load_options *options, const char *path,
                                    titan_checkpoint_file **out, titan_checkpoint_fault *fault) {
   titan_comm *world = titan_mesh_comm(titan_runtime_mesh(options->runtime), TITAN_MESH_WORLD);
@@ -196,7 +184,7 @@ titan_status titan_checkpoint_load(const titan_checkpoint_load_options *options,
   (*out)->piece = options->piece;
   titan_status status = load_file(options, world, *out, fault);
   if (status == TITAN_OK)
-    status = publish(options->runtime);
+    status = titan_runtime_publish_masters(options->runtime);
   if (status != TITAN_OK)
     titan_checkpoint_file_close(out);
   return status;

@@ -140,13 +140,7 @@ cleanup:
 }
 
 titan_status titan_checkpoint_load_weights(titan_runtime *runtime, const char *path, titan_weights_remarks *remarks) {
-  titan_device *device = titan_runtime_device(runtime);
-  titan_dtype dtype = titan_runtime_options_of(runtime)->shape.dtype;
   TITAN_TRY(
       titan_comm_agree(titan_mesh_comm(titan_runtime_mesh(runtime), TITAN_MESH_WORLD), load(runtime, path, remarks)));
-  for (int u = 0; u < titan_runtime_unit_count(runtime) && dtype != TITAN_FLOAT32; u++) {
-    const titan_unit *unit = titan_runtime_unit(runtime, u);
-    device->vector->convert(device, unit->shard_elements, unit->master, TITAN_FLOAT32, unit->compute, dtype);
-  }
-  return titan_runtime_publish(runtime);
+  return titan_runtime_publish_masters(runtime);
 }

@@ -101,13 +101,11 @@ static titan_status allocate(titan_saver *saver) {
 // Communicators of the saves alone: a thread uses them beside the training's.
 static titan_status connect(titan_saver *saver) {
   const titan_mesh *mesh = titan_runtime_mesh(saver->runtime);
-  bool apart;
   TITAN_TRY_MPI(MPI_Comm_dup(titan_comm_mpi(titan_mesh_comm(mesh, TITAN_MESH_WORLD)), &saver->comm));
   TITAN_TRY_MPI(MPI_Comm_set_errhandler(saver->comm, MPI_ERRORS_RETURN));
   TITAN_TRY_MPI(MPI_Comm_dup(titan_comm_mpi(titan_mesh_comm(mesh, TITAN_MESH_TP)), &saver->join.comm));
   TITAN_TRY_MPI(MPI_Comm_set_errhandler(saver->join.comm, MPI_ERRORS_RETURN));
-  TITAN_TRY(titan_checkpoint_is_apart(saver->comm, &apart));
-  saver->apart = saver->apart || apart;
+  saver->apart = saver->apart || !titan_comm_is_one_node(titan_mesh_comm(mesh, TITAN_MESH_WORLD));
   return TITAN_OK;
 }
 

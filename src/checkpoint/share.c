@@ -1,5 +1,6 @@
 #include "checkpoint/share.h"
 
+#include <stdio.h>
 #include <string.h>
 
 // Rank 0's array of `bytes` bytes, in *array, for all.
@@ -7,6 +8,25 @@ static titan_status share_array(titan_comm *comm, size_t bytes, void *array) {
   if (titan_comm_rank(comm) != 0)
     TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GENERAL, bytes, array));
   return bytes > 0 ? titan_comm_broadcast(comm, *(void **)array, bytes, TITAN_BYTE, 0, NULL) : TITAN_OK;
+}
+
+// The numbers of states are a process's own: those of rank 0 become this rank's, by their names.
+static titan_status share_groups(titan_comm *comm, titan_checkpoint_file *file) {
+  titan_checkpoint_group mine[TITAN_CHECKPOINT_GROUPS_MOST] = {TITAN_CHECKPOINT_MODEL};
+  int32_t count = titan_checkpoint_group_count();
+  titan_status status = TITAN_OK; // kept until all have taken part
+  TITAN_TRY(titan_comm_broadcast(comm, &count, 1, TITAN_INT32, 0, NULL));
+  for (int32_t group = 1; group < count; group++) {
+    char path[TITAN_CHECKPOINT_GROUP_BYTES] = "";
+    if (titan_comm_rank(comm) == 0)
+      snprintf(path, sizeof path, "%s", titan_checkpoint_group_path(group));
+    TITAN_TRY(titan_comm_broadcast(comm, path, sizeof path, TITAN_BYTE, 0, NULL));
+    if (status == TITAN_OK)
+      status = titan_checkpoint_group_of(strrchr(path, '/') + 1, &mine[group]);
+  }
+  for (int i = 0; i < file->tensor_count && status == TITAN_OK; i++)
+    file->tensors[i].group = mine[file->tensors[i].group];
+  return status;
 }
 
 static titan_status share(titan_comm *comm, titan_checkpoint_file *file) {
@@ -18,13 +38,14 @@ static titan_status share(titan_comm *comm, titan_checkpoint_file *file) {
   file->slab_count = counts[1];
   TITAN_TRY(share_array(comm, (size_t)counts[0] * sizeof *file->tensors, &file->tensors));
   TITAN_TRY(share_array(comm, (size_t)counts[1] * sizeof *file->slabs, &file->slabs));
+  TITAN_TRY(share_groups(comm, file));
   titan_checkpoint_contents mine = *contents;
   TITAN_TRY(titan_comm_broadcast(comm, contents, sizeof *contents, TITAN_BYTE, 0, NULL));
   TITAN_TRY(share_array(comm, (size_t)contents->lane_count * 4 * sizeof(int64_t), &file->arrays[3]));
   // Pointers of another process mean nothing here.
   if (titan_comm_rank(comm) != 0) {
     contents->program = contents->mesh = contents->configuration = contents->written = NULL;
-    contents->model_name = contents->model_flavor = contents->optimizer = NULL;
+    contents->model_name = contents->model_flavor = contents->optimizer = contents->instruction_set = NULL;
     contents->log_count = 0;
     contents->log_steps = NULL;
     contents->log_mean = contents->log_max = NULL;

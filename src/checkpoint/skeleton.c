@@ -151,16 +151,15 @@ static titan_status write_image(titan_checkpoint_writer *writer, const titan_hdf
 
 static titan_status make_structure(titan_checkpoint_writer *writer, const titan_checkpoint_contents *contents) {
   titan_hdf5_image *image;
-  titan_hdf5_lock();
   titan_status status = titan_hdf5_image_create(metadata_bytes(writer, contents), &image);
-  if (status == TITAN_OK)
+  if (status == TITAN_OK) {
+    titan_hdf5_lock();
     status = fill_hdf5(writer, image, contents);
-  titan_hdf5_unlock();
+    titan_hdf5_unlock();
+  }
   if (status == TITAN_OK)
     status = write_image(writer, image);
-  titan_hdf5_lock();
   titan_hdf5_image_destroy(&image);
-  titan_hdf5_unlock();
   return status;
 }
 

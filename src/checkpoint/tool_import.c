@@ -1,4 +1,5 @@
 // titan-checkpoint import: weights in safetensors, with either naming, as a checkpoint that a run can go on from.
+#include "base/clock.h"
 #include "checkpoint/store.h"
 #include "checkpoint/tool_files.h"
 #include "checkpoint/tool_metadata.h"
@@ -11,7 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 typedef struct importing {
   const titan_tool *tool;
@@ -73,9 +73,9 @@ static titan_status write_file(importing *m, const titan_checkpoint_contents *co
                                              .contents = contents,
                                              .tensor_count = m->count,
                                              .tensors = m->tensors,
-                                             .slab_count = m->slab_count};
+                                             .slab_count = m->slab_count,
+                                             .apart = !titan_comm_is_one_node(m->tool->world)};
   titan_checkpoint_written written;
-  TITAN_TRY(titan_checkpoint_is_apart(options.comm, &options.apart));
   TITAN_TRY(titan_checkpoint_writer_create(&options, &m->writer));
   titan_status status = titan_tool_deal(m->tool, m->count, m->tensors, m->weights->units, write_slab, m);
   TITAN_TRY(titan_checkpoint_writer_finish(&m->writer, status, &written));
@@ -87,12 +87,10 @@ static titan_status write_file(importing *m, const titan_checkpoint_contents *co
 
 static titan_status write_checkpoint(importing *m) {
   titan_text origin = {0}, written = {0};
-  char date[32];
-  time_t now = time(NULL);
-  struct tm local;
+  char date[TITAN_CLOCK_DATE_BYTES];
   titan_status status = titan_text_printf(&origin, "# imported from %s, which is in %s naming\n", m->weights->set->path,
                                           m->weights->hugging_face ? "Hugging Face's" : "titan-hpc's");
-  strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S%z", localtime_r(&now, &local));
+  titan_clock_date(date);
   if (status == TITAN_OK)
     status = titan_text_printf(&written, "%s", date);
   status = titan_comm_agree(m->tool->world, status);

@@ -3,7 +3,6 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "checkpoint/agree.h"
-#include "comm/mpi_error.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,18 +16,6 @@ static titan_status system_error(const titan_checkpoint_writer *writer) {
 
 // --- opening ---
 
-titan_status titan_checkpoint_is_apart(MPI_Comm comm, bool *apart) {
-  MPI_Comm node;
-  int all = 1, here = 1, most = 1;
-  TITAN_TRY_MPI(MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node));
-  MPI_Comm_size(comm, &all);
-  MPI_Comm_size(node, &here);
-  titan_status status = TITAN_MPI(MPI_Allreduce(&here, &most, 1, MPI_INT, MPI_MAX, comm));
-  MPI_Comm_free(&node);
-  *apart = most < all;
-  return status;
-}
-
 static titan_status allocate(titan_checkpoint_writer *writer, const titan_checkpoint_writer_options *options) {
   size_t length = strlen(options->path) + sizeof ".partial", count = (size_t)options->tensor_count;
   TITAN_TRY(titan_memory_duplicate(TITAN_MEMORY_GENERAL, options->path, &writer->path));
@@ -36,7 +23,6 @@ static titan_status allocate(titan_checkpoint_writer *writer, const titan_checkp
   snprintf(writer->partial, length, "%s.partial", options->path);
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, count, sizeof *writer->tensors, &writer->tensors));
   memcpy(writer->tensors, options->tensors, count * sizeof *writer->tensors);
-  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, count, sizeof *writer->offsets, &writer->offsets));
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, (size_t)options->slab_count, sizeof *writer->rows,
                                          &writer->rows));
   writer->hash = XXH64_createState();
@@ -56,21 +42,9 @@ void titan_checkpoint_writer_destroy(titan_checkpoint_writer *writer) {
   titan_memory_free(writer->path);
   titan_memory_free(writer->partial);
   titan_memory_free(writer->tensors);
-  titan_memory_free(writer->offsets);
   titan_memory_free(writer->rows);
   titan_memory_free(writer->staging);
   titan_memory_free(writer);
-}
-
-// Where rank 0 has put the tensors.
-static titan_status share_offsets(titan_checkpoint_writer *writer) {
-  for (int i = 0; i < writer->tensor_count; i++)
-    writer->offsets[i] = writer->tensors[i].offset;
-  TITAN_TRY(titan_checkpoint_broadcast(writer->comm, writer->offsets,
-                                       (size_t)writer->tensor_count * sizeof *writer->offsets, writer->patient));
-  for (int i = 0; i < writer->tensor_count; i++)
-    writer->tensors[i].offset = writer->offsets[i];
-  return TITAN_OK;
 }
 
 static titan_status open_file(titan_checkpoint_writer *writer) {
@@ -86,7 +60,9 @@ static titan_status create(titan_checkpoint_writer *writer, const titan_checkpoi
   if (writer->rank == 0)
     status = titan_checkpoint_skeleton_create(writer, options->hints, options->contents);
   TITAN_TRY(titan_checkpoint_agree(writer->comm, status, writer->patient));
-  status = share_offsets(writer);
+  // With the offsets that rank 0 has given them.
+  status = titan_checkpoint_broadcast(writer->comm, writer->tensors,
+                                      (size_t)writer->tensor_count * sizeof *writer->tensors, writer->patient);
   return titan_checkpoint_agree(writer->comm, status == TITAN_OK ? open_file(writer) : status, writer->patient);
 }
 

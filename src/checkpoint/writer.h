@@ -48,9 +48,6 @@ titan_status titan_checkpoint_writer_add(titan_checkpoint_writer *writer, int64_
                                          int64_t stride);
 titan_status titan_checkpoint_writer_end(titan_checkpoint_writer *writer);
 
-// Collective over comm. Whether its ranks are on several nodes.
-titan_status titan_checkpoint_is_apart(MPI_Comm comm, bool *apart);
-
 typedef struct titan_checkpoint_written {
   uint64_t bytes; // the file's length (rank 0)
   // Seconds of this rank, in the order in which they pass: until the file is made and open; from there to the last

@@ -20,8 +20,7 @@ struct titan_checkpoint_writer {
   titan_checkpoint_slab *rows;                       // [slab_count]
   int descriptor;                                    // of `partial`, or -1
   size_t piece;
-  char *staging;     // [piece], or NULL
-  uint64_t *offsets; // [tensor_count], of the tensors' data
+  char *staging; // [piece], or NULL
   // The slab that is being written.
   titan_checkpoint_slab slab;
   int64_t added; // rows

@@ -1,6 +1,7 @@
 #include "comm/comm.h"
 
 #include <stdio.h>
+#include <string.h>
 
 // What the lowest failing rank tells the others.
 typedef struct failure {
@@ -35,4 +36,22 @@ titan_status titan_comm_agree(titan_comm *comm, titan_status status) {
   if (agreed != TITAN_OK)
     titan_error_mark_agreed();
   return agreed;
+}
+
+titan_status titan_comm_broadcast_text(titan_comm *comm, titan_text *text) {
+  int64_t length = (int64_t)text->length;
+  char *bytes = NULL;
+  TITAN_TRY(titan_comm_broadcast(comm, &length, 1, TITAN_INT64, 0, NULL));
+  titan_status status = titan_memory_allocate(TITAN_MEMORY_COMMUNICATION, (size_t)length, &bytes);
+  status = titan_comm_agree(comm, status);
+  if (status == TITAN_OK) {
+    if (text->length > 0)
+      memcpy(bytes, text->data, text->length);
+    status = titan_comm_broadcast(comm, bytes, (size_t)length, TITAN_BYTE, 0, NULL);
+    if (status == TITAN_OK && titan_comm_rank(comm) != 0)
+      status = titan_text_append(text, bytes, (size_t)length);
+    status = titan_comm_agree(comm, status);
+  }
+  titan_memory_free(bytes);
+  return status;
 }

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "comm/mpi_error.h"
 
+#include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -72,6 +73,21 @@ bool titan_mpi_end_together(double seconds, int *speaker) {
     nanosleep(&pause, NULL);
   *speaker = lowest;
   return done;
+}
+
+int titan_mpi_end_badly(int rank, titan_status status, void (*tell)(titan_status status, bool speaks)) {
+  static const double patience = 3; // seconds
+  int speaker = 0, code = titan_status_exit_code(status);
+  bool together = titan_error_was_agreed() || titan_mpi_end_together(patience, &speaker);
+  tell(status, !together || rank == speaker);
+  fflush(NULL);
+  if (!together)
+    MPI_Abort(MPI_COMM_WORLD, code);
+  if (!titan_error_was_agreed()) { // operations may be under way, for which nothing that they use may be freed
+    titan_mpi_finalize();
+    _exit(code);
+  }
+  return code;
 }
 
 void titan_mpi_finalize(void) {

@@ -27,6 +27,11 @@ titan_status titan_mpi_initialize(int *argc, char ***argv, titan_mpi *out);
 // the others may be waiting for this rank in a collective, and MPI_Abort has to end them. To be called once.
 bool titan_mpi_end_together(double seconds, int *speaker);
 
+// Ends a run that failed. Where all ranks agreed on it (titan_comm_agree), or all have failed, one rank speaks; else a
+// rank speaks for itself and ends the run for all. tell(status, speaks) is called once on each rank. Gives the
+// exit code where everything may be freed as usual; else it does not return.
+int titan_mpi_end_badly(int rank, titan_status status, void (*tell)(titan_status status, bool speaks));
+
 // Collective. Fine to call when MPI was never initialized, or is finalized.
 void titan_mpi_finalize(void);
 

@@ -11,6 +11,7 @@
 #include "base/dtype.h"
 #include "base/memory.h"
 #include "base/status.h"
+#include "base/text.h"
 #include <mpi.h>
 #include <stdbool.h>
 
@@ -72,6 +73,8 @@ void titan_comm_progress(void);
 // Collective. Ranks agree on failure: gives TITAN_OK when every rank passes TITAN_OK; otherwise every rank gets the
 // status and the message of the lowest failing rank (its number is put before the message where it is not rank 0).
 titan_status titan_comm_agree(titan_comm *comm, titan_status status);
+// Collective. Rank 0's text for all, who agree on failure. *text is owned; on other ranks it comes in empty.
+titan_status titan_comm_broadcast_text(titan_comm *comm, titan_text *text);
 
 // Payload bytes that this process has moved through the group so far, by kind, for comparison with the plan. With b
 // bytes in `count` elements and n ranks: (n-1) b for all_gather, reduce_scatter (also in shared memory) and all_to_all,

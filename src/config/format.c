@@ -48,21 +48,10 @@ titan_status titan_number_append(double value, titan_text *text) {
 }
 
 titan_status titan_value_describe(const titan_value *value, titan_text *text) {
-  switch (value->kind) {
-  case TITAN_VALUE_BOOL:
-    return titan_text_printf(text, "%s", value->boolean ? "true" : "false");
-  case TITAN_VALUE_INT:
-    return titan_text_printf(text, "%" PRId64, value->integer);
-  case TITAN_VALUE_FLOAT:
-    return titan_number_append(value->number, text);
-  case TITAN_VALUE_OTHER:
-    return titan_text_printf(text, "%s", value->string);
-  case TITAN_VALUE_LIST:
+  if (value->kind == TITAN_VALUE_LIST)
     return titan_text_printf(text, "an array of strings");
-  case TITAN_VALUE_STRING:
-  case TITAN_VALUE_WORD:
-    break;
-  }
+  if (value->kind != TITAN_VALUE_STRING && value->kind != TITAN_VALUE_WORD)
+    return titan_value_text(value, text);
   if (strlen(value->string) <= LONGEST_SHOWN)
     return titan_string_append_quoted(value->string, text);
   return titan_text_printf(text, "a string of %zu bytes", strlen(value->string));

@@ -10,14 +10,11 @@
 // The character that stands for a byte: itself where it can be printed, else the next free one from 256 on (Radford et
 // al., GPT-2, bytes_to_unicode).
 static int character_of(int byte) {
-  int moved = 0;
-  for (int b = 0; b <= byte; b++) {
-    bool printable = (b >= '!' && b <= '~') || (b >= 0xa1 && b <= 0xac) || b >= 0xae;
-    if (b == byte && printable)
-      return byte;
-    moved += !printable;
-  }
-  return 255 + moved;
+  if (byte < '!')
+    return 256 + byte;
+  if (byte > '~' && byte < 0xa1)
+    return 256 + '!' + (byte - 0x7f);
+  return byte == 0xad ? 256 + '!' + (0xa1 - 0x7f) : byte;
 }
 
 static titan_status append_bytes(const char *bytes, size_t length, titan_text *text) {

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 // METADATA_BYTES: what HDF5 writes of an empty file with short attributes, and some to spare.
-enum { CHUNK_ROWS = 1024, METADATA_BYTES = 128 * 1024, ALIGNMENT = 512 };
+enum { CHUNK_ROWS = 1024, METADATA_BYTES = 128 * 1024, ALIGNMENT = 512, ROWS_AT_ONCE = 512 };
 
 // --- the part that HDF5 makes ---
 
@@ -242,12 +242,14 @@ int titan_metrics_file_write(titan_metrics_file *file, int descriptor, titan_met
   int columns = titan_metrics_series_table[series].column_count, reason = 0;
   if (rows->count == 0)
     return 0;
-  for (uint64_t i = 0; i < rows->count && reason == 0; i++)
-    for (int column = 0; column < columns && reason == 0; column++) {
-      unsigned char bytes[8];
-      titan_metrics_encode(&rows->values[i * (uint64_t)columns + (uint64_t)column], 1, bytes);
-      ssize_t written = pwrite(descriptor, bytes, sizeof bytes, (off_t)(part->columns[column].data + 8 * (first + i)));
-      reason = written == sizeof bytes ? 0 : written < 0 ? errno : ENOSPC;
+  for (int column = 0; column < columns; column++)
+    for (uint64_t i = 0, count; i < rows->count && reason == 0; i += count) {
+      unsigned char bytes[8 * ROWS_AT_ONCE];
+      count = rows->count - i < ROWS_AT_ONCE ? rows->count - i : ROWS_AT_ONCE;
+      for (uint64_t k = 0; k < count; k++)
+        titan_metrics_encode(&rows->values[(i + k) * (uint64_t)columns + (uint64_t)column], 1, bytes + 8 * k);
+      ssize_t written = pwrite(descriptor, bytes, 8 * count, (off_t)(part->columns[column].data + 8 * (first + i)));
+      reason = written == (ssize_t)(8 * count) ? 0 : written < 0 ? errno : ENOSPC;
     }
   if (reason == 0)
     reason = titan_metrics_record_write(descriptor, series, &part->record, first, rows->values, rows->count);

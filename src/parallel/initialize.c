@@ -54,15 +54,21 @@ static void fill_parameter(titan_runtime *runtime, int index, int parameter, uin
   titan_unit_slice_runs(&slice, fill_run, &fill);
 }
 
-titan_status titan_runtime_initialize(titan_runtime *runtime, uint64_t seed) {
+titan_status titan_runtime_publish_masters(titan_runtime *runtime) {
   titan_device *device = runtime->device;
   titan_dtype dtype = runtime->options.shape.dtype;
+  for (int i = 0; i < runtime->unit_count && dtype != TITAN_FLOAT32; i++) {
+    const titan_unit *unit = &runtime->units[i];
+    device->vector->convert(device, unit->shard_elements, unit->master, TITAN_FLOAT32, unit->compute, dtype);
+  }
+  return titan_runtime_publish(runtime);
+}
+
+titan_status titan_runtime_initialize(titan_runtime *runtime, uint64_t seed) {
   for (int i = 0; i < runtime->unit_count; i++) {
     titan_unit *unit = &runtime->units[i];
     for (int p = 0; p < unit->plan->parameter_count; p++)
       fill_parameter(runtime, i, p, seed);
-    if (dtype != TITAN_FLOAT32)
-      device->vector->convert(device, unit->shard_elements, unit->master, TITAN_FLOAT32, unit->compute, dtype);
   }
-  return titan_runtime_publish(runtime);
+  return titan_runtime_publish_masters(runtime);
 }

@@ -93,6 +93,8 @@ void titan_runtime_destroy(titan_runtime **runtime);
 titan_status titan_runtime_initialize(titan_runtime *runtime, uint64_t seed);
 // Collective. Makes the shards that the optimizer (or a load) wrote visible to all.
 titan_status titan_runtime_publish(titan_runtime *runtime);
+// The same, of compute copies that follow from the masters: for who has set masters by hand.
+titan_status titan_runtime_publish_masters(titan_runtime *runtime);
 
 // The rank's buffers for the next step's batch: [M,B,L] int32 each, M the microbatches; for validation [B,L] of its own
 // shape, in the same memory.

@@ -1,7 +1,8 @@
 // An HDF5 file in memory, of which only the parts that were written take room: the caller brings them to the disk, or
 // from there. A failure of the disk then never happens inside HDF5, which (1.10.8) cannot close a file that it
 // cannot write, and crashes when the process ends. Space that is given to datasets and not written costs nothing, so
-// the structure of a file of any size is made here. The caller holds titan_hdf5_lock.
+// the structure of a file of any size is made here. titan_hdf5_image_access, and HDF5 on an open image, want
+// titan_hdf5_lock; the rest calls no HDF5.
 #ifndef TITAN_STORAGE_HDF5_IMAGE_H
 #define TITAN_STORAGE_HDF5_IMAGE_H
 

@@ -297,13 +297,14 @@ static titan_activation_options activations_of(const titan_config *config, size_
   return (titan_activation_options){.mode = TITAN_ACTIVATIONS_EVERY, .every = atoll(option)};
 }
 
-// Sequences of a step over all ranks, and microbatches of each rank (the options were checked).
+// Sequences of a step over all ranks (the options were checked).
 static int64_t global_batch_of(const titan_config *config, titan_mesh_degrees degrees) {
   int64_t one = config->training.batch_size * degrees.dp_replicate * degrees.dp_shard;
   return config->training.global_batch_size > 0 ? config->training.global_batch_size : one;
 }
 
-int64_t titan_setup_microbatches(const titan_config *config, titan_mesh_degrees degrees) {
+// Of a step on each rank: training.global_batch_size over what the ranks take at once.
+static int64_t count_microbatches(const titan_config *config, titan_mesh_degrees degrees) {
   return global_batch_of(config, degrees) / (config->training.batch_size * degrees.dp_replicate * degrees.dp_shard);
 }
 
@@ -336,7 +337,7 @@ titan_status titan_setup_runtime_options(const titan_config *config, int64_t voc
   *out = (titan_runtime_options){
       .model = titan_model_find(config->model.name),
       .shape = {.batch = config->training.batch_size, .length = config->training.seq_len, .dtype = dtype},
-      .microbatches = titan_setup_microbatches(config, degrees),
+      .microbatches = count_microbatches(config, degrees),
       .global_tokens = global_batch_of(config, degrees) * config->training.seq_len,
       .reduce = reduce_of(config),
       .early_update = config->optimizer.early_step_in_backward,

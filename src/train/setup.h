@@ -35,8 +35,6 @@ titan_status titan_setup_runtime_options(const titan_config *config, int64_t voc
 // Collective over node and world. Bytes that every rank of the run can take: the least share of a node.
 titan_status titan_setup_available_bytes(titan_comm *world, titan_comm *node, const titan_topology *topology,
                                          size_t *bytes);
-// Microbatches of a step on each rank: training.global_batch_size over what the ranks take at once.
-int64_t titan_setup_microbatches(const titan_config *config, titan_mesh_degrees degrees);
 // Collective over node and world. Where training.gradient_accumulation_reduce is auto and there is something to choose:
 // *fits tells whether adding up whole gradients and reducing once (as the runtime is planned) fits every node; if not,
 // the runtime is to be planned anew with TITAN_REDUCE_EACH.

@@ -47,12 +47,12 @@ size_t titan_setup_document_limit(const titan_config *config) {
 
 titan_status titan_setup_share_budget(const titan_config *config, titan_runtime *runtime, titan_comm *world,
                                       titan_comm *node, size_t *fixed) {
-  titan_runtime_memory memory = titan_runtime_memory_of(runtime);
-  titan_setup_beside beside = titan_setup_beside_of(config, runtime, world, node);
-  int64_t mine = (int64_t)(memory.total - memory.chosen + titan_setup_beside_sum(&beside)), most = 0;
   *fixed = 0;
   if (titan_runtime_options_of(runtime)->activations.mode != TITAN_ACTIVATIONS_BUDGET)
     return TITAN_OK;
+  titan_runtime_memory memory = titan_runtime_memory_of(runtime);
+  titan_setup_beside beside = titan_setup_beside_of(config, runtime, world, node);
+  int64_t mine = (int64_t)(memory.total - memory.chosen + titan_setup_beside_sum(&beside)), most = 0;
   TITAN_TRY(titan_comm_all_reduce(world, &mine, &most, 1, TITAN_INT64, TITAN_MAX, NULL));
   *fixed = (size_t)most;
   return TITAN_OK;

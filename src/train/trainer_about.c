@@ -2,11 +2,12 @@
 #include "train/trainer_private.h"
 
 #include "base/build.h"
+#include "base/clock.h"
 #include "base/log.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { HOST_BYTES = 64 };
@@ -46,14 +47,30 @@ static titan_status find_job(titan_text *job) {
   return titan_text_printf(job, "none");
 }
 
-static titan_status describe_optimizer(const titan_trainer *trainer, trainer_about *about) {
+static titan_status describe_optimizer(const titan_trainer *trainer, titan_text *text) {
   const titan_optimizer_options *o = &trainer->optimizer;
-  TITAN_TRY(titan_text_printf(&about->optimizer,
-                              "%s, lr %g, betas %g and %g, epsilon %g, weight decay %g, gradients clipped to norm %g",
-                              trainer->env.config->optimizer.name, o->learning_rate, o->beta1, o->beta2, o->epsilon,
-                              o->weight_decay, o->max_norm));
-  return titan_text_printf(&about->schedule, "%lld steps of warm-up, then linear to 0 after step %lld",
-                           (long long)o->warmup_steps, (long long)o->total_steps);
+  TITAN_TRY(titan_text_printf(text, "%s, lr %g, ", o->rule->name, o->learning_rate));
+  TITAN_TRY(strcmp(o->rule->slots[0], "momentum") == 0
+                ? titan_text_printf(text, "momentum %g", o->momentum)
+                : titan_text_printf(text, "betas %g and %g, epsilon %g", o->beta1, o->beta2, o->epsilon));
+  TITAN_TRY(titan_text_printf(text, ", weight decay %g, ", o->weight_decay));
+  return trainer->env.config->optimizer.early_step_in_backward
+             ? titan_text_printf(text, "gradients not clipped")
+             : titan_text_printf(text, "gradients clipped to norm %g", o->max_norm);
+}
+
+// See titan_lr_factor.
+static titan_status describe_schedule(const titan_optimizer_options *o, titan_text *text) {
+  static const char *const decays[] = {
+      [TITAN_LR_LINEAR] = "linear", [TITAN_LR_SQRT] = "sqrt", [TITAN_LR_COSINE] = "cosine"};
+  int64_t decay = titan_lr_decay_steps(&o->curve, o->warmup_steps, o->total_steps), begin = o->total_steps - decay;
+  TITAN_TRY(titan_text_printf(text, "%" PRId64 " steps of warm-up, then ", o->warmup_steps));
+  if (decay <= 0)
+    return titan_text_printf(text, "constant");
+  if (begin > o->warmup_steps)
+    TITAN_TRY(titan_text_printf(text, "constant, and after step %" PRId64 " ", begin));
+  return titan_text_printf(text, "%s to %g after step %" PRId64, decays[o->curve.decay],
+                           o->curve.minimum * o->learning_rate, o->total_steps);
 }
 
 // Each host once, in the order of the ranks; a node's ranks are neighbours or not.
@@ -91,11 +108,8 @@ cleanup:
 static titan_status describe(titan_trainer *trainer) {
   trainer_about *about = &trainer->about;
   int ranks = titan_comm_size(titan_trainer_world(trainer));
-  time_t now = time(NULL);
-  struct tm parts;
-  char date[64];
-  localtime_r(&now, &parts);
-  strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S%z", &parts);
+  char date[TITAN_CLOCK_DATE_BYTES];
+  titan_clock_date(date);
   TITAN_TRY(titan_text_printf(&about->version, "titan-hpc " TITAN_VERSION));
   TITAN_TRY(titan_text_printf(&about->commit, "%s", titan_build_commit()));
   TITAN_TRY(titan_text_printf(&about->command, "%s", trainer->env.command));
@@ -103,7 +117,8 @@ static titan_status describe(titan_trainer *trainer) {
   TITAN_TRY(titan_text_printf(&about->date, "%s", date));
   TITAN_TRY(find_job(&about->job));
   TITAN_TRY(titan_config_to_toml(trainer->env.config, &about->configuration));
-  return describe_optimizer(trainer, about);
+  TITAN_TRY(describe_optimizer(trainer, &about->optimizer));
+  return describe_schedule(&trainer->optimizer, &about->schedule);
 }
 
 static void log_head(const titan_trainer *trainer) {

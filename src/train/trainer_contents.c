@@ -1,8 +1,9 @@
 // What a checkpoint holds beside tensors, gathered from the trainer.
 #include "train/trainer_checkpoint.h"
 
+#include "base/clock.h"
+
 #include <string.h>
-#include <time.h>
 
 void titan_trainer_contents_destroy(trainer_contents *contents) {
   titan_text_destroy(&contents->mesh);
@@ -47,15 +48,12 @@ static titan_status copy_history(const trainer_history *from, trainer_history *t
 }
 
 static titan_status describe(const titan_trainer *trainer, trainer_contents *out) {
-  char text[256];
-  time_t now = time(NULL);
-  struct tm parts;
+  char text[256], date[TITAN_CLOCK_DATE_BYTES];
   titan_mesh_describe(trainer->env.mesh, text, sizeof text);
   TITAN_TRY(titan_text_printf(&out->mesh, "%s", text));
   TITAN_TRY(titan_config_to_toml(trainer->env.config, &out->configuration));
-  localtime_r(&now, &parts);
-  strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S%z", &parts);
-  return titan_text_printf(&out->written, "%s", text);
+  titan_clock_date(date);
+  return titan_text_printf(&out->written, "%s", date);
 }
 
 static titan_status fill_state(titan_trainer *trainer, trainer_contents *out) {

@@ -29,22 +29,6 @@ static titan_status find_corpus(const titan_config *config, const corpus_options
   return status;
 }
 
-// Rank 0's list for all. On other ranks it comes in empty.
-static titan_status broadcast_list(titan_comm *world, titan_text *list) {
-  int64_t length = (int64_t)list->length;
-  char *bytes = NULL;
-  TITAN_TRY(titan_comm_broadcast(world, &length, 1, TITAN_INT64, 0, NULL));
-  titan_status status = titan_memory_allocate(TITAN_MEMORY_DATA, (size_t)length, &bytes);
-  TITAN_TRY(titan_comm_agree(world, status));
-  if (titan_comm_rank(world) == 0)
-    memcpy(bytes, list->data, (size_t)length);
-  status = titan_comm_broadcast(world, bytes, (size_t)length, TITAN_BYTE, 0, NULL);
-  if (status == TITAN_OK && titan_comm_rank(world) != 0)
-    status = titan_text_append(list, bytes, (size_t)length);
-  titan_memory_free(bytes);
-  return status;
-}
-
 // One rank reads the folder: thousands that list and stat all files of a large corpus are a burden for its file system,
 // and see different folders where one changes.
 static titan_status share_corpus(titan_trainer *trainer, const corpus_options *options, titan_corpus **corpus) {
@@ -56,7 +40,7 @@ static titan_status share_corpus(titan_trainer *trainer, const corpus_options *o
   if (status == TITAN_OK && trainer->rank == 0)
     status = titan_corpus_list(*corpus, &list);
   TITAN_TRY_CLEANUP(titan_comm_agree(world, status));
-  TITAN_TRY_CLEANUP(titan_comm_agree(world, broadcast_list(world, &list)));
+  TITAN_TRY_CLEANUP(titan_comm_broadcast_text(world, &list));
   if (trainer->rank != 0)
     status = titan_corpus_create_from_list(options->section, options->dataset, options->dataset_path, &list, corpus);
   TITAN_TRY_CLEANUP(titan_comm_agree(world, status));

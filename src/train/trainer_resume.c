@@ -206,13 +206,14 @@ static titan_status share_start(const titan_trainer *trainer, int64_t step, star
 static titan_status consider(titan_trainer *trainer, int64_t step, bool *fits) {
   trainer_checkpoint *checkpoint = trainer->checkpoint;
   int64_t wanted = trainer->env.config->checkpoint.load_step, asked = 0;
-  start_of start;
+  start_of start = {-1, 0};
   *fits = false;
   if (wanted >= 0 && step < wanted)
     return TITAN_OK;
-  TITAN_TRY(share_start(trainer, step, &start));
   for (int part = 0; part < 3; part++)
     asked |= (int64_t)checkpoint->excluded[part] << part;
+  if (wanted >= 0 ? step > wanted : asked != 0) // else what the file says of its start decides nothing
+    TITAN_TRY(share_start(trainer, step, &start));
   bool descends = wanted >= 0 && step > wanted && start.load_step == wanted;
   bool obeyed = asked != 0 && start.excluded == asked && (wanted < 0 || descends);
   for (int part = 0; part < 3; part++)

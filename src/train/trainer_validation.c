@@ -39,7 +39,7 @@ static titan_status load_batch(titan_trainer *trainer, int64_t first, bool *exis
 }
 
 // What the ranks must know of each other before a batch is computed. Flags are 1 on the ranks that raise them.
-enum { FLAG_STOP, FLAG_BATCH, FLAG_NO_BATCH, FLAGS };
+enum { FLAG_STOP, FLAG_BATCH, FLAG_NO_BATCH, FLAG_DIFFER, FLAGS };
 
 static titan_status corpus_differs(const titan_trainer *trainer) {
   titan_status status =
@@ -56,20 +56,18 @@ static titan_status corpus_differs(const titan_trainer *trainer) {
 static titan_status compare_batch(const titan_trainer *trainer, bool exists, bool *stop) {
   const titan_model_shape *shape = &titan_runtime_options_of(trainer->runtime)->validation;
   titan_comm *tp = titan_mesh_comm(trainer->env.mesh, TITAN_MESH_TP);
-  const int64_t mine[FLAGS] = {
+  int64_t mine[FLAGS] = {
       [FLAG_STOP] = titan_trainer_stop_is_asked(trainer), [FLAG_BATCH] = exists, [FLAG_NO_BATCH] = !exists};
   int64_t all[FLAGS];
+  if (titan_comm_size(tp) > 1) {
+    int64_t hash = exists ? (int64_t)titan_trainer_hash_batch(trainer, (size_t)(shape->batch * shape->length)) : 0;
+    int64_t pair[2] = {hash, -hash}, largest[2];
+    TITAN_TRY(titan_comm_all_reduce(tp, pair, largest, 2, TITAN_INT64, TITAN_MAX, NULL));
+    mine[FLAG_DIFFER] = largest[0] != -largest[1];
+  }
   TITAN_TRY(titan_comm_all_reduce(titan_trainer_world(trainer), mine, all, FLAGS, TITAN_INT64, TITAN_MAX, NULL));
   *stop = all[FLAG_STOP] > 0;
-  bool same = all[FLAG_BATCH] == 0 || all[FLAG_NO_BATCH] == 0;
-  if (same && exists && titan_comm_size(tp) > 1) {
-    int64_t hash = (int64_t)titan_trainer_hash_batch(trainer, (size_t)(shape->batch * shape->length));
-    int64_t pair[2] = {hash, -hash}, largest[2], differ;
-    TITAN_TRY(titan_comm_all_reduce(tp, pair, largest, 2, TITAN_INT64, TITAN_MAX, NULL));
-    pair[0] = largest[0] != -largest[1];
-    TITAN_TRY(titan_comm_all_reduce(titan_trainer_world(trainer), pair, &differ, 1, TITAN_INT64, TITAN_MAX, NULL));
-    same = differ == 0;
-  }
+  bool same = (all[FLAG_BATCH] == 0 || all[FLAG_NO_BATCH] == 0) && all[FLAG_DIFFER] == 0;
   return same ? TITAN_OK : corpus_differs(trainer);
 }
 

@@ -123,7 +123,7 @@ description() {
   [ "$(attribute $file ranks)" = 2 ] || fail "ranks $(attribute $file ranks)"
   [ "$(attribute $file hosts)" = "$(uname -n)" ] || fail "hosts $(attribute $file hosts)"
   attribute $file optimizer | grep -qF 'AdamW, lr 0.001,' || fail "optimizer $(attribute $file optimizer)"
-  attribute $file schedule | grep -qF '2 steps of warm-up' || fail "schedule $(attribute $file schedule)"
+  [ "$(attribute $file schedule)" = '2 steps of warm-up, then linear to 0 after step 3' ] || fail "schedule $(attribute $file schedule)"
   attribute $file date | grep -qE '^20[0-9-]{8}T' || fail "date $(attribute $file date)"
   attribute $file version | grep -q '^titan-hpc [0-9]' || fail "version $(attribute $file version)"
   attribute $file configuration | grep -qF 'lr = 0.001  # command line' || fail "configuration $(attribute $file configuration)"

@@ -1,39 +1,6 @@
 // Property: titan-corpus does what its help says, and ends with the documented exit codes. Oracle: the files that are
 // expected, written here by hand; what gzip and cmp say for the rest.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-// cmocka needs the four above first
-#include <cmocka.h>
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-static char folder[] = "/tmp/titan-corpus-XXXXXX";
-static char output[1 << 16]; // of the last run, standard output and error together
-
-// Runs a shell command in the test's folder, in which $T is the program; gives its exit code.
-static int run(const char *command) {
-  char line[1024];
-  snprintf(line, sizeof line, "cd '%s' && T='%s' && { %s ; } 2>&1", folder, CORPUS_PROGRAM, command);
-  FILE *pipe = popen(line, "r");
-  assert_non_null(pipe);
-  size_t used = fread(output, 1, sizeof output - 1, pipe);
-  output[used] = '\0';
-  int status = pclose(pipe);
-  assert_true(WIFEXITED(status));
-  return WEXITSTATUS(status);
-}
-
-static void expect(const char *command, int code, const char *text) {
-  int got = run(command);
-  if (got != code || !strstr(output, text))
-    fail_msg("%s: code %d (expected %d), '%s' (expected '%s')", command, got, code, output, text);
-}
+#include "../program_test.h"
 
 static void text_becomes_documents(void **state) {
   (void)state;
@@ -97,18 +64,6 @@ static void generated_files_are_written_whole(void **state) {
   expect("\"$T\" --documents 3 --output no/where", 5, "cannot write no/where");
   expect("\"$T\" --documents 3", 2, "--output");
   expect("\"$T\" --help", 0, "text2jsonl");
-}
-
-static int set_up(void **state) {
-  (void)state;
-  return mkdtemp(folder) ? 0 : -1;
-}
-
-static int tear_down(void **state) {
-  (void)state;
-  char line[64];
-  snprintf(line, sizeof line, "rm -r %s", folder);
-  return system(line) == 0 ? 0 : -1;
 }
 
 int main(void) {

@@ -1,39 +1,6 @@
 // Property: titan-tokenizer does what its help says, and ends with the documented exit codes. Oracles: round trips, and
 // the library. Exact.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-// cmocka needs the four above first
-#include <cmocka.h>
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-static char folder[] = "/tmp/titan-tokenizer-XXXXXX";
-static char output[1 << 16]; // of the last run, standard output and error together
-
-// Runs a shell command in the test's folder, in which $T is the program; gives its exit code.
-static int run(const char *command) {
-  char line[1024];
-  snprintf(line, sizeof line, "cd '%s' && T='%s' && { %s ; } 2>&1", folder, TOKENIZER_PROGRAM, command);
-  FILE *pipe = popen(line, "r");
-  assert_non_null(pipe);
-  size_t used = fread(output, 1, sizeof output - 1, pipe);
-  output[used] = '\0';
-  int status = pclose(pipe);
-  assert_true(WIFEXITED(status));
-  return WEXITSTATUS(status);
-}
-
-static void expect(const char *command, int code, const char *text) {
-  assert_int_equal(run(command), code);
-  if (!strstr(output, text))
-    fail_msg("%s: '%s' does not hold '%s'", command, output, text);
-}
+#include "../program_test.h"
 
 static void a_vocabulary_is_trained_and_used(void **state) {
   (void)state;
@@ -104,18 +71,6 @@ static void damaged_gzip_ends_with_3(void **state) {
   (void)state;
   expect("cat c.jsonl.gz c.jsonl > behind.gz; \"$T\" encode --model a.model --jsonl behind.gz", 3,
          "behind.gz:3: damaged gzip data");
-}
-
-static int set_up(void **state) {
-  (void)state;
-  return mkdtemp(folder) ? 0 : -1;
-}
-
-static int tear_down(void **state) {
-  (void)state;
-  char line[64];
-  snprintf(line, sizeof line, "rm -r %s", folder);
-  return system(line) == 0 ? 0 : -1;
 }
 
 int main(void) {
