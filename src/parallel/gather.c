@@ -33,6 +33,8 @@ static titan_status create_shards(titan_gather *gather) {
   for (int i = 0; i < gather->unit_count; i++) {
     titan_unit *unit = &gather->units[i];
     size_t bytes = shard_bytes(unit, gather->dtype);
+    if (bytes == 0) // of another pipeline rank
+      continue;
     if (gather->way == TITAN_WAY_SHARED) {
       TITAN_TRY(titan_shared_create(gather->comm, bytes, tag, &gather->shared[i]));
       unit->compute = titan_shared_part(gather->shared[i], titan_comm_rank(gather->comm));
@@ -136,7 +138,8 @@ titan_status titan_gather_publish(titan_gather *gather) {
   }
   // One barrier would do for all units; the shared blocks need their own memory barriers.
   for (int i = 0; gather->way == TITAN_WAY_SHARED && i < gather->unit_count; i++)
-    TITAN_TRY(titan_shared_synchronize(gather->shared[i], NULL));
+    if (gather->shared[i] != NULL)
+      TITAN_TRY(titan_shared_synchronize(gather->shared[i], NULL));
   return TITAN_OK;
 }
 

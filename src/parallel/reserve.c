@@ -41,9 +41,10 @@ static titan_comm_reservation of_tensor(const titan_runtime *runtime) {
   titan_comm_reservation reservation = {.works = 1, .buffers = 1};
   for (int kind = 0; kind < STEPS; kind++)
     for (int i = 0; i < runtime->steps[kind].program_count; i++)
-      reservation.buffer_bytes =
-          larger(reservation.buffer_bytes, plan_buffer_bytes(runtime->steps[kind].programs[i].plan, TITAN_PLACEMENT_TP,
-                                                             group_of(runtime, TITAN_MESH_TP), is_staged(runtime)));
+      if (titan_runtime_uses(runtime, &runtime->steps[kind], i))
+        reservation.buffer_bytes = larger(reservation.buffer_bytes,
+                                          plan_buffer_bytes(runtime->steps[kind].programs[i].plan, TITAN_PLACEMENT_TP,
+                                                            group_of(runtime, TITAN_MESH_TP), is_staged(runtime)));
   return reservation;
 }
 
@@ -52,7 +53,8 @@ static size_t staged_bytes(const titan_runtime *runtime) {
   size_t most = 0;
   for (int kind = 0; kind < STEPS; kind++)
     for (int i = 0; i < runtime->steps[kind].program_count; i++)
-      most = larger(most, titan_plan_largest_transfer(runtime->steps[kind].programs[i].plan, TITAN_PLACEMENT_TP));
+      if (titan_runtime_uses(runtime, &runtime->steps[kind], i))
+        most = larger(most, titan_plan_largest_transfer(runtime->steps[kind].programs[i].plan, TITAN_PLACEMENT_TP));
   return most;
 }
 
@@ -100,6 +102,15 @@ static titan_comm_reservation of_replicas(const titan_runtime *runtime) {
       .buffer_bytes = titan_comm_all_reduce_bytes(group_of(runtime, TITAN_MESH_DP_REPLICATE), elements, TITAN_FLOAT32)};
 }
 
+static titan_comm_reservation of_pipeline(const titan_runtime *runtime) {
+  titan_comm_reservation reservation = titan_comm_reservation_least(group_of(runtime, TITAN_MESH_PP));
+  for (int kind = 0; kind < STEPS; kind++) {
+    int most = titan_runtime_transfers_in_flight(&runtime->steps[kind]);
+    reservation.works = most > reservation.works ? most : reservation.works;
+  }
+  return reservation;
+}
+
 static titan_comm_reservation reservation_of(const titan_runtime *runtime, titan_mesh_rows rows) {
   switch (rows) {
   case TITAN_MESH_DP_REPLICATE:
@@ -108,9 +119,18 @@ static titan_comm_reservation reservation_of(const titan_runtime *runtime, titan
     return of_shards(runtime);
   case TITAN_MESH_TP:
     return of_tensor(runtime);
+  case TITAN_MESH_PP:
+    return of_pipeline(runtime);
   default:
     return titan_comm_reservation_least(group_of(runtime, rows));
   }
+}
+
+static int count_held(const titan_runtime *runtime) {
+  int count = 0;
+  for (int unit = 0; unit < runtime->unit_count; unit++)
+    count += runtime->holds[unit];
+  return count;
 }
 
 size_t titan_runtime_communication_bytes(const titan_runtime *runtime) {
@@ -124,7 +144,7 @@ size_t titan_runtime_communication_bytes(const titan_runtime *runtime) {
   if (is_staged(runtime))
     bytes += titan_comm_stage_bytes(group_of(runtime, TITAN_MESH_TP), staged_bytes(runtime));
   if (titan_way_choose(shards, runtime->options.intra_node) == TITAN_WAY_SHARED)
-    bytes += (size_t)(runtime->unit_count + 1) * titan_shared_handle_bytes(shards);
+    bytes += (size_t)(count_held(runtime) + 1) * titan_shared_handle_bytes(shards);
   return bytes;
 }
 

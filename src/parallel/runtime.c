@@ -53,7 +53,11 @@ static titan_status plan(titan_runtime *runtime) {
     if (runtime->steps[kind].exists)
       TITAN_TRY(titan_runtime_wires_check(runtime, &runtime->steps[kind]));
   TITAN_TRY(titan_runtime_tie_find(runtime));
+  TITAN_TRY(titan_runtime_split(runtime));
   titan_runtime_lay_out(runtime);
+  for (int kind = 0; kind < STEPS; kind++)
+    if (runtime->steps[kind].exists)
+      TITAN_TRY(titan_runtime_order_create(runtime, (runtime_step_kind)kind));
   for (int kind = 0; kind < STEPS; kind++)
     TITAN_TRY(titan_runtime_list_create(runtime, (runtime_step_kind)kind));
   return TITAN_OK;
@@ -77,8 +81,8 @@ static void lay_out_unit(titan_runtime *runtime, int unit, const char *prefix) {
     lead = difference > 0 ? difference : 0;
     elements = lead + elements > other_elements ? lead + elements : other_elements;
   }
-  titan_unit_lay_out_at(&runtime->units[unit], prefix, plan, lead, elements, titan_comm_rank(shard),
-                        titan_comm_size(shard));
+  titan_unit_lay_out_at(&runtime->units[unit], prefix, plan, lead, runtime->holds[unit] ? elements : 0,
+                        titan_comm_rank(shard), titan_comm_size(shard));
 }
 
 void titan_runtime_lay_out(titan_runtime *runtime) {
@@ -152,12 +156,15 @@ static size_t activation_bytes(const titan_runtime *runtime) {
 static size_t batch_bytes(const titan_runtime *runtime) {
   const titan_runtime_options *options = &runtime->options;
   int64_t training = options->microbatches * options->shape.batch * options->shape.length;
-  int64_t validation = options->validation.batch * options->validation.length;
+  int64_t validation =
+      titan_runtime_microbatches(runtime, STEP_VALIDATION) * options->validation.batch * options->validation.length;
   return (size_t)(training > validation ? training : validation) * sizeof(int32_t);
 }
 
 static size_t losses_bytes(const titan_runtime *runtime) {
-  return (size_t)runtime->options.microbatches * sizeof(float);
+  int training = titan_runtime_microbatches(runtime, STEP_TRAINING),
+      validation = titan_runtime_microbatches(runtime, STEP_VALIDATION);
+  return (size_t)(training > validation ? training : validation) * sizeof(float);
 }
 
 titan_reduce_options titan_runtime_reduce_options(titan_runtime *runtime) {
@@ -249,7 +256,8 @@ static titan_status allocate_step(titan_runtime *runtime) {
 static titan_status prepare_kernels(titan_runtime *runtime) {
   for (int kind = 0; kind < STEPS; kind++)
     for (int i = 0; i < runtime->steps[kind].program_count; i++)
-      TITAN_TRY(titan_executable_prepare(runtime->steps[kind].programs[i].executable));
+      if (titan_runtime_uses(runtime, &runtime->steps[kind], i))
+        TITAN_TRY(titan_executable_prepare(runtime->steps[kind].programs[i].executable));
   return runtime->constants.executable != NULL ? titan_executable_prepare(runtime->constants.executable) : TITAN_OK;
 }
 
@@ -347,6 +355,8 @@ void titan_runtime_destroy(titan_runtime **runtime) {
   titan_runtime_program_destroy(&r->constants);
   titan_runtime_program_destroy(&r->logits);
   titan_memory_free(r->units);
+  titan_memory_free(r->first_unit);
+  titan_memory_free(r->holds);
   titan_memory_free(r->completion);
   titan_memory_free(r);
   *runtime = NULL;
@@ -381,6 +391,13 @@ const titan_runtime_options *titan_runtime_options_of(const titan_runtime *runti
 }
 const char *titan_runtime_gathering(const titan_runtime *runtime) {
   return titan_gather_description(runtime->gather);
+}
+
+bool titan_runtime_holds(const titan_runtime *runtime, int unit) {
+  return runtime->holds[unit];
+}
+titan_runtime_pipeline titan_runtime_pipeline_of(const titan_runtime *runtime) {
+  return (titan_runtime_pipeline){runtime->stages, runtime->first_unit, &runtime->steps[STEP_TRAINING].order};
 }
 
 int titan_runtime_program_count(const titan_runtime *runtime) {

@@ -11,6 +11,7 @@
 #include "model/model.h"
 #include "parallel/unit.h"
 #include "step/memory.h"
+#include "step/schedule.h"
 
 typedef struct titan_runtime titan_runtime;
 
@@ -33,11 +34,22 @@ typedef struct titan_activation_options {
                  // titan_runtime_memory) and what a rank takes beside the runtime; 0: this rank's own total - chosen
 } titan_activation_options;
 
+// How the units are dealt out over the pipeline ranks (the mesh's dimension pp), and the order of their forwards and
+// backwards. All members 0: one stage a rank, "plain".
+typedef struct titan_pipeline_options {
+  const titan_schedule_row *schedule; // NULL: "plain", for one rank
+  const titan_order *order;           // in place of a schedule: of a file; borrowed until the runtime is made
+  int stages;                         // over all ranks, without points; 0: titan_schedule_stages_per_rank for each rank
+  const char *points;                 // names of units that begin a stage, apart by commas; NULL or "": none are given
+  bool even; // without points: TorchTitan's rule; else the costliest stage costs least (step/split.h)
+} titan_pipeline_options;
+
 typedef struct titan_runtime_options {
   const titan_model_definition *model;
   titan_model_arguments arguments;
   titan_model_shape shape; // of one microbatch of this rank
   int64_t microbatches;    // of a step; 0 is 1
+  titan_pipeline_options pipeline;
   int64_t
       global_tokens; // counted tokens of the whole step, over all microbatches and ranks: what the loss is divided by
   titan_reduce_when reduce;
@@ -45,7 +57,8 @@ typedef struct titan_runtime_options {
   // float32 states that the optimizer keeps for each parameter, by name; static texts.
   int slot_count;
   const char *slots[TITAN_MOST_SLOTS];
-  titan_model_shape validation; // of a rank's batch; batch 0: there is no validation
+  titan_model_shape validation;    // of one microbatch of a rank; batch 0: there is no validation
+  int64_t validation_microbatches; // of a rank's batch; 0 is 1
   titan_intra_node intra_node;
   bool loss_parallel; // with tensor parallelism: logits stay cut over the vocabulary
   titan_activation_options activations;
@@ -96,8 +109,8 @@ titan_status titan_runtime_publish(titan_runtime *runtime);
 // The same, of compute copies that follow from the masters: for who has set masters by hand.
 titan_status titan_runtime_publish_masters(titan_runtime *runtime);
 
-// The rank's buffers for the next step's batch: [M,B,L] int32 each, M the microbatches; for validation [B,L] of its own
-// shape, in the same memory.
+// The rank's buffers for the next step's batch: [M,B,L] int32 each, M the microbatches; for validation of its own
+// shape and number of microbatches, in the same memory.
 int32_t *titan_runtime_tokens(titan_runtime *runtime);
 int32_t *titan_runtime_labels(titan_runtime *runtime);
 
@@ -140,6 +153,17 @@ typedef struct titan_runtime_tie {
 titan_runtime_tie titan_runtime_tie_of(const titan_runtime *runtime);
 // Whether a parameter is the second of these: what is counted over all parameters leaves it out.
 bool titan_runtime_is_copy(const titan_runtime *runtime, int unit, int parameter);
+
+// Whether this pipeline rank holds a unit: has memory for it and runs it. Of others it knows the plan, and the shard
+// has no elements.
+bool titan_runtime_holds(const titan_runtime *runtime, int unit);
+// The stages of the pipeline and the order in which all its ranks compute, for training; borrowed.
+typedef struct titan_runtime_pipeline {
+  int stages;
+  const int *first_unit; // [stages + 1]
+  const titan_order *order;
+} titan_runtime_pipeline;
+titan_runtime_pipeline titan_runtime_pipeline_of(const titan_runtime *runtime);
 
 int titan_runtime_unit_count(const titan_runtime *runtime);
 titan_unit *titan_runtime_unit(titan_runtime *runtime, int unit);

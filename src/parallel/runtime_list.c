@@ -31,11 +31,10 @@ static titan_status name_units(titan_runtime *runtime, runtime_step *step) {
 
 static void set_lowering(const titan_runtime *runtime, runtime_step *step, bool backward) {
   const titan_comm *shard = titan_runtime_shard_group(runtime);
-  step->first_unit[1] = runtime->unit_count;
   step->lowering = (titan_step_shape){
       .unit_count = runtime->unit_count,
       .units = step->units,
-      .first_unit = step->first_unit,
+      .first_unit = runtime->first_unit,
       .backward = backward,
       .gathers = titan_gather_is_needed(shard, runtime->options.intra_node),
       .look_ahead = LOOK_AHEAD,
@@ -87,12 +86,32 @@ static void list_sizes(titan_runtime *runtime, runtime_step_kind kind) {
 
 // --- the list ---
 
-static titan_status number_reduces(runtime_step *step) {
+// The place of the SEND or RECV that an action ends.
+static int find_begin(const titan_step_list *list, int place) {
+  const titan_action *end = &list->actions[place];
+  titan_action_kind kind = end->kind == TITAN_ACTION_SENT ? TITAN_ACTION_SEND : TITAN_ACTION_RECV;
+  while (--place >= 0) {
+    const titan_action *begin = &list->actions[place];
+    if (begin->kind == kind && begin->peer == end->peer && begin->message == end->message)
+      break;
+  }
+  return place;
+}
+
+static titan_status number_actions(runtime_step *step) {
   int reduces = 0;
-  TITAN_TRY(
-      titan_memory_resize(TITAN_MEMORY_GRAPH, ((size_t)step->list.count + 1) * sizeof(int), &step->reduce_numbers));
+  size_t count = (size_t)step->list.count + 1;
+  TITAN_TRY(titan_memory_resize(TITAN_MEMORY_GRAPH, count * sizeof(int), &step->reduce_numbers));
+  TITAN_TRY(titan_memory_resize(TITAN_MEMORY_GRAPH, count * sizeof(int), &step->begun_at));
+  titan_memory_free(step->works);
+  step->works = NULL;
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, count, sizeof *step->works, &step->works));
   step->first_update = step->list.count;
   for (int i = 0; i < step->list.count; i++) {
+    bool ends =
+        titan_action_is_transfer(&step->list.actions[i]) &&
+        (step->list.actions[i].kind == TITAN_ACTION_SENT || step->list.actions[i].kind == TITAN_ACTION_RECEIVED);
+    step->begun_at[i] = ends ? find_begin(&step->list, i) : -1;
     step->reduce_numbers[i] = reduces;
     reduces += step->list.actions[i].kind == TITAN_ACTION_REDUCE;
     if (step->list.actions[i].kind == TITAN_ACTION_UPDATE && !step->lowering.early_update && i < step->first_update)
@@ -101,12 +120,31 @@ static titan_status number_reduces(runtime_step *step) {
   return TITAN_OK;
 }
 
-// Units in the order of their last REDUCE.
+// Units in the order of their last REDUCE; then those of other pipeline ranks, which have no gradients here.
 static void note_completion(titan_runtime *runtime, const runtime_step *step) {
   int count = 0;
   for (int i = 0; i < step->list.count; i++)
     if (step->list.actions[i].kind == TITAN_ACTION_REDUCE && step->list.actions[i].last)
       runtime->completion[count++] = step->list.actions[i].unit;
+  for (int unit = 0; unit < runtime->unit_count; unit++)
+    if (!runtime->holds[unit])
+      runtime->completion[count++] = unit;
+}
+
+// The lists of all pipeline ranks are made and checked; this rank's is kept.
+static titan_status lower(const titan_runtime *runtime, runtime_step *step) {
+  titan_step_list *lists;
+  int rank = titan_comm_rank(titan_runtime_pipeline_group(runtime));
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, (size_t)step->order.ranks, sizeof *lists, &lists));
+  titan_status status = titan_step_lower_all(&step->order, &step->lowering, lists);
+  if (status == TITAN_OK)
+    status = titan_step_check(&step->order, &step->lowering, lists);
+  step->list = lists[rank];
+  lists[rank] = (titan_step_list){0};
+  for (int i = 0; i < step->order.ranks; i++)
+    titan_step_list_destroy(&lists[i]);
+  titan_memory_free(lists);
+  return status;
 }
 
 titan_status titan_runtime_list_create(titan_runtime *runtime, runtime_step_kind kind) {
@@ -114,24 +152,22 @@ titan_status titan_runtime_list_create(titan_runtime *runtime, runtime_step_kind
   bool training = kind == STEP_TRAINING;
   if (!step->exists)
     return TITAN_OK;
-  titan_order_destroy(&step->order);
   titan_step_list_destroy(&step->list);
   titan_step_memory_destroy(&step->memory);
   TITAN_TRY(name_units(runtime, step));
   set_lowering(runtime, step, training);
   list_sizes(runtime, kind);
-  int microbatches = training ? (int)runtime->options.microbatches : 1;
-  TITAN_TRY(
-      titan_schedule_make(titan_schedule_find(training ? "plain" : "forward_only"), 1, 1, microbatches, &step->order));
-  TITAN_TRY(titan_step_lower(&step->order, &step->lowering, 0, &step->list));
-  TITAN_TRY(titan_step_check(&step->order, &step->lowering, &step->list));
+  TITAN_TRY(lower(runtime, step));
   TITAN_TRY(titan_step_memory_create(&step->list, &step->lowering, &step->sizes, &step->memory));
   if (training)
     note_completion(runtime, step);
-  return number_reduces(step);
+  return number_actions(step);
 }
 
 void titan_runtime_step_destroy(runtime_step *step) {
+  for (int i = 0; step->works != NULL && i < step->list.count; i++)
+    titan_work_wait(&step->works[i]); // of a step that failed
+  titan_memory_free(step->works);
   titan_order_destroy(&step->order);
   titan_step_list_destroy(&step->list);
   titan_step_memory_destroy(&step->memory);
@@ -143,6 +179,7 @@ void titan_runtime_step_destroy(runtime_step *step) {
   titan_memory_free(step->names);
   titan_memory_free(step->unit_sizes);
   titan_memory_free(step->reduce_numbers);
+  titan_memory_free(step->begun_at);
   *step = (runtime_step){0};
 }
 

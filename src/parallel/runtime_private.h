@@ -51,12 +51,13 @@ typedef struct runtime_step {
   char (*names)[UNIT_NAME_BYTES];
   titan_step_unit_sizes *unit_sizes;
   titan_step_sizes sizes;
-  int first_unit[2];
-  titan_order order;
+  titan_order order; // of all pipeline ranks
   titan_step_shape lowering;
   titan_step_list list;
   titan_step_memory memory;
   int *reduce_numbers; // by action: how many REDUCEs stand before it
+  int *begun_at;       // by action: of SENT and RECEIVED, the place of the SEND or RECV
+  titan_work **works;  // by action: of SEND and RECV, the transfer in flight
   int first_update;    // action at which the updates of a step without early ones begin; the list's end else
 } runtime_step;
 
@@ -69,6 +70,9 @@ struct titan_runtime {
   runtime_program constants, logits;
   int unit_count;
   titan_unit *units;
+  int stages;
+  int *first_unit; // [stages + 1]
+  bool *holds;     // by unit
   titan_runtime_tie tie;
   int *completion; // units in the order in which their gradients are complete
   titan_gather *gather;
@@ -87,6 +91,9 @@ struct titan_runtime {
 static inline runtime_program *titan_runtime_program_of(const runtime_step *step, int unit) {
   return &step->programs[step->program_of_unit[unit]];
 }
+static inline titan_comm *titan_runtime_pipeline_group(const titan_runtime *runtime) {
+  return titan_mesh_comm(runtime->mesh, TITAN_MESH_PP);
+}
 static inline titan_comm *titan_runtime_shard_group(const titan_runtime *runtime) {
   return titan_mesh_comm(runtime->mesh, TITAN_MESH_DP_SHARD_CP);
 }
@@ -97,6 +104,19 @@ static inline titan_comm *titan_runtime_replicate_group(const titan_runtime *run
 static inline bool titan_runtime_owns_shards(const titan_runtime *runtime) {
   return !runtime->options.early_update;
 }
+
+// Deals the units out over the pipeline ranks: stages, holds. Alike on all ranks.
+titan_status titan_runtime_split(titan_runtime *runtime);
+// The order of a step for all pipeline ranks.
+titan_status titan_runtime_order_create(titan_runtime *runtime, runtime_step_kind kind);
+// Whether this rank runs the program.
+bool titan_runtime_uses(const titan_runtime *runtime, const runtime_step *step, int program);
+// Microbatches of a step.
+int titan_runtime_microbatches(const titan_runtime *runtime, runtime_step_kind kind);
+// Begins or ends the transfer that the action at `place` is.
+titan_status titan_runtime_transfer(titan_runtime *runtime, runtime_step *step, int place, void *block);
+// Transfers that are in flight at once, at most.
+int titan_runtime_transfers_in_flight(const runtime_step *step);
 
 // Not collective. Has the mesh's groups keep what a step's communication needs at most; and the bytes that this, and
 // the windows of shared memory, add to the tag COMMUNICATION.

@@ -9,7 +9,7 @@ titan_runtime_work titan_runtime_work_of(const titan_runtime *runtime) {
   titan_runtime_work work = {0};
   double microbatches = (double)runtime->options.microbatches;
   for (int unit = 0; unit < runtime->unit_count; unit++)
-    for (int phase = 0; phase < TITAN_PHASES; phase++) {
+    for (int phase = 0; phase < TITAN_PHASES && runtime->holds[unit]; phase++) {
       const titan_plan_phase *p = &titan_runtime_program_of(&runtime->steps[STEP_TRAINING], unit)->plan->phases[phase];
       work.flops += p->cost.flops * microbatches;
       work.recomputed += p->recomputed.flops * microbatches;
@@ -60,11 +60,11 @@ static titan_status add_recomputed(const runtime_program *block, titan_text *tex
   return comma[0] == '\0' ? titan_text_printf(text, "nothing") : TITAN_OK;
 }
 
-// Units whose program it is.
+// Units of this rank whose program it is.
 static long long units_of(const titan_runtime *runtime, int program) {
   long long count = 0;
   for (int unit = 0; unit < runtime->unit_count; unit++)
-    count += runtime->steps[STEP_TRAINING].program_of_unit[unit] == program;
+    count += runtime->holds[unit] && runtime->steps[STEP_TRAINING].program_of_unit[unit] == program;
   return count;
 }
 
@@ -74,20 +74,23 @@ titan_status titan_runtime_describe_activations(const titan_runtime *runtime, ti
   long long blocks = 0;
   size_t saved = 0;
   for (int unit = 0; unit < runtime->unit_count; unit++) {
+    if (!runtime->holds[unit])
+      continue;
     blocks += titan_runtime_is_checkpointed(runtime, titan_runtime_program_of(step, unit)->kind);
     saved += step->unit_sizes[unit].saved + step->unit_sizes[unit].input;
   }
   TITAN_TRY(titan_text_printf(text, "Activations kept: %.3f GiB; recomputed a step: ", (double)saved / gib));
   bool nothing = true;
   for (int i = 0; i < step->program_count; i++)
-    nothing &= step->programs[i].plan->phases[TITAN_BACKWARD].recomputed.bytes == 0;
+    if (titan_runtime_uses(runtime, step, i))
+      nothing &= step->programs[i].plan->phases[TITAN_BACKWARD].recomputed.bytes == 0;
   if (nothing)
     return titan_text_printf(text, "nothing");
   TITAN_TRY(titan_text_printf(text, "%.3g GFLOP (%.1f %% more)", work.recomputed / 1e9,
                               100 * work.recomputed / (work.flops - work.recomputed)));
   bool first = true;
   for (int i = 0; i < step->program_count; i++) {
-    if (!titan_runtime_is_checkpointed(runtime, step->programs[i].kind))
+    if (!titan_runtime_is_checkpointed(runtime, step->programs[i].kind) || !titan_runtime_uses(runtime, step, i))
       continue;
     TITAN_TRY(first ? titan_text_printf(text, ": in %lld of %lld blocks ", units_of(runtime, i), blocks)
                     : titan_text_printf(text, "; in %lld ", units_of(runtime, i)));

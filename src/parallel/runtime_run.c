@@ -143,11 +143,14 @@ static titan_status run_action(titan_runtime *runtime, runtime_step *step, int p
   case TITAN_ACTION_UPDATE:
     return update(runtime, action);
   case TITAN_ACTION_SEND:
+  case TITAN_ACTION_SENT:
   case TITAN_ACTION_RECV:
+  case TITAN_ACTION_RECEIVED:
+    return titan_runtime_transfer(runtime, step, place, address(runtime, step, places->input));
   case TITAN_ACTIONS:
     break;
   }
-  return titan_error(TITAN_ERROR_INTERNAL, "action #%d is none of a step without a pipeline", place);
+  return titan_error(TITAN_ERROR_INTERNAL, "action #%d is none", place);
 }
 
 titan_status titan_runtime_run(titan_runtime *runtime, runtime_step *step, int first, int end) {
@@ -179,21 +182,26 @@ titan_status titan_runtime_check_batch(const titan_runtime *runtime) {
 }
 
 titan_status titan_runtime_check_validation_batch(const titan_runtime *runtime) {
-  return check_batch(runtime, &runtime->steps[STEP_VALIDATION], 1);
+  return check_batch(runtime, &runtime->steps[STEP_VALIDATION], titan_runtime_microbatches(runtime, STEP_VALIDATION));
 }
 
 void titan_runtime_set_updater(titan_runtime *runtime, titan_updater updater) {
   runtime->updater = updater;
 }
 
+// Of the list's microbatches; 0 on a rank without the last stage.
+static double sum_losses(const titan_runtime *runtime, runtime_step_kind kind) {
+  double sum = 0;
+  for (int m = 0; runtime->holds[runtime->unit_count - 1] && m < titan_runtime_microbatches(runtime, kind); m++)
+    sum += (double)runtime->losses[m];
+  return sum;
+}
+
 titan_status titan_runtime_step(titan_runtime *runtime, double *loss) {
   runtime_step *step = &runtime->steps[STEP_TRAINING];
   TITAN_TRY(titan_runtime_run(runtime, step, 0, step->first_update));
   TITAN_TRY(titan_reduce_end_step(runtime->reduce));
-  *loss = 0;
-  for (int64_t m = 0; m < runtime->options.microbatches; m++)
-    *loss += (double)runtime->losses[m];
-  *loss /= (double)runtime->options.global_tokens;
+  *loss = sum_losses(runtime, STEP_TRAINING) / (double)runtime->options.global_tokens;
   return TITAN_OK;
 }
 
@@ -210,7 +218,7 @@ titan_status titan_runtime_validate(titan_runtime *runtime, double *loss_sum) {
   if (!step->exists)
     return titan_error(TITAN_ERROR_INTERNAL, "the runtime was made without validation");
   TITAN_TRY(titan_runtime_run(runtime, step, 0, step->list.count));
-  *loss_sum = (double)runtime->losses[0];
+  *loss_sum = sum_losses(runtime, STEP_VALIDATION);
   return TITAN_OK;
 }
 
@@ -229,6 +237,9 @@ titan_status titan_runtime_logits(titan_runtime *runtime, float *logits) {
     TITAN_TRY(titan_runtime_program_create(runtime, row, -1, graph, NULL, false, program));
   }
   TITAN_TRY(titan_executable_prepare(program->executable));
+  if (titan_comm_size(titan_runtime_pipeline_group(runtime)) > 1)
+    return titan_error(TITAN_ERROR_USAGE, "logits need all units on one rank, and these lie on %d pipeline ranks",
+                       titan_comm_size(titan_runtime_pipeline_group(runtime)));
   while (step->list.actions[head].kind != TITAN_ACTION_RUN || step->list.actions[head].unit != last)
     head++;
   TITAN_TRY(titan_runtime_run(runtime, step, 0, head));

@@ -4,16 +4,17 @@
 #include "base/memory.h"
 
 // What has happened to a unit in a microbatch. Of the input of the unit: HERE on the rank that reads it. Of the
-// gradient of that input: MADE on the rank of the unit, HERE on the rank of the unit before.
+// gradient of that input: DONE on the rank of the unit, HERE on the rank of the unit before.
 enum {
   FORWARD_DONE = 1,
   INPUT_HERE = 2,
   INPUT_GRADIENT_DONE = 4,
   WEIGHT_GRADIENT_DONE = 8,
   GRADIENT_HERE = 16,
-  INPUT_SENT = 32,
-  GRADIENT_SENT = 64,
 };
+
+// What has happened to a message.
+enum { SENT = 1, SEND_ENDED = 2, RECEIVE_BEGUN = 4 };
 
 typedef struct unit_state {
   int rank;          // where it lies
@@ -28,8 +29,9 @@ typedef struct checker {
   const titan_order *order;
   const titan_step_shape *shape;
   const titan_step_list *lists;
-  unsigned char *flags; // [units][microbatches]
-  bool *loaded;         // [ranks][microbatches]
+  unsigned char *flags;    // [units][microbatches]
+  unsigned char *messages; // [units][microbatches][2]: the input, and its gradient
+  bool *loaded;            // [ranks][microbatches]
   unit_state *units;
   int *next;      // by rank: place of the next action
   int *waited;    // by rank: the latest REDUCE that was waited for; -1
@@ -234,31 +236,48 @@ static bool ends_of(const checker *c, const titan_action *action, int *from, int
   return *from != *to;
 }
 
-static const char *send(checker *c, int rank, const titan_action *action) {
-  int unit = action->unit, m = action->microbatch, from, to;
-  bool forward = action->compute == TITAN_COMPUTE_FORWARD;
-  if (!ends_of(c, action, &from, &to) || from != rank || to != action->peer)
-    return "these ranks have nothing to exchange";
-  if (forward ? !has(c, unit - 1, m, FORWARD_DONE) : !has(c, unit, m, INPUT_GRADIENT_DONE))
-    return "what it sends is not there";
-  if (has(c, unit, m, forward ? INPUT_SENT : GRADIENT_SENT))
-    return "it was sent already";
-  set(c, unit, m, forward ? INPUT_SENT : GRADIENT_SENT);
-  return NULL;
+static unsigned char *message_of(const checker *c, const titan_action *action) {
+  size_t gradient = action->compute != TITAN_COMPUTE_FORWARD;
+  return &c->messages[((size_t)action->unit * (size_t)c->order->microbatches + (size_t)action->microbatch) * 2 +
+                      gradient];
 }
 
-// *blocked: the message has not been sent yet.
-static const char *recv(checker *c, int rank, const titan_action *action, bool *blocked) {
+// *blocked: what it waits for has not happened yet.
+static const char *transfer(checker *c, int rank, const titan_action *action, bool *blocked) {
   int unit = action->unit, m = action->microbatch, from, to;
   bool forward = action->compute == TITAN_COMPUTE_FORWARD;
-  if (!ends_of(c, action, &from, &to) || from != action->peer || to != rank)
+  bool sends = action->kind == TITAN_ACTION_SEND || action->kind == TITAN_ACTION_SENT;
+  unsigned here = forward ? INPUT_HERE : GRADIENT_HERE;
+  if (!ends_of(c, action, &from, &to) || rank != (sends ? from : to) || action->peer != (sends ? to : from))
     return "these ranks have nothing to exchange";
-  if (has(c, unit, m, forward ? INPUT_HERE : GRADIENT_HERE))
-    return "it was received already";
-  *blocked = !has(c, unit, m, forward ? INPUT_SENT : GRADIENT_SENT);
-  if (!*blocked)
-    set(c, unit, m, forward ? INPUT_HERE : GRADIENT_HERE);
-  return NULL;
+  unsigned char *message = message_of(c, action);
+  switch (action->kind) {
+  case TITAN_ACTION_SEND:
+    if (forward ? !has(c, unit - 1, m, FORWARD_DONE) : !has(c, unit, m, INPUT_GRADIENT_DONE))
+      return "what it sends is not there";
+    if (*message & SENT)
+      return "it was sent already";
+    *message |= SENT;
+    return NULL;
+  case TITAN_ACTION_SENT:
+    if (!(*message & SENT) || *message & SEND_ENDED)
+      return "there is no send that it could wait for";
+    *blocked = !(*message & RECEIVE_BEGUN);
+    *message |= *blocked ? 0 : SEND_ENDED;
+    return NULL;
+  case TITAN_ACTION_RECV:
+    if (*message & RECEIVE_BEGUN)
+      return "it was received already";
+    *message |= RECEIVE_BEGUN;
+    return NULL;
+  default:
+    if (!(*message & RECEIVE_BEGUN) || has(c, unit, m, here))
+      return "there is no receive that it could wait for";
+    *blocked = !(*message & SENT);
+    if (!*blocked)
+      set(c, unit, m, here);
+    return NULL;
+  }
 }
 
 static const char *load(checker *c, int rank, const titan_action *action) {
@@ -291,8 +310,7 @@ static bool in_range(const checker *c, int rank, const titan_action *action) {
     return false;
   if (of_microbatch && (action->microbatch < 0 || action->microbatch >= c->order->microbatches))
     return false;
-  bool transfer = action->kind == TITAN_ACTION_SEND || action->kind == TITAN_ACTION_RECV;
-  return !with_unit || transfer || c->units[action->unit].rank == rank;
+  return !with_unit || titan_action_is_transfer(action) || c->units[action->unit].rank == rank;
 }
 
 static titan_status step_once(checker *c, int rank, bool *moved) {
@@ -314,10 +332,10 @@ static titan_status step_once(checker *c, int rank, bool *moved) {
       reason = run(c, rank, action);
       break;
     case TITAN_ACTION_SEND:
-      reason = send(c, rank, action);
-      break;
+    case TITAN_ACTION_SENT:
     case TITAN_ACTION_RECV:
-      reason = recv(c, rank, action, &blocked);
+    case TITAN_ACTION_RECEIVED:
+      reason = transfer(c, rank, action, &blocked);
       break;
     case TITAN_ACTION_REDUCE:
       reason = reduce(c, rank, place, action);
@@ -353,7 +371,7 @@ static titan_status walk(checker *c) {
   }
   for (int rank = 0; rank < c->order->ranks; rank++)
     if (c->next[rank] < c->lists[rank].count)
-      return fault(c, rank, c->next[rank], "it waits for ever: what it receives is never sent");
+      return fault(c, rank, c->next[rank], "it waits for ever: the other rank does not come to its part of this");
   return TITAN_OK;
 }
 
@@ -362,14 +380,21 @@ static titan_status fault_at_end(const checker *c, int rank, int unit, int micro
   return fault_of(c, rank, c->lists[rank].count, stage_of(c, rank, unit), microbatch, reason);
 }
 
-// What is sent of a unit and microbatch is received.
-static titan_status check_received(const checker *c, int unit, int microbatch) {
-  bool input = has(c, unit, microbatch, INPUT_SENT) && !has(c, unit, microbatch, INPUT_HERE);
-  bool gradient = has(c, unit, microbatch, GRADIENT_SENT) && !has(c, unit, microbatch, GRADIENT_HERE);
-  if (!input && !gradient)
-    return TITAN_OK;
-  return fault_at_end(c, c->units[input ? unit : unit - 1].rank, unit, microbatch,
-                      "something that was sent to it is not received");
+// What is sent of a unit and microbatch is received, and neither is left in flight.
+static titan_status check_messages(const checker *c, int unit, int microbatch) {
+  for (int gradient = 0; gradient < 2; gradient++) {
+    titan_action action = {
+        .unit = unit, .microbatch = microbatch, .compute = gradient ? TITAN_COMPUTE_BACKWARD : TITAN_COMPUTE_FORWARD};
+    unsigned char message = *message_of(c, &action);
+    int from, to;
+    if (message == 0 || !ends_of(c, &action, &from, &to))
+      continue;
+    if (!has(c, unit, microbatch, gradient ? GRADIENT_HERE : INPUT_HERE))
+      return fault_at_end(c, to, unit, microbatch, "something that was sent to it is not received");
+    if (!(message & SEND_ENDED))
+      return fault_at_end(c, from, unit, microbatch, "it does not wait for the end of a send");
+  }
+  return TITAN_OK;
 }
 
 // Everything that a step is has been done.
@@ -380,7 +405,7 @@ static titan_status check_end(const checker *c) {
     for (int m = 0; m < c->order->microbatches; m++) {
       if ((*flags_of(c, unit, m) & wanted) != wanted)
         return fault_at_end(c, state->rank, unit, m, "a forward or backward is missing");
-      TITAN_TRY(check_received(c, unit, m));
+      TITAN_TRY(check_messages(c, unit, m));
     }
     if (c->shape->backward && state->reduce_at < 0)
       return fault_at_end(c, state->rank, unit, -1, "a unit's gradients are not reduced");
@@ -396,6 +421,7 @@ static titan_status begin(checker *c) {
   size_t units = (size_t)c->shape->unit_count, microbatches = (size_t)c->order->microbatches,
          ranks = (size_t)c->order->ranks;
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, units * microbatches, 1, &c->flags));
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, units * microbatches, 2, &c->messages));
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, ranks * microbatches, sizeof(bool), &c->loaded));
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, units, sizeof *c->units, &c->units));
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, ranks, sizeof(int), &c->next));
@@ -417,6 +443,7 @@ titan_status titan_step_check(const titan_order *order, const titan_step_shape *
   if (status == TITAN_OK)
     status = check_end(&c);
   titan_memory_free(c.flags);
+  titan_memory_free(c.messages);
   titan_memory_free(c.loaded);
   titan_memory_free(c.units);
   titan_memory_free(c.next);

@@ -17,6 +17,10 @@ titan_status titan_step_list_add(titan_step_list *list, titan_action action) {
   return TITAN_OK;
 }
 
+bool titan_action_is_transfer(const titan_action *action) {
+  return action->kind >= TITAN_ACTION_SEND && action->kind <= TITAN_ACTION_RECEIVED;
+}
+
 bool titan_action_has_gradients(const titan_action *action, const titan_step_shape *shape) {
   if (action->kind != TITAN_ACTION_RUN || !shape->backward)
     return false;

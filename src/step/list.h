@@ -11,21 +11,25 @@ typedef enum titan_action_kind {
   TITAN_ACTION_GATHER,  // begins to make a unit's parameters whole; the RUN that needs them waits
   TITAN_ACTION_RELEASE, // a unit's whole parameters are not used any longer
   TITAN_ACTION_RUN,     // one phase of a unit's program for a microbatch
-  TITAN_ACTION_SEND,    // begins to send an activation, or its gradient, to another pipeline rank
-  TITAN_ACTION_RECV,    // receives one: that of this unit, microbatch and direction, whatever the peer sends before it
-  TITAN_ACTION_REDUCE,  // begins to add a unit's gradients over the data-parallel ranks
-  TITAN_ACTION_TIE,     // adds up the gradients of the parameter that two units share, in the shards of both
-  TITAN_ACTION_UPDATE,  // the optimizer on a unit
+  // An activation, or its gradient, on its way to another pipeline rank. Its block is alive in between.
+  TITAN_ACTION_SEND,     // begins to send one
+  TITAN_ACTION_SENT,     // waits until it has left: it stands where the peer has certainly begun to receive
+  TITAN_ACTION_RECV,     // begins to receive one: that of this unit, microbatch and direction, whatever comes before it
+  TITAN_ACTION_RECEIVED, // waits until it is here
+  TITAN_ACTION_REDUCE,   // begins to add a unit's gradients over the data-parallel ranks
+  TITAN_ACTION_TIE,      // adds up the gradients of the parameter that two units share, in the shards of both
+  TITAN_ACTION_UPDATE,   // the optimizer on a unit
   TITAN_ACTIONS
 } titan_action_kind;
 
 typedef struct titan_action {
   titan_action_kind kind;
-  titan_compute compute; // of RUN. SEND and RECV: FORWARD for an activation, BACKWARD for its gradient
-  // SEND and RECV: the unit whose input it is, or the gradient of whose input; TIE: the first of the two; LOAD: -1.
+  titan_compute compute; // of RUN. Transfers: FORWARD for an activation, BACKWARD for its gradient
+  // Transfers: the unit whose input it is, or the gradient of whose input; TIE: the first of the two; LOAD: -1.
   int unit;
   int microbatch; // GATHER, RELEASE, TIE, UPDATE: -1
-  int peer;       // pipeline rank, of SEND and RECV; else -1
+  int peer;       // pipeline rank, of transfers; else -1
+  int message;    // of transfers: its number, in the order of the sends, among those between these two ranks; else -1
   // RUN with gradients of weights: whether they are added to what earlier microbatches gave, and whether no later one
   // gives more. REDUCE: whether the sum is added to the shard, and whether it completes the step (replicas too).
   bool add, last;
@@ -67,10 +71,13 @@ typedef struct titan_step_shape {
                          // REDUCEs and their UPDATEs; the same unit twice: there are none
 } titan_step_shape;
 
-// The list of pipeline rank `rank`. TITAN_ERROR_MEMORY; TITAN_ERROR_USAGE where tied units lie on different ranks.
+// The lists of all pipeline ranks, lists: [order->ranks]; of one of them. TITAN_ERROR_MEMORY; TITAN_ERROR_USAGE where
+// tied units lie on different ranks.
+titan_status titan_step_lower_all(const titan_order *order, const titan_step_shape *shape, titan_step_list *lists);
 titan_status titan_step_lower(const titan_order *order, const titan_step_shape *shape, int rank, titan_step_list *out);
 
-// Walks the lists of all pipeline ranks together: every input is there, every send is received, nothing waits for ever,
+// Walks the lists of all pipeline ranks together: every input is there, every send is received, nothing waits for ever
+// (also where a send ends only once the peer has begun to receive),
 // every unit runs once a microbatch and direction, every gradient is reduced exactly once, the gradients of tied units
 // are added up after that and before either is updated, every unit is updated once and not used afterwards.
 // TITAN_ERROR_INTERNAL names rank, place, action, stage and microbatch of the first fault. lists: [order->ranks].
@@ -80,6 +87,7 @@ titan_status titan_step_check(const titan_order *order, const titan_step_shape *
 titan_status titan_action_print(const titan_action *action, const titan_step_shape *shape, titan_text *text);
 titan_status titan_step_print(const titan_step_list *list, const titan_step_shape *shape, titan_text *text);
 
+bool titan_action_is_transfer(const titan_action *action);
 // Whether a RUN gives gradients of weights, in this shape.
 bool titan_action_has_gradients(const titan_action *action, const titan_step_shape *shape);
 // The unit that is tied to this one; -1: none.

@@ -1,6 +1,7 @@
-// From compute order to actions. First pass: what is computed, with batches and transfers. Second pass: parameters are
-// gathered ahead of their use, gradients reduced after it, and units updated.
-#include "step/list.h"
+// From compute order to actions. First pass: what is computed, with batches and transfers. Second pass, over all ranks:
+// where sends have certainly ended (transfers.c). Third pass: parameters are gathered ahead of their use, gradients
+// reduced after it, and units updated.
+#include "step/transfers.h"
 
 #include "base/memory.h"
 
@@ -8,10 +9,9 @@ typedef struct lowering {
   const titan_order *order;
   const titan_step_shape *shape;
   int rank;
-  titan_step_list computes; // LOAD, RUN, SEND, RECV
-  bool *loaded;             // by microbatch
-  int *next_use;            // by RUN of `computes`: the next RUN of its unit, or their number
-  int *runs;                // places of RUNs in `computes`
+  const titan_step_list *computes; // LOAD, RUN and transfers
+  int *next_use;                   // by RUN of `computes`: the next RUN of its unit, or their number
+  int *runs;                       // places of RUNs in `computes`
   int run_count;
   bool *whole;        // by unit: gathered and not released
   bool *complete;     // by unit: with early updates, its gradients are, and those of the unit tied to it are not
@@ -25,76 +25,108 @@ typedef struct lowering {
 // --- computing ---
 
 static titan_action action_of(titan_action_kind kind, int unit, int microbatch) {
-  return (titan_action){.kind = kind, .unit = unit, .microbatch = microbatch, .peer = -1, .after = -1};
+  return (titan_action){.kind = kind, .unit = unit, .microbatch = microbatch, .peer = -1, .message = -1, .after = -1};
 }
 
-static titan_status add_run(lowering *l, titan_compute compute, int unit, int microbatch) {
+// The first pass, of one rank.
+typedef struct computing {
+  const titan_order *order;
+  const titan_step_shape *shape;
+  int rank;
+  bool *loaded; // by microbatch
+  titan_step_list *out;
+} computing;
+
+static titan_status add_run(computing *c, titan_compute compute, int unit, int microbatch) {
   titan_action run = action_of(TITAN_ACTION_RUN, unit, microbatch);
   run.compute = compute;
-  if (l->shape->units[unit].reads_batch && !l->loaded[microbatch]) {
-    TITAN_TRY(titan_step_list_add(&l->computes, action_of(TITAN_ACTION_LOAD, -1, microbatch)));
-    l->loaded[microbatch] = true;
+  if (c->shape->units[unit].reads_batch && !c->loaded[microbatch]) {
+    TITAN_TRY(titan_step_list_add(c->out, action_of(TITAN_ACTION_LOAD, -1, microbatch)));
+    c->loaded[microbatch] = true;
   }
-  return titan_step_list_add(&l->computes, run);
+  return titan_step_list_add(c->out, run);
 }
 
 // The input of `unit` or its gradient, from or to the rank of a neighbouring stage, where that is another.
-static titan_status add_transfer(lowering *l, titan_action_kind kind, titan_compute compute, int stage, int unit,
+static titan_status add_transfer(computing *c, titan_action_kind kind, titan_compute compute, int stage, int unit,
                                  int microbatch) {
-  if (stage < 0 || stage >= l->order->stages || l->order->rank_of_stage[stage] == l->rank)
+  if (stage < 0 || stage >= c->order->stages || c->order->rank_of_stage[stage] == c->rank)
     return TITAN_OK;
   titan_action transfer = action_of(kind, unit, microbatch);
   transfer.compute = compute;
-  transfer.peer = l->order->rank_of_stage[stage];
-  return titan_step_list_add(&l->computes, transfer);
+  transfer.peer = c->order->rank_of_stage[stage];
+  return titan_step_list_add(c->out, transfer);
 }
 
-static titan_status add_forward(lowering *l, const titan_cell *cell, int first, int end) {
-  TITAN_TRY(add_transfer(l, TITAN_ACTION_RECV, TITAN_COMPUTE_FORWARD, cell->stage - 1, first, cell->microbatch));
+// What cell number `index` of the rank needs from another one. RECV stands a cell ahead, so that what comes has a place
+// while the rank computes.
+static titan_status add_receive(computing *c, titan_action_kind kind, int index) {
+  if (index >= c->order->counts[c->rank])
+    return TITAN_OK;
+  const titan_cell *cell = &c->order->cells[c->rank][index];
+  if (cell->compute == TITAN_COMPUTE_FORWARD)
+    return add_transfer(c, kind, TITAN_COMPUTE_FORWARD, cell->stage - 1, c->shape->first_unit[cell->stage],
+                        cell->microbatch);
+  if (cell->compute == TITAN_COMPUTE_WEIGHT_GRADIENT)
+    return TITAN_OK;
+  return add_transfer(c, kind, TITAN_COMPUTE_BACKWARD, cell->stage + 1, c->shape->first_unit[cell->stage + 1],
+                      cell->microbatch);
+}
+
+static titan_status add_forward(computing *c, const titan_cell *cell, int first, int end) {
   for (int unit = first; unit < end; unit++)
-    TITAN_TRY(add_run(l, TITAN_COMPUTE_FORWARD, unit, cell->microbatch));
-  return add_transfer(l, TITAN_ACTION_SEND, TITAN_COMPUTE_FORWARD, cell->stage + 1, end, cell->microbatch);
+    TITAN_TRY(add_run(c, TITAN_COMPUTE_FORWARD, unit, cell->microbatch));
+  return add_transfer(c, TITAN_ACTION_SEND, TITAN_COMPUTE_FORWARD, cell->stage + 1, end, cell->microbatch);
 }
 
 // A merged unit has run both ways in its forward; the first unit of the model has no gradient of its input.
-static titan_status add_backward(lowering *l, const titan_cell *cell, int first, int end) {
-  bool weights_only = cell->compute == TITAN_COMPUTE_WEIGHT_GRADIENT;
+static titan_status add_backward(computing *c, const titan_cell *cell, int first, int end) {
   bool input_only = cell->compute == TITAN_COMPUTE_INPUT_GRADIENT;
-  if (!weights_only)
-    TITAN_TRY(add_transfer(l, TITAN_ACTION_RECV, TITAN_COMPUTE_BACKWARD, cell->stage + 1, end, cell->microbatch));
   for (int unit = end - 1; unit >= first; unit--)
-    if (!l->shape->units[unit].merged && !(input_only && unit == 0))
-      TITAN_TRY(add_run(l, cell->compute, unit, cell->microbatch));
-  return weights_only
+    if (!c->shape->units[unit].merged && !(input_only && unit == 0))
+      TITAN_TRY(add_run(c, cell->compute, unit, cell->microbatch));
+  return cell->compute == TITAN_COMPUTE_WEIGHT_GRADIENT
              ? TITAN_OK
-             : add_transfer(l, TITAN_ACTION_SEND, TITAN_COMPUTE_BACKWARD, cell->stage - 1, first, cell->microbatch);
+             : add_transfer(c, TITAN_ACTION_SEND, TITAN_COMPUTE_BACKWARD, cell->stage - 1, first, cell->microbatch);
 }
 
-static titan_status add_computes(lowering *l) {
-  for (int i = 0; i < l->order->counts[l->rank]; i++) {
-    const titan_cell *cell = &l->order->cells[l->rank][i];
-    int first = l->shape->first_unit[cell->stage], end = l->shape->first_unit[cell->stage + 1];
-    TITAN_TRY(cell->compute == TITAN_COMPUTE_FORWARD ? add_forward(l, cell, first, end)
-                                                     : add_backward(l, cell, first, end));
+static titan_status add_cells(computing *c) {
+  TITAN_TRY(add_receive(c, TITAN_ACTION_RECV, 0));
+  for (int i = 0; i < c->order->counts[c->rank]; i++) {
+    const titan_cell *cell = &c->order->cells[c->rank][i];
+    int first = c->shape->first_unit[cell->stage], end = c->shape->first_unit[cell->stage + 1];
+    TITAN_TRY(add_receive(c, TITAN_ACTION_RECV, i + 1));
+    TITAN_TRY(add_receive(c, TITAN_ACTION_RECEIVED, i));
+    TITAN_TRY(cell->compute == TITAN_COMPUTE_FORWARD ? add_forward(c, cell, first, end)
+                                                     : add_backward(c, cell, first, end));
   }
   return TITAN_OK;
+}
+
+static titan_status add_computes(const titan_order *order, const titan_step_shape *shape, int rank,
+                                 titan_step_list *out) {
+  computing c = {.order = order, .shape = shape, .rank = rank, .out = out};
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, (size_t)order->microbatches, sizeof *c.loaded, &c.loaded));
+  titan_status status = add_cells(&c);
+  titan_memory_free(c.loaded);
+  return status;
 }
 
 // --- parameters ---
 
 static titan_status find_uses(lowering *l) {
-  size_t count = (size_t)l->computes.count + 1;
+  size_t count = (size_t)l->computes->count + 1;
   int *next; // by unit
   TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GRAPH, count * sizeof(int), &l->runs));
   TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GRAPH, count * sizeof(int), &l->next_use));
   TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GRAPH, (size_t)l->shape->unit_count * sizeof(int), &next));
-  for (int i = 0; i < l->computes.count; i++)
-    if (l->computes.actions[i].kind == TITAN_ACTION_RUN)
+  for (int i = 0; i < l->computes->count; i++)
+    if (l->computes->actions[i].kind == TITAN_ACTION_RUN)
       l->runs[l->run_count++] = i;
   for (int unit = 0; unit < l->shape->unit_count; unit++)
     next[unit] = l->run_count;
   for (int run = l->run_count - 1; run >= 0; run--) {
-    int unit = l->computes.actions[l->runs[run]].unit;
+    int unit = l->computes->actions[l->runs[run]].unit;
     l->next_use[run] = next[unit];
     next[unit] = run;
   }
@@ -105,7 +137,7 @@ static titan_status find_uses(lowering *l) {
 // The units of this RUN and of those ahead of it that are not whole yet.
 static titan_status add_gathers(lowering *l, int run) {
   for (int ahead = run; l->shape->gathers && ahead <= run + l->shape->look_ahead && ahead < l->run_count; ahead++) {
-    int unit = l->computes.actions[l->runs[ahead]].unit;
+    int unit = l->computes->actions[l->runs[ahead]].unit;
     if (l->whole[unit])
       continue;
     l->whole[unit] = true;
@@ -116,7 +148,7 @@ static titan_status add_gathers(lowering *l, int run) {
 
 // A unit that would be gathered again at once is kept.
 static titan_status add_release(lowering *l, int run) {
-  int unit = l->computes.actions[l->runs[run]].unit;
+  int unit = l->computes->actions[l->runs[run]].unit;
   if (!l->shape->gathers || (l->next_use[run] < l->run_count && l->next_use[run] <= run + 1 + l->shape->look_ahead))
     return TITAN_OK;
   l->whole[unit] = false;
@@ -177,7 +209,7 @@ static titan_status add_reduce(lowering *l, const titan_action *run, int so_far)
 }
 
 static titan_status add_run_around(lowering *l, int number) {
-  titan_action run = l->computes.actions[l->runs[number]];
+  titan_action run = l->computes->actions[l->runs[number]];
   bool gradients = titan_action_has_gradients(&run, l->shape);
   int so_far = l->gradient_runs[run.unit];
   TITAN_TRY(add_gathers(l, number));
@@ -223,27 +255,22 @@ static titan_status check_tied(const titan_order *order, const titan_step_shape 
 
 static titan_status lower(lowering *l) {
   size_t units = (size_t)l->shape->unit_count, microbatches = (size_t)l->order->microbatches;
-  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, microbatches, sizeof(bool), &l->loaded));
-  TITAN_TRY(check_tied(l->order, l->shape));
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, units, sizeof(bool), &l->whole));
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, units, sizeof(bool), &l->complete));
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, units, sizeof(int), &l->gradient_runs));
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, units * microbatches, sizeof(int), &l->reduces));
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, units * microbatches, sizeof(int), &l->reduced_units));
-  TITAN_TRY(add_computes(l));
   TITAN_TRY(find_uses(l));
-  for (int i = 0, run = 0; i < l->computes.count; i++)
-    TITAN_TRY(l->computes.actions[i].kind == TITAN_ACTION_RUN ? add_run_around(l, run++)
-                                                              : titan_step_list_add(l->out, l->computes.actions[i]));
+  for (int i = 0, run = 0; i < l->computes->count; i++)
+    TITAN_TRY(l->computes->actions[i].kind == TITAN_ACTION_RUN ? add_run_around(l, run++)
+                                                               : titan_step_list_add(l->out, l->computes->actions[i]));
   return add_last_updates(l);
 }
 
-titan_status titan_step_lower(const titan_order *order, const titan_step_shape *shape, int rank, titan_step_list *out) {
-  *out = (titan_step_list){0};
-  lowering l = {.order = order, .shape = shape, .rank = rank, .out = out};
+static titan_status lower_rank(const titan_order *order, const titan_step_shape *shape, const titan_step_list *computes,
+                               titan_step_list *out) {
+  lowering l = {.order = order, .shape = shape, .computes = computes, .out = out};
   titan_status status = lower(&l);
-  titan_step_list_destroy(&l.computes);
-  titan_memory_free(l.loaded);
   titan_memory_free(l.next_use);
   titan_memory_free(l.runs);
   titan_memory_free(l.whole);
@@ -251,7 +278,36 @@ titan_status titan_step_lower(const titan_order *order, const titan_step_shape *
   titan_memory_free(l.gradient_runs);
   titan_memory_free(l.reduces);
   titan_memory_free(l.reduced_units);
-  if (status != TITAN_OK)
-    titan_step_list_destroy(out);
   return status;
+}
+
+// The lists of ranks first .. end - 1 go to lists[0] and up.
+static titan_status lower_ranks(const titan_order *order, const titan_step_shape *shape, int first, int end,
+                                titan_step_list *lists) {
+  titan_status status = TITAN_OK;
+  titan_step_list *computes = NULL; // of all ranks: where a send ends depends on others
+  for (int rank = first; rank < end; rank++)
+    lists[rank - first] = (titan_step_list){0};
+  TITAN_TRY(check_tied(order, shape));
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, (size_t)order->ranks, sizeof *computes, &computes));
+  for (int rank = 0; rank < order->ranks; rank++)
+    TITAN_TRY_CLEANUP(add_computes(order, shape, rank, &computes[rank]));
+  TITAN_TRY_CLEANUP(titan_step_end_sends(order, shape, computes));
+  for (int rank = first; rank < end; rank++)
+    TITAN_TRY_CLEANUP(lower_rank(order, shape, &computes[rank], &lists[rank - first]));
+cleanup:
+  for (int rank = 0; rank < order->ranks; rank++)
+    titan_step_list_destroy(&computes[rank]);
+  titan_memory_free(computes);
+  for (int rank = first; status != TITAN_OK && rank < end; rank++)
+    titan_step_list_destroy(&lists[rank - first]);
+  return status;
+}
+
+titan_status titan_step_lower_all(const titan_order *order, const titan_step_shape *shape, titan_step_list *lists) {
+  return lower_ranks(order, shape, 0, order->ranks, lists);
+}
+
+titan_status titan_step_lower(const titan_order *order, const titan_step_shape *shape, int rank, titan_step_list *out) {
+  return lower_ranks(order, shape, rank, rank + 1, out);
 }

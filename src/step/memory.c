@@ -153,7 +153,9 @@ static titan_status use_action(builder *b, int place) {
       close_block(b, TITAN_BLOCK_GATHERED, action->unit, -1);
     return TITAN_OK;
   case TITAN_ACTION_SEND:
+  case TITAN_ACTION_SENT:
   case TITAN_ACTION_RECV:
+  case TITAN_ACTION_RECEIVED:
     return use(b, action->compute == TITAN_COMPUTE_FORWARD ? TITAN_BLOCK_INPUT : TITAN_BLOCK_INPUT_GRADIENT,
                action->unit, action->microbatch, input_bytes(b, action->unit), place, &places->input);
   case TITAN_ACTION_REDUCE:

@@ -2,9 +2,10 @@
 #include "step/list.h"
 
 static const char *const kind_names[TITAN_ACTIONS] = {
-    [TITAN_ACTION_LOAD] = "LOAD",     [TITAN_ACTION_GATHER] = "GATHER", [TITAN_ACTION_RELEASE] = "RELEASE",
-    [TITAN_ACTION_RUN] = "RUN",       [TITAN_ACTION_SEND] = "SEND",     [TITAN_ACTION_RECV] = "RECV",
-    [TITAN_ACTION_REDUCE] = "REDUCE", [TITAN_ACTION_TIE] = "TIE",       [TITAN_ACTION_UPDATE] = "UPDATE",
+    [TITAN_ACTION_LOAD] = "LOAD", [TITAN_ACTION_GATHER] = "GATHER",     [TITAN_ACTION_RELEASE] = "RELEASE",
+    [TITAN_ACTION_RUN] = "RUN",   [TITAN_ACTION_SEND] = "SEND",         [TITAN_ACTION_RECV] = "RECV",
+    [TITAN_ACTION_SENT] = "SENT", [TITAN_ACTION_RECEIVED] = "RECEIVED", [TITAN_ACTION_REDUCE] = "REDUCE",
+    [TITAN_ACTION_TIE] = "TIE",   [TITAN_ACTION_UPDATE] = "UPDATE",
 };
 static const char *const compute_names[TITAN_COMPUTES] = {
     [TITAN_COMPUTE_FORWARD] = "forward",
@@ -20,7 +21,8 @@ static const char *phase_name(const titan_action *action, const titan_step_shape
 
 titan_status titan_action_print(const titan_action *action, const titan_step_shape *shape, titan_text *text) {
   bool gradients = titan_action_has_gradients(action, shape) || action->kind == TITAN_ACTION_REDUCE;
-  bool transfer = action->kind == TITAN_ACTION_SEND || action->kind == TITAN_ACTION_RECV;
+  bool transfer = titan_action_is_transfer(action);
+  bool sends = action->kind == TITAN_ACTION_SEND || action->kind == TITAN_ACTION_SENT;
   TITAN_TRY(titan_text_printf(text, "%s", kind_names[action->kind]));
   if (action->unit >= 0)
     TITAN_TRY(titan_text_printf(text, " %s", shape->units[action->unit].name));
@@ -33,7 +35,7 @@ titan_status titan_action_print(const titan_action *action, const titan_step_sha
   if (action->microbatch >= 0)
     TITAN_TRY(titan_text_printf(text, " m%d", action->microbatch));
   if (transfer)
-    TITAN_TRY(titan_text_printf(text, " %s rank %d", action->kind == TITAN_ACTION_SEND ? "to" : "from", action->peer));
+    TITAN_TRY(titan_text_printf(text, " %s rank %d", sends ? "to" : "from", action->peer));
   if (gradients)
     TITAN_TRY(titan_text_printf(text, " %s%s", action->add ? "add" : "set", action->last ? " last" : ""));
   return action->after >= 0 ? titan_text_printf(text, " after #%d", action->after) : TITAN_OK;

@@ -42,8 +42,7 @@ static void create(pipeline *p, const titan_order *order, int spare, uint64_t *r
 }
 
 static void lower(pipeline *p) {
-  for (int rank = 0; rank < p->t.order.ranks; rank++)
-    assert_int_equal(titan_step_lower(&p->t.order, &p->t.shape, rank, &p->lists[rank]), TITAN_OK);
+  assert_int_equal(titan_step_lower_all(&p->t.order, &p->t.shape, p->lists), TITAN_OK);
   if (titan_step_check(&p->t.order, &p->t.shape, p->lists) != TITAN_OK)
     fail_msg("%s", titan_error_message());
 }
@@ -182,7 +181,9 @@ static void one_f_one_b_holds_as_many_microbatches_as_stages_follow_and_not_one_
         assert_int_equal(titan_step_memory_create(&p.lists[rank], &p.t.shape, &p.t.sizes, &memory), TITAN_OK);
         int block = p.t.first_unit[rank] + (rank == 0), actions = p.lists[rank].count;
         assert_int_equal(most_alive(&memory, TITAN_BLOCK_SAVED, block, block + 1, actions), ranks - rank);
-        assert_int_equal(most_alive(&memory, TITAN_BLOCK_INPUT, block, block + 1, actions), ranks - rank);
+        // One more input may be on its way while the rank computes.
+        int inputs = most_alive(&memory, TITAN_BLOCK_INPUT, block, block + 1, actions);
+        assert_in_range(inputs, ranks - rank, ranks - rank + (rank > 0));
         titan_step_memory_destroy(&memory);
         destroy(&p);
       }

@@ -76,14 +76,19 @@ static uint64_t gradient_of(uint64_t dy, uint64_t x) {
 }
 
 // What all ranks share; a unit is on one of them.
+typedef struct message_of_toy {
+  uint64_t value;
+  int number;
+  bool sent, begun;
+} message_of_toy;
+
 typedef struct results_of_toy {
   uint64_t shards[TOY_UNITS];
   bool written[TOY_UNITS]; // shards
   uint64_t updated[TOY_UNITS];
   int updates[TOY_UNITS];
   uint64_t losses[TOY_MICROBATCHES];
-  uint64_t messages[TOY_UNITS][TOY_MICROBATCHES][2]; // inputs, and their gradients
-  bool sent[TOY_UNITS][TOY_MICROBATCHES][2];
+  message_of_toy messages[TOY_UNITS][TOY_MICROBATCHES][2]; // inputs, and their gradients
   bool good;
 } results_of_toy;
 
@@ -206,19 +211,33 @@ static void tie(memory_of_toy *m, const titan_step_places *places) {
   }
 }
 
-// false: what it receives was not sent yet.
+// A send reads its block when it ends, a receive has written rubbish over its own when it begins: both are used only in
+// between. false: what it waits for has not happened yet.
 static bool transfer(memory_of_toy *m, const titan_action *action, const titan_step_places *places) {
   bool gradient = action->compute != TITAN_COMPUTE_FORWARD;
-  uint64_t *message = &m->results->messages[action->unit][action->microbatch][gradient];
-  bool *sent = &m->results->sent[action->unit][action->microbatch][gradient];
-  if (action->kind == TITAN_ACTION_SEND)
-    *message = read_block(m, places->input);
-  else if (!*sent)
-    return false;
-  else
-    write_block(m, places->input, *message);
-  *sent = action->kind == TITAN_ACTION_SEND;
-  return true;
+  message_of_toy *message = &m->results->messages[action->unit][action->microbatch][gradient];
+  switch (action->kind) {
+  case TITAN_ACTION_SEND:
+    message->value = read_block(m, places->input);
+    message->number = action->message;
+    message->sent = true;
+    return true;
+  case TITAN_ACTION_SENT:
+    if (!message->begun)
+      return false;
+    m->results->good &= read_block(m, places->input) == message->value;
+    return true;
+  case TITAN_ACTION_RECV:
+    write_block(m, places->input, 0xbad);
+    message->begun = true;
+    return true;
+  default:
+    if (!message->sent)
+      return false;
+    m->results->good &= read_block(m, places->input) == 0xbad && message->number == action->message;
+    write_block(m, places->input, message->value);
+    return true;
+  }
 }
 
 static bool run_action(memory_of_toy *m) {
@@ -234,7 +253,9 @@ static bool run_action(memory_of_toy *m) {
     write_block(m, places->gathered, parameter_of(action->unit) + m->results->updated[action->unit]);
     break;
   case TITAN_ACTION_SEND:
+  case TITAN_ACTION_SENT:
   case TITAN_ACTION_RECV:
+  case TITAN_ACTION_RECEIVED:
     if (!transfer(m, action, places))
       return false;
     break;

@@ -1,0 +1,231 @@
+// Pipeline parallelism in the runtime: which units a rank holds, the order in which all ranks compute, and the
+// transfers between them. What is sent has the compute type; with tensor parallelism each rank sends its own rows.
+#include "base/memory.h"
+#include "parallel/runtime_private.h"
+#include "step/split.h"
+
+#include <string.h>
+
+// --- which units a rank holds ---
+
+// FLOPs of a kind's forward over the whole model, so that they are the same on all ranks.
+static titan_status forward_flops(const titan_runtime *runtime, int kind, double *flops) {
+  const titan_runtime_options *options = &runtime->options;
+  const titan_model_kind *row = &options->model->kinds[kind];
+  titan_graph *graph;
+  TITAN_TRY(titan_graph_create(row->name, &graph));
+  titan_status status = row->build(&options->arguments, &options->shape, graph);
+  *flops = 0;
+  for (int i = 0; status == TITAN_OK && i < titan_graph_node_count(graph); i++)
+    *flops += titan_op_cost_of(&titan_graph_node(graph, i)->call).flops;
+  titan_graph_destroy(&graph);
+  return status;
+}
+
+// A backward costs two forwards; what is recomputed is one forward more. (What a budget has recomputed is decided
+// later, and by each rank for itself: it counts as all.)
+static double passes_of(const titan_runtime *runtime, int kind) {
+  const titan_activation_options *activations = &runtime->options.activations;
+  if (!titan_runtime_is_checkpointed(runtime, kind))
+    return 3;
+  switch (activations->mode) {
+  case TITAN_ACTIVATIONS_FULL:
+  case TITAN_ACTIVATIONS_BUDGET:
+    return 4;
+  case TITAN_ACTIVATIONS_EVERY:
+    return 3 + 1.0 / (double)activations->every;
+  case TITAN_ACTIVATIONS_KEPT:
+  case TITAN_ACTIVATIONS_OPERATIONS:
+    break;
+  }
+  return 3;
+}
+
+static titan_status cost_units(const titan_runtime *runtime, double *costs) {
+  const titan_model_definition *model = runtime->options.model;
+  double of_kind[KINDS_MOST];
+  for (int kind = 0; kind < model->kind_count; kind++) {
+    TITAN_TRY(forward_flops(runtime, kind, &of_kind[kind]));
+    of_kind[kind] *= passes_of(runtime, kind);
+  }
+  for (int unit = 0; unit < runtime->unit_count; unit++)
+    costs[unit] = of_kind[model->kind_of(&runtime->options.arguments, unit)];
+  return TITAN_OK;
+}
+
+static int count_points(const char *points) {
+  int count = points != NULL && *points != '\0';
+  for (; points != NULL && *points != '\0'; points++)
+    count += *points == ',';
+  return count;
+}
+
+// Cuts "a, b,c" in place into names without blanks around them.
+static void cut_names(char *text, int count, const char **names) {
+  for (int i = 0; i < count; i++) {
+    text += strspn(text, " ");
+    names[i] = text;
+    size_t length = strcspn(text, ",");
+    char *end = text + length;
+    text = *end == ',' ? end + 1 : end;
+    while (end > names[i] && end[-1] == ' ')
+      end--;
+    *end = '\0';
+  }
+}
+
+// At the names of pipeline.points.
+static titan_status split_at_points(titan_runtime *runtime, int count) {
+  const titan_runtime_options *options = &runtime->options;
+  const char **points = NULL;
+  titan_step_unit *units = NULL;
+  char(*names)[UNIT_NAME_BYTES] = NULL, *text = NULL;
+  titan_status status = TITAN_OK;
+  size_t length = strlen(options->pipeline.points) + 1, unit_count = (size_t)runtime->unit_count;
+  TITAN_TRY_CLEANUP(titan_memory_allocate(TITAN_MEMORY_GRAPH, (size_t)count * sizeof *points, &points));
+  TITAN_TRY_CLEANUP(titan_memory_allocate(TITAN_MEMORY_GRAPH, length, &text));
+  TITAN_TRY_CLEANUP(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, unit_count, sizeof *units, &units));
+  TITAN_TRY_CLEANUP(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, unit_count, sizeof *names, &names));
+  memcpy(text, options->pipeline.points, length);
+  cut_names(text, count, points);
+  for (int unit = 0; unit < runtime->unit_count; unit++) {
+    titan_model_unit_name(options->model, &options->arguments, unit, names[unit], UNIT_NAME_BYTES);
+    units[unit].name = names[unit];
+  }
+  status = titan_split_at(units, runtime->unit_count, points, count,
+                          titan_comm_size(titan_runtime_pipeline_group(runtime)), runtime->first_unit);
+cleanup:
+  titan_memory_free(points);
+  titan_memory_free(text);
+  titan_memory_free(units);
+  titan_memory_free(names);
+  return status;
+}
+
+static titan_status split_balanced(titan_runtime *runtime) {
+  double *costs;
+  TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GRAPH, (size_t)runtime->unit_count * sizeof *costs, &costs));
+  titan_status status = cost_units(runtime, costs);
+  if (status == TITAN_OK)
+    status = titan_split_balanced(costs, runtime->unit_count, runtime->stages, runtime->first_unit);
+  titan_memory_free(costs);
+  return status;
+}
+
+// Of all pipeline ranks.
+static titan_status make_training_order(const titan_runtime *runtime, titan_order *order) {
+  const titan_pipeline_options *pipeline = &runtime->options.pipeline;
+  if (pipeline->order != NULL)
+    return titan_order_copy(pipeline->order, order);
+  const titan_schedule_row *row = pipeline->schedule != NULL ? pipeline->schedule : titan_schedule_find("plain");
+  return titan_schedule_make(row, titan_comm_size(titan_runtime_pipeline_group(runtime)), runtime->stages,
+                             titan_runtime_microbatches(runtime, STEP_TRAINING), order);
+}
+
+static int count_stages(const titan_runtime *runtime, int points) {
+  const titan_pipeline_options *pipeline = &runtime->options.pipeline;
+  int ranks = titan_comm_size(titan_runtime_pipeline_group(runtime));
+  if (points > 0)
+    return points + 1;
+  if (pipeline->order != NULL)
+    return pipeline->order->stages;
+  if (pipeline->stages > 0)
+    return pipeline->stages;
+  return pipeline->schedule == NULL ? ranks : ranks * titan_schedule_stages_per_rank(pipeline->schedule);
+}
+
+// Where each stage lies follows from the order, of which the placement is a part.
+static titan_status find_held(titan_runtime *runtime) {
+  titan_order order;
+  int rank = titan_comm_rank(titan_runtime_pipeline_group(runtime));
+  TITAN_TRY(make_training_order(runtime, &order));
+  for (int stage = 0; stage < runtime->stages; stage++)
+    for (int unit = runtime->first_unit[stage]; unit < runtime->first_unit[stage + 1]; unit++)
+      runtime->holds[unit] = order.rank_of_stage[stage] == rank;
+  titan_order_destroy(&order);
+  return TITAN_OK;
+}
+
+titan_status titan_runtime_split(titan_runtime *runtime) {
+  const titan_pipeline_options *pipeline = &runtime->options.pipeline;
+  int points = count_points(pipeline->points);
+  runtime->stages = count_stages(runtime, points);
+  TITAN_TRY(
+      titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, (size_t)runtime->stages + 1, sizeof(int), &runtime->first_unit));
+  TITAN_TRY(
+      titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, (size_t)runtime->unit_count, sizeof(bool), &runtime->holds));
+  if (pipeline->order != NULL && pipeline->order->stages != runtime->stages)
+    return titan_error(TITAN_ERROR_USAGE,
+                       "experimental.pipeline_parallel_split_points: %d names make %d stages, and the file of the "
+                       "schedule has %d",
+                       points, runtime->stages, pipeline->order->stages);
+  if (runtime->stages == 1)
+    runtime->first_unit[1] = runtime->unit_count;
+  else if (points > 0)
+    TITAN_TRY(split_at_points(runtime, points));
+  else
+    TITAN_TRY(pipeline->even ? titan_split_even(runtime->unit_count, runtime->stages, runtime->first_unit)
+                             : split_balanced(runtime));
+  return find_held(runtime);
+}
+
+// --- the order ---
+
+int titan_runtime_microbatches(const titan_runtime *runtime, runtime_step_kind kind) {
+  const titan_runtime_options *options = &runtime->options;
+  int64_t count = kind == STEP_TRAINING ? options->microbatches : options->validation_microbatches;
+  return count > 1 ? (int)count : 1;
+}
+
+titan_status titan_runtime_order_create(titan_runtime *runtime, runtime_step_kind kind) {
+  runtime_step *step = &runtime->steps[kind];
+  if (kind == STEP_TRAINING)
+    return make_training_order(runtime, &step->order);
+  titan_order training;
+  TITAN_TRY(make_training_order(runtime, &training));
+  titan_status status =
+      titan_schedule_make_forwards(&training, titan_runtime_microbatches(runtime, kind), &step->order);
+  titan_order_destroy(&training);
+  return status;
+}
+
+bool titan_runtime_uses(const titan_runtime *runtime, const runtime_step *step, int program) {
+  for (int unit = 0; unit < runtime->unit_count; unit++)
+    if (runtime->holds[unit] && step->program_of_unit[unit] == program)
+      return true;
+  return false;
+}
+
+// --- transfers ---
+
+// Tags of MPI are few; so many messages between two ranks are never in flight.
+enum { TAGS = 16384 };
+
+static const titan_tensor_type *type_of_input(const runtime_step *step, int unit) {
+  const titan_plan *plan = titan_runtime_program_of(step, unit)->plan;
+  return &plan->externals[titan_plan_external_find(plan, "x")].type;
+}
+
+titan_status titan_runtime_transfer(titan_runtime *runtime, runtime_step *step, int place, void *block) {
+  const titan_action *action = &step->list.actions[place];
+  titan_comm *group = titan_runtime_pipeline_group(runtime);
+  if (action->kind == TITAN_ACTION_SENT || action->kind == TITAN_ACTION_RECEIVED)
+    return titan_work_wait(&step->works[step->begun_at[place]]);
+  const titan_tensor_type *type = type_of_input(step, action->unit);
+  size_t count = (size_t)titan_tensor_elements(type);
+  int tag = action->message % TAGS;
+  return action->kind == TITAN_ACTION_SEND
+             ? titan_comm_send(group, block, count, type->dtype, action->peer, tag, &step->works[place])
+             : titan_comm_recv(group, block, count, type->dtype, action->peer, tag, &step->works[place]);
+}
+
+int titan_runtime_transfers_in_flight(const runtime_step *step) {
+  int now = 0, most = 0;
+  for (int place = 0; place < step->list.count; place++) {
+    titan_action_kind kind = step->list.actions[place].kind;
+    now += kind == TITAN_ACTION_SEND || kind == TITAN_ACTION_RECV;
+    now -= kind == TITAN_ACTION_SENT || kind == TITAN_ACTION_RECEIVED;
+    most = now > most ? now : most;
+  }
+  return most;
+}
