@@ -35,13 +35,15 @@ typedef struct titan_activation_options {
 } titan_activation_options;
 
 // How the units are dealt out over the pipeline ranks (the mesh's dimension pp), and the order of their forwards and
-// backwards. All members 0: one stage a rank, "plain".
+// backwards. All members 0: one stage a rank, "plain". Texts are borrowed.
 typedef struct titan_pipeline_options {
   const titan_schedule_row *schedule; // NULL: "plain", for one rank
-  const titan_order *order;           // in place of a schedule: of a file; borrowed until the runtime is made
-  int stages;                         // over all ranks, without points; 0: titan_schedule_stages_per_rank for each rank
+  const char *file;                   // of an order, in place of a schedule (step/schedule_csv.h); NULL: none
+  bool single_stage;                  // the file has one stage a rank
+  int stages;                         // over all ranks, without points; 0: what the schedule has where users do not say
   const char *points;                 // names of units that begin a stage, apart by commas; NULL or "": none are given
-  bool even; // without points: TorchTitan's rule; else the costliest stage costs least (step/split.h)
+  bool even;     // without points: TorchTitan's rule; else the costliest stage costs least (step/split.h)
+  int64_t parts; // microbatches that a batch of training.batch_size sequences is cut into; 0 is 1
 } titan_pipeline_options;
 
 typedef struct titan_runtime_options {

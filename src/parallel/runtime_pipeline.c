@@ -2,6 +2,7 @@
 // transfers between them. What is sent has the compute type; with tensor parallelism each rank sends its own rows.
 #include "base/memory.h"
 #include "parallel/runtime_private.h"
+#include "step/schedule_csv.h"
 #include "step/split.h"
 
 #include <string.h>
@@ -112,61 +113,65 @@ static titan_status split_balanced(titan_runtime *runtime) {
   return status;
 }
 
-// Of all pipeline ranks.
+// Of all pipeline ranks; runtime->stages is known unless a file tells it.
 static titan_status make_training_order(const titan_runtime *runtime, titan_order *order) {
   const titan_pipeline_options *pipeline = &runtime->options.pipeline;
-  if (pipeline->order != NULL)
-    return titan_order_copy(pipeline->order, order);
+  int ranks = titan_comm_size(titan_runtime_pipeline_group(runtime)),
+      microbatches = titan_runtime_microbatches(runtime, STEP_TRAINING);
+  if (pipeline->file != NULL)
+    return titan_schedule_read_csv(pipeline->file, pipeline->single_stage, ranks, microbatches, order);
   const titan_schedule_row *row = pipeline->schedule != NULL ? pipeline->schedule : titan_schedule_find("plain");
-  return titan_schedule_make(row, titan_comm_size(titan_runtime_pipeline_group(runtime)), runtime->stages,
-                             titan_runtime_microbatches(runtime, STEP_TRAINING), order);
+  return titan_schedule_make(row, ranks, runtime->stages, microbatches, order);
 }
 
+// Those of a file come with its order.
 static int count_stages(const titan_runtime *runtime, int points) {
   const titan_pipeline_options *pipeline = &runtime->options.pipeline;
   int ranks = titan_comm_size(titan_runtime_pipeline_group(runtime));
   if (points > 0)
     return points + 1;
-  if (pipeline->order != NULL)
-    return pipeline->order->stages;
   if (pipeline->stages > 0)
     return pipeline->stages;
   return pipeline->schedule == NULL ? ranks : ranks * titan_schedule_stages_per_rank(pipeline->schedule);
 }
 
-// Where each stage lies follows from the order, of which the placement is a part.
-static titan_status find_held(titan_runtime *runtime) {
-  titan_order order;
-  int rank = titan_comm_rank(titan_runtime_pipeline_group(runtime));
-  TITAN_TRY(make_training_order(runtime, &order));
-  for (int stage = 0; stage < runtime->stages; stage++)
-    for (int unit = runtime->first_unit[stage]; unit < runtime->first_unit[stage + 1]; unit++)
-      runtime->holds[unit] = order.rank_of_stage[stage] == rank;
-  titan_order_destroy(&order);
-  return TITAN_OK;
+static titan_status cut(titan_runtime *runtime, int points) {
+  if (points > 0)
+    return split_at_points(runtime, points);
+  if (runtime->stages == 1) {
+    runtime->first_unit[1] = runtime->unit_count;
+    return TITAN_OK;
+  }
+  return runtime->options.pipeline.even ? titan_split_even(runtime->unit_count, runtime->stages, runtime->first_unit)
+                                        : split_balanced(runtime);
 }
 
-titan_status titan_runtime_split(titan_runtime *runtime) {
-  const titan_pipeline_options *pipeline = &runtime->options.pipeline;
-  int points = count_points(pipeline->points);
-  runtime->stages = count_stages(runtime, points);
+static titan_status split(titan_runtime *runtime, int points, const titan_order *order) {
+  int rank = titan_comm_rank(titan_runtime_pipeline_group(runtime));
+  if (points > 0 && order->stages != points + 1)
+    return titan_error(TITAN_ERROR_USAGE,
+                       "experimental.pipeline_parallel_split_points: %d name%s make %d stages, and %s has %d", points,
+                       points == 1 ? "" : "s", points + 1, runtime->options.pipeline.file, order->stages);
+  runtime->stages = order->stages;
   TITAN_TRY(
       titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, (size_t)runtime->stages + 1, sizeof(int), &runtime->first_unit));
   TITAN_TRY(
       titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, (size_t)runtime->unit_count, sizeof(bool), &runtime->holds));
-  if (pipeline->order != NULL && pipeline->order->stages != runtime->stages)
-    return titan_error(TITAN_ERROR_USAGE,
-                       "experimental.pipeline_parallel_split_points: %d names make %d stages, and the file of the "
-                       "schedule has %d",
-                       points, runtime->stages, pipeline->order->stages);
-  if (runtime->stages == 1)
-    runtime->first_unit[1] = runtime->unit_count;
-  else if (points > 0)
-    TITAN_TRY(split_at_points(runtime, points));
-  else
-    TITAN_TRY(pipeline->even ? titan_split_even(runtime->unit_count, runtime->stages, runtime->first_unit)
-                             : split_balanced(runtime));
-  return find_held(runtime);
+  TITAN_TRY(cut(runtime, points));
+  for (int stage = 0; stage < runtime->stages; stage++)
+    for (int unit = runtime->first_unit[stage]; unit < runtime->first_unit[stage + 1]; unit++)
+      runtime->holds[unit] = order->rank_of_stage[stage] == rank;
+  return TITAN_OK;
+}
+
+titan_status titan_runtime_split(titan_runtime *runtime) {
+  int points = count_points(runtime->options.pipeline.points);
+  titan_order order;
+  runtime->stages = count_stages(runtime, points);
+  TITAN_TRY(make_training_order(runtime, &order));
+  titan_status status = split(runtime, points, &order);
+  titan_order_destroy(&order);
+  return status;
 }
 
 // --- the order ---

@@ -27,23 +27,6 @@ void titan_order_destroy(titan_order *order) {
   *order = (titan_order){0};
 }
 
-titan_status titan_order_copy(const titan_order *order, titan_order *out) {
-  titan_status status = TITAN_OK;
-  TITAN_TRY(titan_order_create(order->ranks, order->stages, order->microbatches, out));
-  for (int stage = 0; stage < order->stages; stage++)
-    out->rank_of_stage[stage] = order->rank_of_stage[stage];
-  for (int rank = 0; rank < order->ranks; rank++)
-    for (int i = 0; i < order->counts[rank]; i++) {
-      const titan_cell *cell = &order->cells[rank][i];
-      TITAN_TRY_CLEANUP(titan_order_add(out, rank, cell->compute, cell->stage, cell->microbatch));
-      out->cells[rank][i].paired = cell->paired;
-    }
-cleanup:
-  if (status != TITAN_OK)
-    titan_order_destroy(out);
-  return status;
-}
-
 void titan_order_place(titan_order *order, titan_stage_placement placement) {
   for (int stage = 0; stage < order->stages; stage++) {
     bool back = placement == TITAN_STAGES_V && stage >= order->ranks;

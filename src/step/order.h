@@ -38,8 +38,6 @@ typedef enum titan_stage_placement {
 // An order without cells, with the stages in a loop. TITAN_ERROR_MEMORY.
 titan_status titan_order_create(int ranks, int stages, int microbatches, titan_order *out);
 void titan_order_destroy(titan_order *order);
-// An order of its own with the same cells. TITAN_ERROR_MEMORY.
-titan_status titan_order_copy(const titan_order *order, titan_order *out);
 // Before cells are added. V wants 2 * ranks stages.
 void titan_order_place(titan_order *order, titan_stage_placement placement);
 titan_status titan_order_add(titan_order *order, int rank, titan_compute compute, int stage, int microbatch);

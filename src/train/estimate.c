@@ -84,7 +84,10 @@ titan_status titan_estimate_rank(const titan_estimate_question *question, titan_
   titan_status status = TITAN_OK;
   *out = (titan_estimate_kind){.first_rank = rank, .last_rank = rank, .ranks = 1};
   TITAN_TRY(titan_mesh_create_fake(degrees, rank, question->ranks_per_node, &mesh));
-  TITAN_TRY_CLEANUP(titan_setup_budget_error(question->config, titan_runtime_plan(options, mesh, device, &runtime)));
+  status = titan_runtime_create(options, mesh, device, &runtime);
+  TITAN_TRY_CLEANUP(titan_setup_pipeline_error(question->config, status));
+  status = titan_runtime_choose(runtime, options->activations.fixed);
+  TITAN_TRY_CLEANUP(titan_setup_budget_error(question->config, status));
   memcpy(out->by_tag, titan_runtime_memory_of(runtime).by_tag, sizeof out->by_tag);
   out->chosen = titan_runtime_memory_of(runtime).chosen;
   if (with_peak) {

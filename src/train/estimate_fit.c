@@ -13,18 +13,20 @@ typedef struct fitter {
   int rank; // of the largest kind
 } fitter;
 
+// batch: of a microbatch; 0: the configuration's own.
 static titan_status total_with(const fitter *f, const titan_config *config, int64_t batch, size_t *total) {
   titan_estimate_kind figures;
   titan_mesh_degrees degrees;
   titan_runtime_options options;
   titan_status status = titan_estimate_options(&f->estimate->question, config, &degrees, &options);
-  if (status == TITAN_OK) {
+  if (status == TITAN_OK && batch > 0) {
     options.global_tokens = options.global_tokens / options.shape.batch * batch;
     options.shape.batch = batch;
     if (config->validation.enabled && config->validation.local_batch_size == 0)
       options.validation.batch = batch;
-    status = titan_estimate_share_budget(f->estimate, f->device, degrees, &options);
   }
+  if (status == TITAN_OK)
+    status = titan_estimate_share_budget(f->estimate, f->device, degrees, &options);
   if (status == TITAN_OK)
     status = titan_estimate_rank(&f->estimate->question, f->device, degrees, &options, f->rank, false, &figures);
   if (status == TITAN_ERROR_USAGE) { // a vocabulary too small for the degree, or a budget that cannot be met
@@ -62,7 +64,8 @@ static titan_status find_batch(const fitter *f) {
       high = middle;
     }
   }
-  estimate->largest_batch = low;
+  int64_t parts = estimate->options.pipeline.parts;
+  estimate->largest_batch = low * (parts > 1 ? parts : 1);
   estimate->largest_batch_total = fits;
   return TITAN_OK;
 }
@@ -97,7 +100,7 @@ static titan_status try_option(const fitter *f, const char *name, const char *va
   TITAN_TRY(with_option(estimate, name, value, &config));
   if (config == NULL)
     return TITAN_OK;
-  titan_status status = total_with(f, config, config->training.batch_size, &total);
+  titan_status status = total_with(f, config, 0, &total);
   titan_config_destroy(&config);
   if (status == TITAN_OK && estimate->advice_count < TITAN_ESTIMATE_ADVICE &&
       total < estimate->kinds[estimate->largest].total) {

@@ -265,6 +265,8 @@ titan_status titan_setup_check(const titan_config *config, int ranks) {
   if (status == TITAN_OK)
     status = check_checkpoint(config, world_size, &problems);
   if (status == TITAN_OK)
+    status = titan_setup_check_pipeline(config, &problems);
+  if (status == TITAN_OK)
     status = check_debug(config, world_size, &problems);
   if (status == TITAN_OK)
     status = titan_estimate_check(config, ranks, &problems);
@@ -338,6 +340,7 @@ titan_status titan_setup_runtime_options(const titan_config *config, int64_t voc
       .model = titan_model_find(config->model.name),
       .shape = {.batch = config->training.batch_size, .length = config->training.seq_len, .dtype = dtype},
       .microbatches = count_microbatches(config, degrees),
+      .pipeline = titan_setup_pipeline_options(config, degrees.pp),
       .global_tokens = global_batch_of(config, degrees) * config->training.seq_len,
       .reduce = reduce_of(config),
       .early_update = config->optimizer.early_step_in_backward,
@@ -351,6 +354,7 @@ titan_status titan_setup_runtime_options(const titan_config *config, int64_t voc
   if (!find_arguments(config, out->model, &out->arguments))
     return titan_error(TITAN_ERROR_INTERNAL, "flavor %s passed the checks", config->model.flavor);
   set_slots(config, out);
+  titan_setup_cut_batches(degrees.pp, out);
   out->arguments.vocabulary = vocabulary;
   out->arguments.norm_type = norm_type_of(config->model.norm_type);
   return check_vocabulary(config, &out->arguments, degrees);

@@ -62,6 +62,15 @@ size_t titan_setup_document_limit(const titan_config *config);
 // whatever is chosen (titan_runtime_choose); 0 where there is no budget.
 titan_status titan_setup_share_budget(const titan_config *config, titan_runtime *runtime, titan_comm *world,
                                       titan_comm *node, size_t *fixed);
+// How a model's units are dealt out over `ranks` pipeline ranks; nothing where there is one.
+titan_pipeline_options titan_setup_pipeline_options(const titan_config *config, int ranks);
+// Cuts the batches of training and validation into a pipeline's microbatches. The options were checked.
+void titan_setup_cut_batches(int ranks, titan_runtime_options *options);
+// Adds to problems, a line each, what of these options does not go together.
+titan_status titan_setup_check_pipeline(const titan_config *config, titan_text *problems);
+// The same failure of titan_runtime_create, told with the options of the pipeline and where they are set. Other
+// statuses pass.
+titan_status titan_setup_pipeline_error(const titan_config *config, titan_status status);
 // The same failure of titan_runtime_choose, told with the option that set the budget. Other statuses pass.
 titan_status titan_setup_budget_error(const titan_config *config, titan_status status);
 

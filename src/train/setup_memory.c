@@ -162,7 +162,9 @@ static titan_status name_shape(const memory_search *search, int64_t batch, int64
                           *validation = &titan_runtime_options_of(search->runtime)->validation;
   const char *batch_option = search->validation ? "validation.local_batch_size" : "training.batch_size";
   const char *length_option = search->validation ? "validation.seq_len" : "training.seq_len";
-  TITAN_TRY(titan_text_printf(text, "%s = %lld", batch_option, (long long)batch));
+  const titan_runtime_options *options = titan_runtime_options_of(search->runtime);
+  int64_t parts = search->validation ? options->validation_microbatches : options->pipeline.parts;
+  TITAN_TRY(titan_text_printf(text, "%s = %lld", batch_option, (long long)(batch * (parts > 1 ? parts : 1))));
   if (length < shape->length)
     TITAN_TRY(titan_text_printf(text, " with %s = %lld", length_option, (long long)length));
   if (!search->validation && batch < validation->batch)

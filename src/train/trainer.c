@@ -39,7 +39,8 @@ static titan_status create_runtime(titan_trainer *trainer, titan_runtime_options
   const titan_trainer_environment *env = &trainer->env;
   titan_comm *world = titan_trainer_world(trainer);
   bool fits;
-  TITAN_TRY(titan_comm_agree(world, titan_runtime_create(options, env->mesh, env->device, &trainer->runtime)));
+  titan_status status = titan_runtime_create(options, env->mesh, env->device, &trainer->runtime);
+  TITAN_TRY(titan_comm_agree(world, titan_setup_pipeline_error(env->config, status)));
   TITAN_TRY(titan_setup_reduce_fits(env->config, trainer->runtime, world, env->node, env->topology, &fits));
   if (fits)
     return TITAN_OK;
@@ -224,12 +225,19 @@ static titan_status check_numbers(titan_trainer *trainer, const trainer_step *st
   return titan_comm_agree(titan_trainer_world(trainer), status);
 }
 
+titan_status titan_trainer_add_over_pipeline(const titan_trainer *trainer, const double *mine, double *all,
+                                             size_t count) {
+  return titan_comm_all_reduce(titan_mesh_comm(trainer->env.mesh, TITAN_MESH_PP), mine, all, count, TITAN_FLOAT64,
+                               TITAN_SUM, NULL);
+}
+
 // What the ranks add up at a step's end. Flags are 1 on the ranks that raise them.
 enum { SUM_LOSS, SUM_SQUARES, SUM_STOP, SUM_DUE, SUM_ENDED, SUM_TOKENS, SUM_TOKENS_SQUARED, SUMS };
 
-// Mean loss over all tokens, the global gradient norm and the flags: over the ranks with other samples, then over a tp
-// group. A loss that is finite on some ranks of a tp group only is NaN on all, so that all end alike; so are hashes of
-// the batch, whose sums over dp are the same on all ranks of a tp group when their batches are.
+// Mean loss over all tokens, the global gradient norm and the flags: over the ranks with other samples, then over the
+// pipeline, of which the last stage has the loss, then over a tp group. A loss that is finite on some ranks of a tp
+// group only is NaN on all, so that all end alike; so are hashes of the batch, whose sums over dp are the same on all
+// ranks of a pipeline and a tp group when their batches are.
 static titan_status reduce_numbers(titan_trainer *trainer, double loss_share, trainer_step *step) {
   const titan_mesh *mesh = trainer->env.mesh;
   double mine[SUMS] = {[SUM_LOSS] = loss_share,
@@ -238,19 +246,20 @@ static titan_status reduce_numbers(titan_trainer *trainer, double loss_share, tr
                        [SUM_DUE] = titan_trainer_checkpoint_is_due(trainer),
                        [SUM_ENDED] = titan_trainer_checkpoint_has_ended(trainer),
                        [SUM_TOKENS] = step->batch_hash};
-  double dp[SUMS], all[SUMS];
+  double dp[SUMS], pp[SUMS], all[SUMS];
   int replicas = titan_comm_size(titan_mesh_comm(mesh, TITAN_MESH_DP_REPLICATE));
   TITAN_TRY(
       titan_comm_all_reduce(titan_mesh_comm(mesh, TITAN_MESH_DP_CP), mine, dp, SUMS, TITAN_FLOAT64, TITAN_SUM, NULL));
-  double loss = dp[SUM_LOSS]; // alike on all ranks of a tp group
-  dp[SUM_LOSS] = isfinite(loss) ? 0 : 1;
   dp[SUM_TOKENS] = titan_trainer_fold_hash(dp[SUM_TOKENS]);
   dp[SUM_TOKENS_SQUARED] = dp[SUM_TOKENS] * dp[SUM_TOKENS];
-  TITAN_TRY(titan_comm_all_reduce(titan_mesh_comm(mesh, TITAN_MESH_TP), dp, all, SUMS, TITAN_FLOAT64, TITAN_SUM, NULL));
+  TITAN_TRY(titan_trainer_add_over_pipeline(trainer, dp, pp, SUMS));
+  double loss = pp[SUM_LOSS]; // alike on all ranks of a tp group
+  pp[SUM_LOSS] = isfinite(loss) ? 0 : 1;
+  TITAN_TRY(titan_comm_all_reduce(titan_mesh_comm(mesh, TITAN_MESH_TP), pp, all, SUMS, TITAN_FLOAT64, TITAN_SUM, NULL));
   step->loss = all[SUM_LOSS] > 0 ? NAN : loss;
   step->grad_norm = sqrt(all[SUM_SQUARES] / replicas); // every replica counted the whole gradient
   step->same_tokens = titan_trainer_hashes_agree(all[SUM_TOKENS], all[SUM_TOKENS_SQUARED],
-                                                 titan_comm_size(titan_mesh_comm(mesh, TITAN_MESH_TP)));
+                                                 titan_mesh_degree(mesh, TITAN_MESH_PP | TITAN_MESH_TP));
   step->stop = all[SUM_STOP] > 0;
   step->save_due = all[SUM_DUE] > 0;
   step->save_ended = all[SUM_ENDED] == titan_comm_size(titan_trainer_world(trainer));

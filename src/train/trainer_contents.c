@@ -32,7 +32,7 @@ static titan_status gather_cursors(titan_trainer *trainer, int64_t **out) {
 // The steps since the last line of the log. A sum kept as it is, and a maximum, give the line that a run without the
 // stop writes, to the bit.
 static titan_status reduce_window(titan_trainer *trainer, titan_checkpoint_contents *contents) {
-  titan_comm *group = titan_mesh_comm(trainer->env.mesh, TITAN_MESH_DP_CP);
+  titan_comm *group = titan_trainer_world(trainer);
   const trainer_window *window = &trainer->window;
   contents->window_steps = window->steps;
   contents->window_sum = window->loss_sum;

@@ -91,6 +91,10 @@ static inline titan_comm *titan_trainer_world(const titan_trainer *trainer) {
   return titan_mesh_comm(trainer->env.mesh, TITAN_MESH_WORLD);
 }
 
+// Collective. What only the ranks of the last pipeline stage know, and others have as 0, for all of a pipeline.
+titan_status titan_trainer_add_over_pipeline(const titan_trainer *trainer, const double *mine, double *all,
+                                             size_t count);
+
 // Sequences that this rank takes in a step: so many lanes of the data are its own.
 static inline int64_t titan_trainer_lanes(const titan_trainer *trainer) {
   const titan_runtime_options *options = titan_runtime_options_of(trainer->runtime);

@@ -139,7 +139,7 @@ titan_status titan_trainer_report(titan_trainer *trainer, const trainer_step *st
   int64_t log_freq = trainer->env.config->metrics.log_freq;
   if (step->step != 1 && step->step % log_freq != 0)
     return TITAN_OK;
-  titan_comm *group = titan_mesh_comm(trainer->env.mesh, TITAN_MESH_DP_CP);
+  titan_comm *group = titan_trainer_world(trainer); // ranks without the pipeline's last stage have 0
   double mean = window->loss_sum / (double)window->steps, loss_max, now = titan_clock_seconds();
   TITAN_TRY(titan_comm_all_reduce(group, &window->loss_max, &loss_max, 1, TITAN_FLOAT64, TITAN_MAX, NULL));
   titan_status status = trainer->rank == 0 ? write_row(trainer, step, now, mean, loss_max) : TITAN_OK;
@@ -253,8 +253,10 @@ static titan_status add_checksum(const titan_trainer *trainer, const titan_unit 
   titan_comm *tp = titan_mesh_comm(trainer->env.mesh, TITAN_MESH_TP);
   // Sums of 32-bit halves fit int64 exactly for any number of ranks; wrap-around is the hash's own arithmetic.
   uint64_t mine = parameter_checksum(trainer, unit, p);
-  int64_t halves[2] = {(int64_t)(mine & 0xffffffffu), (int64_t)(mine >> 32)}, part[2], all[2];
-  TITAN_TRY(titan_comm_all_reduce(group, halves, part, 2, TITAN_INT64, TITAN_SUM, NULL));
+  int64_t halves[2] = {(int64_t)(mine & 0xffffffffu), (int64_t)(mine >> 32)}, shards[2], part[2], all[2];
+  TITAN_TRY(titan_comm_all_reduce(group, halves, shards, 2, TITAN_INT64, TITAN_SUM, NULL));
+  TITAN_TRY(titan_comm_all_reduce(titan_mesh_comm(trainer->env.mesh, TITAN_MESH_PP), shards, part, 2, TITAN_INT64,
+                                  TITAN_SUM, NULL));
   TITAN_TRY(titan_comm_all_reduce(tp, part, all, 2, TITAN_INT64, TITAN_SUM, NULL));
   return titan_text_printf(lines, "%s%s %016" PRIx64 "\n", unit->prefix, unit->plan->parameters[p].name,
                            (uint64_t)all[0] + ((uint64_t)all[1] << 32));

@@ -21,19 +21,25 @@ titan_status titan_trainer_validation_open(titan_trainer *trainer) {
                           titan_validation_data_create(&options, &trainer->validation_data));
 }
 
+// Sequences of a batch on this rank.
+static int64_t rows_of(const titan_trainer *trainer) {
+  const titan_runtime_options *options = titan_runtime_options_of(trainer->runtime);
+  return options->validation.batch * (options->validation_microbatches > 1 ? options->validation_microbatches : 1);
+}
+
 // This rank's rows of the batch that begins at window `first`. *counted: its labels that count. *exists: whether the
 // corpus has that window, alike on all ranks.
 static titan_status load_batch(titan_trainer *trainer, int64_t first, bool *exists, int64_t *counted) {
-  const titan_model_shape *shape = &titan_runtime_options_of(trainer->runtime)->validation;
+  int64_t rows = rows_of(trainer), length = titan_runtime_options_of(trainer->runtime)->validation.length;
   int32_t *labels = titan_runtime_labels(trainer->runtime);
-  int64_t mine = first + shape->batch * titan_comm_rank(titan_mesh_comm(trainer->env.mesh, TITAN_MESH_DP));
+  int64_t mine = first + rows * titan_comm_rank(titan_mesh_comm(trainer->env.mesh, TITAN_MESH_DP));
   *counted = 0;
   TITAN_TRY(titan_validation_data_has(trainer->validation_data, first, exists));
   if (!*exists)
     return TITAN_OK;
-  TITAN_TRY(titan_validation_data_next(trainer->validation_data, mine, shape->batch,
-                                       titan_runtime_tokens(trainer->runtime), labels));
-  for (int64_t i = 0; i < shape->batch * shape->length; i++)
+  TITAN_TRY(
+      titan_validation_data_next(trainer->validation_data, mine, rows, titan_runtime_tokens(trainer->runtime), labels));
+  for (int64_t i = 0; i < rows * length; i++)
     *counted += labels[i] >= 0;
   return titan_runtime_check_validation_batch(trainer->runtime);
 }
@@ -51,18 +57,21 @@ static titan_status corpus_differs(const titan_trainer *trainer) {
   return status;
 }
 
-// Ranks that disagree about the end of the corpus would wait for each other for ever; those of a tp group that have
-// different tokens would compute nonsense.
+// Ranks that disagree about the end of the corpus would wait for each other for ever; those of a tp group or a pipeline
+// that have different tokens would compute nonsense.
 static titan_status compare_batch(const titan_trainer *trainer, bool exists, bool *stop) {
-  const titan_model_shape *shape = &titan_runtime_options_of(trainer->runtime)->validation;
-  titan_comm *tp = titan_mesh_comm(trainer->env.mesh, TITAN_MESH_TP);
+  int64_t tokens = rows_of(trainer) * titan_runtime_options_of(trainer->runtime)->validation.length;
+  const titan_mesh *mesh = trainer->env.mesh;
   int64_t mine[FLAGS] = {
       [FLAG_STOP] = titan_trainer_stop_is_asked(trainer), [FLAG_BATCH] = exists, [FLAG_NO_BATCH] = !exists};
   int64_t all[FLAGS];
-  if (titan_comm_size(tp) > 1) {
-    int64_t hash = exists ? (int64_t)titan_trainer_hash_batch(trainer, (size_t)(shape->batch * shape->length)) : 0;
-    int64_t pair[2] = {hash, -hash}, largest[2];
-    TITAN_TRY(titan_comm_all_reduce(tp, pair, largest, 2, TITAN_INT64, TITAN_MAX, NULL));
+  if (titan_mesh_degree(mesh, TITAN_MESH_PP | TITAN_MESH_TP) > 1) {
+    int64_t hash = exists ? (int64_t)titan_trainer_hash_batch(trainer, (size_t)tokens) : 0;
+    int64_t pair[2] = {hash, -hash}, of_tp[2], largest[2];
+    TITAN_TRY(
+        titan_comm_all_reduce(titan_mesh_comm(mesh, TITAN_MESH_TP), pair, of_tp, 2, TITAN_INT64, TITAN_MAX, NULL));
+    TITAN_TRY(
+        titan_comm_all_reduce(titan_mesh_comm(mesh, TITAN_MESH_PP), of_tp, largest, 2, TITAN_INT64, TITAN_MAX, NULL));
     mine[FLAG_DIFFER] = largest[0] != -largest[1];
   }
   TITAN_TRY(titan_comm_all_reduce(titan_trainer_world(trainer), mine, all, FLAGS, TITAN_INT64, TITAN_MAX, NULL));
@@ -75,7 +84,7 @@ static titan_status compare_batch(const titan_trainer *trainer, bool exists, boo
 // round was left; alike on all ranks.
 static titan_status run_round(titan_trainer *trainer, double sums[2], bool *stop) {
   const titan_config *config = trainer->env.config;
-  int64_t rows = titan_runtime_options_of(trainer->runtime)->validation.batch * trainer->dp;
+  int64_t rows = rows_of(trainer) * trainer->dp;
   sums[0] = sums[1] = 0;
   TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer), titan_validation_data_rewind(trainer->validation_data)));
   for (int64_t batch = 0; config->validation.steps < 0 || batch < config->validation.steps; batch++) {
@@ -105,15 +114,18 @@ static titan_status report(titan_trainer *trainer, const double sums[2], double 
 }
 
 static titan_status validate(titan_trainer *trainer, bool *stop) {
-  double start = titan_clock_seconds(), mine[2], all[2];
+  double start = titan_clock_seconds(), mine[2], dp[2], all[2];
   TITAN_TRY(run_round(trainer, mine, stop));
   if (*stop) {
     if (trainer->rank == 0)
       titan_log_info("The run is asked to end: the validation after step %" PRId64 " is left out", trainer->step);
     return TITAN_OK;
   }
-  TITAN_TRY(titan_comm_all_reduce(titan_mesh_comm(trainer->env.mesh, TITAN_MESH_DP_CP), mine, all, 2, TITAN_FLOAT64,
+  TITAN_TRY(titan_comm_all_reduce(titan_mesh_comm(trainer->env.mesh, TITAN_MESH_DP_CP), mine, dp, 2, TITAN_FLOAT64,
                                   TITAN_SUM, NULL));
+  double tokens = dp[1]; // alike on all ranks of a pipeline
+  TITAN_TRY(titan_trainer_add_over_pipeline(trainer, dp, all, 2));
+  all[1] = tokens;
   double seconds = titan_clock_seconds() - start;
   trainer->window.start += seconds; // no part of the training's speed
   trainer->validated_step = trainer->step;
