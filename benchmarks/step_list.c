@@ -25,7 +25,8 @@ static void fill(void) {
                                             .gathered = parameters * 2,
                                             .flat = parameters * 4,
                                             .shard = parameters / 16,
-                                            .keeps_input = !ends};
+                                            .reads_input = {[TITAN_COMPUTE_BACKWARD] = !ends},
+                                            .reads_output_gradient = {[TITAN_COMPUTE_BACKWARD] = !head}};
   }
 }
 

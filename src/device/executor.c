@@ -81,6 +81,12 @@ static void *address(const titan_bindings *bindings, titan_operand operand) {
   case TITAN_BASE_SAVED:
     base = bindings->saved;
     break;
+  case TITAN_BASE_KEPT:
+    base = bindings->kept;
+    break;
+  case TITAN_BASE_PASSED:
+    base = bindings->passed;
+    break;
   case TITAN_BASE_PARAMETERS:
     base = (char *)bindings->parameters; // kernels get it as const
     break;

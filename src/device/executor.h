@@ -10,7 +10,7 @@ typedef struct titan_executable titan_executable;
 
 // Where a run's bases lie (see graph/plan.h). Pointers that no instruction of the phase uses may be NULL.
 typedef struct titan_bindings {
-  void *scratch, *saved;
+  void *scratch, *saved, *kept, *passed;
   const void *parameters;
   float *gradients;
   void *const *externals;    // by external index of the plan

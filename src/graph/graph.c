@@ -294,6 +294,11 @@ titan_status titan_graph_output_add(titan_graph *graph, const char *name, titan_
   return titan_graph_gradient_output_add(graph, TITAN_OUTPUT_RESULT, name, value, TITAN_NO_VALUE);
 }
 
+const char *titan_phase_name(titan_phase phase) {
+  static const char *const names[TITAN_PHASES] = {"forward", "backward", "weight gradients"};
+  return names[phase];
+}
+
 const char *titan_graph_name(const titan_graph *graph) {
   return graph->name;
 }

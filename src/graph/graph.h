@@ -42,7 +42,11 @@ typedef struct titan_value_info {
   titan_placement placement[TITAN_PLACEMENT_DIMENSIONS];
 } titan_value_info;
 
-typedef enum titan_phase { TITAN_FORWARD, TITAN_BACKWARD, TITAN_PHASES } titan_phase;
+// TITAN_WEIGHT_GRADIENTS: what titan_graph_split_backward takes out of the backward; else it has no nodes.
+typedef enum titan_phase { TITAN_FORWARD, TITAN_BACKWARD, TITAN_WEIGHT_GRADIENTS, TITAN_PHASES } titan_phase;
+
+// "forward", "backward", "weight gradients"
+const char *titan_phase_name(titan_phase phase);
 
 typedef struct titan_node {
   titan_op_call call;
@@ -107,6 +111,12 @@ titan_status titan_graph_output_add(titan_graph *graph, const char *name, titan_
 // TITAN_OUTPUT_..._GRADIENT. The new nodes have the phase TITAN_BACKWARD, and their values lie over the mesh as what
 // they are the gradients of lets them.
 titan_status titan_graph_differentiate(titan_graph *graph, titan_value seed_of);
+
+// Takes out of the backward what only the gradients of parameters depend on: it becomes the phase
+// TITAN_WEIGHT_GRADIENTS, and the backward gives the gradients of the inputs alone. A parameter's gradient that comes
+// with that of an input (of a norm, say) is copied in the later phase, so that every one is written there. For a
+// differentiated graph, after all other passes.
+titan_status titan_graph_split_backward(titan_graph *graph);
 
 const char *titan_graph_name(const titan_graph *graph);
 int titan_graph_value_count(const titan_graph *graph);

@@ -29,6 +29,7 @@
 //                                                                  reads kv head n / (N/K). lse = natural log of the sum of exp(scaled scores)
 // attention_backward      q, k, v, o, lse, do[B,L,N,H]             dq, dk, dv
 // silu                    x                                        y = x * sigmoid(x)
+// copy                    x                                        y = x, of any type
 // silu_backward           dy, x                                    dx
 // swiglu                  gate_up[..,2F]: a row is gate[F], up[F]          hidden[..,F] = gate * sigmoid(gate) * up, rounded once
 // swiglu_backward         dy[..,F], gate_up[..,2F]                 dgate_up[..,2F]; may be the memory of gate_up

@@ -220,8 +220,17 @@ static void find_lives(planner *p) {
     }
 }
 
+// The arena of what is alive in several phases; TITAN_BASE_SCRATCH: it is alive in one.
+static titan_base arena_of(const place *root) {
+  bool forward = root->last[TITAN_FORWARD] >= 0, backward = root->last[TITAN_BACKWARD] >= 0,
+       weights = root->last[TITAN_WEIGHT_GRADIENTS] >= 0;
+  if (forward + backward + weights < 2)
+    return TITAN_BASE_SCRATCH;
+  return !weights ? TITAN_BASE_SAVED : forward ? TITAN_BASE_KEPT : TITAN_BASE_PASSED;
+}
+
 static bool is_saved(const place *root) {
-  return !root->fixed && root->last[TITAN_FORWARD] >= 0 && root->last[TITAN_BACKWARD] >= 0;
+  return !root->fixed && arena_of(root) != TITAN_BASE_SCRATCH;
 }
 
 // --- writing over an input whose life ends ---
@@ -261,7 +270,7 @@ static void reuse_inputs(planner *p) {
       for (int k = 0; k < node->call.input_count; k++) {
         titan_value in = root_of(p, node->inputs[k], NULL);
         const place *dying = &p->places[in];
-        if (in == out || dying->fixed || is_saved(dying) || dying->last[phase] != i || dying->last[1 - phase] >= 0 ||
+        if (in == out || dying->fixed || is_saved(dying) || dying->last[phase] != i ||
             bytes_of(p, in) != bytes_of(p, out) || p->places[out].first[phase] != i ||
             !may_be_written_over(p, node, in, k))
           continue;
@@ -277,21 +286,28 @@ static size_t alignment_of(const planner *p) {
   return p->options->alignment > 0 ? p->options->alignment : TITAN_PLAN_ALIGNMENT;
 }
 
-static titan_status place_saved(planner *p) {
-  int values = titan_graph_value_count(p->graph);
+static void place_across_phases(planner *p, titan_base arena, size_t *total) {
   size_t alignment = alignment_of(p);
-  TITAN_TRY(
-      titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, (size_t)values + 1, sizeof *p->plan->saved, &p->plan->saved));
-  for (int v = 0; v < values; v++) {
+  for (int v = 0; v < titan_graph_value_count(p->graph); v++) {
     place *root = &p->places[v];
-    if (root->parent != TITAN_NO_VALUE || !root->used || !is_saved(root))
+    if (root->parent != TITAN_NO_VALUE || !root->used || root->fixed || arena_of(root) != arena)
       continue;
-    root->home = (titan_operand){TITAN_BASE_SAVED, p->plan->saved_bytes};
+    root->home = (titan_operand){arena, *total};
     size_t bytes = (bytes_of(p, v) + alignment - 1) / alignment * alignment;
-    p->plan->saved[p->plan->saved_count++] =
-        (titan_plan_block){.value = v, .bytes = bytes, .offset = p->plan->saved_bytes};
-    p->plan->saved_bytes += bytes;
+    if (arena != TITAN_BASE_PASSED)
+      p->plan->saved[p->plan->saved_count++] =
+          (titan_plan_block){.value = v, .bytes = bytes, .offset = p->plan->saved_bytes + p->plan->kept_bytes};
+    *total += bytes;
   }
+}
+
+static titan_status place_saved(planner *p) {
+  titan_plan *plan = p->plan;
+  size_t values = (size_t)titan_graph_value_count(p->graph);
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, values + 1, sizeof *plan->saved, &plan->saved));
+  place_across_phases(p, TITAN_BASE_SAVED, &plan->saved_bytes);
+  place_across_phases(p, TITAN_BASE_KEPT, &plan->kept_bytes);
+  place_across_phases(p, TITAN_BASE_PASSED, &plan->passed_bytes);
   return TITAN_OK;
 }
 

@@ -10,7 +10,9 @@
 
 typedef enum titan_base {
   TITAN_BASE_SCRATCH,    // of this phase; nothing in it outlives the phase
-  TITAN_BASE_SAVED,      // what the backward wants of the forward
+  TITAN_BASE_SAVED,      // what the backward wants of the forward, and nothing later
+  TITAN_BASE_KEPT,       // what the phase of weight gradients wants of the forward
+  TITAN_BASE_PASSED,     // what it wants of the backward
   TITAN_BASE_PARAMETERS, // the unit's flat buffer, compute type
   TITAN_BASE_GRADIENTS,  // the unit's flat gradients, float32
   TITAN_BASE_EXTERNAL,   // the first external value
@@ -69,8 +71,8 @@ typedef struct titan_plan_phase {
 typedef struct titan_plan {
   const titan_graph *graph; // borrowed: it must outlive the plan
   titan_plan_phase phases[TITAN_PHASES];
-  size_t saved_bytes;
-  titan_plan_block *saved; // lives are not set
+  size_t saved_bytes, kept_bytes, passed_bytes;
+  titan_plan_block *saved; // of saved, then of kept, whose offsets go on; lives are not set
   int saved_count;
   titan_plan_parameter *parameters;
   int parameter_count;

@@ -71,7 +71,7 @@ static titan_status print_type(const titan_tensor_type *type, titan_text *text) 
 }
 
 static titan_status print_place(const titan_plan *plan, const titan_operand *operand, titan_text *text) {
-  static const char *const arenas[] = {"scratch", "saved", "parameters", "gradients"};
+  static const char *const arenas[] = {"scratch", "saved", "kept", "passed", "parameters", "gradients"};
   if (operand->base >= TITAN_BASE_EXTERNAL)
     return titan_text_printf(text, " @%s+%zu", plan->externals[operand->base - TITAN_BASE_EXTERNAL].name,
                              operand->offset);
@@ -153,9 +153,8 @@ static titan_status print_recomputation_and_traffic(const titan_plan *plan, tita
 static titan_status print_phase(const titan_plan *plan, titan_phase phase, titan_text *text) {
   const titan_plan_phase *list = &plan->phases[phase];
   titan_plan_peak peak = titan_plan_peak_of(plan, phase);
-  TITAN_TRY(titan_text_printf(text, "\n%s: %d instructions, flops %.6g, bytes moved %.6g\n",
-                              phase == TITAN_FORWARD ? "forward" : "backward", list->count, list->cost.flops,
-                              list->cost.bytes));
+  TITAN_TRY(titan_text_printf(text, "\n%s: %d instructions, flops %.6g, bytes moved %.6g\n", titan_phase_name(phase),
+                              list->count, list->cost.flops, list->cost.bytes));
   TITAN_TRY(print_recomputation_and_traffic(plan, phase, text));
   if (list->scratch_bound > 0)
     TITAN_TRY(titan_text_printf(
@@ -199,7 +198,11 @@ static titan_status print_lists(const titan_plan *plan, titan_text *text) {
 
 titan_status titan_plan_print(const titan_plan *plan, titan_text *text) {
   TITAN_TRY(titan_text_printf(text, "plan %s: saved %zu bytes, %lld elements of parameters\n",
-                              titan_graph_name(plan->graph), plan->saved_bytes, (long long)plan->flat_elements));
+                              titan_graph_name(plan->graph), plan->saved_bytes + plan->kept_bytes,
+                              (long long)plan->flat_elements));
+  if (plan->kept_bytes + plan->passed_bytes > 0)
+    TITAN_TRY(titan_text_printf(text, "weight gradients read %zu bytes of the saved, and %zu bytes of the backward\n",
+                                plan->kept_bytes, plan->passed_bytes));
   for (int phase = 0; phase < TITAN_PHASES; phase++)
     if (plan->phases[phase].count > 0)
       TITAN_TRY(print_phase(plan, (titan_phase)phase, text));

@@ -21,7 +21,10 @@ titan_status titan_graph_print_type(const titan_value_info *info, titan_text *te
 }
 
 static titan_status print_node(const titan_graph *graph, const titan_node *node, titan_text *text) {
-  TITAN_TRY(titan_text_printf(text, "  %s ", node->phase == TITAN_FORWARD ? "fwd" : "bwd"));
+  TITAN_TRY(titan_text_printf(text, "  %s ",
+                              node->phase == TITAN_FORWARD    ? "fwd"
+                              : node->phase == TITAN_BACKWARD ? "bwd"
+                                                              : "wgt"));
   for (int i = 0; i < node->call.output_count; i++) {
     const titan_value_info *info = titan_graph_value(graph, node->outputs[i]);
     TITAN_TRY(titan_text_printf(text, "%s%s: ", i ? ", " : "", info->name));

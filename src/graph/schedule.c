@@ -50,7 +50,7 @@ titan_status titan_schedule_create(const titan_graph *graph, bool merge_phases, 
   scheduler s = {graph, merge_phases, done, out};
   // Merged, the backward pulls in the forward; else the forward runs in the order in which it was written.
   for (int pass = 0; pass < TITAN_PHASES; pass++) {
-    titan_phase phase = merge_phases ? (titan_phase)(TITAN_BACKWARD - pass) : (titan_phase)pass;
+    titan_phase phase = merge_phases ? (titan_phase)(TITAN_PHASES - 1 - pass) : (titan_phase)pass;
     for (int i = 0; i < count; i++)
       if (wanted[i] && titan_graph_node(graph, i)->phase == phase)
         demand(&s, i);

@@ -46,6 +46,7 @@ static titan_status plan(titan_runtime *runtime) {
                        model->kind_count, KINDS_MOST);
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, count, sizeof *runtime->units, &runtime->units));
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, count, sizeof(int), &runtime->completion));
+  TITAN_TRY(titan_runtime_split(runtime));
   TITAN_TRY(create_constants(runtime));
   TITAN_TRY(create_steps(runtime));
   TITAN_TRY(titan_runtime_blocks_create(runtime));
@@ -53,7 +54,6 @@ static titan_status plan(titan_runtime *runtime) {
     if (runtime->steps[kind].exists)
       TITAN_TRY(titan_runtime_wires_check(runtime, &runtime->steps[kind]));
   TITAN_TRY(titan_runtime_tie_find(runtime));
-  TITAN_TRY(titan_runtime_split(runtime));
   titan_runtime_lay_out(runtime);
   for (int kind = 0; kind < STEPS; kind++)
     if (runtime->steps[kind].exists)

@@ -11,7 +11,7 @@ static const double gib = 1024.0 * 1024 * 1024;
 enum { ATTEMPTS = 8 };
 
 typedef struct figure {
-  size_t saved, scratch[2]; // forward, backward
+  size_t saved, kept, passed, scratch[TITAN_COMPUTES];
 } figure;
 
 typedef struct mixture {
@@ -24,7 +24,7 @@ typedef struct mixture {
 typedef struct search {
   titan_runtime *runtime;
   int kind;      // of the units that have choices
-  int64_t units; // of this kind
+  int64_t units; // of this kind, on this rank
   const titan_activation_choices *choices;
   figure *figures;
   titan_step_unit_sizes *unit_sizes; // of the list, with the choices of the mixture at hand
@@ -37,10 +37,11 @@ static titan_status measure(search *s, int choice) {
   runtime_program program = {.kind = -1};
   titan_status status =
       titan_runtime_block_create(s->runtime, s->kind, s->choices, choice, TITAN_KEEP_NOTHING, &program);
-  if (status == TITAN_OK)
-    s->figures[choice] = (figure){.saved = program.plan->saved_bytes,
-                                  .scratch = {program.plan->phases[TITAN_FORWARD].scratch_bytes,
-                                              program.plan->phases[TITAN_BACKWARD].scratch_bytes}};
+  if (status == TITAN_OK) {
+    const titan_plan *plan = program.plan;
+    s->figures[choice] = (figure){.saved = plan->saved_bytes, .kept = plan->kept_bytes, .passed = plan->passed_bytes};
+    titan_runtime_set_scratch(plan, s->figures[choice].scratch);
+  }
   titan_runtime_program_destroy(&program);
   return status;
 }
@@ -53,12 +54,13 @@ static titan_status bytes_of(search *s, int more, int less, int64_t count, size_
   int peak;
   memcpy(s->unit_sizes, step->unit_sizes, (size_t)s->runtime->unit_count * sizeof *s->unit_sizes);
   for (int unit = 0; unit < s->runtime->unit_count; unit++) {
-    if (titan_runtime_program_of(step, unit)->kind != s->kind)
+    if (titan_runtime_program_of(step, unit)->kind != s->kind || !s->runtime->holds[unit])
       continue;
     const figure *f = &s->figures[number++ < s->units - count ? more : less];
     s->unit_sizes[unit].saved = f->saved;
-    s->unit_sizes[unit].scratch[TITAN_COMPUTE_FORWARD] = f->scratch[0];
-    s->unit_sizes[unit].scratch[TITAN_COMPUTE_BACKWARD] = f->scratch[1];
+    s->unit_sizes[unit].kept = f->kept;
+    s->unit_sizes[unit].passed = f->passed;
+    memcpy(s->unit_sizes[unit].scratch, f->scratch, sizeof f->scratch);
   }
   sizes.units = s->unit_sizes;
   titan_step_memory_resize(&s->memory, &step->list, &sizes);
@@ -99,9 +101,12 @@ static titan_status list_blocks(search *s) {
   titan_step_sizes sizes = step->sizes;
   memcpy(s->unit_sizes, step->unit_sizes, (size_t)s->runtime->unit_count * sizeof *s->unit_sizes);
   for (int unit = 0; unit < s->runtime->unit_count; unit++)
-    if (titan_runtime_program_of(step, unit)->kind == s->kind)
-      s->unit_sizes[unit].saved = s->unit_sizes[unit].scratch[TITAN_COMPUTE_FORWARD] =
-          s->unit_sizes[unit].scratch[TITAN_COMPUTE_BACKWARD] = 1;
+    if (titan_runtime_program_of(step, unit)->kind == s->kind && s->runtime->holds[unit]) {
+      titan_step_unit_sizes *unit_sizes = &s->unit_sizes[unit];
+      unit_sizes->saved = unit_sizes->kept = unit_sizes->passed = 1;
+      for (int compute = 0; compute < TITAN_COMPUTES; compute++)
+        unit_sizes->scratch[compute] = 1;
+    }
   sizes.units = s->unit_sizes;
   titan_step_memory_destroy(&s->memory);
   return titan_step_memory_list(&step->list, &step->lowering, &sizes, &s->memory);
@@ -141,7 +146,9 @@ static titan_status create_programs(search *s) {
   const titan_model_definition *model = s->runtime->options.model;
   for (int unit = 0; unit < s->runtime->unit_count; unit++)
     if (model->kind_of(&s->runtime->options.arguments, unit) == s->kind)
-      step->program_of_unit[unit] = number++ < s->units - s->best.count ? more : less;
+      step->program_of_unit[unit] = !s->runtime->holds[unit]              ? (more >= 0 ? more : less)
+                                    : number++ < s->units - s->best.count ? more
+                                                                          : less;
   titan_runtime_lay_out(s->runtime);
   return titan_runtime_list_create(s->runtime, STEP_TRAINING);
 }
@@ -193,7 +200,7 @@ static titan_status count_units(search *s) {
     if (!titan_runtime_is_checkpointed(s->runtime, kind))
       continue;
     s->kind = kind;
-    s->units++;
+    s->units += s->runtime->holds[unit];
   }
   return TITAN_OK;
 }

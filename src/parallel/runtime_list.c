@@ -58,6 +58,35 @@ static bool reads_in_phase(const titan_plan *plan, titan_phase phase, int base) 
   return false;
 }
 
+// A backward runs both phases of a plan whose backward is split.
+static void set_phases(const titan_plan *plan, titan_step_unit_sizes *sizes) {
+  static const titan_compute computes[TITAN_PHASES] = {
+      [TITAN_FORWARD] = TITAN_COMPUTE_FORWARD,
+      [TITAN_BACKWARD] = TITAN_COMPUTE_INPUT_GRADIENT,
+      [TITAN_WEIGHT_GRADIENTS] = TITAN_COMPUTE_WEIGHT_GRADIENT,
+  };
+  int x = titan_plan_external_find(plan, "x"), dy = titan_plan_external_find(plan, "d(y)");
+  titan_runtime_set_scratch(plan, sizes->scratch);
+  for (int phase = 0; phase < TITAN_PHASES; phase++) {
+    sizes->reads_input[computes[phase]] = x >= 0 && reads_in_phase(plan, (titan_phase)phase, TITAN_BASE_EXTERNAL + x);
+    sizes->reads_output_gradient[computes[phase]] =
+        dy >= 0 && reads_in_phase(plan, (titan_phase)phase, TITAN_BASE_EXTERNAL + dy);
+  }
+  sizes->reads_input[TITAN_COMPUTE_BACKWARD] =
+      sizes->reads_input[TITAN_COMPUTE_INPUT_GRADIENT] || sizes->reads_input[TITAN_COMPUTE_WEIGHT_GRADIENT];
+  sizes->reads_output_gradient[TITAN_COMPUTE_BACKWARD] = sizes->reads_output_gradient[TITAN_COMPUTE_INPUT_GRADIENT] ||
+                                                         sizes->reads_output_gradient[TITAN_COMPUTE_WEIGHT_GRADIENT];
+}
+
+void titan_runtime_set_scratch(const titan_plan *plan, size_t scratch[TITAN_COMPUTES]) {
+  size_t input = plan->phases[TITAN_BACKWARD].scratch_bytes,
+         weights = plan->phases[TITAN_WEIGHT_GRADIENTS].scratch_bytes;
+  scratch[TITAN_COMPUTE_FORWARD] = plan->phases[TITAN_FORWARD].scratch_bytes;
+  scratch[TITAN_COMPUTE_INPUT_GRADIENT] = input;
+  scratch[TITAN_COMPUTE_WEIGHT_GRADIENT] = weights;
+  scratch[TITAN_COMPUTE_BACKWARD] = input > weights ? input : weights;
+}
+
 static void list_sizes(titan_runtime *runtime, runtime_step_kind kind) {
   runtime_step *step = &runtime->steps[kind];
   const titan_comm *shard = titan_runtime_shard_group(runtime);
@@ -69,13 +98,13 @@ static void list_sizes(titan_runtime *runtime, runtime_step_kind kind) {
     step->unit_sizes[unit] = (titan_step_unit_sizes){
         .input = x >= 0 ? titan_tensor_bytes(&plan->externals[x].type) : 0,
         .saved = plan->saved_bytes,
-        .scratch = {[TITAN_COMPUTE_FORWARD] = plan->phases[TITAN_FORWARD].scratch_bytes,
-                    [TITAN_COMPUTE_BACKWARD] = plan->phases[TITAN_BACKWARD].scratch_bytes},
+        .kept = plan->kept_bytes,
+        .passed = plan->passed_bytes,
         .gathered = (size_t)layout->flat_elements * element,
         .flat = (size_t)layout->flat_elements * sizeof(float),
         .shard = (size_t)layout->shard_elements * sizeof(float),
-        .keeps_input = x >= 0 && reads_in_phase(plan, TITAN_BACKWARD, TITAN_BASE_EXTERNAL + x),
     };
+    set_phases(plan, &step->unit_sizes[unit]);
   }
   size_t alignment = runtime->device->alignment > 0 ? runtime->device->alignment : TITAN_PLAN_ALIGNMENT;
   step->sizes = (titan_step_sizes){.units = step->unit_sizes,

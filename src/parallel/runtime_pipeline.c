@@ -153,6 +153,9 @@ static titan_status split(titan_runtime *runtime, int points, const titan_order 
                        "experimental.pipeline_parallel_split_points: %d name%s make %d stages, and %s has %d", points,
                        points == 1 ? "" : "s", points + 1, runtime->options.pipeline.file, order->stages);
   runtime->stages = order->stages;
+  for (int r = 0; r < order->ranks; r++)
+    for (int i = 0; i < order->counts[r]; i++)
+      runtime->splits_backward |= order->cells[r][i].compute == TITAN_COMPUTE_INPUT_GRADIENT;
   TITAN_TRY(
       titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, (size_t)runtime->stages + 1, sizeof(int), &runtime->first_unit));
   TITAN_TRY(

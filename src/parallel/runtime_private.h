@@ -71,8 +71,9 @@ struct titan_runtime {
   int unit_count;
   titan_unit *units;
   int stages;
-  int *first_unit; // [stages + 1]
-  bool *holds;     // by unit
+  int *first_unit;      // [stages + 1]
+  bool *holds;          // by unit
+  bool splits_backward; // the order computes gradients of weights apart
   titan_runtime_tie tie;
   int *completion; // units in the order in which their gradients are complete
   titan_gather *gather;
@@ -165,6 +166,8 @@ void titan_runtime_lay_out(titan_runtime *runtime);
 // Makes the list of a step and packs its memory; anew where there was one.
 titan_status titan_runtime_list_create(titan_runtime *runtime, runtime_step_kind kind);
 void titan_runtime_step_destroy(runtime_step *step);
+// Scratch by what is computed.
+void titan_runtime_set_scratch(const titan_plan *plan, size_t scratch[TITAN_COMPUTES]);
 // Bytes of an arena: the most that a list needs.
 size_t titan_runtime_arena_bytes(const titan_runtime *runtime, titan_arena arena);
 

@@ -79,6 +79,8 @@ titan_status titan_runtime_program_create(titan_runtime *runtime, const titan_mo
     TITAN_TRY(titan_activation_checkpoint_apply(graph, keep));
   if (runtime->options.async_tensor)
     TITAN_TRY(titan_async_tensor_apply(graph));
+  if (backward && runtime->splits_backward && !row->merged)
+    TITAN_TRY(titan_graph_split_backward(graph));
   TITAN_TRY(titan_executable_create(runtime->device, graph, row->merged && backward, &out->executable));
   out->plan = titan_executable_plan(out->executable);
   size_t count = (size_t)out->plan->external_count + 1;

@@ -64,6 +64,21 @@ static const void *plan_parameters(const titan_runtime *runtime, int unit, const
   return (const char *)whole + (size_t)runtime->units[unit].lead * titan_dtype_bytes(runtime->options.shape.dtype);
 }
 
+// A backward is both of its phases; the second is empty unless the program's backward is split.
+static titan_status run_phases(runtime_program *program, titan_compute compute, const titan_bindings *bindings) {
+  static const struct {
+    titan_phase first, last;
+  } phases[TITAN_COMPUTES] = {
+      [TITAN_COMPUTE_FORWARD] = {TITAN_FORWARD, TITAN_FORWARD},
+      [TITAN_COMPUTE_BACKWARD] = {TITAN_BACKWARD, TITAN_WEIGHT_GRADIENTS},
+      [TITAN_COMPUTE_INPUT_GRADIENT] = {TITAN_BACKWARD, TITAN_BACKWARD},
+      [TITAN_COMPUTE_WEIGHT_GRADIENT] = {TITAN_WEIGHT_GRADIENTS, TITAN_WEIGHT_GRADIENTS},
+  };
+  for (int phase = (int)phases[compute].first; phase <= (int)phases[compute].last; phase++)
+    TITAN_TRY(titan_executable_run(program->executable, (titan_phase)phase, bindings, titan_comm_progress));
+  return TITAN_OK;
+}
+
 static titan_status run_unit(titan_runtime *runtime, runtime_step *step, const titan_action *run,
                              const titan_step_places *places) {
   runtime_program *program = titan_runtime_program_of(step, run->unit);
@@ -75,12 +90,13 @@ static titan_status run_unit(titan_runtime *runtime, runtime_step *step, const t
     program->externals[i] = wire_address(runtime, step, run, places, program->wires[i]);
   titan_bindings bindings = {.scratch = address(runtime, step, places->scratch),
                              .saved = address(runtime, step, places->saved),
+                             .kept = address(runtime, step, places->kept),
+                             .passed = address(runtime, step, places->passed),
                              .parameters = plan_parameters(runtime, run->unit, parameters),
                              .gradients = gradients.written != NULL ? gradients.written + unit->lead : NULL,
                              .externals = program->externals,
                              .groups = runtime->groups};
-  titan_phase phase = run->compute == TITAN_COMPUTE_FORWARD ? TITAN_FORWARD : TITAN_BACKWARD;
-  TITAN_TRY(titan_executable_run(program->executable, phase, &bindings, titan_comm_progress));
+  TITAN_TRY(run_phases(program, run->compute, &bindings));
   if (gradients.written != NULL)
     titan_unit_clear_gaps(unit, gradients.written);
   if (gradients.add_to != NULL)

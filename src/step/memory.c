@@ -6,6 +6,7 @@
 static const titan_arena arena_of[TITAN_BLOCK_KINDS] = {
     [TITAN_BLOCK_INPUT] = TITAN_ARENA_ACTIVATIONS,   [TITAN_BLOCK_INPUT_GRADIENT] = TITAN_ARENA_ACTIVATIONS,
     [TITAN_BLOCK_SAVED] = TITAN_ARENA_ACTIVATIONS,   [TITAN_BLOCK_SCRATCH] = TITAN_ARENA_ACTIVATIONS,
+    [TITAN_BLOCK_KEPT] = TITAN_ARENA_ACTIVATIONS,    [TITAN_BLOCK_PASSED] = TITAN_ARENA_ACTIVATIONS,
     [TITAN_BLOCK_GATHERED] = TITAN_ARENA_PARAMETERS, [TITAN_BLOCK_FLAT] = TITAN_ARENA_EXCHANGE,
     [TITAN_BLOCK_SUM] = TITAN_ARENA_GRADIENTS,       [TITAN_BLOCK_PART] = TITAN_ARENA_GRADIENTS,
     [TITAN_BLOCK_SHARD] = TITAN_ARENA_GRADIENTS,
@@ -91,16 +92,21 @@ static titan_status use_run(builder *b, const titan_action *run, int place, tita
   const titan_step_unit_sizes *sizes = &b->sizes->units[unit];
   bool forward = run->compute == TITAN_COMPUTE_FORWARD, merged = b->shape->backward && b->shape->units[unit].merged;
   bool backward = !forward || merged, input_gradient = backward && run->compute != TITAN_COMPUTE_WEIGHT_GRADIENT;
-  if (forward || sizes->keeps_input)
+  if (forward || sizes->reads_input[run->compute])
     TITAN_TRY(use(b, TITAN_BLOCK_INPUT, unit, m, sizes->input, place, &places->input));
   if (forward)
     TITAN_TRY(use(b, TITAN_BLOCK_INPUT, next, m, input_bytes(b, next), place, &places->output));
-  if (!forward)
+  if (!forward && sizes->reads_output_gradient[run->compute])
     TITAN_TRY(use(b, TITAN_BLOCK_INPUT_GRADIENT, next, m, input_bytes(b, next), place, &places->output_gradient));
   if (input_gradient)
     TITAN_TRY(use(b, TITAN_BLOCK_INPUT_GRADIENT, unit, m, sizes->input, place, &places->input_gradient));
-  if (b->shape->backward)
+  bool weights_apart = run->compute == TITAN_COMPUTE_WEIGHT_GRADIENT;
+  if (b->shape->backward && !weights_apart)
     TITAN_TRY(use(b, TITAN_BLOCK_SAVED, unit, m, sizes->saved, place, &places->saved));
+  if (b->shape->backward)
+    TITAN_TRY(use(b, TITAN_BLOCK_KEPT, unit, m, sizes->kept, place, &places->kept));
+  if (!forward)
+    TITAN_TRY(use(b, TITAN_BLOCK_PASSED, unit, m, sizes->passed, place, &places->passed));
   TITAN_TRY(use(b, TITAN_BLOCK_SCRATCH, unit, m, sizes->scratch[run->compute], place, &places->scratch));
   close_block(b, TITAN_BLOCK_SCRATCH, unit, m);
   if (b->shape->gathers)
@@ -139,7 +145,7 @@ static void complete_reduces(builder *b, int after, int place) {
 static titan_status use_action(builder *b, int place) {
   const titan_action *action = &b->list->actions[place];
   titan_step_places *places = &b->out->places[place];
-  *places = (titan_step_places){-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
+  *places = (titan_step_places){-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
   if (action->after >= 0)
     complete_reduces(b, action->after, place);
   switch (action->kind) {
@@ -217,6 +223,10 @@ void titan_step_memory_resize(titan_step_memory *memory, const titan_step_list *
     const titan_step_unit_sizes *unit = &sizes->units[block->unit];
     if (block->kind == TITAN_BLOCK_SAVED)
       block->bytes = aligned(unit->saved, sizes);
+    else if (block->kind == TITAN_BLOCK_KEPT)
+      block->bytes = aligned(unit->kept, sizes);
+    else if (block->kind == TITAN_BLOCK_PASSED)
+      block->bytes = aligned(unit->passed, sizes);
     else if (block->kind == TITAN_BLOCK_SCRATCH)
       block->bytes = aligned(unit->scratch[list->actions[block->first].compute], sizes);
   }
@@ -269,10 +279,16 @@ void titan_step_memory_destroy(titan_step_memory *memory) {
 }
 
 static const char *const kind_names[TITAN_BLOCK_KINDS] = {
-    [TITAN_BLOCK_INPUT] = "input",          [TITAN_BLOCK_INPUT_GRADIENT] = "input_gradient",
-    [TITAN_BLOCK_SAVED] = "saved",          [TITAN_BLOCK_SCRATCH] = "scratch",
-    [TITAN_BLOCK_GATHERED] = "gathered",    [TITAN_BLOCK_FLAT] = "gradients",
-    [TITAN_BLOCK_SUM] = "gradient_sum",     [TITAN_BLOCK_PART] = "gradient_part",
+    [TITAN_BLOCK_INPUT] = "input",
+    [TITAN_BLOCK_INPUT_GRADIENT] = "input_gradient",
+    [TITAN_BLOCK_SAVED] = "saved",
+    [TITAN_BLOCK_SCRATCH] = "scratch",
+    [TITAN_BLOCK_KEPT] = "kept",
+    [TITAN_BLOCK_PASSED] = "passed",
+    [TITAN_BLOCK_GATHERED] = "gathered",
+    [TITAN_BLOCK_FLAT] = "gradients",
+    [TITAN_BLOCK_SUM] = "gradient_sum",
+    [TITAN_BLOCK_PART] = "gradient_part",
     [TITAN_BLOCK_SHARD] = "gradient_shard",
 };
 static const char *const arena_names[TITAN_ARENAS] = {

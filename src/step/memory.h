@@ -7,7 +7,9 @@
 typedef enum titan_block_kind {
   TITAN_BLOCK_INPUT,          // of a unit and microbatch: x, the output of the unit before
   TITAN_BLOCK_INPUT_GRADIENT, // d(x)
-  TITAN_BLOCK_SAVED,          // what the backward wants of the forward
+  TITAN_BLOCK_SAVED,          // what the backward wants of the forward, and nothing later
+  TITAN_BLOCK_KEPT,           // what the gradients of weights want of the forward, where they come apart
+  TITAN_BLOCK_PASSED,         // what they want of the gradient of the input
   TITAN_BLOCK_SCRATCH,        // of one RUN
   TITAN_BLOCK_GATHERED,       // a unit's whole parameters, from GATHER to RELEASE
   TITAN_BLOCK_FLAT,           // a unit's whole gradients of a microbatch, from RUN until the REDUCE is complete
@@ -38,7 +40,7 @@ typedef struct titan_step_block {
 typedef struct titan_step_places {
   int input, output;                   // x of the unit, and of the next
   int input_gradient, output_gradient; // d(x) of the unit, and of the next
-  int saved, scratch, gathered;
+  int saved, kept, passed, scratch, gathered;
   int flat, sum, part, shard;
   int tied_shard; // of TIE: that of the other unit
 } titan_step_places;
@@ -46,12 +48,13 @@ typedef struct titan_step_places {
 // Bytes of a unit's blocks.
 typedef struct titan_step_unit_sizes {
   size_t input; // of x; nothing for the first unit
-  size_t saved;
+  size_t saved, kept, passed;
   size_t scratch[TITAN_COMPUTES];
-  size_t gathered;  // 0: parameters are not gathered into the arena
-  size_t flat;      // whole gradients, float32
-  size_t shard;     // of them, this rank's shard
-  bool keeps_input; // the backward reads x
+  size_t gathered; // 0: parameters are not gathered into the arena
+  size_t flat;     // whole gradients, float32
+  size_t shard;    // of them, this rank's shard
+  // By what a RUN computes: whether it reads x, and d(y). (A forward reads x in any case.)
+  bool reads_input[TITAN_COMPUTES], reads_output_gradient[TITAN_COMPUTES];
 } titan_step_unit_sizes;
 
 typedef struct titan_step_sizes {
@@ -78,7 +81,8 @@ void titan_step_memory_destroy(titan_step_memory *memory);
 // Lists the blocks without packing them, to ask for titan_step_memory_most. TITAN_ERROR_MEMORY.
 titan_status titan_step_memory_list(const titan_step_list *list, const titan_step_shape *shape,
                                     const titan_step_sizes *sizes, titan_step_memory *out);
-// Saved activations and scratch take other bytes, 0 included. What was listed with 0 bytes has no block, and gets none.
+// What is saved, kept and passed, and scratch, take other bytes, 0 included. What was listed with 0 bytes has no block,
+// and gets none.
 void titan_step_memory_resize(titan_step_memory *memory, const titan_step_list *list, const titan_step_sizes *sizes);
 // The most that is alive in an arena at once, and the first action at which it is; -1: nothing ever is. actions: of the
 // list. TITAN_ERROR_MEMORY.

@@ -76,7 +76,7 @@ static void list_alive(titan_runtime *runtime, const titan_step_memory *memory, 
   size_t input = 0;
   for (int i = 0; i < memory->block_count; i++) {
     const titan_step_block *block = &memory->blocks[i];
-    bool saved = is_alive(block, TITAN_BLOCK_SAVED, action);
+    bool saved = is_alive(block, TITAN_BLOCK_SAVED, action) || is_alive(block, TITAN_BLOCK_KEPT, action);
     inputs += is_alive(block, TITAN_BLOCK_INPUT, action);
     gradients += is_alive(block, TITAN_BLOCK_INPUT_GRADIENT, action);
     if (saved || is_alive(block, TITAN_BLOCK_INPUT, action) || is_alive(block, TITAN_BLOCK_INPUT_GRADIENT, action))
@@ -106,7 +106,9 @@ static titan_status find_peak(titan_runtime *runtime, titan_estimate_peak *peak)
     return TITAN_OK;
   const titan_action *run = &list.list->actions[action];
   const titan_unit *unit = titan_runtime_unit(runtime, run->unit);
-  titan_phase phase = run->compute == TITAN_COMPUTE_FORWARD ? TITAN_FORWARD : TITAN_BACKWARD;
+  titan_phase phase = run->compute == TITAN_COMPUTE_FORWARD           ? TITAN_FORWARD
+                      : run->compute == TITAN_COMPUTE_WEIGHT_GRADIENT ? TITAN_WEIGHT_GRADIENTS
+                                                                      : TITAN_BACKWARD;
   titan_plan_peak here = titan_plan_peak_of(unit->plan, phase);
   if (here.instruction < 0)
     return TITAN_OK;

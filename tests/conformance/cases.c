@@ -24,7 +24,8 @@ static void elementwise(visitor *v, titan_dtype dtype) {
   static const struct {
     titan_op_kind kind;
     int inputs;
-  } kinds[] = {{TITAN_OP_add, 2}, {TITAN_OP_mul, 2}, {TITAN_OP_silu, 1}, {TITAN_OP_silu_backward, 2}};
+  } kinds[] = {
+      {TITAN_OP_add, 2}, {TITAN_OP_mul, 2}, {TITAN_OP_silu, 1}, {TITAN_OP_silu_backward, 2}, {TITAN_OP_copy, 1}};
   for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
       titan_op_call call = {.kind = kinds[k].kind, .input_count = kinds[k].inputs};

@@ -316,6 +316,11 @@ static void cross_entropy_backward(const titan_op_call *call, const operand *in,
   }
 }
 
+static void copy(const titan_op_call *call, const operand *in, operand *out) {
+  for (int64_t i = 0; i < titan_tensor_elements(&call->outputs[0]); i++)
+    put(&out[0], i, in[0].values[i], 0);
+}
+
 static void take_columns(const titan_op_call *call, const operand *in, operand *out) {
   int64_t width = titan_tensor_columns(&call->outputs[0]), whole = titan_tensor_columns(&call->inputs[0]);
   for (int64_t i = 0; i < titan_tensor_elements(&call->outputs[0]); i++)
@@ -381,6 +386,7 @@ reference_function reference_of(titan_op_kind kind) {
       [TITAN_OP_add] = add,
       [TITAN_OP_cross_entropy] = cross_entropy,
       [TITAN_OP_cross_entropy_backward] = cross_entropy_backward,
+      [TITAN_OP_copy] = copy,
       [TITAN_OP_take_columns] = take_columns,
       [TITAN_OP_vocabulary_max] = vocabulary_max,
       [TITAN_OP_vocabulary_sums] = vocabulary_sums,

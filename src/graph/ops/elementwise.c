@@ -1,4 +1,4 @@
-// add, mul, silu: one element of the output from the same element of each input.
+// add, mul, silu, copy: one element of the output from the same element of each input.
 #include "graph/rules.h"
 
 static titan_status binary_shape(titan_op_call *call) {
@@ -37,6 +37,15 @@ titan_status titan_op_gradient_mul(titan_graph *graph, const titan_node *node, c
     if (titan_graph_wants_gradient(graph, node->inputs[i]))
       TITAN_TRY(titan_graph_binary(graph, TITAN_OP_mul, dy[0], node->inputs[1 - i], &dx[i]));
   return TITAN_OK;
+}
+
+titan_status titan_op_shape_copy(titan_op_call *call) {
+  call->outputs[0] = call->inputs[0];
+  return TITAN_OK;
+}
+
+titan_op_cost titan_op_cost_copy(const titan_op_call *call) {
+  return titan_op_elementwise_cost(call, 0);
 }
 
 titan_status titan_op_shape_silu(titan_op_call *call) {

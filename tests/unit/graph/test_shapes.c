@@ -668,6 +668,7 @@ static const shape_case cases[] = {
      0,
      {T(F32, 12, 5), T(F32, 7, 5)},
      {{F32, 0, {0}}}},
+    {"copy", TITAN_OP_copy, NO_ATTRIBUTES, 1, 1, {T(F32, 2, 3)}, {T(F32, 2, 3)}},
     {"take_columns", TITAN_OP_take_columns, {.collective = {1, 3, 2, false}}, 1, 1, {T(BF16, 4, 15)}, {T(BF16, 4, 5)}},
     {"columns that the ranks do not divide",
      TITAN_OP_take_columns,

@@ -205,7 +205,7 @@ static void what_is_planned_is_what_the_prediction_counts(void **state) {
       for (int rank = 0; rank < ranks; rank++) {
         titan_step_memory memory;
         assert_int_equal(titan_step_memory_create(&p.lists[rank], &p.t.shape, &p.t.sizes, &memory), TITAN_OK);
-        assert_int_equal(most_alive(&memory, TITAN_BLOCK_SAVED, 0, TOY_UNITS, p.lists[rank].count),
+        assert_int_equal(most_alive(&memory, TITAN_BLOCK_KEPT, 0, TOY_UNITS, p.lists[rank].count),
                          prediction.ranks[rank].most_in_flight);
         titan_step_memory_destroy(&memory);
       }

@@ -268,7 +268,8 @@ static void memory_of_many_units_is_packed_close_to_its_bound(void **state) {
                                                 .gathered = flat * 2,
                                                 .flat = flat * 4,
                                                 .shard = flat / 16,
-                                                .keeps_input = !ends};
+                                                .reads_input = {[TITAN_COMPUTE_BACKWARD] = !ends},
+                                                .reads_output_gradient = {[TITAN_COMPUTE_BACKWARD] = !head}};
       }
       int first_unit[] = {0, UNITS};
       titan_step_shape shape = {.unit_count = UNITS,

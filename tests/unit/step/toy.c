@@ -11,13 +11,19 @@ static void fill(toy *t, int units, bool backward) {
     snprintf(t->names[u], sizeof t->names[u], u == 0 ? "embedding" : head ? "head" : "layers.%d", u - 1);
     t->units[u] = (titan_step_unit){.name = t->names[u], .merged = head, .reads_batch = u == 0 || head};
     size_t flat = 64 * (size_t)(1 + (u * 5 + 3) % 7);
-    t->unit_sizes[u] = (titan_step_unit_sizes){.input = u > 0 ? 128 : 0,
-                                               .saved = head || u == 0 ? 0 : 192 + 64 * (size_t)(u % 3),
-                                               .scratch = {64 * (size_t)(1 + u % 4), 128 * (size_t)(1 + u % 2), 64, 64},
-                                               .gathered = flat / 2,
-                                               .flat = flat,
-                                               .shard = 64,
-                                               .keeps_input = u > 0 && !head};
+    t->unit_sizes[u] = (titan_step_unit_sizes){
+        .input = u > 0 ? 128 : 0,
+        .saved = head || u == 0 ? 0 : 192 + 64 * (size_t)(u % 3),
+        .kept = head || u == 0 ? 0 : 64 * (size_t)(1 + u % 2),
+        .passed = head || u == 0 ? 0 : 64,
+        .scratch = {64 * (size_t)(1 + u % 4), 128 * (size_t)(1 + u % 2), 64, 64},
+        .gathered = flat / 2,
+        .flat = flat,
+        .shard = 64,
+        .reads_input = {[TITAN_COMPUTE_BACKWARD] = u > 0 && !head, [TITAN_COMPUTE_INPUT_GRADIENT] = u > 0 && !head},
+        .reads_output_gradient = {[TITAN_COMPUTE_BACKWARD] = true,
+                                  [TITAN_COMPUTE_INPUT_GRADIENT] = true,
+                                  [TITAN_COMPUTE_WEIGHT_GRADIENT] = u == 0}};
   }
   t->shape = (titan_step_shape){.unit_count = units,
                                 .units = t->units,
@@ -174,12 +180,16 @@ static void run_unit(memory_of_toy *m, const titan_action *run, const titan_step
   bool first = unit == 0, last = unit == t->shape.unit_count - 1;
   write_block(m, places->scratch, 0xdead0000u + (uint64_t)unit);
   uint64_t x = first ? batch_of(run->microbatch) : 0;
-  if (!first && (run->compute == TITAN_COMPUTE_FORWARD || t->unit_sizes[unit].keeps_input))
+  if (!first && (run->compute == TITAN_COMPUTE_FORWARD || t->unit_sizes[unit].reads_input[run->compute]))
     x = read_block(m, places->input);
+  else if (!first && !last) // weight gradients know x by what is kept for them
+    x = read_block(m, places->kept);
   if (run->compute == TITAN_COMPUTE_FORWARD) {
     uint64_t y = output_of(unit, x, parameter);
     if (places->saved >= 0)
       write_block(m, places->saved, x);
+    if (places->kept >= 0)
+      write_block(m, places->kept, x);
     if (!last)
       write_block(m, places->output, y);
     else
@@ -187,9 +197,16 @@ static void run_unit(memory_of_toy *m, const titan_action *run, const titan_step
     if (!last || !t->shape.backward)
       return;
   }
-  uint64_t dy = last ? batch_of(run->microbatch) : read_block(m, places->output_gradient);
-  if (t->unit_sizes[unit].saved > 0)
+  bool weights_apart = run->compute == TITAN_COMPUTE_WEIGHT_GRADIENT;
+  uint64_t dy = last                      ? batch_of(run->microbatch)
+                : weights_apart && !first ? read_block(m, places->passed)
+                                          : read_block(m, places->output_gradient);
+  if (t->unit_sizes[unit].saved > 0 && !weights_apart)
     m->results->good &= read_block(m, places->saved) == x;
+  if (t->unit_sizes[unit].kept > 0)
+    m->results->good &= read_block(m, places->kept) == x;
+  if (places->passed >= 0 && !weights_apart)
+    write_block(m, places->passed, dy);
   if (!first && run->compute != TITAN_COMPUTE_WEIGHT_GRADIENT)
     write_block(m, places->input_gradient, input_gradient_of(dy, x, parameter));
   if (run->compute != TITAN_COMPUTE_INPUT_GRADIENT)
