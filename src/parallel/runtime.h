@@ -55,7 +55,8 @@ typedef struct titan_runtime_options {
   int64_t
       global_tokens; // counted tokens of the whole step, over all microbatches and ranks: what the loss is divided by
   titan_reduce_when reduce;
-  bool early_update; // a unit is updated as soon as its gradients are complete, whose memory is used again
+  bool keep_gathered; // a unit's parameters stay whole from its first use in a step to its last
+  bool early_update;  // a unit is updated as soon as its gradients are complete, whose memory is used again
   // float32 states that the optimizer keeps for each parameter, by name; static texts.
   int slot_count;
   const char *slots[TITAN_MOST_SLOTS];

@@ -37,6 +37,7 @@ static void set_lowering(const titan_runtime *runtime, runtime_step *step, bool 
       .first_unit = runtime->first_unit,
       .backward = backward,
       .gathers = titan_gather_is_needed(shard, runtime->options.intra_node),
+      .keeps_gathered = backward && runtime->options.keep_gathered,
       .look_ahead = LOOK_AHEAD,
       // In a group of one rank there is nothing to add over: the shard is where gradients add up.
       .reduce = titan_comm_size(shard) == 1 ? TITAN_REDUCE_LAST : runtime->options.reduce,

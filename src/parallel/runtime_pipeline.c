@@ -1,6 +1,7 @@
 // Pipeline parallelism in the runtime: which units a rank holds, the order in which all ranks compute, and the
 // transfers between them. What is sent has the compute type; with tensor parallelism each rank sends its own rows.
 #include "base/memory.h"
+#include "parallel/pipeline_costs.h"
 #include "parallel/runtime_private.h"
 #include "step/schedule_csv.h"
 #include "step/split.h"
@@ -8,51 +9,6 @@
 #include <string.h>
 
 // --- which units a rank holds ---
-
-// FLOPs of a kind's forward over the whole model, so that they are the same on all ranks.
-static titan_status forward_flops(const titan_runtime *runtime, int kind, double *flops) {
-  const titan_runtime_options *options = &runtime->options;
-  const titan_model_kind *row = &options->model->kinds[kind];
-  titan_graph *graph;
-  TITAN_TRY(titan_graph_create(row->name, &graph));
-  titan_status status = row->build(&options->arguments, &options->shape, graph);
-  *flops = 0;
-  for (int i = 0; status == TITAN_OK && i < titan_graph_node_count(graph); i++)
-    *flops += titan_op_cost_of(&titan_graph_node(graph, i)->call).flops;
-  titan_graph_destroy(&graph);
-  return status;
-}
-
-// A backward costs two forwards; what is recomputed is one forward more. (What a budget has recomputed is decided
-// later, and by each rank for itself: it counts as all.)
-static double passes_of(const titan_runtime *runtime, int kind) {
-  const titan_activation_options *activations = &runtime->options.activations;
-  if (!titan_runtime_is_checkpointed(runtime, kind))
-    return 3;
-  switch (activations->mode) {
-  case TITAN_ACTIVATIONS_FULL:
-  case TITAN_ACTIVATIONS_BUDGET:
-    return 4;
-  case TITAN_ACTIVATIONS_EVERY:
-    return 3 + 1.0 / (double)activations->every;
-  case TITAN_ACTIVATIONS_KEPT:
-  case TITAN_ACTIVATIONS_OPERATIONS:
-    break;
-  }
-  return 3;
-}
-
-static titan_status cost_units(const titan_runtime *runtime, double *costs) {
-  const titan_model_definition *model = runtime->options.model;
-  double of_kind[KINDS_MOST];
-  for (int kind = 0; kind < model->kind_count; kind++) {
-    TITAN_TRY(forward_flops(runtime, kind, &of_kind[kind]));
-    of_kind[kind] *= passes_of(runtime, kind);
-  }
-  for (int unit = 0; unit < runtime->unit_count; unit++)
-    costs[unit] = of_kind[model->kind_of(&runtime->options.arguments, unit)];
-  return TITAN_OK;
-}
 
 static int count_points(const char *points) {
   int count = points != NULL && *points != '\0';
@@ -104,12 +60,17 @@ cleanup:
 }
 
 static titan_status split_balanced(titan_runtime *runtime) {
-  double *costs;
-  TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GRAPH, (size_t)runtime->unit_count * sizeof *costs, &costs));
-  titan_status status = cost_units(runtime, costs);
-  if (status == TITAN_OK)
-    status = titan_split_balanced(costs, runtime->unit_count, runtime->stages, runtime->first_unit);
-  titan_memory_free(costs);
+  titan_pipeline_costs costs;
+  double *units = NULL;
+  titan_status status = titan_pipeline_costs_create(&runtime->options, &costs);
+  TITAN_TRY_CLEANUP(status);
+  TITAN_TRY_CLEANUP(titan_memory_allocate(TITAN_MEMORY_GRAPH, (size_t)runtime->unit_count * sizeof *units, &units));
+  for (int unit = 0; unit < runtime->unit_count; unit++)
+    units[unit] = titan_pipeline_unit_cost(&costs, unit);
+  status = titan_split_balanced(units, runtime->unit_count, runtime->stages, runtime->first_unit);
+cleanup:
+  titan_memory_free(units);
+  titan_pipeline_costs_destroy(&costs);
   return status;
 }
 

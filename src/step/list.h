@@ -63,6 +63,7 @@ typedef struct titan_step_shape {
   const int *first_unit; // [stages + 1]: stage s has the units first_unit[s] .. first_unit[s + 1] - 1
   bool backward;         // false: forwards alone
   bool gathers;          // parameters are whole only between GATHER and RELEASE
+  bool keeps_gathered;   // a unit stays whole from its first RUN to its last; else it is gathered for each
   int look_ahead;        // RUNs before the one that needs it at which a unit's GATHER stands; at least 1
   titan_reduce_when reduce;
   int reduces_in_flight; // at least 1

@@ -146,10 +146,12 @@ static titan_status add_gathers(lowering *l, int run) {
   return TITAN_OK;
 }
 
-// A unit that would be gathered again at once is kept.
+// A unit that would be gathered again at once is kept, and one that is to stay whole until its last RUN.
 static titan_status add_release(lowering *l, int run) {
   int unit = l->computes->actions[l->runs[run]].unit;
-  if (!l->shape->gathers || (l->next_use[run] < l->run_count && l->next_use[run] <= run + 1 + l->shape->look_ahead))
+  bool again = l->next_use[run] < l->run_count,
+       soon = l->shape->keeps_gathered || l->next_use[run] <= run + 1 + l->shape->look_ahead;
+  if (!l->shape->gathers || (again && soon))
     return TITAN_OK;
   l->whole[unit] = false;
   return titan_step_list_add(l->out, action_of(TITAN_ACTION_RELEASE, unit, -1));

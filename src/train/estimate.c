@@ -239,6 +239,7 @@ static titan_status create(titan_estimate *estimate) {
   const titan_estimate_question *question = &estimate->question;
   size_t world = (size_t)question->world_size;
   titan_device *device = NULL;
+  int *keys = NULL; // by rank
   titan_status status = TITAN_OK;
   TITAN_TRY(titan_estimate_options(question, question->config, &estimate->degrees, &estimate->options));
   TITAN_TRY(
@@ -249,12 +250,20 @@ static titan_status create(titan_estimate *estimate) {
   TITAN_TRY_CLEANUP(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, world, sizeof(int), &estimate->samples));
   TITAN_TRY_CLEANUP(titan_estimate_device_create(question, &device));
   TITAN_TRY_CLEANUP(find_keys(estimate));
-  TITAN_TRY_CLEANUP(titan_estimate_share_budget(estimate, device, estimate->degrees, &estimate->options));
-  TITAN_TRY_CLEANUP(sort_ranks(estimate, device));
-  for (int i = 0; i < estimate->kind_count; i++)
-    if (estimate->kinds[i].total > estimate->kinds[estimate->largest].total)
-      estimate->largest = i;
+  TITAN_TRY_CLEANUP(titan_memory_allocate(TITAN_MEMORY_GENERAL, world * sizeof *keys, &keys));
+  memcpy(keys, estimate->kind_of_rank, world * sizeof *keys);
+  do {
+    memcpy(estimate->kind_of_rank, keys, world * sizeof *keys);
+    estimate->kind_count = estimate->largest = 0;
+    TITAN_TRY_CLEANUP(titan_estimate_share_budget(estimate, device, estimate->degrees, &estimate->options));
+    TITAN_TRY_CLEANUP(sort_ranks(estimate, device));
+    for (int i = 0; i < estimate->kind_count; i++)
+      if (estimate->kinds[i].total > estimate->kinds[estimate->largest].total)
+        estimate->largest = i;
+  } while (question->available > 0 && (double)estimate->kinds[estimate->largest].total > question->available &&
+           titan_setup_take_less(question->config, &estimate->options));
 cleanup:
+  titan_memory_free(keys);
   titan_device_destroy(&device);
   return status;
 }

@@ -82,8 +82,8 @@ static titan_status print_peak(const titan_estimate_peak *peak, titan_text *text
   if (peak->unit[0] == '\0')
     return TITAN_OK;
   TITAN_TRY(titan_text_printf(text, "  most is alive in %s %s, instruction %d of %d (%s):\n", peak->unit,
-                              titan_phase_name(peak->phase), peak->instruction + 1,
-                              peak->instructions, titan_op_name(peak->operation)));
+                              titan_phase_name(peak->phase), peak->instruction + 1, peak->instructions,
+                              titan_op_name(peak->operation)));
   TITAN_TRY(titan_text_printf(text, "    %10.3f GiB  saved by %d unit%s, with their inputs\n",
                               (double)peak->saved_bytes / gib, peak->saved_units, peak->saved_units == 1 ? "" : "s"));
   for (int i = 0; i < peak->kept_count; i++) {
@@ -191,8 +191,8 @@ static titan_status json_peak(const titan_estimate_peak *peak, titan_text *text)
   TITAN_TRY(titan_text_printf(text,
                               ", \"phase\": \"%s\", \"instruction\": %d, \"instructions\": %d, \"operation\": \"%s\",\n"
                               "        \"saved_units\": %d, \"saved_bytes\": %zu, \"scratch_bytes\": %zu, \"saved\": [",
-                              titan_phase_name(peak->phase), peak->instruction,
-                              peak->instructions, titan_op_name(peak->operation), peak->saved_units, peak->saved_bytes,
+                              titan_phase_name(peak->phase), peak->instruction, peak->instructions,
+                              titan_op_name(peak->operation), peak->saved_units, peak->saved_bytes,
                               peak->scratch_bytes));
   for (int i = 0; i < peak->kept_count; i++) {
     TITAN_TRY(titan_text_printf(text, "%s{\"name\": ", i > 0 ? ", " : ""));

@@ -321,7 +321,15 @@ static titan_model_shape validation_shape(const titan_config *config, titan_dtyp
   };
 }
 
-// `auto` begins with the least traffic; see titan_setup_reduce_fits.
+// Several microbatches use a unit several times. `default` begins without gathering anew; see titan_setup_take_less.
+static bool keeps_gathered(const titan_config *config, titan_mesh_degrees degrees) {
+  const char *reshard = config->training.fsdp_reshard_after_forward;
+  if (strcmp(reshard, "default") != 0)
+    return strcmp(reshard, "never") == 0;
+  return degrees.pp > 1 || count_microbatches(config, degrees) > 1;
+}
+
+// `auto` begins with the least traffic; see titan_setup_take_less.
 static titan_reduce_when reduce_of(const titan_config *config) {
   return strcmp(config->training.gradient_accumulation_reduce, "each") == 0 ? TITAN_REDUCE_EACH : TITAN_REDUCE_LAST;
 }
@@ -343,6 +351,7 @@ titan_status titan_setup_runtime_options(const titan_config *config, int64_t voc
       .pipeline = titan_setup_pipeline_options(config, degrees.pp),
       .global_tokens = global_batch_of(config, degrees) * config->training.seq_len,
       .reduce = reduce_of(config),
+      .keep_gathered = keeps_gathered(config, degrees),
       .early_update = config->optimizer.early_step_in_backward,
       .validation = validation_shape(config, dtype),
       .intra_node = intra_node_of(config->comm.intra_node),

@@ -35,11 +35,12 @@ titan_status titan_setup_runtime_options(const titan_config *config, int64_t voc
 // Collective over node and world. Bytes that every rank of the run can take: the least share of a node.
 titan_status titan_setup_available_bytes(titan_comm *world, titan_comm *node, const titan_topology *topology,
                                          size_t *bytes);
-// Collective over node and world. Where training.gradient_accumulation_reduce is auto and there is something to choose:
-// *fits tells whether adding up whole gradients and reducing once (as the runtime is planned) fits every node; if not,
-// the runtime is to be planned anew with TITAN_REDUCE_EACH.
-titan_status titan_setup_reduce_fits(const titan_config *config, titan_runtime *runtime, titan_comm *world,
+// Collective over node and world. Whether the runtime as it is planned fits every node.
+titan_status titan_setup_memory_fits(const titan_config *config, titan_runtime *runtime, titan_comm *world,
                                      titan_comm *node, const titan_topology *topology, bool *fits);
+// Where options leave a choice to what memory allows, they begin with what is quickest: changes the next of these to
+// what takes less, for a runtime to be planned anew; false: there is none. Alike on all ranks.
+bool titan_setup_take_less(const titan_config *config, titan_runtime_options *options);
 titan_save_mode titan_setup_save_mode(const titan_config *config);
 titan_optimizer_options titan_setup_optimizer_options(const titan_config *config);
 

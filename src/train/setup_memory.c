@@ -224,14 +224,21 @@ static titan_status find_available(titan_comm *node, const titan_topology *topol
   return TITAN_OK;
 }
 
-titan_status titan_setup_reduce_fits(const titan_config *config, titan_runtime *runtime, titan_comm *world,
+bool titan_setup_take_less(const titan_config *config, titan_runtime_options *options) {
+  if (options->keep_gathered && strcmp(config->training.fsdp_reshard_after_forward, "default") == 0) {
+    options->keep_gathered = false;
+    return true;
+  }
+  if (options->reduce == TITAN_REDUCE_LAST && options->microbatches > 1 &&
+      strcmp(config->training.gradient_accumulation_reduce, "auto") == 0) {
+    options->reduce = TITAN_REDUCE_EACH;
+    return true;
+  }
+  return false;
+}
+
+titan_status titan_setup_memory_fits(const titan_config *config, titan_runtime *runtime, titan_comm *world,
                                      titan_comm *node, const titan_topology *topology, bool *fits) {
-  const titan_runtime_options *options = titan_runtime_options_of(runtime);
-  titan_comm *shard = titan_mesh_comm(titan_runtime_mesh(runtime), TITAN_MESH_DP_SHARD_CP);
-  *fits = true;
-  if (strcmp(config->training.gradient_accumulation_reduce, "auto") != 0 || options->microbatches == 1 ||
-      titan_comm_size(shard) == 1 || options->reduce != TITAN_REDUCE_LAST)
-    return TITAN_OK;
   titan_setup_beside beside = titan_setup_beside_of(config, runtime, world, node);
   double need = (double)titan_runtime_memory_of(runtime).total + (double)titan_setup_beside_sum(&beside), node_need,
          available = 0;

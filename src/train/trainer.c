@@ -34,19 +34,19 @@ static titan_status choose_options(titan_trainer *trainer, size_t auto_budget, t
   return TITAN_OK;
 }
 
-// With several microbatches: adds up whole gradients where memory allows, unless the options say what to do.
+// With the choices that memory allows, the quickest first.
 static titan_status create_runtime(titan_trainer *trainer, titan_runtime_options *options) {
   const titan_trainer_environment *env = &trainer->env;
   titan_comm *world = titan_trainer_world(trainer);
-  bool fits;
-  titan_status status = titan_runtime_create(options, env->mesh, env->device, &trainer->runtime);
-  TITAN_TRY(titan_comm_agree(world, titan_setup_pipeline_error(env->config, status)));
-  TITAN_TRY(titan_setup_reduce_fits(env->config, trainer->runtime, world, env->node, env->topology, &fits));
-  if (fits)
-    return TITAN_OK;
-  titan_runtime_destroy(&trainer->runtime);
-  options->reduce = TITAN_REDUCE_EACH;
-  return titan_comm_agree(world, titan_runtime_create(options, env->mesh, env->device, &trainer->runtime));
+  bool fits = false;
+  for (;;) {
+    titan_status status = titan_runtime_create(options, env->mesh, env->device, &trainer->runtime);
+    TITAN_TRY(titan_comm_agree(world, titan_setup_pipeline_error(env->config, status)));
+    TITAN_TRY(titan_setup_memory_fits(env->config, trainer->runtime, world, env->node, env->topology, &fits));
+    if (fits || !titan_setup_take_less(env->config, options))
+      return TITAN_OK;
+    titan_runtime_destroy(&trainer->runtime);
+  }
 }
 
 // Plans the model, and compares the memory it will take with what there is.

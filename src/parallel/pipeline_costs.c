@@ -1,0 +1,90 @@
+#include "parallel/pipeline_costs.h"
+
+#include "base/memory.h"
+
+enum { KINDS_MOST = 16 };
+
+static void count_nodes(const titan_graph *graph, bool merged, double costs[TITAN_COMPUTES]) {
+  static const titan_compute computes[TITAN_PHASES] = {
+      [TITAN_FORWARD] = TITAN_COMPUTE_FORWARD,
+      [TITAN_BACKWARD] = TITAN_COMPUTE_INPUT_GRADIENT,
+      [TITAN_WEIGHT_GRADIENTS] = TITAN_COMPUTE_WEIGHT_GRADIENT,
+  };
+  for (int i = 0; i < titan_graph_node_count(graph); i++) {
+    const titan_node *node = titan_graph_node(graph, i);
+    costs[merged ? TITAN_COMPUTE_FORWARD : computes[node->phase]] += titan_op_cost_of(&node->call).flops;
+  }
+}
+
+// The share of a layer's forward that its backward computes again.
+static double recomputed_share(const titan_activation_options *activations) {
+  switch (activations->mode) {
+  case TITAN_ACTIVATIONS_FULL:
+  case TITAN_ACTIVATIONS_BUDGET:
+    return 1;
+  case TITAN_ACTIVATIONS_EVERY:
+    return 1.0 / (double)activations->every;
+  case TITAN_ACTIVATIONS_KEPT:
+  case TITAN_ACTIVATIONS_OPERATIONS:
+    break;
+  }
+  return 0;
+}
+
+static titan_status cost_kind(const titan_runtime_options *options, const titan_model_kind *row,
+                              double costs[TITAN_COMPUTES]) {
+  titan_graph *graph;
+  titan_status status = TITAN_OK;
+  TITAN_TRY(titan_graph_create(row->name, &graph));
+  TITAN_TRY_CLEANUP(row->build(&options->arguments, &options->shape, graph));
+  if (row->differentiate != NULL) {
+    TITAN_TRY_CLEANUP(titan_graph_differentiate(graph, titan_graph_find(graph, row->differentiate)));
+    if (!row->merged)
+      TITAN_TRY_CLEANUP(titan_graph_split_backward(graph));
+  }
+  count_nodes(graph, row->merged, costs);
+  if (titan_model_kind_is_numbered(row) && !row->merged)
+    costs[TITAN_COMPUTE_INPUT_GRADIENT] += recomputed_share(&options->activations) * costs[TITAN_COMPUTE_FORWARD];
+  costs[TITAN_COMPUTE_BACKWARD] = costs[TITAN_COMPUTE_INPUT_GRADIENT] + costs[TITAN_COMPUTE_WEIGHT_GRADIENT];
+cleanup:
+  titan_graph_destroy(&graph);
+  return status;
+}
+
+titan_status titan_pipeline_costs_create(const titan_runtime_options *options, titan_pipeline_costs *out) {
+  const titan_model_definition *model = options->model;
+  double of_kind[KINDS_MOST][TITAN_COMPUTES] = {{0}};
+  *out = (titan_pipeline_costs){.unit_count = (int)model->unit_count(&options->arguments)};
+  out->boundary_bytes = (double)(options->shape.batch * options->shape.length * options->arguments.dim) *
+                        (double)titan_dtype_bytes(options->shape.dtype);
+  for (int kind = 0; kind < model->kind_count && kind < KINDS_MOST; kind++)
+    TITAN_TRY(cost_kind(options, &model->kinds[kind], of_kind[kind]));
+  TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GRAPH, (size_t)out->unit_count * sizeof *out->units, &out->units));
+  for (int unit = 0; unit < out->unit_count; unit++)
+    for (int compute = 0; compute < TITAN_COMPUTES; compute++)
+      out->units[unit][compute] = of_kind[model->kind_of(&options->arguments, unit)][compute];
+  return TITAN_OK;
+}
+
+void titan_pipeline_costs_destroy(titan_pipeline_costs *costs) {
+  titan_memory_free(costs->units);
+  *costs = (titan_pipeline_costs){0};
+}
+
+double titan_pipeline_unit_cost(const titan_pipeline_costs *costs, int unit) {
+  return costs->units[unit][TITAN_COMPUTE_FORWARD] + costs->units[unit][TITAN_COMPUTE_BACKWARD];
+}
+
+titan_status titan_pipeline_predict(const titan_pipeline_costs *costs, const titan_order *order, const int *first_unit,
+                                    double scale, double transfer, titan_prediction *out) {
+  double(*stages)[TITAN_COMPUTES];
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, (size_t)order->stages, sizeof *stages, &stages));
+  for (int stage = 0; stage < order->stages; stage++)
+    for (int unit = first_unit[stage]; unit < first_unit[stage + 1]; unit++)
+      for (int compute = 0; compute < TITAN_COMPUTES; compute++)
+        stages[stage][compute] += scale * costs->units[unit][compute];
+  titan_step_times times = {.compute = (const double(*)[TITAN_COMPUTES])stages, .transfer = transfer};
+  titan_status status = titan_step_predict(order, &times, out);
+  titan_memory_free(stages);
+  return status;
+}

@@ -1,0 +1,30 @@
+// What the parts of a model cost in a pipeline, before anything is planned: for splits, predictions and the choice of a
+// schedule. Counted over whole operations, so that all ranks of a mesh come to the same numbers.
+#ifndef TITAN_PARALLEL_PIPELINE_COSTS_H
+#define TITAN_PARALLEL_PIPELINE_COSTS_H
+
+#include "parallel/runtime.h"
+#include "step/predict.h"
+
+// FLOPs of one microbatch of the shape they were counted for.
+typedef struct titan_pipeline_costs {
+  int unit_count;
+  // Owned: [unit_count][TITAN_COMPUTES]. A unit that computes its backward in its forward has all in FORWARD. What is
+  // recomputed is part of INPUT_GRADIENT; where a budget decides, as if all were.
+  double (*units)[TITAN_COMPUTES];
+  double boundary_bytes; // of the activation between two units
+} titan_pipeline_costs;
+
+// Not collective. The shape of options: batch and length. TITAN_ERROR_MEMORY.
+titan_status titan_pipeline_costs_create(const titan_runtime_options *options, titan_pipeline_costs *out);
+void titan_pipeline_costs_destroy(titan_pipeline_costs *costs);
+
+// FLOPs of a unit in a step, per microbatch: forward and backward.
+double titan_pipeline_unit_cost(const titan_pipeline_costs *costs, int unit);
+
+// Runs the order in a simulation, with units first_unit[s] .. first_unit[s + 1] - 1 in stage s. scale: seconds a FLOP
+// on a rank, its part of tensor parallelism included (1: times are in FLOPs); transfer: seconds between two ranks.
+titan_status titan_pipeline_predict(const titan_pipeline_costs *costs, const titan_order *order, const int *first_unit,
+                                    double scale, double transfer, titan_prediction *out);
+
+#endif
