@@ -97,6 +97,8 @@ titan_status titan_runtime_create(const titan_runtime_options *options, titan_me
                                   titan_runtime **out) {
   titan_runtime *runtime;
   *out = NULL;
+  if (options->pipeline.automatic)
+    return titan_error(TITAN_ERROR_INTERNAL, "the schedule of the pipeline was not chosen");
   if (options->global_tokens < 1)
     return titan_error(TITAN_ERROR_INTERNAL, "a step of %lld counted tokens, expected at least 1",
                        (long long)options->global_tokens);

@@ -11,6 +11,7 @@
 #include "model/model.h"
 #include "parallel/unit.h"
 #include "step/memory.h"
+#include "step/predict.h"
 #include "step/schedule.h"
 
 typedef struct titan_runtime titan_runtime;
@@ -38,6 +39,7 @@ typedef struct titan_activation_options {
 // backwards. All members 0: one stage a rank, "plain". Texts are borrowed.
 typedef struct titan_pipeline_options {
   const titan_schedule_row *schedule; // NULL: "plain", for one rank
+  bool automatic;                     // to be chosen (parallel/pipeline_choice.h), before a runtime is made
   const char *file;                   // of an order, in place of a schedule (step/schedule_csv.h); NULL: none
   bool single_stage;                  // the file has one stage a rank
   int stages;                         // over all ranks, without points; 0: what the schedule has where users do not say
@@ -167,6 +169,11 @@ typedef struct titan_runtime_pipeline {
   const titan_order *order;
 } titan_runtime_pipeline;
 titan_runtime_pipeline titan_runtime_pipeline_of(const titan_runtime *runtime);
+// The training's order in a simulation (parallel/pipeline_costs.h). scale: seconds a FLOP; 1: times are in FLOPs. To be
+// destroyed by titan_prediction_destroy.
+titan_status titan_runtime_predict(const titan_runtime *runtime, double scale, titan_prediction *out);
+// In a line: schedule, stages, microbatches, and what is predicted. Nothing where there is one pipeline rank.
+titan_status titan_runtime_describe_pipeline(const titan_runtime *runtime, titan_text *text);
 
 int titan_runtime_unit_count(const titan_runtime *runtime);
 titan_unit *titan_runtime_unit(titan_runtime *runtime, int unit);

@@ -198,3 +198,48 @@ int titan_runtime_transfers_in_flight(const runtime_step *step) {
   }
   return most;
 }
+
+// --- what is predicted ---
+
+titan_status titan_runtime_predict(const titan_runtime *runtime, double scale, titan_prediction *out) {
+  titan_pipeline_costs costs;
+  titan_status status = titan_pipeline_costs_create(&runtime->options, &costs);
+  if (status == TITAN_OK)
+    status = titan_pipeline_predict(&costs, &runtime->steps[STEP_TRAINING].order, runtime->first_unit, scale, 0, out);
+  titan_pipeline_costs_destroy(&costs);
+  return status;
+}
+
+static titan_status print_stages(const titan_runtime *runtime, titan_text *text) {
+  const runtime_step *step = &runtime->steps[STEP_TRAINING];
+  for (int stage = 0; stage < runtime->stages; stage++) {
+    int first = runtime->first_unit[stage], last = runtime->first_unit[stage + 1] - 1;
+    TITAN_TRY(titan_text_printf(text, "%s%s", stage > 0 ? " | " : "", step->names[first]));
+    if (last > first)
+      TITAN_TRY(titan_text_printf(text, " to %s", step->names[last]));
+  }
+  return TITAN_OK;
+}
+
+titan_status titan_runtime_describe_pipeline(const titan_runtime *runtime, titan_text *text) {
+  const titan_pipeline_options *pipeline = &runtime->options.pipeline;
+  const titan_order *order = &runtime->steps[STEP_TRAINING].order;
+  titan_prediction prediction;
+  if (order->ranks == 1)
+    return TITAN_OK;
+  TITAN_TRY(titan_runtime_predict(runtime, 1, &prediction));
+  titan_status status = titan_text_printf(text, "Pipeline: %s, %d stages on %d ranks (",
+                                          pipeline->file != NULL       ? pipeline->file
+                                          : pipeline->schedule != NULL ? pipeline->schedule->title
+                                                                       : "plain",
+                                          runtime->stages, order->ranks);
+  if (status == TITAN_OK)
+    status = print_stages(runtime, text);
+  if (status == TITAN_OK)
+    status =
+        titan_text_printf(text, "), %d microbatches of %lld sequence%s; predicted: ranks wait %.1f %% of the step",
+                          order->microbatches, (long long)runtime->options.shape.batch,
+                          runtime->options.shape.batch == 1 ? "" : "s", 100 * titan_prediction_bubble(&prediction));
+  titan_prediction_destroy(&prediction);
+  return status;
+}

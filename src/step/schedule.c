@@ -17,6 +17,10 @@ const titan_schedule_row *titan_schedule_find(const char *title) {
   return NULL;
 }
 
+const titan_schedule_row *titan_schedule_at(int index) {
+  return (size_t)index < sizeof rows / sizeof *rows ? &rows[index] : NULL;
+}
+
 int titan_schedule_stages_per_rank(const titan_schedule_row *row) {
   return row->most == 1 ? 1 : 2;
 }

@@ -18,6 +18,9 @@ typedef struct titan_schedule_row {
 // By title, in any case; NULL when there is none.
 const titan_schedule_row *titan_schedule_find(const char *title);
 
+// The rows of the table, from 0; NULL: there is no such row.
+const titan_schedule_row *titan_schedule_at(int index);
+
 // Stages a rank where users do not split the model themselves: 1, or 2 where a rank may have several (TorchTitan's
 // rule).
 int titan_schedule_stages_per_rank(const titan_schedule_row *row);

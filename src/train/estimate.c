@@ -2,12 +2,17 @@
 
 #include "base/memory.h"
 #include "graph/plan_report.h"
+#include "parallel/pipeline_choice.h"
 #include "train/estimate_private.h"
 #include "train/plan_files.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+
+// Schedules of a pipeline that are tried, where the quicker ones do not fit.
+enum { MOST_CHOICES = 24 };
 
 // --- one rank ---
 
@@ -59,6 +64,25 @@ static titan_status add_the_rest(const titan_estimate_question *question, titan_
   return status;
 }
 
+static titan_status describe_pipeline(titan_runtime *runtime, titan_estimate_kind *kind) {
+  titan_prediction prediction;
+  titan_text text = {0};
+  if (titan_runtime_pipeline_of(runtime).order->ranks == 1)
+    return TITAN_OK;
+  TITAN_TRY(titan_runtime_predict(runtime, 1, &prediction));
+  kind->step_flops = prediction.makespan / titan_comm_size(titan_mesh_comm(titan_runtime_mesh(runtime), TITAN_MESH_TP));
+  titan_status status = titan_runtime_describe_pipeline(runtime, &text);
+  if (status == TITAN_OK)
+    status = titan_text_printf(&text, "\n");
+  if (status == TITAN_OK)
+    status = titan_prediction_print(&prediction, &text);
+  if (status == TITAN_OK)
+    snprintf(kind->pipeline, sizeof kind->pipeline, "%s", text.data);
+  titan_text_destroy(&text);
+  titan_prediction_destroy(&prediction);
+  return status;
+}
+
 // Texts that the runtime gives of itself, in a line each.
 static titan_status describe(titan_runtime *runtime, titan_estimate_kind *kind) {
   titan_text text = {0};
@@ -73,7 +97,7 @@ static titan_status describe(titan_runtime *runtime, titan_estimate_kind *kind) 
     snprintf(kind->compiled, sizeof kind->compiled, "%s", text.data + end + 1);
   }
   titan_text_destroy(&text);
-  return status;
+  return status == TITAN_OK ? describe_pipeline(runtime, kind) : status;
 }
 
 titan_status titan_estimate_rank(const titan_estimate_question *question, titan_device *device,
@@ -130,11 +154,25 @@ titan_status titan_estimate_device_create(const titan_estimate_question *questio
                                  : titan_device_create_cpu(question->threads, out);
 }
 
-titan_status titan_estimate_options(const titan_estimate_question *question, const titan_config *config,
+// The candidate of experimental.pipeline_parallel_schedule = auto at place `choice`; the last where there are fewer.
+static titan_status take_candidate(const titan_config *config, titan_mesh_degrees degrees, int choice,
+                                   titan_runtime_options *options) {
+  titan_pipeline_candidate *found;
+  int count;
+  titan_status status = titan_pipeline_candidates(options, degrees.pp, &found, &count);
+  TITAN_TRY(titan_setup_pipeline_error(config, status));
+  titan_pipeline_take(&found[choice < count ? choice : count - 1], options);
+  titan_memory_free(found);
+  return TITAN_OK;
+}
+
+titan_status titan_estimate_options(const titan_estimate_question *question, const titan_config *config, int choice,
                                     titan_mesh_degrees *degrees, titan_runtime_options *out) {
   *degrees = titan_setup_degrees(config);
   TITAN_TRY(titan_mesh_resolve(degrees, question->world_size));
   TITAN_TRY(titan_setup_runtime_options(config, question->vocabulary, *degrees, question->auto_budget, out));
+  if (out->pipeline.automatic)
+    TITAN_TRY(take_candidate(config, *degrees, choice, out));
   if (question->facts != NULL) // devices share no memory, and gather through their own library
     out->intra_node = TITAN_INTRA_NODE_MPI;
   return TITAN_OK;
@@ -235,13 +273,46 @@ static titan_status sort_ranks(titan_estimate *estimate, titan_device *device) {
   return status;
 }
 
+static bool fits(const titan_estimate *estimate) {
+  return estimate->question.available <= 0 ||
+         (double)estimate->kinds[estimate->largest].total <= estimate->question.available;
+}
+
+// With the options' choices that memory allows, the quickest first. keys: by rank.
+static titan_status estimate_ranks(titan_estimate *estimate, titan_device *device, const int *keys) {
+  do {
+    memcpy(estimate->kind_of_rank, keys, (size_t)estimate->question.world_size * sizeof *keys);
+    estimate->kind_count = estimate->largest = 0;
+    TITAN_TRY(titan_estimate_share_budget(estimate, device, estimate->degrees, &estimate->options));
+    TITAN_TRY(sort_ranks(estimate, device));
+    for (int i = 0; i < estimate->kind_count; i++)
+      if (estimate->kinds[i].total > estimate->kinds[estimate->largest].total)
+        estimate->largest = i;
+  } while (!fits(estimate) && titan_setup_take_less(estimate->question.config, &estimate->options));
+  return TITAN_OK;
+}
+
+// Where the schedule of the pipeline is to be chosen: the quickest that fits.
+static titan_status estimate_choices(titan_estimate *estimate, titan_device *device, const int *keys) {
+  const titan_estimate_question *question = &estimate->question;
+  const char *schedule = question->config->experimental.pipeline_parallel_schedule;
+  bool automatic = strcasecmp(schedule, "auto") == 0 && estimate->degrees.pp > 1;
+  TITAN_TRY(estimate_ranks(estimate, device, keys));
+  for (int choice = 1; automatic && !fits(estimate) && choice < MOST_CHOICES; choice++) {
+    estimate->choice = choice;
+    TITAN_TRY(titan_estimate_options(question, question->config, choice, &estimate->degrees, &estimate->options));
+    TITAN_TRY(estimate_ranks(estimate, device, keys));
+  }
+  return TITAN_OK;
+}
+
 static titan_status create(titan_estimate *estimate) {
   const titan_estimate_question *question = &estimate->question;
   size_t world = (size_t)question->world_size;
   titan_device *device = NULL;
   int *keys = NULL; // by rank
   titan_status status = TITAN_OK;
-  TITAN_TRY(titan_estimate_options(question, question->config, &estimate->degrees, &estimate->options));
+  TITAN_TRY(titan_estimate_options(question, question->config, 0, &estimate->degrees, &estimate->options));
   TITAN_TRY(
       titan_model_count_parameters(estimate->options.model, &estimate->options.arguments, &estimate->parameters, NULL));
   TITAN_TRY_CLEANUP(
@@ -252,16 +323,7 @@ static titan_status create(titan_estimate *estimate) {
   TITAN_TRY_CLEANUP(find_keys(estimate));
   TITAN_TRY_CLEANUP(titan_memory_allocate(TITAN_MEMORY_GENERAL, world * sizeof *keys, &keys));
   memcpy(keys, estimate->kind_of_rank, world * sizeof *keys);
-  do {
-    memcpy(estimate->kind_of_rank, keys, world * sizeof *keys);
-    estimate->kind_count = estimate->largest = 0;
-    TITAN_TRY_CLEANUP(titan_estimate_share_budget(estimate, device, estimate->degrees, &estimate->options));
-    TITAN_TRY_CLEANUP(sort_ranks(estimate, device));
-    for (int i = 0; i < estimate->kind_count; i++)
-      if (estimate->kinds[i].total > estimate->kinds[estimate->largest].total)
-        estimate->largest = i;
-  } while (question->available > 0 && (double)estimate->kinds[estimate->largest].total > question->available &&
-           titan_setup_take_less(question->config, &estimate->options));
+  TITAN_TRY_CLEANUP(estimate_choices(estimate, device, keys));
 cleanup:
   titan_memory_free(keys);
   titan_device_destroy(&device);

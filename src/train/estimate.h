@@ -60,6 +60,8 @@ typedef struct titan_estimate_kind {
   double packing;          // an arena over its lower bound: the worst of plans and lists
   char activations[1024];  // what is kept and recomputed, in words
   char compiled[256];      // what is fused; empty where nothing is
+  char pipeline[4096];     // its schedule and what is predicted; empty where there is no pipeline
+  double step_flops;       // predicted time of a step, as FLOPs of a rank; 0 without a pipeline
   titan_estimate_peak peak;
 } titan_estimate_kind;
 
@@ -82,6 +84,7 @@ typedef struct titan_estimate {
   int *samples;      // owned: [sample_count] ranks, of which every other rank has the figures of one
   int sample_count;
   int largest;           // kind with the largest total
+  int choice;            // where the schedule of the pipeline was to be chosen: its place among the candidates
   int64_t largest_batch; // that fits; 0: none does, or it is not known what there is
   bool larger_may_fit;   // no larger one was tried
   size_t largest_batch_total;

@@ -18,7 +18,7 @@ static titan_status total_with(const fitter *f, const titan_config *config, int6
   titan_estimate_kind figures;
   titan_mesh_degrees degrees;
   titan_runtime_options options;
-  titan_status status = titan_estimate_options(&f->estimate->question, config, &degrees, &options);
+  titan_status status = titan_estimate_options(&f->estimate->question, config, f->estimate->choice, &degrees, &options);
   if (status == TITAN_OK && batch > 0) {
     options.global_tokens = options.global_tokens / options.shape.batch * batch;
     options.shape.batch = batch;

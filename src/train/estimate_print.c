@@ -123,6 +123,8 @@ static titan_status print_kind(const titan_estimate *estimate, const titan_estim
 static titan_status print_step(const titan_estimate *estimate, titan_text *text) {
   const titan_estimate_kind *kind = &estimate->kinds[estimate->largest];
   const titan_device_facts *facts = estimate->question.facts;
+  if (kind->pipeline[0] != '\0')
+    TITAN_TRY(titan_text_printf(text, "\n%s", kind->pipeline));
   TITAN_TRY(titan_text_printf(text, "\n%s\n", kind->activations));
   if (kind->compiled[0] != '\0')
     TITAN_TRY(titan_text_printf(text, "%s\n", kind->compiled));
@@ -132,6 +134,8 @@ static titan_status print_step(const titan_estimate *estimate, titan_text *text)
     double peak = estimate->options.shape.dtype == TITAN_FLOAT32 ? facts->float32 : facts->bfloat16;
     TITAN_TRY(
         titan_text_printf(text, ", %.3f s at the device's peak of %.4g TFLOP/s", kind->work.flops / peak, peak / 1e12));
+    if (kind->step_flops > 0)
+      TITAN_TRY(titan_text_printf(text, ", %.3f s with what ranks wait for each other", kind->step_flops / peak));
   }
   return titan_text_printf(text, "; arenas are packed to %.3f of their lower bounds\n", kind->packing);
 }

@@ -17,7 +17,8 @@ static inline size_t titan_estimate_own_bytes(const titan_estimate_question *que
 // The device that plans are made for.
 titan_status titan_estimate_device_create(const titan_estimate_question *question, titan_device **out);
 // The mesh and the runtime that `config` asks for.
-titan_status titan_estimate_options(const titan_estimate_question *question, const titan_config *config,
+// choice: where the schedule of the pipeline is to be chosen, the place among the candidates, the quickest first.
+titan_status titan_estimate_options(const titan_estimate_question *question, const titan_config *config, int choice,
                                     titan_mesh_degrees *degrees, titan_runtime_options *out);
 // Where the activations have a budget: sets options->activations.fixed, for all ranks alike.
 titan_status titan_estimate_share_budget(const titan_estimate *estimate, titan_device *device,

@@ -1,6 +1,7 @@
 #include "train/plan_files.h"
 
 #include "graph/plan_report.h"
+#include "step/draw.h"
 #include "storage/folder.h"
 #include "storage/output.h"
 #include "storage/path.h"
@@ -70,12 +71,32 @@ static titan_status write_list(const char *folder, const char *kind, titan_runti
   return status;
 }
 
+// The schedule of a pipeline as it is predicted, in FLOPs of a rank.
+static titan_status write_picture(titan_runtime *runtime, const char *folder) {
+  const titan_order *order = titan_runtime_pipeline_of(runtime).order;
+  titan_prediction prediction;
+  titan_text title = {0}, svg = {0};
+  titan_status status = TITAN_OK;
+  if (order->ranks == 1)
+    return TITAN_OK;
+  TITAN_TRY(titan_runtime_predict(runtime, 1e-9, &prediction));
+  TITAN_TRY_CLEANUP(titan_runtime_describe_pipeline(runtime, &title));
+  TITAN_TRY_CLEANUP(titan_order_draw(order, &prediction, title.data, "GFLOP", &svg));
+  status = write_file("debug.dump_plan", folder, "plans/schedule.svg", &svg);
+cleanup:
+  titan_text_destroy(&title);
+  titan_text_destroy(&svg);
+  titan_prediction_destroy(&prediction);
+  return status;
+}
+
 titan_status titan_plan_files_write(titan_runtime *runtime, const char *folder) {
   for (int i = 0; i < titan_runtime_program_count(runtime); i++) {
     char name[KIND_BYTES];
     titan_runtime_program_name(runtime, i, name, sizeof name);
     TITAN_TRY(write_plan(folder, name, titan_runtime_program_plan(runtime, i)));
   }
+  TITAN_TRY(write_picture(runtime, folder));
   TITAN_TRY(write_list(folder, "step", titan_runtime_list_of(runtime, false)));
   return write_list(folder, "validation", titan_runtime_list_of(runtime, true));
 }

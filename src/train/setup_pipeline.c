@@ -16,16 +16,17 @@ static int64_t parts_of(const titan_config *config, int ranks) {
 
 titan_pipeline_options titan_setup_pipeline_options(const titan_config *config, int ranks) {
   const char *schedule = config->experimental.pipeline_parallel_schedule;
-  bool from_file = is_file_schedule(schedule);
+  bool from_file = is_file_schedule(schedule), automatic = strcasecmp(schedule, "auto") == 0;
   if (ranks == 1)
     return (titan_pipeline_options){0};
   return (titan_pipeline_options){
-      .schedule = from_file ? NULL : titan_schedule_find(schedule),
+      .schedule = from_file || automatic ? NULL : titan_schedule_find(schedule),
+      .automatic = automatic,
       .file = from_file ? config->experimental.pipeline_parallel_schedule_csv : NULL,
       .single_stage = strcasecmp(schedule, "PipelineScheduleSingle") == 0,
       .points = config->experimental.pipeline_parallel_split_points,
       .even = strcasecmp(config->experimental.pipeline_parallel_split, "even") == 0,
-      .parts = parts_of(config, ranks),
+      .parts = automatic ? config->experimental.pipeline_parallel_microbatches : parts_of(config, ranks),
   };
 }
 
@@ -33,8 +34,10 @@ void titan_setup_cut_batches(int ranks, titan_runtime_options *options) {
   int64_t parts = options->pipeline.parts;
   if (ranks == 1)
     return;
-  options->shape.batch /= parts;
-  options->microbatches *= parts;
+  if (!options->pipeline.automatic) {
+    options->shape.batch /= parts;
+    options->microbatches *= parts;
+  }
   // A batch of validation is cut into as many microbatches as keep all ranks busy, of equal size.
   options->validation_microbatches = ranks;
   while (options->validation.batch % options->validation_microbatches != 0) // 1 divides it
@@ -66,7 +69,7 @@ titan_status titan_setup_check_pipeline(const titan_config *config, titan_text *
         "experimental.pipeline_parallel_schedule = %s (%s) needs experimental.pipeline_parallel_schedule_csv, "
         "the file with the schedule\n",
         schedule, titan_config_origin(config, "experimental.pipeline_parallel_schedule")));
-  if (batch % parts == 0)
+  if (batch % parts == 0 || (!asked && strcasecmp(schedule, "auto") == 0))
     return TITAN_OK;
   return titan_text_printf(
       problems,

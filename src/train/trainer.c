@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "parallel/pipeline_choice.h"
 
 #include <math.h>
 #include <string.h>
@@ -34,19 +35,58 @@ static titan_status choose_options(titan_trainer *trainer, size_t auto_budget, t
   return TITAN_OK;
 }
 
-// With the choices that memory allows, the quickest first.
-static titan_status create_runtime(titan_trainer *trainer, titan_runtime_options *options) {
+// With the choices that memory allows, the quickest first. *fits: whether it is enough for the last of these.
+static titan_status create_runtime(titan_trainer *trainer, titan_runtime_options *options, bool *fits) {
   const titan_trainer_environment *env = &trainer->env;
   titan_comm *world = titan_trainer_world(trainer);
-  bool fits = false;
   for (;;) {
+    titan_runtime_destroy(&trainer->runtime);
     titan_status status = titan_runtime_create(options, env->mesh, env->device, &trainer->runtime);
     TITAN_TRY(titan_comm_agree(world, titan_setup_pipeline_error(env->config, status)));
-    TITAN_TRY(titan_setup_memory_fits(env->config, trainer->runtime, world, env->node, env->topology, &fits));
-    if (fits || !titan_setup_take_less(env->config, options))
+    TITAN_TRY(titan_setup_memory_fits(env->config, trainer->runtime, world, env->node, env->topology, fits));
+    if (*fits || !titan_setup_take_less(env->config, options))
       return TITAN_OK;
-    titan_runtime_destroy(&trainer->runtime);
   }
+}
+
+static void log_choice(const titan_pipeline_candidate *found, int count, int taken) {
+  const titan_pipeline_candidate *c = &found[taken];
+  titan_log_info(
+      "Schedule of the pipeline: %s with %d stages and %lld microbatches a batch, chosen of %d; predicted idle "
+      "time %.1f %%",
+      c->schedule->title, c->stages, (long long)c->parts, count, 100 * c->bubble);
+  if (taken > 0)
+    titan_log_info("%d quicker ones do not fit the memory; the quickest of these would take %.1f %% less time", taken,
+                   100 * (1 - found[0].time / c->time));
+  int next = taken + 1;
+  while (next < count && found[next].schedule == c->schedule)
+    next++;
+  if (next < count)
+    titan_log_info("The next schedule, %s with %d stages and %lld microbatches, would take %.1f %% more time",
+                   found[next].schedule->title, found[next].stages, (long long)found[next].parts,
+                   100 * (found[next].time / c->time - 1));
+}
+
+// experimental.pipeline_parallel_schedule = auto: the quickest schedule, as predicted, that fits.
+static titan_status choose_schedule(titan_trainer *trainer, titan_runtime_options *options) {
+  const titan_trainer_environment *env = &trainer->env;
+  titan_runtime_options uncut = *options;
+  titan_pipeline_candidate *found = NULL;
+  int count = 0, taken = 0;
+  bool fits = false;
+  titan_status status = titan_pipeline_candidates(options, titan_mesh_degree(env->mesh, TITAN_MESH_PP), &found, &count);
+  TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer), titan_setup_pipeline_error(env->config, status)));
+  for (int i = 0; i < count && !fits; i++) {
+    *options = uncut;
+    titan_pipeline_take(&found[i], options);
+    TITAN_TRY_CLEANUP(create_runtime(trainer, options, &fits));
+    taken = i;
+  }
+  if (trainer->rank == 0)
+    log_choice(found, count, taken);
+cleanup:
+  titan_memory_free(found);
+  return status;
 }
 
 // Plans the model, and compares the memory it will take with what there is.
@@ -57,7 +97,8 @@ static titan_status plan_model(titan_trainer *trainer) {
   titan_runtime_options options;
   TITAN_TRY(titan_setup_available_bytes(world, env->node, env->topology, &auto_budget));
   TITAN_TRY(titan_comm_agree(world, choose_options(trainer, auto_budget, &options)));
-  TITAN_TRY(create_runtime(trainer, &options));
+  bool fits;
+  TITAN_TRY(options.pipeline.automatic ? choose_schedule(trainer, &options) : create_runtime(trainer, &options, &fits));
   TITAN_TRY(titan_setup_share_budget(env->config, trainer->runtime, world, env->node, &fixed));
   titan_status status = titan_runtime_choose(trainer->runtime, fixed);
   TITAN_TRY(titan_comm_agree(world, titan_setup_budget_error(env->config, status)));
@@ -96,6 +137,7 @@ static titan_status log_plan(const titan_trainer *trainer) {
   titan_log_info("Memory planned for each rank: %.2f GiB; parameters gathered through: %s",
                  (double)titan_runtime_memory_of(trainer->runtime).total / (1 << 30),
                  titan_runtime_gathering(trainer->runtime));
+  TITAN_TRY(log_line(trainer, titan_runtime_describe_pipeline));
   TITAN_TRY(log_line(trainer, titan_runtime_describe_compile));
   return log_line(trainer, titan_runtime_describe_activations);
 }
