@@ -359,6 +359,7 @@ void titan_runtime_destroy(titan_runtime **runtime) {
   titan_memory_free(r->units);
   titan_memory_free(r->first_unit);
   titan_memory_free(r->holds);
+  titan_memory_free(r->measured);
   titan_memory_free(r->completion);
   titan_memory_free(r);
   *runtime = NULL;

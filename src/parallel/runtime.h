@@ -172,6 +172,12 @@ titan_runtime_pipeline titan_runtime_pipeline_of(const titan_runtime *runtime);
 // The training's order in a simulation (parallel/pipeline_costs.h). scale: seconds a FLOP; 1: times are in FLOPs. To be
 // destroyed by titan_prediction_destroy.
 titan_status titan_runtime_predict(const titan_runtime *runtime, double scale, titan_prediction *out);
+// From now on steps note when what was computed; before the first of them. Not collective.
+titan_status titan_runtime_measure(titan_runtime *runtime);
+// Collective over a pipeline's ranks, after a step: the latest step as a simulation gives it, in seconds; ranks' busy
+// time is that of their operations. The clocks are those of the nodes, so that only ranks of one node are told together
+// rightly. To be destroyed by titan_prediction_destroy.
+titan_status titan_runtime_measured(titan_runtime *runtime, titan_prediction *out);
 // In a line: schedule, stages, microbatches, and what is predicted. Nothing where there is one pipeline rank.
 titan_status titan_runtime_describe_pipeline(const titan_runtime *runtime, titan_text *text);
 

@@ -87,6 +87,7 @@ struct titan_runtime {
   float *losses; // by microbatch
   float *d_loss;
   titan_updater updater;
+  titan_span *measured; // by action of training: when it ran; NULL: it is not asked for
 };
 
 static inline runtime_program *titan_runtime_program_of(const runtime_step *step, int unit) {

@@ -1,4 +1,5 @@
 // Running a step's list: one loop over its actions.
+#include "base/clock.h"
 #include "parallel/runtime_private.h"
 
 static void *address(const titan_runtime *runtime, const runtime_step *step, int block) {
@@ -79,8 +80,10 @@ static titan_status run_phases(runtime_program *program, titan_compute compute, 
   return TITAN_OK;
 }
 
-static titan_status run_unit(titan_runtime *runtime, runtime_step *step, const titan_action *run,
-                             const titan_step_places *places) {
+static titan_status run_unit(titan_runtime *runtime, runtime_step *step, int place) {
+  const titan_action *run = &step->list.actions[place];
+  const titan_step_places *places = &step->memory.places[place];
+  bool measured = runtime->measured != NULL && step == &runtime->steps[STEP_TRAINING];
   runtime_program *program = titan_runtime_program_of(step, run->unit);
   const titan_unit *unit = &runtime->units[run->unit];
   gradient_places gradients = gradient_places_of(runtime, step, run, places);
@@ -96,11 +99,14 @@ static titan_status run_unit(titan_runtime *runtime, runtime_step *step, const t
                              .gradients = gradients.written != NULL ? gradients.written + unit->lead : NULL,
                              .externals = program->externals,
                              .groups = runtime->groups};
+  double begin = measured ? titan_clock_seconds() : 0;
   TITAN_TRY(run_phases(program, run->compute, &bindings));
   if (gradients.written != NULL)
     titan_unit_clear_gaps(unit, gradients.written);
   if (gradients.add_to != NULL)
     runtime->device->vector->accumulate(runtime->device, unit->flat_elements, gradients.add_to, gradients.add);
+  if (measured)
+    runtime->measured[place] = (titan_span){begin, titan_clock_seconds()};
   return TITAN_OK;
 }
 
@@ -151,7 +157,7 @@ static titan_status run_action(titan_runtime *runtime, runtime_step *step, int p
   case TITAN_ACTION_RUN:
     if (places->shard >= 0) // of one rank, placed by the list: written by this RUN
       runtime->units[action->unit].gradient = address(runtime, step, places->shard);
-    return run_unit(runtime, step, action, places);
+    return run_unit(runtime, step, place);
   case TITAN_ACTION_REDUCE:
     return begin_reduce(runtime, step, action, places);
   case TITAN_ACTION_TIE:

@@ -71,21 +71,30 @@ static titan_status write_list(const char *folder, const char *kind, titan_runti
   return status;
 }
 
-// The schedule of a pipeline as it is predicted, in FLOPs of a rank.
-static titan_status write_picture(titan_runtime *runtime, const char *folder) {
-  const titan_order *order = titan_runtime_pipeline_of(runtime).order;
-  titan_prediction prediction;
+titan_status titan_schedule_file_write(titan_runtime *runtime, const titan_prediction *times, const char *what,
+                                       const char *unit, const char *folder, const char *name) {
   titan_text title = {0}, svg = {0};
+  char path[64];
   titan_status status = TITAN_OK;
-  if (order->ranks == 1)
-    return TITAN_OK;
-  TITAN_TRY(titan_runtime_predict(runtime, 1e-9, &prediction));
+  snprintf(path, sizeof path, "plans/%s", name);
   TITAN_TRY_CLEANUP(titan_runtime_describe_pipeline(runtime, &title));
-  TITAN_TRY_CLEANUP(titan_order_draw(order, &prediction, title.data, "GFLOP", &svg));
-  status = write_file("debug.dump_plan", folder, "plans/schedule.svg", &svg);
+  TITAN_TRY_CLEANUP(titan_text_printf(&title, " (%s)", what));
+  TITAN_TRY_CLEANUP(titan_order_draw(titan_runtime_pipeline_of(runtime).order, times, title.data, unit, &svg));
+  status = write_file("debug.dump_plan", folder, path, &svg);
 cleanup:
   titan_text_destroy(&title);
   titan_text_destroy(&svg);
+  return status;
+}
+
+// The schedule of a pipeline as it is predicted, in FLOPs of a rank.
+static titan_status write_picture(titan_runtime *runtime, const char *folder) {
+  titan_prediction prediction;
+  if (titan_runtime_pipeline_of(runtime).order->ranks == 1)
+    return TITAN_OK;
+  TITAN_TRY(titan_runtime_predict(runtime, 1e-9, &prediction));
+  titan_status status = titan_schedule_file_write(runtime, &prediction, "this picture is the prediction", "GFLOP",
+                                                  folder, "schedule.svg");
   titan_prediction_destroy(&prediction);
   return status;
 }

@@ -152,12 +152,18 @@ static titan_status write_graphs_and_plans(const titan_trainer *trainer) {
   return TITAN_OK;
 }
 
+static bool is_pipeline(const titan_trainer *trainer) {
+  return titan_mesh_degree(trainer->env.mesh, TITAN_MESH_PP) > 1;
+}
+
 static titan_status take_memory(titan_trainer *trainer) {
   const titan_config *config = trainer->env.config;
   TITAN_TRY(titan_runtime_allocate(trainer->runtime));
   TITAN_TRY(titan_runtime_initialize(trainer->runtime, (uint64_t)config->training.seed));
   if (trainer->rank == 0)
     TITAN_TRY(log_plan(trainer));
+  if (config->debug.dump_plan && is_pipeline(trainer))
+    TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer), titan_runtime_measure(trainer->runtime)));
   if (config->debug.dump_graph || config->debug.dump_plan)
     TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer),
                                trainer->rank == 0 ? write_graphs_and_plans(trainer) : TITAN_OK));
@@ -358,6 +364,32 @@ static titan_status take_steps(titan_trainer *trainer, bool *stop) {
   return TITAN_OK;
 }
 
+// debug.dump_plan of a pipeline: the latest step as it was, beside what was predicted.
+static titan_status write_measured(titan_trainer *trainer) {
+  const titan_config *config = trainer->env.config;
+  titan_prediction measured, predicted = {0};
+  titan_text text = {0};
+  if (!config->debug.dump_plan || !is_pipeline(trainer) || trainer->step == trainer->first_step)
+    return TITAN_OK;
+  titan_status status = titan_runtime_measured(trainer->runtime, &measured);
+  TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer), status));
+  if (trainer->rank == 0 && (status = titan_runtime_predict(trainer->runtime, 1, &predicted)) == TITAN_OK) {
+    for (int rank = 0; rank < measured.rank_count && status == TITAN_OK; rank++)
+      status = titan_text_printf(&text, "%s%.1f %% (%.1f %%)", rank > 0 ? ", " : "",
+                                 100 * measured.ranks[rank].busy / measured.makespan,
+                                 100 * predicted.ranks[rank].busy / predicted.makespan);
+    titan_log_info("The pipeline's ranks were busy in the last step, and as predicted: %s", text.data);
+    if (status == TITAN_OK)
+      status = titan_trainer_by_product(
+          titan_schedule_file_write(trainer->runtime, &measured, "this picture is the last step as it was measured",
+                                    "s", config->job.dump_folder, "schedule_measured.svg"));
+  }
+  titan_text_destroy(&text);
+  titan_prediction_destroy(&predicted);
+  titan_prediction_destroy(&measured);
+  return titan_comm_agree(titan_trainer_world(trainer), status);
+}
+
 titan_status titan_trainer_run(titan_trainer *trainer) {
   const titan_config *config = trainer->env.config;
   bool stop;
@@ -370,6 +402,7 @@ titan_status titan_trainer_run(titan_trainer *trainer) {
   else if (trainer->rank == 0)
     titan_trainer_checkpoint_log_finished(trainer);
   TITAN_TRY(take_steps(trainer, &stop));
+  TITAN_TRY(write_measured(trainer));
   if (stop) {
     TITAN_TRY(titan_trainer_report_end(trainer, false));
     return titan_trainer_stop_error(trainer);
