@@ -178,6 +178,8 @@ titan_status titan_runtime_measure(titan_runtime *runtime);
 // time is that of their operations. The clocks are those of the nodes, so that only ranks of one node are told together
 // rightly. To be destroyed by titan_prediction_destroy.
 titan_status titan_runtime_measured(titan_runtime *runtime, titan_prediction *out);
+// Of the schedule, or the path of its file.
+const char *titan_runtime_schedule_name(const titan_runtime *runtime);
 // In a line: schedule, stages, microbatches, and what is predicted. Nothing where there is one pipeline rank.
 titan_status titan_runtime_describe_pipeline(const titan_runtime *runtime, titan_text *text);
 

@@ -221,18 +221,19 @@ static titan_status print_stages(const titan_runtime *runtime, titan_text *text)
   return TITAN_OK;
 }
 
-titan_status titan_runtime_describe_pipeline(const titan_runtime *runtime, titan_text *text) {
+const char *titan_runtime_schedule_name(const titan_runtime *runtime) {
   const titan_pipeline_options *pipeline = &runtime->options.pipeline;
+  return pipeline->file != NULL ? pipeline->file : pipeline->schedule != NULL ? pipeline->schedule->title : "plain";
+}
+
+titan_status titan_runtime_describe_pipeline(const titan_runtime *runtime, titan_text *text) {
   const titan_order *order = &runtime->steps[STEP_TRAINING].order;
   titan_prediction prediction;
   if (order->ranks == 1)
     return TITAN_OK;
   TITAN_TRY(titan_runtime_predict(runtime, 1, &prediction));
   titan_status status = titan_text_printf(text, "Pipeline: %s, %d stages on %d ranks (",
-                                          pipeline->file != NULL       ? pipeline->file
-                                          : pipeline->schedule != NULL ? pipeline->schedule->title
-                                                                       : "plain",
-                                          runtime->stages, order->ranks);
+                                          titan_runtime_schedule_name(runtime), runtime->stages, order->ranks);
   if (status == TITAN_OK)
     status = print_stages(runtime, text);
   if (status == TITAN_OK)

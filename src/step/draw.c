@@ -97,9 +97,12 @@ static titan_status add_rank(const drawing *d, int rank) {
   TITAN_TRY(titan_text_printf(d->svg,
                               "<text x=\"%d\" y=\"%.0f\" text-anchor=\"end\">rank %d</text>"
                               "<rect x=\"%d\" y=\"%.0f\" width=\"%d\" height=\"%d\" fill=\"%s\"/>"
-                              "<text x=\"%d\" y=\"%.0f\">busy %.1f %%, %d in flight</text>\n",
+                              "<text x=\"%d\" y=\"%.0f\">busy %.1f %%",
                               LEFT - 10, middle, rank, LEFT, y_of(rank), d->across, ROW, idle_colour,
-                              LEFT + d->across + 10, middle, 100 * row->busy / whole, row->most_in_flight));
+                              LEFT + d->across + 10, middle, 100 * row->busy / whole));
+  if (row->most_in_flight > 0) // what was measured does not tell
+    TITAN_TRY(titan_text_printf(d->svg, ", %d in flight", row->most_in_flight));
+  TITAN_TRY(titan_text_printf(d->svg, "</text>\n"));
   for (int i = 0; i < d->order->counts[rank]; i++)
     TITAN_TRY(add_cell(d, rank, i));
   return TITAN_OK;

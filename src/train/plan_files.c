@@ -77,9 +77,11 @@ titan_status titan_schedule_file_write(titan_runtime *runtime, const titan_predi
   char path[64];
   titan_status status = TITAN_OK;
   snprintf(path, sizeof path, "plans/%s", name);
-  TITAN_TRY_CLEANUP(titan_runtime_describe_pipeline(runtime, &title));
-  TITAN_TRY_CLEANUP(titan_text_printf(&title, " (%s)", what));
-  TITAN_TRY_CLEANUP(titan_order_draw(titan_runtime_pipeline_of(runtime).order, times, title.data, unit, &svg));
+  const titan_order *order = titan_runtime_pipeline_of(runtime).order;
+  TITAN_TRY_CLEANUP(titan_text_printf(&title, "%s, %d stages on %d ranks, %d microbatches, %s",
+                                      titan_runtime_schedule_name(runtime), order->stages, order->ranks,
+                                      order->microbatches, what));
+  TITAN_TRY_CLEANUP(titan_order_draw(order, times, title.data, unit, &svg));
   status = write_file("debug.dump_plan", folder, path, &svg);
 cleanup:
   titan_text_destroy(&title);
@@ -93,8 +95,8 @@ static titan_status write_picture(titan_runtime *runtime, const char *folder) {
   if (titan_runtime_pipeline_of(runtime).order->ranks == 1)
     return TITAN_OK;
   TITAN_TRY(titan_runtime_predict(runtime, 1e-9, &prediction));
-  titan_status status = titan_schedule_file_write(runtime, &prediction, "this picture is the prediction", "GFLOP",
-                                                  folder, "schedule.svg");
+  titan_status status =
+      titan_schedule_file_write(runtime, &prediction, "as predicted", "GFLOP", folder, "schedule.svg");
   titan_prediction_destroy(&prediction);
   return status;
 }

@@ -380,9 +380,9 @@ static titan_status write_measured(titan_trainer *trainer) {
                                  100 * predicted.ranks[rank].busy / predicted.makespan);
     titan_log_info("The pipeline's ranks were busy in the last step, and as predicted: %s", text.data);
     if (status == TITAN_OK)
-      status = titan_trainer_by_product(
-          titan_schedule_file_write(trainer->runtime, &measured, "this picture is the last step as it was measured",
-                                    "s", config->job.dump_folder, "schedule_measured.svg"));
+      status =
+          titan_trainer_by_product(titan_schedule_file_write(trainer->runtime, &measured, "the last step as measured",
+                                                             "s", config->job.dump_folder, "schedule_measured.svg"));
   }
   titan_text_destroy(&text);
   titan_prediction_destroy(&predicted);
