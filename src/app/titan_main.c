@@ -59,6 +59,10 @@ static void warn(void *context, const char *line) {
   titan_log_warning("%s", line);
 }
 
+static void warn_line(const char *line) {
+  titan_log_warning("%s", line);
+}
+
 static titan_status create_options(application *app, int argc, char **argv) {
   titan_text text = {0};
   titan_status status = app->mpi.rank == 0 ? read_options(app, argc, argv, &text) : TITAN_OK;
@@ -175,6 +179,7 @@ static titan_status print_request(const titan_config *config) {
 static titan_status log_start(const titan_config *config) {
   titan_log_info("Starting job: %s", config->job.description);
   TITAN_TRY(titan_config_warnings(config, warn, NULL));
+  TITAN_TRY(titan_setup_warnings(config, warn_line));
   if (config->job.print_args)
     (void)titan_config_print(config, stderr); // as with the log, a closed stderr ends no run
   return TITAN_OK;

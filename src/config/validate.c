@@ -227,23 +227,6 @@ static titan_status warn_of_validation(const titan_config *config, titan_text *t
   return warn_of_section(config, "validation", config->validation.enabled, text);
 }
 
-// Constants of the optimizers that the chosen one does not have: one line.
-static titan_status warn_of_optimizer(const titan_config *config, titan_text *text) {
-  static const int of_adam[] = {TITAN_OPTION_optimizer_beta1, TITAN_OPTION_optimizer_beta2, TITAN_OPTION_optimizer_eps};
-  static const int of_sgd[] = {TITAN_OPTION_optimizer_momentum};
-  bool is_sgd = strcmp(config->optimizer.name, "SGD") == 0;
-  const int *others = is_sgd ? of_adam : of_sgd;
-  for (int i = 0; i < (is_sgd ? 3 : 1); i++) {
-    if (config->entries[others[i]].source == TITAN_SOURCE_DEFAULT)
-      continue;
-    TITAN_TRY(titan_text_printf(text, "%s", text->length > 0 ? ", " : ""));
-    TITAN_TRY(append_setting(config, &titan_options[others[i]], text));
-    TITAN_TRY(append_place(config, &titan_options[others[i]], text));
-  }
-  return text->length == 0 ? TITAN_OK
-                           : titan_text_printf(text, ": no effect, as optimizer.name is %s", config->optimizer.name);
-}
-
 // What is to be loaded, by a run that loads nothing: one line.
 static titan_status warn_of_loading(const titan_config *config, titan_text *text) {
   static const int options[] = {TITAN_OPTION_checkpoint_load_step, TITAN_OPTION_checkpoint_exclude_from_loading};
@@ -310,8 +293,7 @@ static titan_status warn_of_early_step(const titan_config *config, titan_text *t
 titan_status titan_config_warnings(const titan_config *config, void (*report)(void *context, const char *line),
                                    void *context) {
   static titan_status (*const warners[])(const titan_config *, titan_text *) = {
-      warn_of_estimate, warn_of_validation, warn_of_loading,    warn_of_optimizer,
-      warn_of_schedule, warn_of_warmup,     warn_of_early_step,
+      warn_of_estimate, warn_of_validation, warn_of_loading, warn_of_schedule, warn_of_warmup, warn_of_early_step,
   };
   titan_text text = {0};
   titan_status status = TITAN_OK;

@@ -1,6 +1,6 @@
 // Llama: embedding, pre-norm blocks of attention with rotary positions and SwiGLU feed-forward, norm and output
 // projection. Dimension letters as in graph/op.h.
-#include "model/llama.h"
+#include "model/model.h"
 
 #include "model/linear_cross_entropy.h"
 #include "model/llama_flavors.h"

@@ -1,7 +1,5 @@
 #include "model/model.h"
 
-#include "model/llama.h"
-
 #include <stdio.h>
 #include <string.h>
 
@@ -9,9 +7,9 @@ static const struct {
   const char *name;
   const titan_model_definition *definition;
 } registry[] = {
-    {"llama", &titan_model_llama3},
-    {"llama2", &titan_model_llama2},
-    {"llama3", &titan_model_llama3},
+#define TITAN_MODEL(name, definition) {name, &definition},
+#include "model/models.def"
+#undef TITAN_MODEL
 };
 
 const titan_model_definition *titan_model_find(const char *name) {
@@ -22,7 +20,12 @@ const titan_model_definition *titan_model_find(const char *name) {
 }
 
 const char *titan_model_names(void) {
-  return "llama, llama2, llama3";
+#define TITAN_MODEL(name, definition) ", " name
+  static const char names[] =
+#include "model/models.def"
+      ;
+#undef TITAN_MODEL
+  return names + 2;
 }
 
 int64_t titan_model_unit_count(const titan_model_definition *model, const titan_model_arguments *arguments) {

@@ -100,6 +100,10 @@ bool titan_model_is_copy(const titan_model_definition *model, const titan_model_
 // Whether two scalings are the same function.
 bool titan_model_same_scaling(const titan_rope_scaling *a, const titan_rope_scaling *b);
 
+#define TITAN_MODEL(name, definition) extern const titan_model_definition definition;
+#include "model/models.def"
+#undef TITAN_MODEL
+
 // By model.name; NULL when there is none. titan_model_names: for messages.
 const titan_model_definition *titan_model_find(const char *name);
 const char *titan_model_names(void);

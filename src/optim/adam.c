@@ -29,7 +29,12 @@ static titan_status update_adamw(const titan_update *u) {
   return update(u, true);
 }
 
+static const char *const constants[] = {"optimizer.beta1", "optimizer.beta2", "optimizer.eps", NULL};
+
 const titan_optimizer_rule titan_optimizer_rule_adam = {
-    .name = "Adam", .slots = {"exp_avg", "exp_avg_sq"}, .slot_count = 2, .update = update_adam};
-const titan_optimizer_rule titan_optimizer_rule_adamw = {
-    .name = "AdamW", .slots = {"exp_avg", "exp_avg_sq"}, .slot_count = 2, .update = update_adamw};
+    .name = "Adam", .slots = {"exp_avg", "exp_avg_sq"}, .slot_count = 2, .constants = constants, .update = update_adam};
+const titan_optimizer_rule titan_optimizer_rule_adamw = {.name = "AdamW",
+                                                         .slots = {"exp_avg", "exp_avg_sq"},
+                                                         .slot_count = 2,
+                                                         .constants = constants,
+                                                         .update = update_adamw};

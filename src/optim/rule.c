@@ -23,3 +23,14 @@ const char *titan_optimizer_rule_names(void) {
 #undef TITAN_OPTIMIZER
   return names + 2;
 }
+
+const titan_optimizer_rule *titan_optimizer_rule_at(int index) {
+  return (size_t)index < sizeof rules / sizeof *rules ? rules[index] : NULL;
+}
+
+bool titan_optimizer_rule_has(const titan_optimizer_rule *rule, const char *option) {
+  for (const char *const *name = rule->constants; *name != NULL; name++)
+    if (strcmp(*name, option) == 0)
+      return true;
+  return false;
+}

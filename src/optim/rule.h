@@ -24,12 +24,16 @@ typedef struct titan_optimizer_rule {
   const char *name;                    // as in optimizer.name
   const char *slots[TITAN_MOST_SLOTS]; // names of the float32 states it keeps beside the parameter; zero at first
   int slot_count;
+  const char *const *constants; // options that it reads and not every optimizer does; ended by NULL
   titan_status (*update)(const titan_update *update);
 } titan_optimizer_rule;
 
 // By name; NULL when there is none. The names of all, for messages: "AdamW, Adam, SGD".
 const titan_optimizer_rule *titan_optimizer_rule_find(const char *name);
 const char *titan_optimizer_rule_names(void);
+// The rows of the table, from 0; NULL: there is no such row. Whether an option is one of a rule's constants.
+const titan_optimizer_rule *titan_optimizer_rule_at(int index);
+bool titan_optimizer_rule_has(const titan_optimizer_rule *rule, const char *option);
 
 #define TITAN_OPTIMIZER(rule, name) extern const titan_optimizer_rule titan_optimizer_rule_##rule;
 #include "optim/rules.def"

@@ -15,5 +15,7 @@ static titan_status update(const titan_update *u) {
   return TITAN_OK;
 }
 
+static const char *const constants[] = {"optimizer.momentum", NULL};
+
 const titan_optimizer_rule titan_optimizer_rule_sgd = {
-    .name = "SGD", .slots = {"momentum"}, .slot_count = 1, .update = update};
+    .name = "SGD", .slots = {"momentum"}, .slot_count = 1, .constants = constants, .update = update};

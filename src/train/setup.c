@@ -107,6 +107,25 @@ static titan_status check_optimizer(const titan_config *config, titan_text *prob
                            config->optimizer.name);
 }
 
+// Constants of other optimizers that were set.
+titan_status titan_setup_warnings(const titan_config *config, void (*report)(const char *line)) {
+  const titan_optimizer_rule *rule = titan_optimizer_rule_find(config->optimizer.name);
+  titan_text text = {0};
+  titan_status status = TITAN_OK;
+  for (int i = 0; rule != NULL && titan_optimizer_rule_at(i) != NULL && status == TITAN_OK; i++)
+    for (const char *const *name = titan_optimizer_rule_at(i)->constants; *name != NULL && status == TITAN_OK; name++)
+      if (!titan_optimizer_rule_has(rule, *name) && titan_config_is_set(config, *name) &&
+          (text.data == NULL || strstr(text.data, *name) == NULL))
+        status = titan_text_printf(&text, "%s%s (%s)", text.length > 0 ? ", " : "", *name,
+                                   titan_config_origin(config, *name));
+  if (status == TITAN_OK && text.length > 0)
+    status = titan_text_printf(&text, ": no effect, as optimizer.name is %s", config->optimizer.name);
+  if (status == TITAN_OK && text.length > 0)
+    report(text.data);
+  titan_text_destroy(&text);
+  return status;
+}
+
 // Sizes by the flavor, the rest by options; false when there is no such flavor.
 static bool find_arguments(const titan_config *config, const titan_model_definition *model,
                            titan_model_arguments *out) {
@@ -154,7 +173,8 @@ static titan_status check_model(const titan_config *config, titan_text *problems
   const titan_model_definition *model = titan_model_find(config->model.name);
   titan_model_arguments arguments;
   if (model == NULL)
-    return TITAN_OK; // reported by the options' own check
+    return titan_text_printf(problems, "%s: model.name: expected one of %s, got \"%s\"\n",
+                             titan_config_origin(config, "model.name"), titan_model_names(), config->model.name);
   if (!find_arguments(config, model, &arguments))
     return titan_text_printf(problems, "model.flavor = %s (%s): %s has the flavors %s\n", config->model.flavor,
                              titan_config_origin(config, "model.flavor"), config->model.name, model->flavor_names);

@@ -133,16 +133,6 @@ static void constants_of_optimizers_outside_of_their_range_are_refused(void **st
   titan_config_destroy(&config);
 }
 
-static void constants_of_another_optimizer_are_warned_about(void **state) {
-  (void)state;
-  expect_warning("[optimizer]\nmomentum = 0.9\n",
-                 "optimizer.momentum = 0.9 (@:2): no effect, as optimizer.name is AdamW");
-  expect_warning("[optimizer]\nname = 'SGD'\nbeta2 = 0.9\n",
-                 "optimizer.beta2 = 0.9 (@:3): no effect, as optimizer.name is SGD");
-  expect_warning("[optimizer]\nname = 'SGD'\nmomentum = 0.5\n", NULL);
-  expect_warning("[optimizer]\nname = 'Adam'\nbeta1 = 0.5\nbeta2 = 0.9\neps = 1e-9\n", NULL);
-}
-
 static void roles_without_weight_decay_are_known_words(void **state) {
   (void)state;
   static const char expected[] = "no_decay: expected a comma-separated list or an array of strings, each one of norm, "
@@ -288,7 +278,8 @@ static void a_choice_of_true_and_false_may_be_a_boolean(void **state) {
   }
   expect_refused("model", "tie_embeddings = 1", "tie_embeddings: expected one of auto, true, false, got 1");
   expect_refused("metrics", "log_freq = true", "log_freq: expected an integer of at least 1, got true");
-  expect_refused("model", "name = true", "name: expected one of llama, llama2, llama3, got true");
+  expect_refused("model", "norm_type = true",
+                 "norm_type: expected one of layernorm, np_layernorm, rmsnorm, fused_rmsnorm, got true");
 }
 
 int main(void) {
@@ -297,7 +288,6 @@ int main(void) {
       cmocka_unit_test(a_curve_outside_of_its_range_is_refused),
       cmocka_unit_test(a_curve_that_is_not_what_its_options_say_is_warned_about),
       cmocka_unit_test(constants_of_optimizers_outside_of_their_range_are_refused),
-      cmocka_unit_test(constants_of_another_optimizer_are_warned_about),
       cmocka_unit_test(roles_without_weight_decay_are_known_words),
       cmocka_unit_test(validation_outside_of_its_range_is_refused),
       cmocka_unit_test(a_validation_corpus_that_is_not_installed_needs_its_path),

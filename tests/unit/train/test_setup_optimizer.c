@@ -10,6 +10,9 @@
 #include "base/memory.h"
 #include "train/setup.h"
 
+#include <stdio.h>
+#include <string.h>
+
 static titan_optimizer_options options_with(const char *const (*settings)[2], int count) {
   titan_config *config;
   assert_int_equal(titan_config_create_default(&config), TITAN_OK);
@@ -68,10 +71,44 @@ static int tear_down(void **state) {
   return titan_memory_report_leaks() == 0 ? 0 : -1;
 }
 
+static char warning[256];
+
+static void keep_warning(const char *line) {
+  assert_true(warning[0] == '\0'); // one line at most
+  snprintf(warning, sizeof warning, "%s", line);
+}
+
+static void expect_warning(const char *const (*settings)[2], int count, const char *expected) {
+  titan_config *config;
+  warning[0] = '\0';
+  assert_int_equal(titan_config_create_default(&config), TITAN_OK);
+  for (int i = 0; i < count; i++)
+    assert_int_equal(titan_config_set(config, settings[i][0], settings[i][1]), TITAN_OK);
+  assert_int_equal(titan_setup_warnings(config, keep_warning), TITAN_OK);
+  if (strstr(warning, expected) == NULL || (*expected == '\0') != (*warning == '\0'))
+    fail_msg("\"%s\" is not in \"%s\"", expected, warning);
+  titan_config_destroy(&config);
+}
+
+static void constants_of_another_optimizer_are_warned_about(void **state) {
+  (void)state;
+  const char *const of_sgd[][2] = {{"optimizer.momentum", "0.9"}};
+  expect_warning(of_sgd, 1, ": no effect, as optimizer.name is AdamW");
+  expect_warning(of_sgd, 1, "optimizer.momentum (");
+  const char *const of_adam[][2] = {{"optimizer.name", "SGD"}, {"optimizer.beta2", "0.9"}, {"optimizer.eps", "1e-9"}};
+  expect_warning(of_adam, 3, "optimizer.beta2 (");
+  expect_warning(of_adam, 3, ", optimizer.eps (");
+  const char *const own[][2] = {{"optimizer.name", "SGD"}, {"optimizer.momentum", "0.5"}};
+  expect_warning(own, 2, "");
+  const char *const adam[][2] = {{"optimizer.name", "Adam"}, {"optimizer.beta1", "0.5"}, {"optimizer.eps", "1e-9"}};
+  expect_warning(adam, 3, "");
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(the_curve_of_the_learning_rate_is_the_one_asked_for),
       cmocka_unit_test(the_constants_of_the_optimizer_are_those_asked_for),
+      cmocka_unit_test(constants_of_another_optimizer_are_warned_about),
   };
   return cmocka_run_group_tests(tests, NULL, tear_down);
 }
