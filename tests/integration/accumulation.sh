@@ -9,7 +9,7 @@ TITAN=$1 COMPARE=$2 WORK=$3
 part=$4
 . "$(dirname "$0")/common.sh"
 tolerance=1e-6
-short=(--training.seq_len 32)
+short=(--training.seq_len 16 --training.steps 6)
 
 # planned NAME: the GiB of a rank that a run's log says were planned.
 planned() {
@@ -26,7 +26,7 @@ less() {
 accumulates() {
   local name=$1
   train "$@" "${short[@]}" --training.global_batch_size 8 || return
-  alike "$name" numbers 10 $tolerance whole/steps.txt "$name/steps.txt"
+  alike "$name" numbers 6 $tolerance whole/steps.txt "$name/steps.txt"
   alike "$name" weights whole/weights.txt "$name/weights.txt"
 }
 
@@ -62,7 +62,7 @@ recomputation() {
     "selective --activation_checkpoint.selective_ac_option 1"; do
     local name=recomputed.${mode// /_}
     train "$name" 2 "${short[@]}" --training.batch_size 2 --training.global_batch_size 8 --activation_checkpoint.mode $mode
-    alike "$name" bitwise 10 kept/steps.txt "$name/steps.txt" && cmp -s kept/steps.txt "$name/steps.txt" ||
+    alike "$name" bitwise 6 kept/steps.txt "$name/steps.txt" && cmp -s kept/steps.txt "$name/steps.txt" ||
       fail "$name: other numbers than without recomputation"
   done
 }
@@ -82,7 +82,7 @@ early_step() {
   train early.tp2 2 --training.batch_size 8 "${options[@]}" --optimizer.early_step_in_backward --training.tensor_parallel_degree 2
   local name
   for name in accumulated fsdp2 hsdp tp2; do
-    alike "early.$name" numbers 10 $tolerance late/steps.txt "early.$name/steps.txt"
+    alike "early.$name" numbers 6 $tolerance late/steps.txt "early.$name/steps.txt"
   done
 }
 
@@ -95,10 +95,10 @@ resumes() {
     name=${name// /_}
     local run=("${short[@]}" --training.batch_size 2 --training.global_batch_size 8 --training.data_parallel_replicate_degree 1 $options)
     train "whole.$name" 2 "${run[@]}"
-    train "half.$name" 2 "${run[@]}" --checkpoint.enable_checkpoint --checkpoint.interval 4 --lr_scheduler.total_steps 10 \
-      --training.steps 4
-    train "half.$name" 2 "${run[@]}" --checkpoint.enable_checkpoint --checkpoint.interval 4 --lr_scheduler.total_steps 10
-    tail -n 6 "half.$name/steps.txt" | cmp -s - <(tail -n 6 "whole.$name/steps.txt") ||
+    train "half.$name" 2 "${run[@]}" --checkpoint.enable_checkpoint --checkpoint.interval 2 --lr_scheduler.total_steps 6 \
+      --training.steps 2
+    train "half.$name" 2 "${run[@]}" --checkpoint.enable_checkpoint --checkpoint.interval 2 --lr_scheduler.total_steps 6
+    tail -n 4 "half.$name/steps.txt" | cmp -s - <(tail -n 4 "whole.$name/steps.txt") ||
       fail "$name: other numbers after going on: $(diff "whole.$name/steps.txt" "half.$name/steps.txt")"
   done
 }

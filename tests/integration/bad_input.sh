@@ -187,7 +187,7 @@ data() {
   refused 3 'broken.jsonl:3' --training.dataset_path broken.jsonl
   { documents 2; echo '{"text": 17}'; documents 40; } >number.jsonl
   refused 3 'number.jsonl:3|"text"' --training.dataset_path number.jsonl
-  documents 100 | gzip >whole.jsonl.gz
+  documents 40 | gzip >whole.jsonl.gz
   head -c $(($(stat -c %s whole.jsonl.gz) / 2)) whole.jsonl.gz >truncated.jsonl.gz
   # Some lanes are filled before the end: the run must not pass over the damage in silence, so it is made to read on.
   refused 3 'truncated.jsonl.gz:|truncated' --training.dataset_path truncated.jsonl.gz --training.steps 200
@@ -198,26 +198,26 @@ data() {
   echo '{"text": "short"}' >short.jsonl
   refused 3 'short.jsonl|window' --training.dataset_path short.jsonl
   mkdir mixed
-  documents 30 >mixed/a.jsonl
+  documents 8 >mixed/a.jsonl
   { documents 2; echo 'not json'; } >mixed/b.jsonl
   refused 3 'mixed/b.jsonl:3' --training.dataset_path mixed --training.steps 200
   # Document i goes to lane i mod the global batch, and a rank parses the documents of its own lanes: with 4 lanes and 4
-  # ranks, it is rank 2 alone that meets the broken document 30 (line 31), and all end.
-  { documents 30; echo '{"text": '; documents 5; } >late.jsonl
-  local late='late.jsonl:31'
+  # ranks, it is rank 2 alone that meets the broken document 10 (line 11), and all end.
+  { documents 10; echo '{"text": '; documents 5; } >late.jsonl
+  local late='late.jsonl:11'
   [ "$ranks" = 4 ] && late="rank 2: $late"
   refused 3 "$late" --training.dataset_path late.jsonl --training.batch_size $((4 / ranks)) \
     --training.steps 200
   # gzip: damage in a later member, and text behind a member, are no end of the file.
-  documents 50 | gzip >members.jsonl.gz
+  documents 12 | gzip >members.jsonl.gz
   local second
   second=$(stat -c %s members.jsonl.gz)
   { cat members.jsonl.gz; documents 3; } >plain_behind.jsonl.gz
-  refused 3 "plain_behind.jsonl.gz:51: damaged gzip data|byte $second of the file" \
+  refused 3 "plain_behind.jsonl.gz:13: damaged gzip data|byte $second of the file" \
     --training.dataset_path plain_behind.jsonl.gz --training.steps 200
-  documents 50 | gzip >>members.jsonl.gz
+  documents 12 | gzip >>members.jsonl.gz
   printf 'X' | dd of=members.jsonl.gz bs=1 seek=$((second + 1)) conv=notrunc status=none
-  refused 3 "members.jsonl.gz:51: damaged gzip data|byte $second of the file" --training.dataset_path members.jsonl.gz \
+  refused 3 "members.jsonl.gz:13: damaged gzip data|byte $second of the file" --training.dataset_path members.jsonl.gz \
     --training.steps 200
   # What each file begins with.
   mkdir beginnings
@@ -236,8 +236,8 @@ data() {
   { printf '{"text": "'; head -c 1100000 /dev/zero | tr '\0' 'a'; echo '"}'; } >large.jsonl
   refused_early 3 'large.jsonl:1|longer than 1 MiB|training.document_limit' --training.dataset_path large.jsonl \
     --training.document_limit 1
-  { documents 30; cat large.jsonl; } >late_large.jsonl
-  refused 3 'late_large.jsonl:31|longer than 1 MiB|training.document_limit' --training.dataset_path late_large.jsonl \
+  { documents 10; cat large.jsonl; } >late_large.jsonl
+  refused 3 'late_large.jsonl:11|longer than 1 MiB|training.document_limit' --training.dataset_path late_large.jsonl \
     --training.document_limit 1 --training.steps 200
   # NaN on the last rank.
   refused 6 "step 3|rank $((ranks - 1))|nan" --debug.inject_nan_step 3

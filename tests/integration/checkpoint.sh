@@ -3,7 +3,7 @@
 # (losses, norms, weights, moments, state); between meshes only the order of sums does: 1e-5 relative, as in mesh.sh.
 # A run is stopped by debug.inject_nan_step, which ends it at a known step without a last save.
 #
-# usage: checkpoint.sh PROGRAM COMPARE WORK resume MESH | elastic A:B... | windows | signals | kinds | branches | folders |
+# usage: checkpoint.sh PROGRAM COMPARE WORK resume MESH | elastic A:B... | windows MESH... | signals | kinds | branches | folders |
 #                      other_models | failing_saves | damaged | sixty_four_ranks
 TITAN=$1 COMPARE=$2 WORK=$3
 part=$4
@@ -15,7 +15,7 @@ shift 4
 # bfloat16.
 resume() {
   local mesh=$1 stop mode dtype=float32
-  case $mesh in fsdp4 | ddp2 | tp2) dtype=bfloat16 ;; esac
+  case $mesh in fsdp4 | hsdp | tp2) dtype=bfloat16 ;; esac
   run 0 straight "$mesh" --training.mixed_precision_param $dtype || return
   for stop in 6 11 16; do
     mode=$(case $stop in 6) echo disabled ;; 11) echo async ;; 16) echo async_with_pinned_mem ;; esac)
@@ -48,7 +48,7 @@ elastic() {
 # line every three.
 windows() {
   local mesh
-  for mesh in fsdp2 tp2; do
+  for mesh in "$@"; do
     run 0 "straight_$mesh" $mesh --training.steps 10 --metrics.log_freq 3 || return
     run 6 "parts_$mesh" $mesh --training.steps 10 --metrics.log_freq 3 --checkpoint.interval 4 --debug.inject_nan_step 5
     run 6 "parts_$mesh" $mesh --training.steps 10 --metrics.log_freq 3 --checkpoint.interval 7 --debug.inject_nan_step 8
@@ -274,18 +274,18 @@ damaged() {
 sixty_four_ranks() {
   run_timeout=900
   local options=(--job.config_file "$here/../../configs/debug_64.toml" --debug.record_step_numbers --metrics.peak_flops 1e12
-    --training.steps 6)
+    --training.seq_len 16 --training.steps 4)
   launch 1 "$TITAN" "${options[@]}" --job.dump_folder one --training.batch_size 64 2>one.log ||
     fail "one rank: $(tail -n 5 one.log)"
   launch 64 "$TITAN" "${options[@]}" --job.dump_folder many --training.data_parallel_replicate_degree 4 \
-    --checkpoint.enable_checkpoint --checkpoint.interval 3 --debug.inject_nan_step 4 2>many.log
+    --checkpoint.enable_checkpoint --checkpoint.interval 2 --debug.inject_nan_step 3 2>many.log
   grep -qF "Building 2-D device mesh with ['dp_replicate', 'dp_shard'], [4, 16]" many.log || fail "not a mesh of 4 x 16"
-  [ "$(ls many/checkpoint)" = step-3.h5 ] || fail "64 ranks: $(ls many/checkpoint) $(tail -n 20 many.log)"
-  "$tool" verify many/checkpoint/step-3.h5 || fail "the file of 64 ranks is not whole"
+  [ "$(ls many/checkpoint)" = step-2.h5 ] || fail "64 ranks: $(ls many/checkpoint) $(tail -n 20 many.log)"
+  "$tool" verify many/checkpoint/step-2.h5 || fail "the file of 64 ranks is not whole"
   launch 1 "$TITAN" "${options[@]}" --job.dump_folder many --training.batch_size 64 --checkpoint.enable_checkpoint \
     2>many.log || fail "one rank after 64: $(tail -n 5 many.log)"
-  said many 'Training starts at step 4'
-  alike "64 ranks, then one" numbers 6 1e-5 one/steps.txt many/steps.txt
+  said many 'Training starts at step 3'
+  alike "64 ranks, then one" numbers 4 1e-5 one/steps.txt many/steps.txt
 }
 
 "$part" "$@"

@@ -3,8 +3,9 @@
 # behind to spin on a neighbour that is gone. (The property is mpirun's and ours together: a rank that ignored the
 # launcher's signal, or a launcher that never hears of the death, would show here.)
 #
-# usage: killed_rank.sh PROGRAM COMPARE WORK
+# usage: killed_rank.sh PROGRAM COMPARE WORK each_way|other_ranks
 TITAN=$1 COMPARE=$2 WORK=$3
+part=$4
 . "$(dirname "$0")/common.sh"
 
 # The processes that run the program below process $1; /proc tells, as not every system has pgrep.
@@ -70,12 +71,19 @@ kill_one() {
   grep -q 'Training completed' "$name.log" && fail "$name: it says that the training is complete"
 }
 
-kill_one first_of_shared 0 --comm.intra_node shared
-kill_one third_of_shared 2 --comm.intra_node shared
-kill_one second_of_mpi 1 --comm.intra_node mpi
-kill_one third_of_tensor 2 --training.tensor_parallel_degree 4 --comm.intra_node shared
-kill_one first_of_tensor 0 --training.tensor_parallel_degree 4 --comm.intra_node mpi
 async=(--training.tensor_parallel_degree 4 --training.compile --experimental.enable_async_tensor_parallel)
-kill_one second_of_async 1 "${async[@]}" --comm.intra_node shared
-kill_one last_of_async 3 "${async[@]}" --comm.intra_node mpi
+each_way() {
+  kill_one first_of_shared 0 --comm.intra_node shared
+  kill_one second_of_mpi 1 --comm.intra_node mpi
+  kill_one third_of_tensor 2 --training.tensor_parallel_degree 4 --comm.intra_node shared
+  kill_one last_of_async 3 "${async[@]}" --comm.intra_node mpi
+}
+
+other_ranks() {
+  kill_one third_of_shared 2 --comm.intra_node shared
+  kill_one first_of_tensor 0 --training.tensor_parallel_degree 4 --comm.intra_node mpi
+  kill_one second_of_async 1 "${async[@]}" --comm.intra_node shared
+}
+
+"$part"
 finish

@@ -200,6 +200,17 @@ static void a_file_that_cannot_be_read_is_not_called_damaged(void **unused) {
 
 // --- memory ---
 
+#if defined(__SANITIZE_ADDRESS__)
+#define ADDRESS_SANITIZER true
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ADDRESS_SANITIZER true
+#endif
+#endif
+#ifndef ADDRESS_SANITIZER
+#define ADDRESS_SANITIZER false
+#endif
+
 static uint64_t address_space(void) {
   unsigned long long pages = 0;
   FILE *file = fopen("/proc/self/statm", "r");
@@ -219,6 +230,8 @@ static void a_save_without_memory_is_a_failure(void **unused) {
   shape one = {1, 1, 1};
   if (test_size() > 1)
     return;
+  if (ADDRESS_SANITIZER)
+    skip(); // its runtime ends the process when it gets no memory for its own tables
   state s = state_create(one, TITAN_FLOAT32);
   titan_save_request request = {.path = state_path("step-7.h5")};
   struct rlimit before, small;
