@@ -133,10 +133,18 @@ static titan_status log_line(const titan_trainer *trainer, describer *describe) 
   return status;
 }
 
+// Collective. Ranks of a pipeline need different amounts.
 static titan_status log_plan(const titan_trainer *trainer) {
-  titan_log_info("Memory planned for each rank: %.2f GiB; parameters gathered through: %s",
-                 (double)titan_runtime_memory_of(trainer->runtime).total / (1 << 30),
-                 titan_runtime_gathering(trainer->runtime));
+  double gib = 1 << 30, mine = (double)titan_runtime_memory_of(trainer->runtime).total, ends[2] = {mine, -mine}, all[2];
+  TITAN_TRY(titan_comm_all_reduce(titan_trainer_world(trainer), ends, all, 2, TITAN_FLOAT64, TITAN_MAX, NULL));
+  if (trainer->rank != 0)
+    return TITAN_OK;
+  if (all[0] == -all[1])
+    titan_log_info("Memory planned for each rank: %.2f GiB; parameters gathered through: %s", mine / gib,
+                   titan_runtime_gathering(trainer->runtime));
+  else
+    titan_log_info("Memory planned for a rank: %.2f to %.2f GiB, for rank 0 %.2f GiB; parameters gathered through: %s",
+                   -all[1] / gib, all[0] / gib, mine / gib, titan_runtime_gathering(trainer->runtime));
   TITAN_TRY(log_line(trainer, titan_runtime_describe_pipeline));
   TITAN_TRY(log_line(trainer, titan_runtime_describe_compile));
   return log_line(trainer, titan_runtime_describe_activations);
@@ -160,8 +168,7 @@ static titan_status take_memory(titan_trainer *trainer) {
   const titan_config *config = trainer->env.config;
   TITAN_TRY(titan_runtime_allocate(trainer->runtime));
   TITAN_TRY(titan_runtime_initialize(trainer->runtime, (uint64_t)config->training.seed));
-  if (trainer->rank == 0)
-    TITAN_TRY(log_plan(trainer));
+  TITAN_TRY(log_plan(trainer));
   if (config->debug.dump_plan && is_pipeline(trainer))
     TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer), titan_runtime_measure(trainer->runtime)));
   if (config->debug.dump_graph || config->debug.dump_plan)
