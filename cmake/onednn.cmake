@@ -1,9 +1,9 @@
-# oneDNN (the target titan_dnnl). The program calls the C interface of versions 2, which version 3 changed.
+# oneDNN (the target titan_dnnl). The program calls the C interfaces of versions 2 and 3 (src/device/cpu/onednn.h).
 find_path(DNNL_INCLUDE_DIR dnnl.h)
 find_library(DNNL_LIBRARY dnnl)
 if(NOT DNNL_INCLUDE_DIR OR NOT DNNL_LIBRARY)
-  message(FATAL_ERROR "oneDNN is missing: dnnl.h and libdnnl, version 2. "
-    "Debian, Ubuntu: libdnnl-dev. Spack: onednn@2. In a place of its own: -DCMAKE_PREFIX_PATH=that place.")
+  message(FATAL_ERROR "oneDNN is missing: dnnl.h and libdnnl, version 2 or 3. "
+    "Debian, Ubuntu: libdnnl-dev. Spack: onednn. In a place of its own: -DCMAKE_PREFIX_PATH=that place.")
 endif()
 set(version_file ${DNNL_INCLUDE_DIR}/oneapi/dnnl/dnnl_version.h)
 set(DNNL_VERSION "")
@@ -12,9 +12,9 @@ if(EXISTS ${version_file})
   string(REGEX MATCHALL "[0-9]+" version_numbers "${version_lines}")
   list(JOIN version_numbers . DNNL_VERSION)
 endif()
-if(NOT DNNL_VERSION MATCHES "^2\\.")
-  message(FATAL_ERROR "oneDNN in ${DNNL_INCLUDE_DIR} has version '${DNNL_VERSION}'; titan-hpc needs a version 2 (2.6 is tested), "
-    "because version 3 changed the interface. Debian 12: libdnnl-dev. Spack: onednn@2.")
+if(NOT DNNL_VERSION MATCHES "^[23]\\.")
+  message(FATAL_ERROR "oneDNN in ${DNNL_INCLUDE_DIR} has version '${DNNL_VERSION}'; titan-hpc needs a version 2 or 3, "
+    "whose interfaces it knows. Debian 12: libdnnl-dev. Spack: onednn.")
 endif()
 message(STATUS "Found oneDNN: ${DNNL_LIBRARY} (version ${DNNL_VERSION})")
 add_library(titan_dnnl INTERFACE)

@@ -40,7 +40,7 @@ static const struct {
     [TITAN_CPU_AVX512] = {kernels_avx512, &titan_cpu_vector_functions_avx512, dnnl_cpu_isa_avx512_core},
     [TITAN_CPU_AVX512_BF16] = {kernels_avx512_bf16, &titan_cpu_vector_functions_avx512_bf16,
                                dnnl_cpu_isa_avx512_core_bf16},
-    [TITAN_CPU_AMX] = {kernels_avx512_bf16, &titan_cpu_vector_functions_avx512_bf16, dnnl_cpu_isa_all},
+    [TITAN_CPU_AMX] = {kernels_avx512_bf16, &titan_cpu_vector_functions_avx512_bf16, TITAN_DNNL_EVERY_ISA},
 };
 
 // Not touched here: the first kernel that writes it, with its own threads, brings its pages to their NUMA domains, and

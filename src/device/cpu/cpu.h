@@ -5,7 +5,7 @@
 #include "base/cpu_isa.h"
 #include "device/device.h"
 
-#include <dnnl.h>
+#include "device/cpu/onednn.h"
 
 // titan_device.implementation of the CPU device.
 typedef struct titan_cpu {

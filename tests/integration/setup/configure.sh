@@ -25,7 +25,7 @@ refused() {
 
 refused 'builds for 64-bit x86 processors (x86-64: Intel, AMD) only' processor -DCMAKE_C_FLAGS=-U__x86_64__
 
-# Stand-ins: a serial HDF5, modules of cmocka and PCRE2 that cannot be used, a oneDNN of version 3.
+# Stand-ins: a serial HDF5, modules of cmocka and PCRE2 that cannot be used, a oneDNN of version 4.
 mkdir -p "$folder/serial/include" "$folder/new/oneapi/dnnl"
 echo '#define H5_VERS_INFO "serial"' >"$folder/serial/include/hdf5.h"
 printf 'Name: HDF5\nDescription: a serial build\nVersion: 1.14.0\nCflags: -I%s\n' "$folder/serial/include" >"$folder/serial/hdf5-serial-here.pc"
@@ -34,12 +34,12 @@ for module in cmocka libpcre2-8; do
 done
 export PKG_CONFIG_PATH=$folder/serial${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}
 touch "$folder/new/dnnl.h"
-printf '#define DNNL_VERSION_MAJOR 3\n#define DNNL_VERSION_MINOR 1\n#define DNNL_VERSION_PATCH 0\n' >"$folder/new/oneapi/dnnl/dnnl_version.h"
+printf '#define DNNL_VERSION_MAJOR 4\n#define DNNL_VERSION_MINOR 1\n#define DNNL_VERSION_PATCH 0\n' >"$folder/new/oneapi/dnnl/dnnl_version.h"
 
 refused 'hdf5-serial-here (version 1.14.0): it is built without MPI' build -DTITAN_TESTS=OFF -DTITAN_HDF5=hdf5-serial-here
 tr -s ' \n' ' ' <"$folder/log" | grep -q 'libhdf5-openmpi-dev for Open MPI.* hdf5+mpi' || fail "not said: what to install"
 refused 'pkg-config knows none of no-such-hdf5' build -DTITAN_HDF5=no-such-hdf5
-refused "has version '3.1.0'; titan-hpc needs a version 2" build -DTITAN_HDF5= "-DDNNL_INCLUDE_DIR=$folder/new"
+refused "has version '4.1.0'; titan-hpc needs a version 2 or 3" build -DTITAN_HDF5= "-DDNNL_INCLUDE_DIR=$folder/new"
 configure build -UDNNL_INCLUDE_DIR || fail "the program alone needs more than it should"
 refused 'cmocka' build -DTITAN_TESTS=ON
 

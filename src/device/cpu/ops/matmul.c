@@ -52,9 +52,8 @@ static void native_release(native *state) {
 
 static dnnl_status_t matrix_desc(dnnl_memory_desc_t *desc, int64_t rows, int64_t columns, int64_t leading,
                                  bool transpose, titan_dtype dtype) {
-  return dnnl_memory_desc_init_by_strides(desc, 2, (dnnl_dims_t){rows, columns},
-                                          dtype == TITAN_FLOAT32 ? dnnl_f32 : dnnl_bf16,
-                                          transpose ? (dnnl_dims_t){1, leading} : (dnnl_dims_t){leading, 1});
+  return titan_dnnl_matrix(desc, dtype == TITAN_FLOAT32 ? dnnl_f32 : dnnl_bf16, (dnnl_dims_t){rows, columns},
+                           transpose ? (dnnl_dims_t){1, leading} : (dnnl_dims_t){leading, 1});
 }
 
 static dnnl_status_t make_attributes(const product *p, dnnl_primitive_attr_t *attributes) {
@@ -66,7 +65,7 @@ static dnnl_status_t make_attributes(const product *p, dnnl_primitive_attr_t *at
     status = dnnl_post_ops_create(&post);
     if (status != dnnl_success)
       return status;
-    status = dnnl_post_ops_append_sum(post, 1.0f);
+    status = titan_dnnl_append_sum(post);
     if (status == dnnl_success)
       status = dnnl_primitive_attr_set_post_ops(*attributes, post);
     dnnl_post_ops_destroy(post);
@@ -76,21 +75,21 @@ static dnnl_status_t make_attributes(const product *p, dnnl_primitive_attr_t *at
 
 // Fills state->description and scratch_bytes.
 static dnnl_status_t native_describe(titan_device *device, const product *p, native *state) {
-  dnnl_memory_desc_t a, b, c;
-  dnnl_matmul_desc_t matmul;
+  dnnl_memory_desc_t matrices[3] = {0}; // a, b, c
   dnnl_primitive_attr_t attributes = NULL;
   omp_set_num_threads(device->threads); // oneDNN plans for the number of threads it finds
-  dnnl_status_t status = matrix_desc(&a, p->m, p->k, p->lda, p->transpose_a, p->input);
+  dnnl_status_t status = matrix_desc(&matrices[0], p->m, p->k, p->lda, p->transpose_a, p->input);
   if (status == dnnl_success)
-    status = matrix_desc(&b, p->k, p->n, p->ldb, p->transpose_b, p->input);
+    status = matrix_desc(&matrices[1], p->k, p->n, p->ldb, p->transpose_b, p->input);
   if (status == dnnl_success)
-    status = matrix_desc(&c, p->m, p->n, p->n, false, p->output);
-  if (status == dnnl_success)
-    status = dnnl_matmul_desc_init(&matmul, &a, &b, NULL, &c);
+    status = matrix_desc(&matrices[2], p->m, p->n, p->n, false, p->output);
   if (status == dnnl_success)
     status = make_attributes(p, &attributes);
   if (status == dnnl_success)
-    status = dnnl_primitive_desc_create(&state->description, &matmul, attributes, titan_cpu_of(device)->engine, NULL);
+    status = titan_dnnl_product(&state->description, titan_cpu_of(device)->engine, &matrices[0], &matrices[1],
+                                &matrices[2], attributes);
+  for (int i = 0; i < 3; i++)
+    titan_dnnl_matrix_destroy(&matrices[i]);
   if (attributes != NULL)
     dnnl_primitive_attr_destroy(attributes);
   if (status == dnnl_success)
