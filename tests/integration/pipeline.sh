@@ -4,7 +4,8 @@
 # in which every stage adds its microbatches in ascending order give the same bits as each other, where stages and
 # microbatches are the same.
 #
-# usage: pipeline.sh PROGRAM COMPARE WORK PART ARGUMENTS...
+# usage: pipeline.sh PROGRAM COMPARE WORK all DTYPE MESH... | selection | choices | early SCHEDULE... | files |
+#                    reports SCHEDULE... | weights
 TITAN=$1 COMPARE=$2 WORK=$3
 part=$4
 shift 4
@@ -14,7 +15,6 @@ tolerance=1e-5
 # Every gradient is clipped: all norms are above 0.3.
 same=(--training.seq_len 16 --training.max_norm 0.3)
 schedules="GPipe 1F1B LoopedBFS Interleaved1F1B InterleavedZeroBubble ZBVZeroBubble DualPipeV"
-single="GPipe 1F1B" # one stage a rank; the others have two
 
 # mesh_of NAME: sets ranks and options of a mesh, and the batch and microbatches of a rank for a global batch of 8.
 mesh_of() {
@@ -50,10 +50,21 @@ piped() {
   train "$name" $ranks "${same[@]}" "${mesh[@]}" --experimental.pipeline_parallel_schedule "$schedule" "$@"
 }
 
-# is_one NAME: its numbers and initial weights are those of one rank.
+# columns FOLDER: of its metrics, what does not depend on time and mesh: step, losses, norm, learning rate, tokens.
+columns() {
+  "$tools/metrics_rows" rows "$1/metrics.h5" | cut -d ' ' -f 1-6
+}
+
+# is_one NAME: numbers, initial weights, metrics and lines of the log are those of one rank. (The largest loss is that of a
+# data-parallel rank, which has its own samples.)
 is_one() {
   alike "$1" numbers 10 $tolerance one/steps.txt "$1/steps.txt"
   alike "$1" weights one/weights.txt "$1/weights.txt"
+  paste -d ' ' <(columns one) <(columns "$1") | awk -v tolerance=$tolerance '
+    function near(a, b) { return a - b <= tolerance * b && b - a <= tolerance * b }
+    { good += NF == 12 && $1 == $7 && near($2, $8) && $9 >= $8 && near($4, $10) && $5 == $11 && $6 == $12 }
+    END { exit !(good == 10 && NR == 10) }' || fail "$1: other metrics than those of one rank: $(columns "$1")"
+  [ "$(grep -c '^\[rank0\]:.* - step: .*loss: .*grad_norm: ' "$1.log")" = 10 ] || fail "$1: not ten lines of steps in the log"
 }
 
 # checked NAME MESH SCHEDULE OPTIONS...
@@ -136,6 +147,88 @@ choices() {
     checked $schedule.async_mpi pp2tp2 $schedule --training.compile --experimental.enable_async_tensor_parallel \
       --comm.intra_node mpi
   done
+}
+
+# emit DIALECT STAGE COMPUTE MICROBATCH...: cells, in the complete dialect with the communication around them.
+emit() {
+  local dialect=$1 stage=$2 compute=$3 m
+  shift 3
+  for m in "$@"; do
+    [ $dialect = computes ] || case $compute in
+    F) [ $stage = 0 ] || printf '%dRECV_F%d,' $stage $m ;;
+    B | I) [ $stage = 3 ] || printf '%dRECV_B%d,' $stage $m ;;
+    esac
+    printf '%d%s%d,' $stage $compute $m
+    [ $dialect = computes ] || case $compute in
+    F) [ $stage = 3 ] || printf '%dSEND_F%d,' $stage $m ;;
+    B | I) [ $stage = 0 ] || printf '%dSEND_B%d,' $stage $m ;;
+    esac
+  done
+}
+
+# write_schedule DIALECT: 4 stages on 2 ranks, 8 microbatches, gradients in two parts for one stage of each rank, and
+# backwards that descend, with idle cells.
+write_schedule() {
+  local up="0 1 2 3 4 5 6 7" down="7 6 5 4 3 2 1 0"
+  [ $1 = computes ] || printf '0UNSHARD,2UNSHARD,'
+  emit $1 0 F $up && emit $1 2 F $up && printf ',,' && emit $1 2 I $down && emit $1 2 W $up && emit $1 0 B $down
+  [ $1 = computes ] || printf '2REDUCE_GRAD,0REDUCE_GRAD,2RESHARD,0RESHARD'
+  printf '\n,'
+  [ $1 = computes ] || printf '1UNSHARD,3UNSHARD,'
+  emit $1 1 F $up && emit $1 3 F $up && emit $1 3 B $down && emit $1 1 I $down && printf ',' && emit $1 1 W $up
+  [ $1 = computes ] || printf '3REDUCE_GRAD,1REDUCE_GRAD,3RESHARD,1RESHARD'
+  printf '\n'
+}
+
+# Schedules that are read. The dialects say the same, a file of 1F1B is 1F1B, and two cells that may overlap are two cells.
+files() {
+  reference
+  write_schedule computes >computes.csv
+  write_schedule complete >complete.csv
+  local -a multi=(--experimental.pipeline_parallel_microbatches 8
+    --experimental.pipeline_parallel_split_points layers.1,layers.3,layers.6)
+  checked computes pp2 PipelineScheduleMulti "${multi[@]}" --experimental.pipeline_parallel_schedule_csv computes.csv
+  piped complete pp2 PipelineScheduleMulti "${multi[@]}" --experimental.pipeline_parallel_schedule_csv complete.csv
+  alike dialects bitwise 10 computes/steps.txt complete/steps.txt
+  printf '%s\n' 0F0,0F1,0F2,0F3,0B0,0B1,0B2,0B3 \
+    '1F0,(1F1;1B0)OVERLAP_F_B,(1F2;1B1)OVERLAP_F_B,(1F3;1B2)OVERLAP_F_B,1B3' >single.csv
+  checked single pp2 PipelineScheduleSingle --experimental.pipeline_parallel_schedule_csv single.csv
+  piped built_in pp2 1F1B
+  alike single bitwise 10 built_in/steps.txt single/steps.txt
+}
+
+# Every schedule on a mesh with replicas: their bits agree, and step.txt has what a rank sends and receives. Where the model
+# is cut is said, and evenly is another place than by cost.
+reports() {
+  local schedule kind
+  reference
+  for schedule in "$@"; do
+    checked $schedule pp2ddp2 $schedule --debug.check_replicas --debug.dump_plan
+    for kind in SEND SENT RECV RECEIVED; do
+      grep -q "^#[0-9]* *$kind layers" $schedule/plans/step.txt || fail "$schedule: no $kind in step.txt"
+    done
+  done
+  checked even pp4 1F1B --experimental.pipeline_parallel_split even
+}
+
+# Saves on a pipeline, and weights that are moved by nothing: what is exported is what one rank exports that has read the
+# same file.
+weights() {
+  local -a run=(--checkpoint.enable_checkpoint --debug.dump_initial_weights=false) still=(--optimizer.lr 1e-30 --training.steps 3)
+  local tool name
+  tool=$(dirname "$TITAN")/titan-checkpoint
+  piped made pp2tp2 ZBVZeroBubble "${run[@]}" --training.steps 2
+  "$tool" verify made/checkpoint/step-2.h5 >/dev/null || fail "the checkpoint of a pipeline is not whole"
+  for name in alone piped4; do mkdir $name && cp -r made/checkpoint $name; done
+  train alone 1 "${same[@]}" "${run[@]}" "${still[@]}" --training.batch_size 8
+  piped piped4 pp4 InterleavedZeroBubble "${run[@]}" "${still[@]}"
+  for name in made alone piped4; do
+    "$tool" export $name/checkpoint/step-$([ $name = made ] && echo 2 || echo 3).h5 $name.safetensors >export.out 2>&1 ||
+      fail "$name: $(tail -n 3 export.out)"
+  done
+  local bytes=$((7975168 * 4)) # behind a header that has the step
+  cmp -s <(tail -c $bytes made.safetensors) <(tail -c $bytes alone.safetensors) || fail "one rank has other weights than the file"
+  cmp -s alone.safetensors piped4.safetensors || fail "a pipeline exports other weights than one rank"
 }
 
 # An early update clips nothing.
