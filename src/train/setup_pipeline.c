@@ -69,6 +69,13 @@ titan_status titan_setup_check_pipeline(const titan_config *config, titan_text *
         "experimental.pipeline_parallel_schedule = %s (%s) needs experimental.pipeline_parallel_schedule_csv, "
         "the file with the schedule\n",
         schedule, titan_config_origin(config, "experimental.pipeline_parallel_schedule")));
+  if (!is_file_schedule(schedule) && file != NULL && *file != '\0')
+    TITAN_TRY(titan_text_printf(
+        problems,
+        "experimental.pipeline_parallel_schedule_csv = %s (%s) is the schedule of PipelineScheduleSingle and "
+        "PipelineScheduleMulti alone, and experimental.pipeline_parallel_schedule = %s (%s)\n",
+        file, titan_config_origin(config, "experimental.pipeline_parallel_schedule_csv"), schedule,
+        titan_config_origin(config, "experimental.pipeline_parallel_schedule")));
   if (batch % parts == 0 || (!asked && strcasecmp(schedule, "auto") == 0))
     return TITAN_OK;
   return titan_text_printf(

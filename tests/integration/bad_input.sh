@@ -306,6 +306,89 @@ small_vocabulary() {
   done
 }
 
+# columns COUNT COMPUTE...: a row of a schedule's file, of each of these ("0F", "2B") the microbatches 0 to COUNT - 1.
+columns() {
+  local count=$1 compute m
+  shift
+  for compute in "$@"; do
+    for ((m = 0; m < count; m++)); do printf '%s%d,' "$compute" $m; done
+  done
+  echo
+}
+
+# Schedules, where the model is cut, and microbatches. One rank asks about four that are not there. Nothing of a run is left.
+pipeline() {
+  local pp=experimental.pipeline_parallel row
+  local -a four=(--${pp}_degree 4 --training.batch_size 8) e=(--memory_estimation.enabled --memory_estimation.world_size)
+  [ "$ranks" = 1 ] && four+=("${e[@]}" 4)
+  # Where it is cut.
+  refused 2 "16 pipeline stages need at least as many parts of the model; it has 10|${pp}_degree, command line" \
+    "${e[@]}" 16 --${pp}_degree 16 --training.batch_size 16
+  refused 2 "16 pipeline stages need at least as many parts|${pp}_schedule, command line" "${e[@]}" 8 --${pp}_degree 8 \
+    --training.batch_size 16 --${pp}_schedule DualPipeV --${pp}_microbatches 16
+  refused 2 "${pp}_split_points: \"layers.8\" is no part of the model: expected layers.0 to head|${pp}_split_points, command line" \
+    "${four[@]}" --${pp}_split_points layers.2,layers.8,layers.3
+  refused 2 "${pp}_split_points: \"layers.2\" comes after \"layers.3\"|rising order|${pp}_split_points, command line" \
+    "${four[@]}" --${pp}_split_points layers.3,layers.2,layers.5
+  refused 2 "the schedule 1F1B needs one stage a rank, not 3 stages on 4 ranks|${pp}_split_points, command line" \
+    "${four[@]}" --${pp}_split_points layers.3,layers.4
+  refused 2 "the schedule Interleaved1F1B needs the same number of stages on each rank, at least 2, not 6 stages on 4 ranks|${pp}_split_points" \
+    "${four[@]}" --${pp}_schedule Interleaved1F1B --${pp}_split_points layers.1,layers.2,layers.4,layers.5,layers.6
+  refused 2 "the schedule ZBVZeroBubble needs 2 stages a rank, not 4 stages on 4 ranks|${pp}_schedule, command line" \
+    "${four[@]}" --${pp}_schedule ZBVZeroBubble --${pp}_split_points layers.3,layers.4,layers.5
+  refused 2 "${pp}_split|expected one of auto, even|\"uneven\"" "${four[@]}" --${pp}_split uneven
+  refused 2 'embedding and head share a parameter (model.tie_embeddings) and lie on the pipeline ranks 0 and 3' "${four[@]}" \
+    --model.tie_embeddings true
+  # Schedules and microbatches.
+  refused 2 "${pp}_schedule|expected one of 1F1B, GPipe|PipelineScheduleMulti|\"2F2B\"" "${four[@]}" --${pp}_schedule 2F2B
+  refused 2 "${pp}_microbatches|\"-1\"" "${four[@]}" --${pp}_microbatches -1
+  refused 2 "the schedule 1F1B does not take 2 microbatches on 4 pipeline ranks: it needs at least as many|nearest number that works is 4|${pp}_microbatches, command line" \
+    "${four[@]}" --${pp}_microbatches 2
+  refused 2 "the schedule DualPipeV does not take 4 microbatches|twice as many microbatches as ranks; the nearest number that works is 8" \
+    "${four[@]}" --${pp}_schedule DualPipeV
+  refused 2 "the schedule Interleaved1F1B does not take 9 microbatches|multiple of its rounds|the nearest number that works is 8" \
+    "${four[@]}" --training.batch_size 9 --${pp}_schedule Interleaved1F1B --${pp}_microbatches 9
+  refused 2 "training.batch_size = 8 (command line) cannot be cut into the 3 equal microbatches of ${pp}_microbatches (command line)|multiple of 3|${pp}_microbatches = 2" \
+    "${four[@]}" --${pp}_microbatches 3
+  printf '[training]\nbatch_size = 6\n[experimental]\npipeline_parallel_degree = 4\n' | write odd.toml
+  expect 2 "training.batch_size = 6 (odd.toml:2) cannot be cut into the 4 equal microbatches of ${pp}_degree (odd.toml:4)|multiple of 4|${pp}_microbatches = 3" \
+    --job.config_file odd.toml "${four[@]:4}"
+  # Files of schedules.
+  local -a single=("${four[@]}" --${pp}_schedule PipelineScheduleSingle --${pp}_schedule_csv)
+  refused 2 "${pp}_schedule = PipelineScheduleMulti (command line) needs ${pp}_schedule_csv" "${four[@]}" \
+    --${pp}_schedule PipelineScheduleMulti
+  for row in 0 1 2 3; do columns 4 ${row}F ${row}B; done >good.csv
+  refused 2 "${pp}_schedule_csv = good.csv (command line)|${pp}_schedule = GPipe (command line)" "${four[@]}" \
+    --${pp}_schedule GPipe --${pp}_schedule_csv good.csv
+  refused 2 "${pp}_schedule_csv: cannot read nowhere.csv: No such file|${pp}_schedule_csv, command line" "${single[@]}" nowhere.csv
+  : >empty.csv
+  refused 2 "${pp}_schedule_csv: empty.csv is empty" "${single[@]}" empty.csv
+  head -n 3 good.csv >short.csv
+  refused 2 "short.csv: expected a row for each of the 4 pipeline ranks (${pp}_degree), got 3" "${single[@]}" short.csv
+  sed 's/3B2/3I2/' good.csv >weight.csv
+  refused 2 'weight.csv: row 4 (rank 3), cell 7, "3I2": the weight gradient of stage 3 and microbatch 2 is missing|command line' \
+    "${single[@]}" weight.csv
+  sed '2s/1F1/2F1/' good.csv >stage.csv
+  refused 2 'stage.csv: row 2 (rank 1), cell 2, "2F1": stage 2 is on two ranks: it is also in row 3 (rank 2), cell 1' \
+    "${single[@]}" stage.csv
+  sed '2s/1F1/1X1/' good.csv >cell.csv
+  refused 2 'cell.csv: row 2 (rank 1), cell 2, "1X1": this is no action' "${single[@]}" cell.csv
+  sed '3s/2F3/2F4/' good.csv >beyond.csv
+  refused 2 'beyond.csv: row 3 (rank 2), cell 4, "2F4"|microbatch' "${single[@]}" beyond.csv
+  # Rank 0 wants a gradient before it has sent all that rank 1 wants first.
+  sed '1s/.*/0F0,0B0,0F1,0F2,0F3,0B1,0B2,0B3/' good.csv >for_ever.csv
+  refused 2 'for_ever.csv: row 1 (rank 0), cell 2, "0B0": the order deadlocks: this waits for the gradient of stage 1 and microbatch 0, which rank 1 cannot reach' "${single[@]}" for_ever.csv
+  { columns 4 0F 2F 2B 0B; columns 4 1F 3F 3B 1B; columns 4 4F 5F 5B 4B; columns 4 6F 6B; } >uneven.csv
+  refused 2 'uneven.csv: row 4 (rank 3), cell 1, "6F0": expected the same number of stages on each of 4 ranks, got 7' \
+    "${four[@]}" --${pp}_schedule PipelineScheduleMulti --${pp}_schedule_csv uneven.csv
+  { columns 4 0F 2F 2B 0B; columns 4 1F 3F 3B 1B; columns 4 4F 6F 6B 4B; columns 4 5F 7F 7B 5B; } >multi.csv
+  refused 2 'multi.csv|expected one stage on each of 4 ranks, got 8' "${single[@]}" multi.csv
+  refused 2 "${pp}_split_points: 3 names make 4 stages, and multi.csv has 8" "${four[@]}" --${pp}_split_points \
+    layers.1,layers.2,layers.3 --${pp}_schedule PipelineScheduleMulti --${pp}_schedule_csv multi.csv
+  [ -z "$(find . -name steps.txt -o -name weights.txt -o -name '*.h5' -o -name '*.json')" ] ||
+    fail "something is left behind: $(find . -type f)"
+}
+
 # What is asked of checkpoints, and the folder they are in. Nothing that is there is overwritten.
 checkpoint() {
   local on="--checkpoint.enable_checkpoint --training.batch_size $((4 / ranks))" made=out/checkpoint/step-2.h5 sum

@@ -15,7 +15,7 @@ shift 4
 # bfloat16.
 resume() {
   local mesh=$1 stop mode dtype=float32
-  case $mesh in fsdp4 | hsdp | tp2) dtype=bfloat16 ;; esac
+  case $mesh in fsdp4 | hsdp | tp2 | pp2tp2) dtype=bfloat16 ;; esac
   run 0 straight "$mesh" --training.mixed_precision_param $dtype || return
   for stop in 6 11 16; do
     mode=$(case $stop in 6) echo disabled ;; 11) echo async ;; 16) echo async_with_pinned_mem ;; esac)

@@ -1,7 +1,7 @@
 # What the tests of checkpoints share; sourced after common.sh.
 FILE_TOOL=$(dirname "$COMPARE")/checkpoint_file
 tool=$(dirname "$TITAN")/titan-checkpoint
-meshes="one fsdp4 ddp2 hsdp tp2 fsdp2tp2"
+meshes="one fsdp4 ddp2 hsdp tp2 fsdp2tp2 pp2tp2"
 
 # mesh_of NAME: sets ranks and options of a mesh; the global batch is 4 sequences on each.
 mesh_of() {
@@ -15,6 +15,11 @@ mesh_of() {
   hsdp) ranks=4 mesh_options="--training.batch_size 1 --training.data_parallel_replicate_degree 2" ;;
   tp2) ranks=2 mesh_options="--training.batch_size 4 --training.tensor_parallel_degree 2" ;;
   fsdp2tp2) ranks=4 mesh_options="--training.batch_size 2 --training.tensor_parallel_degree 2" ;;
+  pp4) ranks=4 mesh_options="--training.batch_size 4 --experimental.pipeline_parallel_degree 4" ;;
+  pp2fsdp2) ranks=4 mesh_options="--training.batch_size 2 --experimental.pipeline_parallel_degree 2
+    --experimental.pipeline_parallel_schedule Interleaved1F1B" ;;
+  pp2tp2) ranks=4 mesh_options="--training.batch_size 4 --experimental.pipeline_parallel_degree 2 --training.tensor_parallel_degree 2
+    --experimental.pipeline_parallel_schedule ZBVZeroBubble" ;;
   *) echo "no mesh $1"; exit 2 ;;
   esac
 }

@@ -43,6 +43,14 @@ answers() {
   grep -q 'a batch of validation needs more activations than a step: [0-9.]* GiB' stdout || fail "validation is not named"
   answer --model.flavor debugmodel --validation.enabled
   grep -q 'a batch of validation needs more' stdout && fail "validation is named without a reason"
+  # Ranks of a pipeline differ: those of a stage are a kind each.
+  for name in 1F1B ZBVZeroBubble; do
+    answer --model.flavor debugmodel --memory_estimation.world_size 8 --experimental.pipeline_parallel_degree 4 \
+      --training.tensor_parallel_degree 2 --experimental.pipeline_parallel_schedule $name --training.batch_size 8
+    grep -q '^mesh:   8 ranks: pp 4, .* tp 2' stdout || fail "$name: another mesh: $(grep '^mesh' stdout)"
+    [ "$(grep -c '^2 ranks, from rank' stdout)" = 4 ] || fail "$name: not four kinds of ranks: $(grep ' rank' stdout)"
+    [ "$(grep '^  parameters (fp32 shards)' stdout | sort -u | wc -l)" -gt 1 ] || fail "$name: all stages have the same parameters"
+  done
   # Under mpirun the ranks that run are the mesh, and one answers.
   mpirun --oversubscribe -np 2 "$TITAN" --memory_estimation.enabled --job.dump_folder two >stdout 2>stderr || fail "two ranks"
   [ "$(grep -c '^Memory estimate' stdout)" = 1 ] || fail "not one answer of two ranks"
@@ -81,6 +89,14 @@ real_steps() {
   compared 4 --training.tensor_parallel_degree 2 --training.mixed_precision_param float32
   compared 4 --training.tensor_parallel_degree 2 --training.compile --experimental.enable_async_tensor_parallel \
     --activation_checkpoint.mode full
+  compared 4 --experimental.pipeline_parallel_degree 4 --training.batch_size 4
+  compared 4 --experimental.pipeline_parallel_degree 2 --training.tensor_parallel_degree 2 --training.batch_size 4 \
+    --experimental.pipeline_parallel_schedule ZBVZeroBubble --training.compile
+  compared 4 --experimental.pipeline_parallel_degree 2 --experimental.pipeline_parallel_schedule InterleavedZeroBubble \
+    --optimizer.early_step_in_backward --activation_checkpoint.mode full --checkpoint.enable_checkpoint
+  compared 4 --experimental.pipeline_parallel_degree 2 --experimental.pipeline_parallel_schedule DualPipeV \
+    --training.batch_size 4 --experimental.pipeline_parallel_microbatches 4 --validation.enabled \
+    --validation.local_batch_size 4 --validation.seq_len 128
   # A batch of validation that is larger than the training's, and one that is smaller.
   compared 2 --validation.enabled --validation.local_batch_size 3 --validation.seq_len 128
   compared 4 --training.tensor_parallel_degree 2 --training.compile --validation.enabled --validation.seq_len 32

@@ -22,6 +22,11 @@ mesh_of() {
   hsdp) ranks=4 mesh=(--training.batch_size 3 --training.data_parallel_replicate_degree 2) ;;
   tp2_twice) ranks=2 mesh=(--training.batch_size 6 --training.global_batch_size 12 --training.tensor_parallel_degree 2) ;;
   tp2) ranks=2 mesh=(--training.batch_size 12 --training.tensor_parallel_degree 2) ;;
+  pp2) ranks=2 mesh=(--training.batch_size 12 --experimental.pipeline_parallel_degree 2
+    --experimental.pipeline_parallel_schedule ZBVZeroBubble) ;;
+  pp4) ranks=4 mesh=(--training.batch_size 12 --experimental.pipeline_parallel_degree 4) ;;
+  pp2fsdp2) ranks=4 mesh=(--training.batch_size 6 --experimental.pipeline_parallel_degree 2
+    --experimental.pipeline_parallel_schedule InterleavedZeroBubble) ;;
   *) echo "no mesh $1"; exit 2 ;;
   esac
 }
@@ -83,6 +88,20 @@ meshes() {
   same_loss 1e-2 long1 half1
 }
 
+# The same of pipelines. A batch of 5 is one microbatch on two and four ranks, one of 4 as many as there are ranks.
+pipelines() {
+  mesh_of one
+  train made 1 "${common[@]}" "${mesh[@]}" --training.steps 3 --checkpoint.enable_checkpoint
+  again one1 one 1 12
+  again pp2 pp2 5 12
+  again pp4 pp4 4 12
+  again pp2fsdp2 pp2fsdp2 2 12 --training.compile
+  for name in pp2 pp4 pp2fsdp2; do same_loss 1e-6 one1 $name; done
+  again long1 one 1 48
+  again long_pp4 pp4 25 48
+  same_loss 1e-6 long1 long_pp4
+}
+
 # pair NAME MESH OPTIONS...: the same run with and without validation.
 pair() {
   local name=$1 with
@@ -104,6 +123,7 @@ pair() {
 alone() {
   pair fsdp fsdp2
   pair tensor tp2_twice --training.compile --training.mixed_precision_param bfloat16
+  pair pipeline pp2
 }
 
 # A run that stops and goes on has the rows of one that does not stop, and each step once. Oracle: the run in one piece,

@@ -97,6 +97,11 @@ static bool are_as_planned(const tags *planned, const tags *before) {
   return good;
 }
 
+// The loss is where the head is.
+static bool has_loss(const titan_runtime *runtime) {
+  return titan_runtime_holds(runtime, titan_runtime_unit_count(runtime) - 1);
+}
+
 static void check(titan_mesh_degrees degrees, titan_runtime_options options) {
   titan_mesh *mesh;
   titan_runtime *runtime;
@@ -113,7 +118,7 @@ static void check(titan_mesh_degrees degrees, titan_runtime_options options) {
   for (int step = 0; step < 2; step++) {
     small_model_batch(runtime, step, titan_comm_rank(titan_mesh_comm(mesh, TITAN_MESH_DP)));
     if (options.validation.batch > 0) // of the first tokens
-      expect_on_all(titan_runtime_validate(runtime, &loss) == TITAN_OK && loss > 0);
+      expect_on_all(titan_runtime_validate(runtime, &loss) == TITAN_OK && (loss > 0) == has_loss(runtime));
     expect_on_all(titan_runtime_step(runtime, &loss) == TITAN_OK);
     expect_on_all((options.early_update ? titan_runtime_publish(runtime) : titan_runtime_update(runtime)) == TITAN_OK);
   }
@@ -156,10 +161,53 @@ static void so_it_is_with_accumulation_early_updates_and_validation(void **state
     }
 }
 
+// --- pipelines ---
+
+static const struct {
+  int ranks;
+  titan_mesh_degrees degrees;
+} pipelines[] = {
+    {2, {2, 1, 1, 1, 1}}, {4, {4, 1, 1, 1, 1}}, {4, {2, 1, 2, 1, 1}}, {4, {2, 2, 1, 1, 1}},
+    {4, {2, 1, 1, 1, 2}}, {8, {2, 1, 2, 1, 2}}, {8, {4, 1, 2, 1, 1}},
+};
+
+static const char *const schedules[] = {"GPipe",     "1F1B",          "Interleaved1F1B", "InterleavedZeroBubble",
+                                        "LoopedBFS", "ZBVZeroBubble", "DualPipeV"};
+enum { SCHEDULES = sizeof schedules / sizeof *schedules };
+
+// A unit or two a stage. Both ends of a model with tied embeddings are on rank 0 where stages are placed as a V.
+static titan_runtime_options pipeline_of(titan_mesh_degrees degrees, const char *schedule, int way) {
+  titan_runtime_options options =
+      options_of(degrees, &variants[way % VARIANTS], &activations[way % ACTIVATIONS], way % 3 == 0);
+  options.pipeline.schedule = titan_schedule_find(schedule);
+  options.pipeline.parts = 2 * degrees.pp;
+  options.microbatches = options.pipeline.parts * (way % 2 == 0 ? 1 : 3);
+  options.shape.batch = 1 + way % 2;
+  options.arguments.layers = 2 * degrees.pp + way % 3 - (way % 3 == 2 ? 3 : 0);
+  options.arguments.tied = options.pipeline.schedule->placement == TITAN_STAGES_V && way % 2;
+  options.reduce = way / 2 % 2 == 0 ? TITAN_REDUCE_EACH : TITAN_REDUCE_LAST;
+  options.early_update = way / 4 % 2;
+  if (way % 3 == 1) {
+    options.validation = (titan_model_shape){.batch = 1 + way % 2, .length = 24, .dtype = options.shape.dtype};
+    options.validation_microbatches = degrees.pp;
+  }
+  return options;
+}
+
+static void so_it_is_with_every_pipeline(void **state) {
+  (void)state;
+  int way = 0;
+  for (size_t m = 0; m < sizeof pipelines / sizeof *pipelines; m++)
+    for (int i = 0; i < SCHEDULES && pipelines[m].ranks == test_size(); i++)
+      for (int repeat = 0; repeat < 8 / test_size(); repeat++, way++)
+        check(pipelines[m].degrees, pipeline_of(pipelines[m].degrees, schedules[i], way));
+}
+
 int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_plan_without_ranks_gives_the_bytes_that_ranks_take),
       cmocka_unit_test(so_it_is_with_accumulation_early_updates_and_validation),
+      cmocka_unit_test(so_it_is_with_every_pipeline),
   };
   begin_mpi_tests(&argc, &argv);
   return end_mpi_tests(cmocka_run_group_tests(tests, begin_device, end_device));

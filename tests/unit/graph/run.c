@@ -127,15 +127,18 @@ static size_t compute_bytes(const titan_plan *plan) {
 }
 
 typedef struct arenas {
-  fenced scratch, saved, parameters, gradients, *externals;
+  fenced scratch, saved, kept, passed, parameters, gradients, *externals;
   void **pointers;
 } arenas;
 
 static arenas arenas_create(const titan_plan *plan, const value_bytes *expected) {
-  size_t scratch = plan->phases[0].scratch_bytes > plan->phases[1].scratch_bytes ? plan->phases[0].scratch_bytes
-                                                                                 : plan->phases[1].scratch_bytes;
+  size_t scratch = 0;
+  for (int phase = 0; phase < TITAN_PHASES; phase++)
+    scratch = plan->phases[phase].scratch_bytes > scratch ? plan->phases[phase].scratch_bytes : scratch;
   arenas a = {.scratch = fenced_create(scratch),
               .saved = fenced_create(plan->saved_bytes),
+              .kept = fenced_create(plan->kept_bytes),
+              .passed = fenced_create(plan->passed_bytes),
               .parameters = fenced_create((size_t)plan->flat_elements * compute_bytes(plan)),
               .gradients = fenced_create((size_t)plan->flat_elements * sizeof(float))};
   size_t count = (size_t)plan->external_count + 1;
@@ -159,6 +162,8 @@ static arenas arenas_create(const titan_plan *plan, const value_bytes *expected)
 static void arenas_destroy(const titan_plan *plan, arenas *a) {
   fenced_destroy(&a->scratch, "scratch");
   fenced_destroy(&a->saved, "saved");
+  fenced_destroy(&a->kept, "kept");
+  fenced_destroy(&a->passed, "passed");
   fenced_destroy(&a->parameters, "parameters");
   fenced_destroy(&a->gradients, "gradients");
   for (int i = 0; i < plan->external_count; i++)
@@ -167,12 +172,16 @@ static void arenas_destroy(const titan_plan *plan, arenas *a) {
   titan_memory_free(a->pointers);
 }
 
-static void compare(const titan_plan *plan, const arenas *a, const value_bytes *expected) {
+static void compare_externals(const titan_plan *plan, const arenas *a, const value_bytes *expected) {
   for (int i = 0; i < plan->external_count; i++) {
     const titan_plan_external *external = &plan->externals[i];
     expect_equal(external->name, a->pointers[i], expected->data[titan_graph_find(plan->graph, external->name)],
                  a->externals[i].bytes);
   }
+}
+
+static void compare(const titan_plan *plan, const arenas *a, const value_bytes *expected) {
+  compare_externals(plan, a, expected);
   for (int i = 0; i < plan->parameter_count; i++) {
     const titan_plan_parameter *parameter = &plan->parameters[i];
     titan_value value = titan_graph_find(plan->graph, parameter->name);
@@ -196,17 +205,26 @@ void check_plan(titan_executable *executable, const value_bytes *expected, int t
   arenas a = arenas_create(plan, expected);
   titan_bindings bindings = {.scratch = inside(a.scratch),
                              .saved = inside(a.saved),
+                             .kept = inside(a.kept),
+                             .passed = inside(a.passed),
                              .parameters = inside(a.parameters),
                              .gradients = inside(a.gradients),
                              .externals = a.pointers};
   for (int i = 0; i < times; i++) {
     poison(a.saved);
+    poison(a.kept);
+    poison(a.passed);
     poison(a.gradients);
     for (int k = 0; k < plan->external_count; k++)
       if (plan->externals[k].written)
         poison(a.externals[k]);
     for (int phase = 0; phase < TITAN_PHASES; phase++) {
       poison(a.scratch);
+      if (phase == TITAN_WEIGHT_GRADIENTS && plan->phases[phase].count > 0) {
+        compare_externals(plan, &a, expected);
+        poison(a.saved);
+        poison(a.gradients);
+      }
       TRY(titan_executable_run(executable, (titan_phase)phase, &bindings, NULL));
     }
     compare(plan, &a, expected);

@@ -23,7 +23,9 @@ void run_directly(titan_device *device, value_bytes *bytes);
 
 // Runs the plan with the same inputs and parameters `times` times, and fails where an output differs by one bit from
 // what run_directly left, an arena is written beyond its end, or something that is only to be read is written. Scratch
-// memory is filled with NaN before each phase, all that is written before the first.
+// memory is filled with NaN before each phase, all that is written before the first. Where the gradients of weights are
+// a phase of their own, all results and gradients of inputs must be there before it, and the memory of gradients and
+// what was saved for the backward alone are filled with NaN.
 void check_plan(titan_executable *executable, const value_bytes *expected, int times);
 
 #endif
