@@ -9,4 +9,5 @@ set(TITAN_QUICK_TESTS
   tokenizer_split tokenizer tokenizer_program golden_tokenizer jsonl loader loader_errors
   checkpoint_stream checkpoint_meshes.np2 safetensors safetensors_malformed hugging_face store
   metrics report setup_memory.np2
+  config_conveniences help_manual help_completion help_completion_zsh
   the_comparison_refuses_what_differs)
