@@ -1,4 +1,5 @@
 // titan-checkpoint: lists, shows, verifies and compares checkpoints, and takes weights to and from safetensors.
+#include "app/usage.h"
 #include "checkpoint/tool.h"
 #include "comm/bootstrap.h"
 #include "storage/hdf5.h"
@@ -8,48 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static const char usage[] =
-    "usage: titan-checkpoint list FOLDER\n"
-    "       titan-checkpoint show FILE\n"
-    "       titan-checkpoint verify FILE...\n"
-    "       titan-checkpoint compare A B [--tolerance T] [--weights]\n"
-    "       titan-checkpoint export FILE OUT [--dtype float32|bfloat16|float16] [--hf [--max_shard_size 5GB] "
-    "[--tokenizer FILE]]\n"
-    "       titan-checkpoint import IN OUT.h5 [--model NAME] [--flavor NAME] [--untie]\n"
-    "\n"
-    "list     prints the checkpoints step-N.h5 in a folder, and which of them cannot be opened. The tensors' data is "
-    "not\n"
-    "         read: whether it is whole, verify tells.\n"
-    "show     prints a checkpoint's step, mesh, model, state, tensors and configuration.\n"
-    "verify   reads files whole and compares every checksum.\n"
-    "compare  tells where two checkpoints differ; they are equal when no element of a tensor differs by more than T "
-    "times\n"
-    "         the tensor's largest value (T is 0 unless given), and step, tokens and places in the data are the same.\n"
-    "         --weights looks at the model's tensors only.\n"
-    "export   verifies the model's weights and writes them as safetensors, in the file's type or in that of --dtype. "
-    "OUT is a\n"
-    "         file with the names of the checkpoint. With --hf, names and rotary order are those of Hugging Face's "
-    "Llama,\n"
-    "         and OUT is a folder (model.safetensors or, above --max_shard_size, several files and an index; "
-    "config.json and\n"
-    "         generation_config.json), or one file where it ends in .safetensors. A folder gets tokenizer.json and\n"
-    "         tokenizer_config.json too, where the tokenizer of the training is found (by the checkpoint's "
-    "configuration, or\n"
-    "         installed) or given with --tokenizer.\n"
-    "import   makes a checkpoint of step 0 of safetensors in either naming: one file, or a folder with one file or an "
-    "index.\n"
-    "         A run finds it as step-0.h5 in its folder of checkpoints; its optimizer starts fresh. The model is\n"
-    "         recognised by config.json and the tensors' shapes; --model (llama2, llama3) and --flavor decide in "
-    "doubt.\n"
-    "         An output that is tied to the embedding stays so; with --untie it gets weights of its own.\n"
-    "\n"
-    "Existing files are never overwritten, nor is what lies under the name that a file has until it is complete "
-    "(OUT.partial). What\n"
-    "fails leaves nothing behind. Under mpirun the ranks share the work. Other options: --help, --version.\n"
-    "Exit codes: 0 done (compare: equal), 2 usage, 4 a checkpoint that is damaged, differs, cannot be read or "
-    "written,\n"
-    "5 communication or memory.\n";
 
 typedef struct command {
   const char *name, *paths;
@@ -214,7 +173,7 @@ int main(int count, char **values) {
   titan_hdf5_quiet();
   if (asks_for(count, values, "--help", "-h")) {
     if (mpi.rank == 0)
-      fputs(usage, stdout);
+      fputs(titan_checkpoint_usage, stdout);
   } else if (asks_for(count, values, "--version", "--version")) {
     if (mpi.rank == 0)
       puts(tool.program);

@@ -1,4 +1,5 @@
 // titan-corpus: makes corpora, of generated text or of plain text files.
+#include "app/usage.h"
 #include "base/memory.h"
 #include "data/corpus_generate.h"
 #include "data/text_convert.h"
@@ -9,20 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static const char usage[] =
-    "usage: titan-corpus --documents N --output FILE [--seed S]\n"
-    "       titan-corpus text2jsonl INPUT [INPUT ...] --output FILE [--document file|paragraph|line]\n"
-    "\n"
-    "The first form writes N documents of generated text. Equal arguments give equal files. S is 0 unless given.\n"
-    "text2jsonl makes a corpus of text files (UTF-8, plain or gzip; - is standard input). A document is a whole file\n"
-    "unless --document says otherwise: paragraph, what stands between blank lines; line, every line. Documents of "
-    "white\n"
-    "space only are left out; invalid UTF-8 becomes U+FFFD.\n"
-    "\n"
-    "The output is JSON lines {\"text\": ...}; a FILE that ends in .gz is compressed, and - is standard output. An "
-    "older\n"
-    "FILE is replaced once the new one is complete. Exit codes: 0 done, 2 usage, 3 broken data, 5 memory or output.\n";
 
 // --- generated text ---
 
@@ -47,7 +34,7 @@ static const char *output_name(const char *text) {
 static titan_status parse_arguments(int count, char **values, arguments *out) {
   for (int i = 1; i < count; i += 2) {
     if (i + 1 == count)
-      return titan_error(TITAN_ERROR_USAGE, "%s needs a value\n%s", values[i], usage);
+      return titan_error(TITAN_ERROR_USAGE, "%s needs a value\n%s", values[i], titan_corpus_usage);
     if (strcmp(values[i], "--documents") == 0)
       TITAN_TRY(parse_number(values[i], values[i + 1], &out->documents));
     else if (strcmp(values[i], "--seed") == 0)
@@ -55,10 +42,10 @@ static titan_status parse_arguments(int count, char **values, arguments *out) {
     else if (strcmp(values[i], "--output") == 0)
       out->output = output_name(values[i + 1]);
     else
-      return titan_error(TITAN_ERROR_USAGE, "unknown option %s\n%s", values[i], usage);
+      return titan_error(TITAN_ERROR_USAGE, "unknown option %s\n%s", values[i], titan_corpus_usage);
   }
   if (out->documents == 0 || out->output == NULL)
-    return titan_error(TITAN_ERROR_USAGE, "--documents and --output are needed\n%s", usage);
+    return titan_error(TITAN_ERROR_USAGE, "--documents and --output are needed\n%s", titan_corpus_usage);
   return TITAN_OK;
 }
 
@@ -100,9 +87,9 @@ static titan_status parse_text_arguments(int count, char **values, text_argument
     }
     bool output = strcmp(values[i], "--output") == 0;
     if (!output && strcmp(values[i], "--document") != 0)
-      return titan_error(TITAN_ERROR_USAGE, "text2jsonl knows no option %s\n%s", values[i], usage);
+      return titan_error(TITAN_ERROR_USAGE, "text2jsonl knows no option %s\n%s", values[i], titan_corpus_usage);
     if (i + 1 == count)
-      return titan_error(TITAN_ERROR_USAGE, "%s needs a value\n%s", values[i], usage);
+      return titan_error(TITAN_ERROR_USAGE, "%s needs a value\n%s", values[i], titan_corpus_usage);
     i++;
     if (output)
       out->output = output_name(values[i]);
@@ -110,7 +97,7 @@ static titan_status parse_text_arguments(int count, char **values, text_argument
       TITAN_TRY(parse_document(values[i], &out->document));
   }
   if (out->input_count == 0 || out->output == NULL)
-    return titan_error(TITAN_ERROR_USAGE, "text2jsonl needs an INPUT and --output FILE\n%s", usage);
+    return titan_error(TITAN_ERROR_USAGE, "text2jsonl needs an INPUT and --output FILE\n%s", titan_corpus_usage);
   return TITAN_OK;
 }
 
@@ -140,7 +127,7 @@ cleanup:
 int main(int count, char **values) {
   for (int i = 1; i < count; i++)
     if (strcmp(values[i], "--help") == 0 || strcmp(values[i], "-h") == 0) {
-      fputs(usage, stdout);
+      fputs(titan_corpus_usage, stdout);
       return 0;
     }
   bool text = count > 1 && strcmp(values[1], "text2jsonl") == 0;

@@ -1,4 +1,5 @@
 // titan-tokenizer: trains, describes and tries out tokenizers.
+#include "app/usage.h"
 #include "base/memory.h"
 #include "data/jsonl.h"
 #include "data/tokenizer.h"
@@ -9,25 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static const char usage[] =
-    "usage: titan-tokenizer train --jsonl FILE [--jsonl FILE ...] --vocab-size N --output FILE\n"
-    "       titan-tokenizer encode --model FILE [--jsonl FILE ...] [--special]\n"
-    "       titan-tokenizer decode --model FILE\n"
-    "       titan-tokenizer info --model FILE\n"
-    "\n"
-    "train   makes a byte-pair vocabulary of N tokens, 256 at least, from the \"text\" fields of JSON lines (plain or "
-    "gzip)\n"
-    "        and writes it as a tiktoken .model file. 256 special tokens follow it in use: N = 2000 gives models a\n"
-    "        vocabulary of 2256. The same text always gives the same file. An older file of the name is replaced once "
-    "the\n"
-    "        new one is complete.\n"
-    "encode  prints the ids of each document in one line; without --jsonl, standard input is one document.\n"
-    "        --special puts <|begin_of_text|> and <|end_of_text|> around each document, as training does.\n"
-    "decode  reads ids from standard input, separated by white space, and writes the bytes they stand for.\n"
-    "info    prints the sizes, the special ids, the longest token and the fingerprint of a tokenizer.\n"
-    "\n"
-    "Other options: --help, --version. Exit codes: 0 done, 2 usage, 3 broken data, 5 memory or output.\n";
 
 enum { INPUT_LIMIT = 1024 };
 
@@ -307,7 +289,8 @@ static const command commands[] = {
 static titan_status run(int count, char **values) {
   static arguments wanted;
   if (count < 2)
-    return titan_error(TITAN_ERROR_USAGE, "a command is needed: train, encode, decode or info\n%s", usage);
+    return titan_error(TITAN_ERROR_USAGE, "a command is needed: train, encode, decode or info\n%s",
+                       titan_tokenizer_usage);
   for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
     if (strcmp(values[1], commands[i].name) == 0) {
       TITAN_TRY(parse_arguments(&commands[i], count, values, &wanted));
@@ -320,7 +303,7 @@ static titan_status run(int count, char **values) {
 int main(int count, char **values) {
   for (int i = 1; i < count; i++) {
     if (strcmp(values[i], "--help") == 0 || strcmp(values[i], "-h") == 0) {
-      fputs(usage, stdout);
+      fputs(titan_tokenizer_usage, stdout);
       return 0;
     }
     if (strcmp(values[i], "--version") == 0) {

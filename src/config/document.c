@@ -1,20 +1,17 @@
-// The table of options as people read it: --help, docs/options.md, and a configuration as TOML.
+// The table of options as docs/options.md, and a configuration as TOML. --help is in help.c.
 #include "config/config.h"
 
 #include "config/spelling.h"
 
 #include <string.h>
 
-enum { HELP_WIDTH = 100, HELP_INDENT = 6 };
-
-static titan_status write_text(const titan_text *text, FILE *file) {
+titan_status titan_option_write(const titan_text *text, FILE *file) {
   if (fwrite(text->data, 1, text->length, file) != text->length || fflush(file) != 0)
     return titan_error(TITAN_ERROR_OUTPUT, "cannot write the text of the options");
   return TITAN_OK;
 }
 
-// How availability reads in a list; NULL for an option that works.
-static const char *availability_text(const titan_option *option) {
+const char *titan_option_availability(const titan_option *option) {
   switch (option->availability.kind) {
   case TITAN_AVAILABLE:
     return NULL;
@@ -29,150 +26,18 @@ static const char *availability_text(const titan_option *option) {
   return NULL;
 }
 
-static titan_status append_default(const titan_option *option, titan_text *text) {
+titan_status titan_option_format_default(const titan_option *option, titan_text *text) {
   const char *const *value = (const void *)((const char *)&titan_config_defaults + option->offset);
   bool is_string = titan_option_is_text(option);
   return titan_option_format(&titan_config_defaults, option, is_string && *value != NULL, text);
 }
 
-// Appends text in lines of at most HELP_WIDTH bytes, each after HELP_INDENT blanks, broken at blanks.
-static titan_status append_wrapped(const char *text, titan_text *out) {
-  const size_t width = HELP_WIDTH - HELP_INDENT;
-  while (*text != '\0') {
-    size_t length = strlen(text);
-    if (length > width) {
-      length = width;
-      while (length > 0 && text[length] != ' ')
-        length--;
-      if (length == 0)
-        length = strcspn(text, " ");
-    }
-    TITAN_TRY(titan_text_printf(out, "%*s%.*s\n", HELP_INDENT, "", (int)length, text));
-    text += length;
-    text += strspn(text, " ");
-  }
-  return TITAN_OK;
-}
-
-static titan_status append_option_help(const titan_option *option, titan_text *out) {
-  titan_text paragraph = {0};
-  titan_status status = TITAN_OK;
-  const char *availability = availability_text(option);
-  TITAN_TRY_CLEANUP(
-      titan_text_printf(out, "  --%s%s\n", option->name, option->origin == TITAN_ORIGIN_OURS ? "  [ours]" : ""));
-  TITAN_TRY_CLEANUP(titan_text_printf(&paragraph, "%s%s%s%s. Takes ", option->help, availability ? " (" : "",
-                                      availability ? availability : "", availability ? ")" : ""));
-  TITAN_TRY_CLEANUP(titan_option_expected(option, &paragraph));
-  TITAN_TRY_CLEANUP(titan_text_printf(&paragraph, "; default "));
-  TITAN_TRY_CLEANUP(append_default(option, &paragraph));
-  TITAN_TRY_CLEANUP(titan_text_printf(&paragraph, "."));
-  TITAN_TRY_CLEANUP(append_wrapped(paragraph.data, out));
-cleanup:
-  titan_text_destroy(&paragraph);
-  return status;
-}
-
-static titan_status append_spelling_help(const titan_spelling *spelling, titan_text *out) {
-  titan_text paragraph = {0};
-  titan_status status = TITAN_OK;
-  TITAN_TRY_CLEANUP(titan_text_printf(out, "  --%s\n", spelling->name));
-  TITAN_TRY_CLEANUP(titan_text_printf(&paragraph, "A later spelling of TorchTitan's: "));
-  TITAN_TRY_CLEANUP(titan_spelling_describe(spelling, &paragraph));
-  TITAN_TRY_CLEANUP(titan_text_printf(&paragraph, "."));
-  TITAN_TRY_CLEANUP(append_wrapped(paragraph.data, out));
-cleanup:
-  titan_text_destroy(&paragraph);
-  return status;
-}
-
-static titan_status append_section_help(const titan_option_section *section, titan_text *out) {
-  TITAN_TRY(titan_text_printf(out, "%s: %s\n", section->name, section->text));
-  for (int i = 0; i < TITAN_OPTION_COUNT; i++)
-    if (strcmp(titan_options[i].section, section->name) == 0)
-      TITAN_TRY(append_option_help(&titan_options[i], out));
-  return TITAN_OK;
-}
-
-static titan_status append_all_help(titan_text *out) {
-  TITAN_TRY(titan_text_printf(
-      out,
-      "Usage: titan-hpc [--job.config_file FILE[,FILE]...] [--section.option VALUE | --section.option=VALUE]...\n"
-      "       titan-hpc --help [SECTION | SECTION.OPTION] | --version\n\n"
-      "Trains a Llama model. The command line wins over the configuration files (.toml or .cfg), later files over\n"
-      "earlier ones, and files over the defaults. An option of true or false may stand alone (true); of an option\n"
-      "that is given again, the last value counts. In paths, ~ and ${NAME} are replaced. Options marked [ours] are\n"
-      "not TorchTitan's.\n"));
-  for (size_t s = 0; s < titan_option_section_count; s++) {
-    TITAN_TRY(titan_text_printf(out, "\n"));
-    TITAN_TRY(append_section_help(&titan_option_sections[s], out));
-  }
-  return titan_text_printf(out, "\nTorchTitan's later spellings are understood too, as --training.local_batch_size: "
-                                "see docs/options.md.\n");
-}
-
-// A section of the table, or one that only spellings have.
-static titan_status append_topic_section(const char *topic, titan_text *out) {
-  for (size_t s = 0; s < titan_option_section_count; s++)
-    if (strcmp(titan_option_sections[s].name, topic) == 0)
-      TITAN_TRY(append_section_help(&titan_option_sections[s], out));
-  for (size_t i = 0; i < titan_spelling_count; i++)
-    if (strcmp(titan_spellings[i].section, topic) == 0)
-      TITAN_TRY(append_spelling_help(&titan_spellings[i], out));
-  return TITAN_OK;
-}
-
-static titan_status append_topic_option(const char *name, titan_text *out) {
-  bool negated;
-  int index = titan_option_find(name, &negated);
-  const titan_spelling *spelling = titan_spelling_find(name);
-  if (spelling != NULL && (index < 0 || strcmp(titan_options[index].name, name) != 0))
-    TITAN_TRY(append_spelling_help(spelling, out));
-  return index >= 0 ? append_option_help(&titan_options[index], out) : TITAN_OK;
-}
-
-static titan_status report_topic(const char *topic) {
-  titan_text advice = {0};
-  titan_status status = strchr(topic, '.') != NULL ? titan_option_advise(topic, "the nearest known one is ", &advice)
-                                                   : titan_option_advise_section(topic, &advice);
-  if (status == TITAN_OK)
-    status = titan_error(TITAN_ERROR_USAGE, "--help %s: expected a section, or an option as section.option; %s", topic,
-                         advice.data);
-  titan_text_destroy(&advice);
-  return status;
-}
-
-titan_status titan_config_print_help(const char *topic, FILE *file) {
-  titan_text text = {0};
-  titan_status status = TITAN_OK;
-  topic += strspn(topic, "-");
-  TITAN_TRY_CLEANUP(*topic == '\0'                       ? append_all_help(&text)
-                    : titan_option_section_exists(topic) ? append_topic_section(topic, &text)
-                                                         : append_topic_option(topic, &text));
-  TITAN_TRY_CLEANUP(text.length > 0 ? write_text(&text, file) : report_topic(topic));
-cleanup:
-  titan_text_destroy(&text);
-  return status;
-}
-
-titan_status titan_config_print_usage(FILE *file) {
-  static const char lines[] =
-      "Usage: titan-hpc --job.config_file FILE [--section.option VALUE]...\n"
-      "Try a small model: mpirun -np 2 titan-hpc --job.dump_folder outputs --training.steps 10 --training.seq_len 256\n"
-      "All options: titan-hpc --help; those of one section: titan-hpc --help training\n";
-  titan_text text = {0};
-  titan_status status = titan_text_append(&text, lines, sizeof lines - 1);
-  if (status == TITAN_OK)
-    status = write_text(&text, file);
-  titan_text_destroy(&text);
-  return status;
-}
-
 static titan_status append_markdown_row(const titan_option *option, titan_text *text) {
-  const char *availability = availability_text(option);
+  const char *availability = titan_option_availability(option);
   TITAN_TRY(titan_text_printf(text, "| `%s` | ", option->key));
   TITAN_TRY(titan_option_expected(option, text));
   TITAN_TRY(titan_text_printf(text, " | `"));
-  TITAN_TRY(append_default(option, text));
+  TITAN_TRY(titan_option_format_default(option, text));
   TITAN_TRY(titan_text_printf(text, "` | %s.", option->help));
   if (option->origin == TITAN_ORIGIN_OURS)
     TITAN_TRY(titan_text_printf(text, " *Ours.*"));
@@ -248,7 +113,7 @@ titan_status titan_config_print_markdown(FILE *file) {
         TITAN_TRY_CLEANUP(append_markdown_row(&titan_options[i], &text));
   }
   TITAN_TRY_CLEANUP(append_markdown_spellings(&text));
-  TITAN_TRY_CLEANUP(write_text(&text, file));
+  TITAN_TRY_CLEANUP(titan_option_write(&text, file));
 cleanup:
   titan_text_destroy(&text);
   return status;
@@ -285,7 +150,7 @@ titan_status titan_config_print(const titan_config *config, FILE *file) {
   titan_text text = {0};
   titan_status status = TITAN_OK;
   TITAN_TRY_CLEANUP(titan_config_to_toml(config, &text));
-  TITAN_TRY_CLEANUP(write_text(&text, file));
+  TITAN_TRY_CLEANUP(titan_option_write(&text, file));
 cleanup:
   titan_text_destroy(&text);
   return status;

@@ -92,6 +92,25 @@ titan_status titan_option_expected(const titan_option *option, titan_text *text)
 // Appends the present value: true, 8, 0.0008, "text" (as a TOML string, when quoted) or text; none for NULL.
 titan_status titan_option_format(const titan_config *config, const titan_option *option, bool quoted, titan_text *text);
 
+// Appends the default value, a string as a TOML string; none for NULL.
+titan_status titan_option_format_default(const titan_option *option, titan_text *text);
+
+// How availability reads in a list: "no effect"; NULL for an option that works.
+const char *titan_option_availability(const titan_option *option);
+
+// Writes a text that was made of the table.
+titan_status titan_option_write(const titan_text *text, FILE *file);
+
+// The sections in the order in which --help prints them, the most used first. `order` takes titan_option_section_count
+// elements.
+void titan_option_sections_by_use(const titan_option_section **order);
+
+// Appends the meaning, what it takes and its default: "Steps to train. Takes an integer of at least 1; default 10000."
+titan_status titan_option_describe(const titan_option *option, titan_text *text);
+
+// Whether a configuration file may hold the option.
+bool titan_option_may_be_in_a_file(const titan_option *option);
+
 // Whether the present value fulfils the constraint.
 bool titan_option_holds(const titan_config *config, const titan_option *option);
 

@@ -5,6 +5,7 @@
 #include "comm/topology.h"
 #include "config/config.h"
 #include "data/tokenizer.h"
+#include "device/device.h"
 #include "mesh/mesh.h"
 
 typedef struct titan_trainer titan_trainer;

@@ -6,6 +6,7 @@
 #include "device/cpu/pair.h"
 
 #include <math.h>
+#include <stdbool.h>
 
 // float32 sums are taken over this many elements, sums of these in float64.
 enum { RMS_BLOCK = 1024 };

@@ -5,6 +5,8 @@
 
 #include "device/cpu/vector.h"
 
+#include <stdbool.h>
+
 // Lanes 0, 0, 2, 2, ...; 1, 1, 3, 3, ...; 1, 0, 3, 2, ...
 VECTOR_INLINE vfloat vector_even_lanes(vfloat x) {
 #if VECTOR_WIDTH == 16

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Property: an installation in a folder with a space is complete: the programs start and keep the path of their libraries, and the module
+# Property: an installation in a folder with a space is complete: the programs start and keep the path of their libraries, manual pages and
+# completions lie where they are looked for, and the module
 # files of both kinds put that folder's programs into PATH. Oracle: exit codes; the library path of the programs as built; the Tcl
 # file is evaluated by tclsh, the Lua file by lua, where they exist, with the modules system's own commands replaced by ones that print.
 set -euo pipefail
@@ -21,6 +22,13 @@ for program in titan-hpc titan-checkpoint; do
 done
 for file in configs/debug_model.toml configs/cpu_node.toml assets/c4_test.jsonl.gz assets/c4_mini.jsonl.gz jobscripts/slurm.sh jobscripts/pbs.sh; do
   [ -f "$prefix/share/titan-hpc/$file" ] || fail "share/titan-hpc/$file is not installed"
+done
+# Where man, bash-completion and zsh look, under the names by which they look.
+for program in titan-hpc titan-checkpoint titan-tokenizer titan-corpus; do
+  for file in man/man1/$program.1 bash-completion/completions/$program zsh/site-functions/_$program; do
+    [ -s "$prefix/share/$file" ] || fail "share/$file is not installed"
+  done
+  grep -q "^complete -F .* $program\$" "$prefix/share/bash-completion/completions/$program" || fail "the completion of $program is of another"
 done
 
 modulefiles="$prefix/share/modulefiles/titan-hpc"

@@ -219,6 +219,91 @@ static void help_is_given_for_one_section_or_one_option(void **state) {
   assert_int_equal(titan_config_print_help("training.stepz", stdout), TITAN_ERROR_USAGE);
   assert_string_equal(titan_error_message(), "--help training.stepz: expected a section, or an option as "
                                              "section.option; the nearest known one is training.steps");
+  assert_int_equal(titan_config_print_help("seq_len", stdout), TITAN_ERROR_USAGE); // a key without its section
+  assert_string_equal(titan_error_message(), "--help seq_len: expected a section, or an option as section.option; "
+                                             "the nearest known one is training.seq_len");
+}
+
+static void help_for_one_option_says_where_it_may_be_set_and_its_other_spellings(void **state) {
+  (void)state;
+  static const struct {
+    const char *topic, *text;
+  } cases[] = {
+      {"training.steps", "  --training.steps\n"
+                         "      Steps to train. Takes an integer of at least 1; default 10000.\n"
+                         "      Command line: --training.steps VALUE or --training.steps=VALUE\n"
+                         "      TOML file: [training], then steps = 10000\n"
+                         "      libconfig file: training: { steps = 10000; };\n"},
+      {"metrics.rank_0_only", "  --metrics.rank_0_only\n"
+                              "      Write TensorBoard event files on rank 0 only. Takes true or false; default true.\n"
+                              "      Command line: --metrics.rank_0_only or --metrics.rank_0_only=false\n"
+                              "      TOML file: [metrics], then rank_0_only = true\n"
+                              "      libconfig file: metrics: { rank_0_only = true; };\n"
+                              "      Other spelling: --metrics.save_for_all_ranks (the opposite of "
+                              "metrics.rank_0_only)\n"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    char words[64];
+    snprintf(words, sizeof words, "--help %s", cases[i].topic);
+    char *help = help_for(words);
+    assert_string_equal(help, cases[i].text);
+    free(help);
+  }
+  char *help = help_for("--help job.config_file");
+  assert_non_null(strstr(help, "A configuration file may not have it.\n"));
+  free(help);
+  help = help_for("--help training.gc_freq"); // what has no effect says why
+  assert_non_null(strstr(help, "there is no garbage collector to schedule.\n"));
+  free(help);
+}
+
+// What the help of an option says a file may hold is read from a file without a problem, for every option with a value.
+static void the_settings_that_help_shows_are_read(void **state) {
+  (void)state;
+  for (int i = 0; i < TITAN_OPTION_COUNT; i++) {
+    char words[160];
+    snprintf(words, sizeof words, "--help %s", titan_options[i].name);
+    char *help = help_for(words);
+    char *line = strstr(help, "libconfig file: ");
+    if (line != NULL && strstr(line, "\"...\"") == NULL) {
+      line[strcspn(line, "\n")] = '\0';
+      snprintf(words, sizeof words, "--job.config_file %.120s",
+               write_file("shown.cfg", line + strlen("libconfig file: ")));
+      titan_config *config = create_well(words);
+      assert_true(titan_config_is_set(config, titan_options[i].name));
+      titan_config_destroy(&config);
+    }
+    free(help);
+  }
+}
+
+static void help_lists_the_sections_the_most_used_first(void **state) {
+  (void)state;
+  char *help = help_for("--help");
+  static const char *const order[] = {"Sections, the most used first.",
+                                      "\n  job ",
+                                      "\n  model ",
+                                      "\n  training ",
+                                      "\n  debug ",
+                                      "\njob: ",
+                                      "\nmodel: ",
+                                      "\ntraining: ",
+                                      "\ndebug: "};
+  const char *at = help;
+  for (size_t i = 0; i < sizeof order / sizeof order[0]; i++) {
+    const char *found = strstr(at, order[i]);
+    if (found == NULL)
+      fail_msg("\"%s\" is not where it should be in\n%s", order[i], help);
+    at = found;
+  }
+  for (size_t s = 0; s < titan_option_section_count; s++) { // each once in the list, and once as a heading
+    char heading[64];
+    snprintf(heading, sizeof heading, "\n%s: ", titan_option_sections[s].name);
+    const char *first = strstr(help, heading);
+    assert_non_null(first);
+    assert_null(strstr(first + 1, heading));
+  }
+  free(help);
 }
 
 int main(void) {
@@ -231,6 +316,9 @@ int main(void) {
       cmocka_unit_test(a_key_without_counterpart_is_an_error_that_says_so),
       cmocka_unit_test(no_spelling_hides_an_option_or_stands_twice),
       cmocka_unit_test(help_is_given_for_one_section_or_one_option),
+      cmocka_unit_test(help_for_one_option_says_where_it_may_be_set_and_its_other_spellings),
+      cmocka_unit_test(the_settings_that_help_shows_are_read),
+      cmocka_unit_test(help_lists_the_sections_the_most_used_first),
   };
   return cmocka_run_group_tests(tests, make_folder, nothing_is_left);
 }

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// Lines as they are printed, which are longer than lines of C.
+// clang-format off
+#include "app/usage.h"
+
+const char titan_corpus_usage[] =
+    "usage: titan-corpus --documents N --output FILE [--seed S]\n"
+    "       titan-corpus text2jsonl INPUT [INPUT ...] --output FILE [--document file|paragraph|line]\n"
+    "\n"
+    "The first form writes N documents of generated text. Equal arguments give equal files. S is 0 unless given.\n"
+    "text2jsonl makes a corpus of text files (UTF-8, plain or gzip; - is standard input). A document is a whole file\n"
+    "unless --document says otherwise: paragraph, what stands between blank lines; line, every line. Documents of white\n"
+    "space only are left out; invalid UTF-8 becomes U+FFFD.\n"
+    "\n"
+    "The output is JSON lines {\"text\": ...}; a FILE that ends in .gz is compressed, and - is standard output. An older\n"
+    "FILE is replaced once the new one is complete. Exit codes: 0 done, 2 usage, 3 broken data, 5 memory or output.\n";

@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Property: each guard of this folder finds what it is there to find. Oracle: violations that are planted here, each in a copy of what the
+# guard looks at; without one, the copy passes.
+#
+# usage: notices.sh GUARD ROOT [COMPILER]
+set -euo pipefail
+guard=$1 root=$2
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+fail() {
+  echo "FAILED: $*"
+  exit 1
+}
+copy=$folder/copy
+mkdir "$copy"
+# passes, finds "WORDS": what the guard says of the copy.
+passes() { bash "$here/$guard.sh" "$copy" >"$folder/said" 2>&1 || fail "$guard refuses: $(cat "$folder/said")"; }
+finds() {
+  if bash "$here/$guard.sh" "$copy" >"$folder/said" 2>&1; then fail "$guard does not notice: $1"; fi
+  grep -qF -- "$1" "$folder/said" || fail "$guard says: $(cat "$folder/said"), not: $1"
+}
+
+case $guard in
+include_order)
+  cp -r "$root/src" "$copy/src"
+  mkdir "$copy/docs"
+  cp "$root/docs/architecture.md" "$copy/docs/"
+  passes
+  echo '#include "train/trainer.h"' >"$copy/src/base/planted.h" # upwards
+  finds 'src/base/planted.h:1: base/ includes train/, which does not stand in an earlier line of src/folders.txt'
+  printf '\n  #  include "config/config.h"\n' >"$copy/src/comm/planted.c" # into a folder of the same line
+  rm "$copy/src/base/planted.h"
+  finds 'src/comm/planted.c:2: comm/ includes config/'
+  echo '#include "planted.h"' >"$copy/src/comm/planted.c"
+  finds 'src/comm/planted.c:1: includes "planted.h", which is in no folder'
+  rm "$copy/src/comm/planted.c"
+  mkdir "$copy/src/planted"
+  finds 'src/planted is not in src/folders.txt'
+  rmdir "$copy/src/planted"
+  sed -i 's/^model$/model planted/' "$copy/src/folders.txt"
+  finds 'docs/architecture.md does not give the order'
+  ;;
+file_length)
+  mkdir "$copy/src" "$copy/benchmarks" "$copy/cmake"
+  seq 500 | sed 's|^|// |' >"$copy/src/long.c"
+  seq 900 | sed 's|^|// |' | tee "$copy/src/table.def" >"$copy/src/some_ranges.h"
+  touch "$copy/quickstart"
+  passes
+  echo '// 501' >>"$copy/src/long.c"
+  finds 'src/long.c: more than 500 lines'
+  ;;
+words)
+  mkdir "$copy/docs" "$copy/src"
+  printf '%s\n' 'Documents todos, /tmp/a-XXXXXX and \uXXXX.' >"$copy/README.md"
+  passes
+  while IFS= read -r word; do
+    echo "A line, then ($word), and more" >"$copy/docs/planted.md"
+    finds "docs/planted.md:1:A line, then ($word)"
+  done < <(grep -v '^#' "$here/words.txt")
+  rm "$copy/docs/planted.md"
+  passes
+  echo '  return titan_error(status, "todo: %s", name);' >"$copy/src/planted.c"
+  finds 'src/planted.c:1'
+  ;;
+headers)
+  # The function that makes the library of titan-hpc's headers, on two headers.
+  mkdir -p "$copy/src/a"
+  cat >"$copy/CMakeLists.txt" <<CMAKE
+cmake_minimum_required(VERSION 3.25)
+project(planted NONE)
+set(CMAKE_C_COMPILER "$3")
+set(CMAKE_C_COMPILER_WORKS TRUE)
+enable_language(C)
+include("$root/cmake/headers.cmake")
+titan_check_headers(headers "\${CMAKE_CURRENT_SOURCE_DIR}/src")
+CMAKE
+  printf '#include <stdbool.h>\nbool whole(void);\n' >"$copy/src/a/whole.h"
+  build() { cmake -S "$copy" -B "$folder/build" >"$folder/said" 2>&1 && cmake --build "$folder/build" >>"$folder/said" 2>&1; }
+  build || fail "a header that is whole is refused: $(cat "$folder/said")"
+  printf 'bool half(void);\n' >"$copy/src/a/half.h"
+  if build; then fail "a header that needs another one first is not noticed"; fi
+  grep -q 'a/half.h:1.*bool' "$folder/said" || fail "it says: $(cat "$folder/said")"
+  ;;
+*) fail "there is no guard $guard" ;;
+esac
