@@ -387,6 +387,12 @@ pipeline() {
     layers.1,layers.2,layers.3 --${pp}_schedule PipelineScheduleMulti --${pp}_schedule_csv multi.csv
   [ -z "$(find . -name steps.txt -o -name weights.txt -o -name '*.h5' -o -name '*.json')" ] ||
     fail "something is left behind: $(find . -type f)"
+  # NaN on one rank of a pipeline ends all, wherever the loss is.
+  [ "$ranks" = 1 ] && return
+  for row in 1F1B ZBVZeroBubble; do
+    refused 6 'step 3|rank 3|nan' "${four[@]}" --${pp}_schedule $row --debug.inject_nan_step 3
+    [ "$(wc -l <out/steps.txt)" = 2 ] || fail "$(wc -l <out/steps.txt) steps in steps.txt, expected the two before the NaN"
+  done
 }
 
 # What is asked of checkpoints, and the folder they are in. Nothing that is there is overwritten.
