@@ -227,6 +227,25 @@ static titan_status warn_of_validation(const titan_config *config, titan_text *t
   return warn_of_section(config, "validation", config->validation.enabled, text);
 }
 
+// How a pipeline goes, by a run that has none: one line. A file has it for the day when there is one.
+static titan_status warn_of_pipeline(const titan_config *config, titan_text *text) {
+  static const int options[] = {
+      TITAN_OPTION_experimental_pipeline_parallel_schedule, TITAN_OPTION_experimental_pipeline_parallel_schedule_csv,
+      TITAN_OPTION_experimental_pipeline_parallel_split_points, TITAN_OPTION_experimental_pipeline_parallel_split,
+      TITAN_OPTION_experimental_pipeline_parallel_microbatches};
+  if (config->experimental.pipeline_parallel_degree != 1)
+    return TITAN_OK;
+  for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
+    if (config->entries[options[i]].source != TITAN_SOURCE_COMMAND_LINE)
+      continue;
+    TITAN_TRY(titan_text_printf(text, "%s", text->length > 0 ? ", " : ""));
+    TITAN_TRY(append_setting(config, &titan_options[options[i]], text));
+    TITAN_TRY(append_place(config, &titan_options[options[i]], text));
+  }
+  return text->length == 0 ? TITAN_OK
+                           : titan_text_printf(text, ": no effect, as experimental.pipeline_parallel_degree is 1");
+}
+
 // What is to be loaded, by a run that loads nothing: one line.
 static titan_status warn_of_loading(const titan_config *config, titan_text *text) {
   static const int options[] = {TITAN_OPTION_checkpoint_load_step, TITAN_OPTION_checkpoint_exclude_from_loading};
@@ -293,7 +312,8 @@ static titan_status warn_of_early_step(const titan_config *config, titan_text *t
 titan_status titan_config_warnings(const titan_config *config, void (*report)(void *context, const char *line),
                                    void *context) {
   static titan_status (*const warners[])(const titan_config *, titan_text *) = {
-      warn_of_estimate, warn_of_validation, warn_of_loading, warn_of_schedule, warn_of_warmup, warn_of_early_step,
+      warn_of_estimate, warn_of_validation, warn_of_loading,  warn_of_schedule,
+      warn_of_warmup,   warn_of_early_step, warn_of_pipeline,
   };
   titan_text text = {0};
   titan_status status = TITAN_OK;

@@ -340,7 +340,7 @@ pipeline() {
   refused 2 'embedding and head share a parameter (model.tie_embeddings) and lie on the pipeline ranks 0 and 3' "${four[@]}" \
     --model.tie_embeddings true
   # Schedules and microbatches.
-  refused 2 "${pp}_schedule|expected one of 1F1B, GPipe|PipelineScheduleMulti|\"2F2B\"" "${four[@]}" --${pp}_schedule 2F2B
+  refused 2 "${pp}_schedule|expected one of auto, 1F1B, GPipe|PipelineScheduleMulti|\"2F2B\"" "${four[@]}" --${pp}_schedule 2F2B
   refused 2 "${pp}_microbatches|\"-1\"" "${four[@]}" --${pp}_microbatches -1
   refused 2 "the schedule 1F1B does not take 2 microbatches on 4 pipeline ranks: it needs at least as many|nearest number that works is 4|${pp}_microbatches, command line" \
     "${four[@]}" --${pp}_microbatches 2
