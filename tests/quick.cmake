@@ -4,6 +4,7 @@ set(TITAN_QUICK_TESTS
   base storage signals setup_missing_packages
   config_reading config_table
   comm_reduce comm.np2 comm_shared.np2 comm_messages.np2 topology_plan mesh.np2
+  step step_pipelines step_transfers
   graph graph_differentiate graph_fused graph_pack graph_plan graph_schedule graph_shapes model
   parallel_unit parallel_gather.np2 parallel_reduce.np2 parallel_runtime.np1 tensor_placements tensor_plan.np2 optim.np2
   tokenizer_split tokenizer tokenizer_program golden_tokenizer jsonl loader loader_errors

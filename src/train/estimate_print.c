@@ -60,8 +60,12 @@ static titan_status print_head(const titan_estimate *estimate, titan_text *text)
   TITAN_TRY(titan_text_printf(text, "mesh:   %d rank%s: pp %d, dp_replicate %d, dp_shard %d, cp %d, tp %d; %d a node\n",
                               question->world_size, question->world_size == 1 ? "" : "s", d->pp, d->dp_replicate,
                               d->dp_shard, d->cp, d->tp, question->ranks_per_node));
-  TITAN_TRY(titan_text_printf(text, "step:   %lld x %lld tokens a data-parallel rank, %s, activation checkpointing ",
-                              (long long)shape->batch, (long long)shape->length, dtype_of(estimate)));
+  TITAN_TRY(titan_text_printf(text, "step:   %lld x %lld tokens a data-parallel rank, ",
+                              (long long)(shape->batch * estimate->options.microbatches), (long long)shape->length));
+  if (estimate->options.microbatches > 1)
+    TITAN_TRY(titan_text_printf(text, "in %lld microbatches of %lld, ", (long long)estimate->options.microbatches,
+                                (long long)shape->batch));
+  TITAN_TRY(titan_text_printf(text, "%s, activation checkpointing ", dtype_of(estimate)));
   TITAN_TRY(print_activations(question->config, text));
   TITAN_TRY(titan_text_printf(text, ", compile %s\n", question->config->training.compile ? "on" : "off"));
   if (estimate->options.validation.batch > 0)

@@ -90,10 +90,13 @@ titan_status titan_setup_check_pipeline(const titan_config *config, titan_text *
 }
 
 titan_status titan_setup_pipeline_error(const titan_config *config, titan_status status) {
-  static const char *const names[] = {
-      "experimental.pipeline_parallel_degree", "experimental.pipeline_parallel_schedule",
-      "experimental.pipeline_parallel_split_points", "experimental.pipeline_parallel_schedule_csv",
-      "experimental.pipeline_parallel_microbatches"};
+  static const char *const names[] = {"experimental.pipeline_parallel_degree",
+                                      "experimental.pipeline_parallel_schedule",
+                                      "experimental.pipeline_parallel_split_points",
+                                      "experimental.pipeline_parallel_split",
+                                      "experimental.pipeline_parallel_schedule_csv",
+                                      "experimental.pipeline_parallel_microbatches",
+                                      "model.tie_embeddings"};
   if (status != TITAN_ERROR_USAGE || config->experimental.pipeline_parallel_degree == 1)
     return status;
   titan_text text = {0};

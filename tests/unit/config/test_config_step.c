@@ -201,6 +201,25 @@ static void a_validation_corpus_that_is_not_installed_needs_its_path(void **stat
       }
 }
 
+static void options_of_a_pipeline_without_one_are_warned_about_on_the_command_line(void **state) {
+  (void)state;
+  const char *const argv[] = {"titan-hpc", "--experimental.pipeline_parallel_schedule", "GPipe",
+                              "--experimental.pipeline_parallel_microbatches", "2"};
+  titan_config *config;
+  lines warnings = {0};
+  assert_int_equal(titan_config_create(5, argv, &config), TITAN_OK);
+  assert_int_equal(titan_config_warnings(config, collect, &warnings), TITAN_OK);
+  assert_int_equal(warnings.count, 1);
+  assert_string_equal(warnings.text[0], "experimental.pipeline_parallel_schedule = GPipe (command line), "
+                                        "experimental.pipeline_parallel_microbatches = 2 (command line): no effect, as "
+                                        "experimental.pipeline_parallel_degree is 1");
+  config->experimental.pipeline_parallel_degree = 2;
+  warnings.count = 0;
+  assert_int_equal(titan_config_warnings(config, collect, &warnings), TITAN_OK);
+  assert_int_equal(warnings.count, 0);
+  titan_config_destroy(&config);
+}
+
 static void options_of_validation_without_it_are_warned_about_on_the_command_line(void **state) {
   (void)state;
   const char *const argv[] = {"titan-hpc", "--validation.freq", "5", "--validation.steps", "2"};
@@ -291,6 +310,7 @@ int main(void) {
       cmocka_unit_test(roles_without_weight_decay_are_known_words),
       cmocka_unit_test(validation_outside_of_its_range_is_refused),
       cmocka_unit_test(a_validation_corpus_that_is_not_installed_needs_its_path),
+      cmocka_unit_test(options_of_a_pipeline_without_one_are_warned_about_on_the_command_line),
       cmocka_unit_test(options_of_validation_without_it_are_warned_about_on_the_command_line),
       cmocka_unit_test(a_global_batch_is_a_whole_number_of_batches_on_each_rank),
   };
