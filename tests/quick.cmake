@@ -1,4 +1,4 @@
-# The tests of the label `quick`: together two minutes on two cores, with something of every folder of src/. A test of more than ten
+# The tests of the label `quick`: together one minute on two cores, with something of every folder of src/. A test of more than ten
 # seconds of processor time is not for this list.
 set(TITAN_QUICK_TESTS
   base storage signals setup_missing_packages
