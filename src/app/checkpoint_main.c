@@ -1,8 +1,8 @@
 // titan-checkpoint: lists, shows, verifies and compares checkpoints, and takes weights to and from safetensors.
 #include "app/usage.h"
-#include "checkpoint/tool.h"
 #include "comm/bootstrap.h"
 #include "storage/hdf5.h"
+#include "tool/tool.h"
 
 #include <errno.h>
 #include <math.h>

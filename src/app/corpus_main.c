@@ -1,7 +1,7 @@
 // titan-corpus: makes corpora, of generated text or of plain text files.
 #include "app/usage.h"
 #include "base/memory.h"
-#include "data/corpus_generate.h"
+#include "corpus_generator/corpus_generate.h"
 #include "data/text_convert.h"
 #include "storage/output.h"
 

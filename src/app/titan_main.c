@@ -5,8 +5,8 @@
 #include "comm/instruction_set.h"
 #include "data/assets.h"
 #include "device/device.h"
-#include "train/estimate.h"
-#include "train/setup.h"
+#include "estimate/estimate.h"
+#include "setup/setup.h"
 #include "train/signals.h"
 #include "train/trainer.h"
 

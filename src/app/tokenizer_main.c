@@ -2,9 +2,9 @@
 #include "app/usage.h"
 #include "base/memory.h"
 #include "data/jsonl.h"
-#include "data/tokenizer.h"
-#include "data/tokenizer_train.h"
 #include "storage/output.h"
+#include "tokenizer/tokenizer.h"
+#include "tokenizer/tokenizer_train.h"
 
 #include <errno.h>
 #include <stdio.h>

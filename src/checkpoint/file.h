@@ -7,8 +7,8 @@
 #define TITAN_CHECKPOINT_FILE_H
 
 #include "checkpoint/format.h"
-#include "checkpoint/number.h"
 #include "model/model.h"
+#include "weights/number.h"
 
 #include <stdbool.h>
 

@@ -3,7 +3,7 @@
 #ifndef TITAN_CHECKPOINT_VALUES_H
 #define TITAN_CHECKPOINT_VALUES_H
 
-#include "checkpoint/number.h"
+#include "weights/number.h"
 
 #include <hdf5.h>
 

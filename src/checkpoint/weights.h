@@ -4,8 +4,8 @@
 #define TITAN_CHECKPOINT_WEIGHTS_H
 
 #include "checkpoint/file.h"
-#include "checkpoint/hugging_face.h"
-#include "checkpoint/safetensors_set.h"
+#include "weights/hugging_face.h"
+#include "weights/safetensors_set.h"
 
 typedef struct titan_weights {
   titan_safetensors_set *set;

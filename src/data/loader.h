@@ -16,7 +16,7 @@
 #define TITAN_DATA_LOADER_H
 
 #include "data/corpus.h"
-#include "data/tokenizer.h"
+#include "tokenizer/tokenizer.h"
 
 // Where a lane goes on: token `token` of document `document` (in the endless numbering; tokens counted with BOS), which
 // is found by reading on from `place`. Plain numbers, for a checkpoint: a run may resume with them on any partition of

@@ -2,7 +2,7 @@
 
 #include "base/text.h"
 #include "data/packed_file.h"
-#include "data/tokenizer_internal.h"
+#include "tokenizer/tokenizer_internal.h"
 
 enum { READ_BYTES = 1 << 16 };
 

@@ -12,7 +12,7 @@
 #define TITAN_DATA_VALIDATION_H
 
 #include "data/corpus.h"
-#include "data/tokenizer.h"
+#include "tokenizer/tokenizer.h"
 
 enum { TITAN_VALIDATION_NO_LABEL = -1 }; // the token that would be predicted is not there, and is not counted
 

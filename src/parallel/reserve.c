@@ -1,6 +1,6 @@
 // What the runtime's communication keeps in its groups, so that it is known in advance and a step takes none.
 #include "parallel/runtime_private.h"
-#include "parallel/tensor.h"
+#include "passes/tensor.h"
 
 // Of the sharding group: what publishing needs.
 enum { PUBLISHING = 1 };

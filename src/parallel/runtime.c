@@ -1,7 +1,7 @@
 #include "parallel/runtime_private.h"
 
 #include "base/log.h"
-#include "parallel/tensor.h"
+#include "passes/tensor.h"
 
 #include <stdio.h>
 #include <string.h>

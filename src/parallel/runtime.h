@@ -16,7 +16,7 @@
 
 typedef struct titan_runtime titan_runtime;
 
-// What becomes of the activations that the backward wants: see parallel/activation_checkpoint.h.
+// What becomes of the activations that the backward wants: see passes/activation_checkpoint.h.
 typedef enum titan_activation_mode {
   TITAN_ACTIVATIONS_KEPT,
   TITAN_ACTIVATIONS_FULL,       // each block keeps its input only
@@ -68,7 +68,7 @@ typedef struct titan_runtime_options {
   bool loss_parallel; // with tensor parallelism: logits stay cut over the vocabulary
   titan_activation_options activations;
   bool compile;      // fuse operations
-  bool async_tensor; // with tensor parallelism: transfers go on during products (parallel/async_tensor.h)
+  bool async_tensor; // with tensor parallelism: transfers go on during products (passes/async_tensor.h)
 } titan_runtime_options;
 
 // Bytes that the runtime takes on this rank, by tag: those from TITAN_MEMORY_PARAMETERS on, and COMMUNICATION beyond

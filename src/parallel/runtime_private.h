@@ -1,12 +1,12 @@
 #ifndef TITAN_PARALLEL_RUNTIME_PRIVATE_H
 #define TITAN_PARALLEL_RUNTIME_PRIVATE_H
 
-#include "parallel/activation_budget.h"
-#include "parallel/activation_checkpoint.h"
-#include "parallel/compile.h"
 #include "parallel/gather.h"
 #include "parallel/reduce.h"
 #include "parallel/runtime.h"
+#include "passes/activation_budget.h"
+#include "passes/activation_checkpoint.h"
+#include "passes/compile.h"
 #include "step/memory.h"
 #include "step/schedule.h"
 

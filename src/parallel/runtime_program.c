@@ -1,7 +1,7 @@
 // Programs: a kind of unit with its passes, as an executable, and what its external values are bound to.
-#include "parallel/async_tensor.h"
 #include "parallel/runtime_private.h"
-#include "parallel/tensor.h"
+#include "passes/async_tensor.h"
+#include "passes/tensor.h"
 
 #include <string.h>
 

@@ -4,9 +4,9 @@
 
 #include "comm/topology.h"
 #include "config/config.h"
-#include "data/tokenizer.h"
 #include "device/device.h"
 #include "mesh/mesh.h"
+#include "tokenizer/tokenizer.h"
 
 typedef struct titan_trainer titan_trainer;
 

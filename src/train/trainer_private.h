@@ -7,8 +7,8 @@
 #include "observe/energy.h"
 #include "observe/metrics.h"
 #include "observe/report.h"
+#include "setup/setup.h"
 #include "storage/lock.h"
-#include "train/setup.h"
 #include "train/trainer.h"
 
 #include <stdio.h>

@@ -10,8 +10,8 @@
 
 #include "base/memory.h"
 #include "data/jsonl.h"
-#include "data/tokenizer.h"
-#include "data/tokenizer_train.h"
+#include "tokenizer/tokenizer.h"
+#include "tokenizer/tokenizer_train.h"
 
 #include <stdio.h>
 #include <stdlib.h>

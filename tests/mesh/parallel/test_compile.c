@@ -6,7 +6,7 @@
 #include "small_model.h"
 
 #include "device/executor.h"
-#include "parallel/compile.h"
+#include "passes/compile.h"
 
 #include <math.h>
 #include <string.h>

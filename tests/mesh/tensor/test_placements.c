@@ -6,7 +6,7 @@
 #include "../mpi_test.h"
 
 #include "parallel/runtime.h"
-#include "parallel/tensor.h"
+#include "passes/tensor.h"
 
 #include <string.h>
 

@@ -4,7 +4,7 @@
 // with the ranks: at 4 to at most 0.32.
 #include "pair.h"
 
-#include "parallel/tensor.h"
+#include "passes/tensor.h"
 
 enum { LENGTH = 24, BATCH = 2, VOCABULARY = 199, LAYERS = 3, DIM = 64 };
 

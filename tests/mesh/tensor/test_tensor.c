@@ -8,7 +8,7 @@
 #include "pair.h"
 
 #include "optim/optimizer.h"
-#include "parallel/tensor.h"
+#include "passes/tensor.h"
 
 enum { BATCH = 4, VOCABULARY = 199, STEPS = 10 }; // 2, 4 and 8 ranks do not divide the vocabulary
 static int length = 24;

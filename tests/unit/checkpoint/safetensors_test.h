@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "base/memory.h"
-#include "checkpoint/safetensors.h"
+#include "weights/safetensors.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -3,7 +3,7 @@
 // but for scores: 1e-5 relative (sums of 8 products in float32).
 #include "safetensors_test.h"
 
-#include "checkpoint/hugging_face.h"
+#include "weights/hugging_face.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
 // and bfloat16 all 65,536 values. Exact.
 #include "safetensors_test.h"
 
-#include "checkpoint/safetensors_set.h"
+#include "weights/safetensors_set.h"
 
 #include <fcntl.h>
 #include <math.h>

@@ -3,7 +3,7 @@
 #ifndef TITAN_TESTS_DATA_FOLDER_H
 #define TITAN_TESTS_DATA_FOLDER_H
 
-#include "data/tokenizer.h"
+#include "tokenizer/tokenizer.h"
 
 enum { BYTES_BOS = 256, BYTES_EOS = 257 };
 

@@ -9,8 +9,8 @@
 #include <cmocka.h>
 
 #include "base/memory.h"
-#include "data/corpus_generate.h"
-#include "data/corpus_generate_internal.h"
+#include "corpus_generator/corpus_generate.h"
+#include "corpus_generator/corpus_generate_internal.h"
 #include "data/jsonl.h"
 
 #include <stdio.h>

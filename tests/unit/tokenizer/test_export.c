@@ -11,7 +11,7 @@
 
 #include "base/memory.h"
 #include "data/assets.h"
-#include "data/tokenizer_export.h"
+#include "tokenizer/tokenizer_export.h"
 
 #include <jansson.h>
 #include <stdio.h>

@@ -10,8 +10,8 @@
 
 #include "base/memory.h"
 #include "base/random.h"
-#include "data/split.h"
 #include "pcre2_split.h"
+#include "tokenizer/split.h"
 
 #include <stdio.h>
 #include <stdlib.h>

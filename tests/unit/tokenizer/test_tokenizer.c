@@ -10,9 +10,9 @@
 
 #include "base/memory.h"
 #include "base/random.h"
-#include "data/tokenizer.h"
-#include "data/tokenizer_train.h"
 #include "naive.h"
+#include "tokenizer/tokenizer.h"
+#include "tokenizer/tokenizer_train.h"
 
 #include <pthread.h>
 #include <stdio.h>

@@ -4,8 +4,8 @@
 // bytes.
 #include "../graph/test_support.h"
 
+#include "estimate/estimate_private.h"
 #include "graph/plan_report.h"
-#include "train/estimate_private.h"
 
 #include <stdio.h>
 #include <string.h>

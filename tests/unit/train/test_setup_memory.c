@@ -4,7 +4,7 @@
 #include "../../mesh/parallel/small_model.h"
 
 #include "data/loader.h"
-#include "train/setup.h"
+#include "setup/setup.h"
 
 #include <inttypes.h>
 #include <math.h>

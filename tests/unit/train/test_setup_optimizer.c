@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "base/memory.h"
-#include "train/setup.h"
+#include "setup/setup.h"
 
 #include <stdio.h>
 #include <string.h>
