@@ -43,7 +43,7 @@ find src -type f \( -name '*.c' -o -name '*.h' -o -name '*.cpp' -o -name '*.def'
 
 for folder in src/*/; do
   folder=$(basename "$folder")
-  grep -qE "^([a-z ]* )?$folder( [a-z ]*)?\$" $list || fail "src/$folder is not in $list"
+  grep -qE "^([a-z_ ]* )?$folder( [a-z_ ]*)?\$" $list || fail "src/$folder is not in $list"
   grep -qE "^      $folder/ " docs/architecture.md || fail "docs/architecture.md does not say what src/$folder holds"
 done
 order=$(grep '^[a-z]' $list | sed 's/ /, /g' | tr '\n' '<' | sed -e 's/<$//' -e 's/</ < /g')
