@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What recomputing activations saves and costs, and what fusing does, in one run: each round takes two steps of every
 // mode, compile off and on, of which the second counts, so that what else the machine does falls on all alike.
 //

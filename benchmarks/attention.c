@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Speed of attention, forward and backward, at every instruction-set level that this machine has, beside a float32
 // matrix product of 4096 x 4096 x 4096 in the same process with the same threads. Counted are the products that a
 // training step counts: two forward, four backward, of the lower triangle; computing the scores again and the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Checkpoints against plain MPI-IO of the same bytes to the same place, in one run and in turns; and what an
 // asynchronous save costs the training.
 //

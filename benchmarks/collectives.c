@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // all_gather and reduce_scatter of float32, over MPI messages and through memory shared by the node's ranks, by size of
 // the whole buffer, and all_reduce of small buffers. Start with: mpirun -np N benchmarks/collectives [largest buffer in
 // MiB]

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the benchmarks of training steps share. Failures end all ranks, with the status's exit code.
 #ifndef TITAN_BENCHMARKS_COMMON_H
 #define TITAN_BENCHMARKS_COMMON_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Where the exposed time of a group goes: by operation and size, what is waiting for a rank that comes later, and what
 // is the transfer itself.
 #ifndef TITAN_BENCHMARKS_EXPOSED_H

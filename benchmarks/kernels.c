@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Speed of each CPU kernel at the shapes of the debug model (batch 8, length 2,048: 16,384 rows) and of llama2 271M,
 // beside what the same process reaches at best: matrix products of 4096 x 4096 x 4096, a float32 addition of long
 // vectors, and for streaming kernels a memory copy of as many bytes. Usage: kernels [threads] [operation].

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How a message gets on while its receiver multiplies matrices: left alone, looked after between the panels of the
 // product, or looked after by a thread of its own. Start with: mpirun --bind-to none -np 2 benchmarks/benchmark_overlap
 // [rows]

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """What PyTorch needs for the same steps as benchmarks/activations: memory and seconds with each mode of activation
 checkpointing, in float32. Optional; needs torch and numpy.
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Trains the same Llama on the same tokens with PyTorch, in float32: an oracle for titan-hpc's loss curve, and a speed
 to compare with. It is optional: nothing in titan-hpc needs it. It needs torch and numpy, and tiktoken where it makes the
 tokens itself.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One rank's training step: tokens/s, FLOP/s as a share of this machine's matrix-product ceiling, time by operation,
 // memory.
 //

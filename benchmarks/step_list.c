@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Time to make the list of a step, before any rank runs: the order, its lowering, the check, and the packing of memory.
 // The units are those of llama3 405B on 512 ranks (dp_shard 64, tp 8): embedding, 126 blocks, head. Needs no MPI.
 //

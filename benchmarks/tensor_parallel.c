@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Tensor parallelism against one rank with the same cores, in one run, in turns: each round takes one step of every
 // way, so that what else the machine does falls on all of them alike.
 //

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Run at every build: writes OUTPUT with TITAN_COMMIT, what git says of the source at SOURCE, where that has changed.
 set(commit unknown)
 find_program(GIT git)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Warnings, errors where TITAN_WARNINGS_AS_ERRORS says so; sanitizers by preset; titan_library() makes one static library of a folder of src/.
 add_library(titan_options INTERFACE)
 target_compile_options(titan_options INTERFACE

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # The libraries the program stands on. Names of their packages: see ./quickstart.
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # HDF5 built for the MPI that was found (PkgConfig::HDF5). A machine may have one build of HDF5 for each MPI, and a serial one. Of
 # those that pkg-config knows, the first is taken whose small program compiles, links and, unless cross-compiling, runs: a
 # build for another MPI is often noticed only when a program starts, and crashes.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Run by CMake when it configures: makes a file through this HDF5 and this MPI. Ends with 0 when they fit each other.
 #include <hdf5.h>
 #include <mpi.h>

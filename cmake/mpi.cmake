@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # MPI, its launcher, and whether it is Open MPI (TITAN_MPI_IS_OPEN_MPI).
 # Where several are installed, mpicc.NAME goes with mpiexec.NAME; CMake would take the mpiexec of another.
 if(MPI_C_COMPILER AND NOT DEFINED MPIEXEC_EXECUTABLE)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # oneDNN (the target titan_dnnl). The program calls the C interfaces of versions 2 and 3 (src/device/cpu/onednn.h).
 find_path(DNNL_INCLUDE_DIR dnnl.h)
 find_library(DNNL_LIBRARY dnnl)

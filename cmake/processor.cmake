@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # The kernels are written for x86-64, and hardly any other processor would get through the compiler: said here, before it tries.
 include(CheckCSourceCompiles)
 check_c_source_compiles("

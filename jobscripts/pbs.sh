@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # Trains on a PBS Professional or OpenPBS cluster. Copy this script, set the lines below to your site's, and submit it:
 #
 #   qsub -N my_run -v config=run.toml,options="--training.steps 1000 --checkpoint.enable_checkpoint" pbs.sh

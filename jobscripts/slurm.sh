@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # Trains on a SLURM cluster. Copy this script, set the lines below to your site's, and submit it:
 #
 #   sbatch --job-name=my_run slurm.sh run.toml --training.steps 1000 --checkpoint.enable_checkpoint

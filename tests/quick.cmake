@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # The tests of the label `quick`: together one minute on two cores, with something of every folder of src/. A test of more than ten
 # seconds of processor time is not for this list.
 set(TITAN_QUICK_TESTS

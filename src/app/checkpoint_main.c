@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // titan-checkpoint: lists, shows, verifies and compares checkpoints, and takes weights to and from safetensors.
 #include "app/usage.h"
 #include "comm/bootstrap.h"

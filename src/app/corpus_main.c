@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // titan-corpus: makes corpora, of generated text or of plain text files.
 #include "app/usage.h"
 #include "base/memory.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // titan-hpc: reads the options on rank 0, agrees on them, makes mesh and device, and trains.
 #include "base/clock.h"
 #include "base/log.h"

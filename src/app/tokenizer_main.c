@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // titan-tokenizer: trains, describes and tries out tokenizers.
 #include "app/usage.h"
 #include "base/memory.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #ifndef TITAN_APP_VERSION_H
 #define TITAN_APP_VERSION_H
 

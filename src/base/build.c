@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "base/build.h"
 
 #include "base/commit.h" // made by cmake/commit.cmake

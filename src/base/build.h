@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #ifndef TITAN_BASE_BUILD_H
 #define TITAN_BASE_BUILD_H
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Copying what will not be looked at soon.
 #ifndef TITAN_BASE_COPY_H
 #define TITAN_BASE_COPY_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Instruction-set levels of x86-64 that code is compiled for: what this chip has, what the user allows.
 #ifndef TITAN_BASE_CPU_ISA_H
 #define TITAN_BASE_CPU_ISA_H

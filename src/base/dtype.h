@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Element types of tensors, and bfloat16 in portable C.
 #ifndef TITAN_BASE_DTYPE_H
 #define TITAN_BASE_DTYPE_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Log lines on stderr, in the reference's form: "[rank0]:2026-01-31 12:00:00,123 - root - INFO - text"; and in a file
 // beside it.
 #ifndef TITAN_BASE_LOG_H

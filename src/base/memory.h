@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Tagged host allocations: live bytes, peak and count per tag; what is left at the end is a defect that tests find.
 // Thread-safe. Every pointer is aligned to TITAN_MEMORY_ALIGNMENT bytes.
 #ifndef TITAN_BASE_MEMORY_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Status codes, and the message that goes with a failure.
 //
 // A function that can fail returns titan_status. The failing place calls titan_error(), which stores one message for

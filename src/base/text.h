@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A growing string.
 #ifndef TITAN_BASE_TEXT_H
 #define TITAN_BASE_TEXT_H

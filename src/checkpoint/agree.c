@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "checkpoint/agree.h"
 
 #include "comm/mpi_error.h"

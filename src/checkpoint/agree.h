@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Agreement over an MPI communicator of its own: what titan_comm_agree does, for a thread beside the one that computes.
 #ifndef TITAN_CHECKPOINT_AGREE_H
 #define TITAN_CHECKPOINT_AGREE_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The part of a file that is not tensors: attributes and small datasets. The caller holds titan_hdf5_lock. Negative on
 // failure.
 #ifndef TITAN_CHECKPOINT_CONTENTS_H

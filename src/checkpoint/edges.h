@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The parts of pages at the ends of what a rank writes. On a network file system two nodes that write into one page of
 // a file may undo each other's bytes: each has the whole page in its cache. So every page has one rank that writes all
 // of it; parts that other ranks hold are sent there.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One checkpoint file: what it holds, and reading it. Serial; any process may read any file. Writing is in writer.h.
 //
 // The file is HDF5. /model/NAME, /optimizer/exp_avg/NAME and /optimizer/exp_avg_sq/NAME are contiguous datasets of the

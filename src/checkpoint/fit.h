@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Whether a checkpoint is of a model.
 #ifndef TITAN_CHECKPOINT_FIT_H
 #define TITAN_CHECKPOINT_FIT_H

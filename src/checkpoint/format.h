@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What makes a checkpoint whole: the first TITAN_CHECKPOINT_BLOCK_BYTES of the file, which HDF5 leaves to the
 // application (its "user block"). They are written last, and hold the file's length and a hash of every byte that is
 // not tensor data; tensor data has checksums of its own, a slab each (file.h). So a file that was cut or damaged is

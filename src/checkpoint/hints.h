@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // checkpoint.mpi_io_hints: "striping_factor=8,striping_unit=4194304".
 #ifndef TITAN_CHECKPOINT_HINTS_H
 #define TITAN_CHECKPOINT_HINTS_H

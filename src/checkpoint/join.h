@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Whole rows out of columns. Where a parameter is cut by columns over the ranks of a tp group, each of them holds a
 // part of every row, some kilobytes: in the file these lie apart. So the ranks exchange parts until each has whole
 // rows, which lie one after another in the file, and writes those.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How a runtime's shards lie in a checkpoint's tensors.
 #ifndef TITAN_CHECKPOINT_LAYOUT_H
 #define TITAN_CHECKPOINT_LAYOUT_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Loading a checkpoint into a runtime, whatever mesh wrote it.
 #ifndef TITAN_CHECKPOINT_LOAD_H
 #define TITAN_CHECKPOINT_LOAD_H

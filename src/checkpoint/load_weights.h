@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Loading weights in safetensors into a runtime, on any mesh.
 #ifndef TITAN_CHECKPOINT_LOAD_WEIGHTS_H
 #define TITAN_CHECKPOINT_LOAD_WEIGHTS_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Reading tensor data: straight from its place in the file, which is contiguous.
 #include "checkpoint/file.h"
 

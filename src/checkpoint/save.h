@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Saving a runtime's state, at once or while the training goes on.
 #ifndef TITAN_CHECKPOINT_SAVE_H
 #define TITAN_CHECKPOINT_SAVE_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #ifndef TITAN_CHECKPOINT_SHARE_H
 #define TITAN_CHECKPOINT_SHARE_H
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What rank 0 does alone: the file before the tensors' data comes in, and its completion.
 #include "base/memory.h"
 #include "checkpoint/contents.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The folder of checkpoints: <folder>/step-N.h5, and step-N.h5.partial while one is written. Serial.
 #ifndef TITAN_CHECKPOINT_STORE_H
 #define TITAN_CHECKPOINT_STORE_H

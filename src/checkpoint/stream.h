@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Spans of a file, one after another, read ahead of whoever takes them: a few threads keep several reads in flight, so
 // that the storage works while the taker hashes and copies.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The datasets that hold tensors. The caller holds titan_hdf5_lock.
 #ifndef TITAN_CHECKPOINT_TENSORS_H
 #define TITAN_CHECKPOINT_TENSORS_H

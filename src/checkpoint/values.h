@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Attributes and small datasets of an HDF5 file, in few words. The caller holds titan_hdf5_lock. Every function gives a
 // negative value on failure; what the object is missing or has another shape is a failure too.
 #ifndef TITAN_CHECKPOINT_VALUES_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Weights in safetensors, with our names or Hugging Face's, and which of them is which tensor of a model. Not
 // collective: each rank opens what it reads.
 #ifndef TITAN_CHECKPOINT_WEIGHTS_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Writing one checkpoint file by all ranks of a communicator. The file is made as PATH.partial and becomes PATH when it
 // is complete and on the disk: whoever looks sees a whole file or none.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The end of writing a checkpoint: what ranks send to each other, and the order in which things come to the disk.
 #include "base/clock.h"
 #include "base/memory.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a communicator backend implements (mpi.c does), and what the interface (comm.c, work.c) keeps for it.
 //
 // Every operation enters through titan_comm_begin, is advanced by titan_comm_progress and leaves through

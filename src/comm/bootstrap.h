@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Beginning and end of MPI in a process.
 #ifndef TITAN_COMM_BOOTSTRAP_H
 #define TITAN_COMM_BOOTSTRAP_H

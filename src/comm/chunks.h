@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Collectives whose chunks come, or go, one by one, so that the product of one chunk can run while others travel.
 //
 // A chunk is what one rank of the group contributes (gathering), or what one rank is to get (reducing). They travel in

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A communicator: one group of ranks and its collectives. Backends: MPI (host memory).
 //
 // Every call marked "Collective" is made by all ranks of the group in the same order. The non-blocking form is asked

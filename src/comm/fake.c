@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Groups of ranks that are not there, for plans of a mesh made by one process.
 #include "comm/mpi.h"
 

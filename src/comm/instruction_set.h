@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One instruction-set level for all ranks of a run.
 #ifndef TITAN_COMM_INSTRUCTION_SET_H
 #define TITAN_COMM_INSTRUCTION_SET_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the environment says about how this process was started: by which launcher, as which of how many tasks.
 #ifndef TITAN_COMM_LAUNCH_H
 #define TITAN_COMM_LAUNCH_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the process that started this rank says about the rank's binding.
 #ifndef TITAN_COMM_LAUNCHER_H
 #define TITAN_COMM_LAUNCHER_H

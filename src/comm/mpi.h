@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Inside the MPI backend: what mpi.c and mpi_reduce.c share.
 #ifndef TITAN_COMM_MPI_H
 #define TITAN_COMM_MPI_H

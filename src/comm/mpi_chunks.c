@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Chunks over MPI: one message a chunk, straight from the rank that has it to the one that wants it.
 #include "comm/mpi.h"
 #include "comm/mpi_datatype.h"

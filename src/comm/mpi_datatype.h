@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Messages of any length: MPI-3 counts are ints.
 #ifndef TITAN_COMM_MPI_DATATYPE_H
 #define TITAN_COMM_MPI_DATATYPE_H

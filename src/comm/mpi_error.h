@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Failures of MPI calls as statuses, with the library's own text.
 #ifndef TITAN_COMM_MPI_ERROR_H
 #define TITAN_COMM_MPI_ERROR_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Reductions over MPI point-to-point messages. The arithmetic is ours: every element is reduced by one rank, in rank
 // order, whatever arrives first, so results repeat bitwise, all ranks of an all_reduce get the same bits, and bfloat16
 // is summed in float32. Later phases begin at a different time on each rank, so they must not be MPI collectives (whose

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Element-wise reduction of several buffers, in the order in which they are given.
 #ifndef TITAN_COMM_REDUCE_H
 #define TITAN_COMM_REDUCE_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Compiled once per instruction-set level. Nothing but additions and choices of elements: all levels give the same
 // bits.
 #include "comm/reduce_blocks.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One block of a reduction (reduce.h), compiled for several instruction-set levels.
 #ifndef TITAN_COMM_REDUCE_BLOCKS_H
 #define TITAN_COMM_REDUCE_BLOCKS_H

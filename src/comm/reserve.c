@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Handles and working memory that a group keeps from one operation to the next.
 #include "comm/backend.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "comm/segment.h"
 
 #include "comm/topology.h"

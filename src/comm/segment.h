@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A block of memory that the processes of one node share, with every page there before anybody touches it.
 #ifndef TITAN_COMM_SEGMENT_H
 #define TITAN_COMM_SEGMENT_H

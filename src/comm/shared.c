@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Memory shared by the ranks of one node: one block (segment.h). Before the parts lies one cache line per rank with two
 // counters, by which ranks wait for each other without messages: each operation on the block takes the next ticket; a
 // rank that starts operation t stores arrived = t, and one that has taken what it needs from the others' parts stores

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A group's staging memory: what its blocking collectives move inside one node goes through memory that all its ranks
 // see, not through messages. A transfer copies into the rank's own part, says so, and takes what it wants straight out
 // of the others' parts.

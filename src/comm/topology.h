@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What this rank may use of its node: cores, threads, memory.
 #ifndef TITAN_COMM_TOPOLOGY_H
 #define TITAN_COMM_TOPOLOGY_H

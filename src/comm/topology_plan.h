@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How the ranks of a node share its cores: the decision of topology.c, apart from where its facts come from.
 #ifndef TITAN_COMM_TOPOLOGY_PLAN_H
 #define TITAN_COMM_TOPOLOGY_PLAN_H

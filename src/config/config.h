@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The options of a run: read from the command line and a configuration file, checked, and handed to all ranks.
 //
 // Every option is one row of options.def, and one member here: config->training.batch_size.

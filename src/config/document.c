@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The table of options as docs/options.md, and a configuration as TOML. --help is in help.c.
 #include "config/config.h"
 

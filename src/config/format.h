@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Values and lists of words as text.
 #ifndef TITAN_CONFIG_FORMAT_H
 #define TITAN_CONFIG_FORMAT_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The rows of options.def as data, and what is done with one option of a configuration.
 #ifndef TITAN_CONFIG_OPTION_H
 #define TITAN_CONFIG_OPTION_H

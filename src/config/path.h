@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // "~" and "${NAME}" in paths of options.
 #ifndef TITAN_CONFIG_PATH_H
 #define TITAN_CONFIG_PATH_H

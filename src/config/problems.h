@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // All problems of one reading or check, one line each, to be reported at once.
 #ifndef TITAN_CONFIG_PROBLEMS_H
 #define TITAN_CONFIG_PROBLEMS_H

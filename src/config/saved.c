@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Values in a configuration that titan_config_to_toml has written, as checkpoints hold it.
 #include "config/config.h"
 #include "config/option.h"

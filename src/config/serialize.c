@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A configuration as text: a line "titan-config 1", a line with the request, a line with its topic, then one line an
 // option:
 // name, source, origin, value, separated by tabs. In origins and values a backslash, tab or newline is escaped; "\0" is

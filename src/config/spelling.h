@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The rows of spellings.def as data: keys of TorchTitan's later files, and what they stand for here.
 #ifndef TITAN_CONFIG_SPELLING_H
 #define TITAN_CONFIG_SPELLING_H

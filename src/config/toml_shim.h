@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // toml++ behind a C function. Nothing is thrown through it.
 #ifndef TITAN_CONFIG_TOML_SHIM_H
 #define TITAN_CONFIG_TOML_SHIM_H

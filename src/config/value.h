@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A value as a reader found it, before it is checked against its option. Plain C, for the TOML shim too.
 #ifndef TITAN_CONFIG_VALUE_H
 #define TITAN_CONFIG_VALUE_H

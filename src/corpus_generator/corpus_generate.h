@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Text for tests and first steps: documents from a grammar, word lists and a small invented world, all written for this
 // project. Document i depends on the seed and on i only.
 #ifndef TITAN_CORPUS_GENERATOR_CORPUS_GENERATE_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Appending text: capital letters, and "a" or "an".
 #include "corpus_generator/corpus_generate_internal.h"
 

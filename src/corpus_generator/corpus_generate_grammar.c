@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Compiles the rule tables into nodes.
 //
 // Notation of a rule's text:

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Private to the corpus generator: its tables, its world of people and towns, and the compiled grammar.
 #ifndef TITAN_CORPUS_GENERATOR_CORPUS_GENERATE_INTERNAL_H
 #define TITAN_CORPUS_GENERATOR_CORPUS_GENERATE_INTERNAL_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Words with their derived forms: plural, tenses, agents, adverbs, opposites.
 #include "base/memory.h"
 #include "corpus_generator/corpus_generate_internal.h"

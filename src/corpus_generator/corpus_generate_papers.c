@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Kinds of document that inform: recipes, weather, instructions, towns, arithmetic, lists, questions and answers,
 // reviews, minutes, entries of an encyclopedia.
 #include "corpus_generator/corpus_generate_internal.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Phrases and sentences that all kinds of document share. The notation is explained in corpus_generate_grammar.c.
 #include "corpus_generator/corpus_generate_internal.h"
 

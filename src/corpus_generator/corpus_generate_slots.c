@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What stands for a word, a person, a town, a number, a date.
 #include "corpus_generator/corpus_generate_internal.h"
 

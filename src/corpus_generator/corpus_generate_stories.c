@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Kinds of document that tell something: stories, biographies, diaries, letters, dialogues, news. What is told at first
 // (P1's trade, pet and town, noun1, noun2, N1, N2) comes back later.
 #include "corpus_generator/corpus_generate_internal.h"

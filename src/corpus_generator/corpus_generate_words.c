@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Words by topic. The order matters: earlier words occur more often.
 #include "corpus_generator/corpus_generate_internal.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // People and towns: a few thousand of each, whose facts follow from their number alone, so that every document that
 // mentions one agrees with all the others and a model has something to remember.
 #include "base/memory.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "corpus_generator/corpus_generate.h"
 
 #include "data/jsonl_write.h"

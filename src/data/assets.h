@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Files that are installed with the program: the small corpora and the test tokenizer.
 #ifndef TITAN_DATA_ASSETS_H
 #define TITAN_DATA_ASSETS_H

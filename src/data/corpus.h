@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A corpus: an ordered list of files of JSON lines, and a reader that goes round and round through their documents.
 #ifndef TITAN_DATA_CORPUS_H
 #define TITAN_DATA_CORPUS_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a corpus holds: digests of its files, and whether they begin as they should.
 #include "data/corpus.h"
 #include "data/jsonl.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "data/jsonl.h"
 #include "base/memory.h"
 #include "data/jsonl_parse.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Documents of a JSON-lines file, plain or gzip (recognised by content): one JSON object a line, its "text" field is
 // the document. A reader belongs to one thread at a time.
 #ifndef TITAN_DATA_JSONL_H

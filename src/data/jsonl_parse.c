@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A strict JSON reader (RFC 8259, and NaN and Infinity, which Python writes) that keeps one string. A general library
 // would build a tree of every field, stop at \u0000 and refuse the lone surrogates that crawled text holds.
 #include "data/jsonl_parse.h"

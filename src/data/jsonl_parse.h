@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Private to data/: one line of JSON.
 #ifndef TITAN_DATA_JSONL_PARSE_H
 #define TITAN_DATA_JSONL_PARSE_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Files of JSON lines, written whole: a file has its name once it is complete (see storage/output.h).
 #ifndef TITAN_DATA_JSONL_WRITE_H
 #define TITAN_DATA_JSONL_WRITE_H

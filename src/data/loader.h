@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Batches of token windows out of a corpus.
 //
 // The order of samples is a property of the run, not of its ranks. The corpus is thought of as repeated endlessly and

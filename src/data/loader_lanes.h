@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Private to the loader: reads the corpus and deals tokens into the lanes. Belongs to one thread.
 #ifndef TITAN_DATA_LOADER_LANES_H
 #define TITAN_DATA_LOADER_LANES_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Private to data/: the bytes of a file, plain or gzip (RFC 1952; recognised by its first two bytes). Gzip files may
 // have several members one after another, and zeros after the last. zlib's own gzread takes a member that is damaged
 // in its header, and anything else behind a member, for the end of the file; here these are errors.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Plain text as JSON lines.
 #ifndef TITAN_DATA_TEXT_CONVERT_H
 #define TITAN_DATA_TEXT_CONVERT_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The windows of a validation corpus, the same ones in each round.
 //
 // The tokens of the corpus, once: its documents in order, each as BOS, text, EOS. They are cut into windows of

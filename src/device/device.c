@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "device/device.h"
 
 static titan_status slot_missing(const titan_device *device, const char *slot) {

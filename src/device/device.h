@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The device interface: a typed table of functions. What a device author includes.
 //
 // A device gives memory, one kernel for each operation that is no view, and the vector functions of the optimizer. All

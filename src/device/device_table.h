@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Devices by name, whether or not this machine has them: what an estimate needs to know of each.
 #ifndef TITAN_DEVICE_DEVICE_TABLE_H
 #define TITAN_DEVICE_DEVICE_TABLE_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // An executable: a plan bound to a device, and its kernels once they are prepared. Running it allocates nothing and
 // prepares nothing.
 #ifndef TITAN_DEVICE_EXECUTOR_H

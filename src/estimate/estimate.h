@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a run will need, from its options alone: the plan of every kind of rank of a mesh that need not be there.
 #ifndef TITAN_ESTIMATE_ESTIMATE_H
 #define TITAN_ESTIMATE_ESTIMATE_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // memory_estimation.disable_fake_mode: after two real steps, what the allocator counted on each rank beside the plan.
 #include "base/log.h"
 #include "estimate/estimate.h"

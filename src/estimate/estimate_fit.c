@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What fits: the largest batch, and what else would make a run fit that does not.
 #include "estimate/estimate_private.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // When in a step the most is alive, and what.
 #include "base/memory.h"
 #include "estimate/estimate_private.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The estimate as a table to read and paste, and as JSON.
 #include "base/size.h"
 #include "estimate/estimate_private.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #ifndef TITAN_ESTIMATE_ESTIMATE_PRIVATE_H
 #define TITAN_ESTIMATE_ESTIMATE_PRIVATE_H
 

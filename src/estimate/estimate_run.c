@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // memory_estimation.enabled: the question from the options, the answer to stdout and to a file.
 #include "base/log.h"
 #include "estimate/estimate_private.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // memory_estimation.disable_fake_mode: the options of its two real steps.
 #include "checkpoint/store.h"
 #include "estimate/estimate.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Reverse-mode differentiation as a pass: it walks the forward nodes backwards and appends what each gradient rule asks
 // for.
 #include "graph/graph_private.h"

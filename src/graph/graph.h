@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A part of the model as a static graph: values in SSA form, nodes in the order they were made, no control flow.
 //
 // Building: inputs and parameters, then titan_graph_apply for each operation, then outputs. titan_graph_differentiate

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The inside of a graph, for the files of this folder that build and rewrite graphs.
 #ifndef TITAN_GRAPH_GRAPH_PRIVATE_H
 #define TITAN_GRAPH_GRAPH_PRIVATE_H

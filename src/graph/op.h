@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // clang-format off
 // What an operation is: its kind, the types of its operands, its attributes. A titan_op_call stands alone (it refers to
 // no graph), so that devices and conformance tests can make one by hand.

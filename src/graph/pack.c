@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Offsets for blocks with lives, in as little memory as a few simple methods find (the general problem is NP-hard:
 // "dynamic storage allocation", Garey and Johnson, SR2). Blocks are placed one after another, each into a gap between
 // those placed before that live at the same time; what differs is the order and the choice of the gap. The first result

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Offsets for blocks of memory with lives: of a unit's plan, and of a step's list.
 #ifndef TITAN_GRAPH_PACK_H
 #define TITAN_GRAPH_PACK_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A plan: what runs. Flat lists of instructions with every operand's place decided; complete before anything is
 // allocated, so that its memory and cost are read off it.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The steps of making a plan, in the order in which plan.c takes them.
 #ifndef TITAN_GRAPH_PLAN_PRIVATE_H
 #define TITAN_GRAPH_PLAN_PRIVATE_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a plan tells about itself: where it needs most, and all of it as text.
 #ifndef TITAN_GRAPH_PLAN_REPORT_H
 #define TITAN_GRAPH_PLAN_REPORT_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "graph/graph.h"
 
 const char *titan_graph_dimension_name(int dimension) {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A graph as a drawing, in the language of Graphviz.
 #include "graph/graph.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What an operation's author includes: the rules of each row of ops.def, and helpers to write them.
 #ifndef TITAN_GRAPH_RULES_H
 #define TITAN_GRAPH_RULES_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The device mesh: ranks in several dimensions (the rows of rows.def, outermost first: tp ranks are neighbours), and a
 // communicator for each set of rows that the runtime works with.
 #ifndef TITAN_MESH_MESH_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "model/linear_cross_entropy.h"
 
 // Rows of a chunk: about 32 MiB of float32 logits, at least 256 rows (smaller products run slowly), and no more chunks

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Output projection and cross-entropy in chunks of rows, so that the logits are never held whole.
 #ifndef TITAN_MODEL_LINEAR_CROSS_ENTROPY_H
 #define TITAN_MODEL_LINEAR_CROSS_ENTROPY_H

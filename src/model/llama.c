@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Llama: embedding, pre-norm blocks of attention with rotary positions and SwiGLU feed-forward, norm and output
 // projection. Dimension letters as in graph/op.h.
 #include "model/model.h"

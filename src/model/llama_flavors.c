@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "model/llama_flavors.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Sizes of the published models (llama3 1B and 3B: of Llama 3.2, whose output is the embedding). Sources: Touvron et
 // al., "Llama 2" (2023); Dubey et al., "The Llama 3 herd of models" (2024); the small ones are the reference's.
 #ifndef TITAN_MODEL_LLAMA_FLAVORS_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Models: what is computed, in logical shapes, knowing nothing of parallelism or devices.
 //
 // A model is a sequence of units (an embedding, blocks, a head, say). Each is of a kind, a row of the model's own

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // See the kernel's Documentation/power/powercap/powercap.rst: intel-rapl:N is package N, intel-rapl:N:M a part of it.
 #include "observe/energy.h"
 

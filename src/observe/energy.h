@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The energy that this node's processors have taken, as far as the system lets it be read.
 #ifndef TITAN_OBSERVE_ENERGY_H
 #define TITAN_OBSERVE_ENERGY_H

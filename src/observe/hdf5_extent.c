@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // See "Disk Format: Level 2A1 - Data Object Headers" and "The Dataspace Message" in the HDF5 File Format Specification,
 // version 3.0.
 #include "observe/hdf5_extent.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The length of a dataset, set in a file that is not open: HDF5's own way marks the file as being written for as long
 // as it is open, and after a kill for good.
 #ifndef TITAN_OBSERVE_HDF5_EXTENT_H

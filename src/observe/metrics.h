@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The run's numbers as a file: <dump>/metrics.h5, one extendible one-dimensional float64 dataset a quantity. Two series
 // of rows are in it: one row a logged step, and one row a validation. Every tool that reads HDF5 can read it at any
 // instant: while rows are added, after a kill, and as SWMR reader that keeps it open.

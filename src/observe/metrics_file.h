@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Inside the metrics: a file of them, made by HDF5 and written without it.
 #ifndef TITAN_OBSERVE_METRICS_FILE_H
 #define TITAN_OBSERVE_METRICS_FILE_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Inside the metrics: the rows once more, each with a checksum, behind the end of a file's HDF5 part.
 //
 // Of each series, one after another, a record of each row in order: its values (float64, least byte first), then XXH64

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Inside the metrics: the series of rows that a file holds. Each has datasets and a length of its own.
 #ifndef TITAN_OBSERVE_METRICS_SERIES_H
 #define TITAN_OBSERVE_METRICS_SERIES_H

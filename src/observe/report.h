@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The lines of a run's log, in the reference's form.
 #ifndef TITAN_OBSERVE_REPORT_H
 #define TITAN_OBSERVE_REPORT_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How the learning rate changes over a run: a linear warm-up, a stable part, a decay.
 #ifndef TITAN_OPTIM_LR_SCHEDULE_H
 #define TITAN_OPTIM_LR_SCHEDULE_H

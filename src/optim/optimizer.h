@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The optimizer over the units of a runtime, and the norm that clipping needs.
 #ifndef TITAN_OPTIM_OPTIMIZER_H
 #define TITAN_OPTIM_OPTIMIZER_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Optimizers: what each keeps for a parameter, and how it changes one. A new optimizer is a row of rules.def and one
 // file.
 #ifndef TITAN_OPTIM_RULE_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Stochastic gradient descent with momentum (Polyak, 1964), in the form of PyTorch's SGD: b = mu b + g + wd w, then
 // w = w - lr b. Weight decay goes through the momentum.
 #include "optim/rule.h"

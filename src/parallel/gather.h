@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The compute copies of the units' parameters: each rank owns a shard, and a unit is whole where and while it is used.
 //
 // Three ways, chosen at creation: one rank holds all; the ranks of one node keep one copy in shared memory, where each

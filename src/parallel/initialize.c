@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Initial values: a function of the seed, the parameter's full name and the element's global index, so that every mesh
 // begins with the same bits.
 #include "base/random.h"

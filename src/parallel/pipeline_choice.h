@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The choice of a pipeline's schedule: what could be run, the quickest first as predicted.
 #ifndef TITAN_PARALLEL_PIPELINE_CHOICE_H
 #define TITAN_PARALLEL_PIPELINE_CHOICE_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the parts of a model cost in a pipeline, before anything is planned: for splits, predictions and the choice of a
 // schedule. Counted over whole operations, so that all ranks of a mesh come to the same numbers.
 #ifndef TITAN_PARALLEL_PIPELINE_COSTS_H

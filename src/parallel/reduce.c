@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "parallel/reduce.h"
 
 enum { IN_FLIGHT = TITAN_REDUCE_SCATTERS_IN_FLIGHT };

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Sums of gradients over the data-parallel ranks, each begun and waited for where the step's list says.
 //
 // Over the sharding group: reduce-scatter, through shared memory inside a node or through MPI. Over the replicas:

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the runtime's communication keeps in its groups, so that it is known in advance and a step takes none.
 #include "parallel/runtime_private.h"
 #include "passes/tensor.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "parallel/runtime_private.h"
 
 #include "base/log.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The runtime: a model's kinds of units as programs, its units as flat shards, and a step as a list of actions
 // (step/list.h), which one loop runs. A second list of forwards alone, for validation, shares parameters and memory.
 //

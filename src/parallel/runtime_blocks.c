@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Which units recompute what: one program for a kind, or two where some units recompute more than others.
 #include "base/memory.h"
 #include "parallel/runtime_private.h"

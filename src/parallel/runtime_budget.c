@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Programs for a budget: of the choices between memory and computing, a mixture of two that fits with the least
 // recomputation. What a choice takes is read off its plan, and what a mixture takes off the step's list.
 #include "base/memory.h"

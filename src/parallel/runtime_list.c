@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The lists of a runtime: what the lowering goes by, and the sizes of blocks, from its programs.
 #include "parallel/runtime_private.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // When the cells of a pipeline's order were computed, measured beside what is predicted.
 #include "base/clock.h"
 #include "base/memory.h"

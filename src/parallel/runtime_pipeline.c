@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Pipeline parallelism in the runtime: which units a rank holds, the order in which all ranks compute, and the
 // transfers between them. What is sent has the compute type; with tensor parallelism each rank sends its own rows.
 #include "base/memory.h"

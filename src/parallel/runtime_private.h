@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #ifndef TITAN_PARALLEL_RUNTIME_PRIVATE_H
 #define TITAN_PARALLEL_RUNTIME_PRIVATE_H
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Programs: a kind of unit with its passes, as an executable, and what its external values are bound to.
 #include "parallel/runtime_private.h"
 #include "passes/async_tensor.h"

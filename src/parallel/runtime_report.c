@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a runtime tells about its plans.
 #include "parallel/runtime_private.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Running a step's list: one loop over its actions.
 #include "base/clock.h"
 #include "parallel/runtime_private.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Two parameters that are one: which they are, and the sum of their gradients.
 //
 // Both units have the parameter at the same elements of flat vectors of one length, so that each rank holds the same

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Whether the units of a model fit together: a wrong table of kinds is told with the unit and the input.
 #include "parallel/runtime_private.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A unit's parameters as one flat vector: one after another as its plan placed them, padded to the group's size and cut
 // in equal shards. Masters, the optimizer's states and reduced gradients exist only as float32 shards.
 #ifndef TITAN_PARALLEL_UNIT_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The choices a block has between memory and computing: for each set of nodes whose outputs are kept, the bytes it
 // saves and what the backward computes again. A small knapsack: a block has some twenty nodes, so all sets of those
 // that matter are tried, and those kept that no other set beats in both, beside the sets of the other modes. After Jain

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Activation checkpointing as a pass over a differentiated graph: of what the backward reads of the forward, some is
 // kept and the rest computed again, by clones of its producers in the backward. A clone is the same operation on the
 // same bits, so no number changes. Chen et al., "Training deep nets with sublinear memory cost" (2016); for `op`,

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Asynchronous tensor parallelism, as a pass: the transfers before and after products are cut into the ranks' chunks
 // and go on while other chunks are multiplied. Wang et al., "Overlap communication with dependent computation via
 // decomposition in large deep learning models" (2023).

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The compile pass: replaces patterns of operations by fused ones. Every rewrite is a row of a table (compile.c), and
 // what they do is the same to float32 rounding.
 //

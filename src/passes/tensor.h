@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Tensor parallelism with sequence parallelism, as a pass: takes a part's graph in logical shapes and gives the graph
 // that one rank of the tp group runs. Shoeybi et al., "Megatron-LM" (2019); Korthikanti et al., "Reducing activation
 // recomputation in large transformer models" (2022).

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "setup/estimate_options.h"
 
 #include "device/device_table.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The options of the memory estimate: what they ask for, and whether they go together.
 #ifndef TITAN_SETUP_ESTIMATE_OPTIONS_H
 #define TITAN_SETUP_ESTIMATE_OPTIONS_H

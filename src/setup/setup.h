@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a run needs to know before it takes memory: sizes from options, checks, and the node's memory against the plan.
 #ifndef TITAN_SETUP_SETUP_H
 #define TITAN_SETUP_SETUP_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Whether the lists of all pipeline ranks can run, and compute what a step is.
 #include "step/list.h"
 

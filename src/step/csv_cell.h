@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A cell of a schedule's file.
 #ifndef TITAN_STEP_CSV_CELL_H
 #define TITAN_STEP_CSV_CELL_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A picture of an order in time.
 #ifndef TITAN_STEP_DRAW_H
 #define TITAN_STEP_DRAW_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A step as a list of actions over units and microbatches: made once, before memory is taken, checked, packed, printed,
 // and run by one loop.
 #ifndef TITAN_STEP_LIST_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // From compute order to actions. First pass: what is computed, with batches and transfers. Second pass, over all ranks:
 // where sends have certainly ended (transfers.c). Third pass: parameters are gathered ahead of their use, gradients
 // reduced after it, and units updated.

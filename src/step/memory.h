@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a step's list holds: blocks with lives, by kind, and their places in arenas. Memory of a run is read off this.
 #ifndef TITAN_STEP_MEMORY_H
 #define TITAN_STEP_MEMORY_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The compute order of a step: what a schedule decides, for all pipeline ranks at once. The first of the three steps
 // that make a step's list (order, lowering, check: see docs/architecture.md).
 #ifndef TITAN_STEP_ORDER_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Whether an order of computing can run, before it is lowered: faults are named by rank and cell.
 #include "step/order.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Places the blocks of a step's arena. A walk over the list comes first: at each action the new blocks are placed,
 // those with the longest life lowest, into the lowest gap between those alive. Activations come and go like a stack, so
 // this meets the bound there, at a cost of blocks times blocks alive. Gathered parameters come and go in pairs, for

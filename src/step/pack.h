@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #ifndef TITAN_STEP_PACK_H
 #define TITAN_STEP_PACK_H
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What an order would take, from times that are given for its parts: a simulation of all ranks, without running.
 #ifndef TITAN_STEP_PREDICT_H
 #define TITAN_STEP_PREDICT_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The step's list as text.
 #include "step/list.h"
 

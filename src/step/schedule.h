@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Schedules: functions that give a compute order. A new schedule is a row of schedules.def and one file.
 #ifndef TITAN_STEP_SCHEDULE_H
 #define TITAN_STEP_SCHEDULE_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Schedules that users write, as PyTorch's pipelining writes and reads them: a row a pipeline rank, a cell an action.
 #ifndef TITAN_STEP_SCHEDULE_CSV_H
 #define TITAN_STEP_SCHEDULE_CSV_H

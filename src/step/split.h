@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Which units a stage has: arrays first_unit[stages + 1] for titan_step_shape. The units are the embedding, the layers
 // and the head, in the order of the forward; every stage has at least one. Not collective.
 #ifndef TITAN_STEP_SPLIT_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Messages between pipeline ranks: their numbers, and where a rank may wait for the end of a send.
 #ifndef TITAN_STEP_TRANSFERS_H
 #define TITAN_STEP_TRANSFERS_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What is in the way of a file is moved out of it.
 #ifndef TITAN_STORAGE_ASIDE_H
 #define TITAN_STORAGE_ASIDE_H

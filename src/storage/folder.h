@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Output folders.
 #ifndef TITAN_STORAGE_FOLDER_H
 #define TITAN_STORAGE_FOLDER_H

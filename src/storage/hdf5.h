@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // HDF5's own error text in messages of ours. Private to the folders that write HDF5 files.
 #ifndef TITAN_STORAGE_HDF5_H
 #define TITAN_STORAGE_HDF5_H

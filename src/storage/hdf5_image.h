@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // An HDF5 file in memory, of which only the parts that were written take room: the caller brings them to the disk, or
 // from there. A failure of the disk then never happens inside HDF5, which (1.10.8) cannot close a file that it
 // cannot write, and crashes when the process ends. Space that is given to datasets and not written costs nothing, so

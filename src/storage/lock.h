@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One process at a time in a folder: a file of it that is locked for as long as the process holds it. A process that
 // dies lets go of it. Where the file system has no locks, NAME.holder beside it names the process (marker.h), and the
 // log says so.

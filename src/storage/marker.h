@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A file that says which process holds a folder, where the file system has no locks. It is made by one atomic step
 // (link), so that of several processes one gets it, and stays when its process is killed: who comes later and runs on
 // the same host sees that the process is gone, and takes the file over.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Files that are written whole: a file has its name only once all of it is on the disk.
 #ifndef TITAN_STORAGE_OUTPUT_H
 #define TITAN_STORAGE_OUTPUT_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "storage/path.h"
 
 titan_status titan_path_join(titan_text *path, const char *folder, const char *name) {

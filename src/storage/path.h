@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Names of files.
 #ifndef TITAN_STORAGE_PATH_H
 #define TITAN_STORAGE_PATH_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Giving a finished file its name.
 #ifndef TITAN_STORAGE_RENAME_H
 #define TITAN_STORAGE_RENAME_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Room on the file system, asked for before files are written. When writing fails inside HDF5 (1.10.8), its file cannot
 // be closed and the process crashes when it ends; so a full disk, a quota or a file system gone read-only is found out
 // here.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Private to data/: a table of distinct byte strings, numbered in the order in which they were added.
 #ifndef TITAN_TOKENIZER_BYTE_STRINGS_H
 #define TITAN_TOKENIZER_BYTE_STRINGS_H

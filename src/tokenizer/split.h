@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Private to data/: the Llama 3 split pattern.
 #ifndef TITAN_TOKENIZER_SPLIT_H
 #define TITAN_TOKENIZER_SPLIT_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a tokenizer says about itself, and decoding.
 #include "base/text.h"
 #include "tokenizer/tokenizer_internal.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The Llama 3 tokenizer: byte-pair encoding of pieces that a split pattern cuts, with a vocabulary in tiktoken's
 // ".model" form (one "base64-of-the-bytes rank" a line), followed by 256 special tokens.
 #ifndef TITAN_TOKENIZER_TOKENIZER_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "tokenizer/tokenizer_internal.h"
 
 enum { KEY_BYTES = 24, KEY_WORDS = KEY_BYTES / 8, SLOT_IDS = 8, SLOT_COUNT = 1 << 14, LARGE_BYTES = 1 << 22 };

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A tokenizer in the form of Hugging Face's tokenizers: tokenizer.json and tokenizer_config.json, which AutoTokenizer
 // reads.
 #ifndef TITAN_TOKENIZER_TOKENIZER_EXPORT_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Private to data/: what the files of the tokenizer share.
 #ifndef TITAN_TOKENIZER_TOKENIZER_INTERNAL_H
 #define TITAN_TOKENIZER_TOKENIZER_INTERNAL_H

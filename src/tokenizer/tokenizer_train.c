@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Byte-pair training: Sennrich, Haddow, Birch, "Neural machine translation of rare words with subword units", ACL 2016,
 // with counts that are kept up to date instead of taken anew for each merge.
 #include "tokenizer/tokenizer_train.h"

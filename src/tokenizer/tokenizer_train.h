@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Byte-pair training of a vocabulary for titan_tokenizer, with its split pattern. Deterministic: the result depends on
 // the texts alone, and not on their order.
 #ifndef TITAN_TOKENIZER_TOKENIZER_TRAIN_H

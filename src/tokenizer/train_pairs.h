@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Private to data/: the pairs of neighbouring tokens in all words while a vocabulary is trained: how often each is met,
 // in which words, and which comes next.
 #ifndef TITAN_TOKENIZER_TRAIN_PAIRS_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "tokenizer/unicode.h"
 #include "tokenizer/unicode_ranges.h"
 

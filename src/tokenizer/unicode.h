@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Unicode as the tokenizer needs it: classes of code points, and repair of invalid UTF-8.
 #ifndef TITAN_TOKENIZER_UNICODE_H
 #define TITAN_TOKENIZER_UNICODE_H

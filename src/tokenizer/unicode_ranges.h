@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Code points, first to last, of Unicode 16.0.0: written by unicode_ranges.py.
 #ifndef TITAN_TOKENIZER_UNICODE_RANGES_H
 #define TITAN_TOKENIZER_UNICODE_RANGES_H

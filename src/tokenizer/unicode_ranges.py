@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Writes unicode_ranges.h: the general categories L and N and the property White_Space of Unicode 16.0.0.
 
 Usage: pip install unicodedata2==16.0.0; python3 unicode_ranges.py > unicode_ranges.h

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The commands of the program titan-checkpoint. Every one is collective over the ranks of `world`, which share the
 // work; rank 0 prints to stdout. Failures come back agreed by all ranks.
 #ifndef TITAN_TOOL_TOOL_H

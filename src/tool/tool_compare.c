@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // titan-checkpoint compare: where two checkpoints differ, and by how much.
 #include "checkpoint/share.h"
 #include "tool/tool_pieces.h"

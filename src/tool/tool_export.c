@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // titan-checkpoint export: the model of a checkpoint as safetensors, with our names or Hugging Face's.
 #include "checkpoint/share.h"
 #include "storage/folder.h"

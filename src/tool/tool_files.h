@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The safetensors files of an export: laid out, made by rank 0 as NAME.partial, written by all ranks, and given their
 // names when all are complete. Nothing that is there is written over. Private to tool_*.c.
 #ifndef TITAN_TOOL_TOOL_FILES_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // titan-checkpoint import: weights in safetensors, with either naming, as a checkpoint that a run can go on from.
 #include "base/clock.h"
 #include "checkpoint/store.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "tool/tool_metadata.h"
 
 #include "base/memory.h"

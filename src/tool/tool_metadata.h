@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What goes with weights into files of other formats, and how an import finds out which model they are. Private to
 // tool_*.c.
 #ifndef TITAN_TOOL_TOOL_METADATA_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How the commands share tensors among ranks: in pieces of whole rows. Private to tool_*.c.
 #ifndef TITAN_TOOL_TOOL_PIECES_H
 #define TITAN_TOOL_TOOL_PIECES_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // titan-checkpoint list, show, verify: what is in files.
 #include "base/clock.h"
 #include "checkpoint/share.h"

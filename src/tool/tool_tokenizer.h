@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The tokenizer that goes with an export. Private to tool_*.c.
 #ifndef TITAN_TOOL_TOOL_TOKENIZER_H
 #define TITAN_TOOL_TOOL_TOKENIZER_H

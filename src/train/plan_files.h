@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // debug.dump_plan: what runs, where it lies and what it costs, as text. debug.dump_graph: the graphs that plans are
 // made from, as text and as drawings.
 #ifndef TITAN_TRAIN_PLAN_FILES_H

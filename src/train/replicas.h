@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Parameters that several ranks hold alike, compared by checksum.
 #ifndef TITAN_TRAIN_REPLICAS_H
 #define TITAN_TRAIN_REPLICAS_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Whether all ranks see one folder.
 #ifndef TITAN_TRAIN_SHARED_FOLDER_H
 #define TITAN_TRAIN_SHARED_FOLDER_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Signals that ask a run to save and end; it does so at the end of a step. They are SIGTERM, SIGUSR1, SIGUSR2, SIGHUP,
 // SIGXCPU and SIGINT (Ctrl-C), but for those that are ignored when the program starts, as SIGHUP is under nohup.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "train/plan_files.h"
 #include "train/replicas.h"
 #include "train/shared_folder.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Training: everything a run holds, and the loop.
 #ifndef TITAN_TRAIN_TRAINER_H
 #define TITAN_TRAIN_TRAINER_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a run says of itself: program, command, hosts, job, configuration.
 #include "train/trainer_private.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // When a run saves, and what follows from a save.
 #include "train/trainer_checkpoint.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Inside the trainer: what its files on checkpoints share.
 #ifndef TITAN_TRAIN_TRAINER_CHECKPOINT_H
 #define TITAN_TRAIN_TRAINER_CHECKPOINT_H

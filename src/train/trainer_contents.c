@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a checkpoint holds beside tensors, gathered from the trainer.
 #include "train/trainer_checkpoint.h"
 

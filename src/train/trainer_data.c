@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The corpus of a run: found once, the same on all ranks, and read by the loader.
 #include "train/trainer_private.h"
 

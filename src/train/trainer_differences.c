@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a run that goes on has otherwise than the one that saved the checkpoint: said, one line each. On rank 0.
 #include "base/log.h"
 #include "optim/optimizer.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The folder of checkpoints when a run begins: taken for this run, cleared of what killed ones left, and looked
 // through.
 #include "base/log.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // checkpoint.initial_load_path: other weights to begin with, where the run's own folder has no checkpoint.
 #include "base/log.h"
 #include "checkpoint/load.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The files that a run writes beside its checkpoints. It does not depend on any of them.
 #include "train/trainer_private.h"
 

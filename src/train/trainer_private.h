@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #ifndef TITAN_TRAIN_TRAINER_PRIVATE_H
 #define TITAN_TRAIN_TRAINER_PRIVATE_H
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a run tells of its steps and at its end: the log's lines and the rows of metrics.h5; and its initial weights.
 #include "train/replicas.h"
 #include "train/trainer_private.h"

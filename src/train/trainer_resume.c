@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How a run finds the checkpoint to continue from, and continues.
 #include "base/clock.h"
 #include "base/log.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How a run is asked to end early: by a signal to any rank, or by a file STOP in the dump folder.
 #include "base/log.h"
 #include "train/signals.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Validation: the loss on text that is not trained on. Nothing of the training depends on it.
 #include "train/trainer_private.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Hugging Face's form of a Llama: its names of the parameters, its order of the rows of wq and wk, its config.json.
 //
 // Our rotary embedding turns the pair (2 i, 2 i + 1) of a head's H elements, Hugging Face's the pair (i, i + H/2), by

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // config.json of Hugging Face's LlamaForCausalLM. Its keys: transformers, LlamaConfig.
 #include "weights/hugging_face.h"
 

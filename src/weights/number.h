@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Element types of weights in files, and their conversion.
 #ifndef TITAN_WEIGHTS_NUMBER_H
 #define TITAN_WEIGHTS_NUMBER_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Files in the safetensors format: a length of 8 bytes, a JSON header of that length, then the tensors' bytes. The
 // format: https://github.com/huggingface/safetensors (README, "Format"). Not collective, all of it.
 #ifndef TITAN_WEIGHTS_SAFETENSORS_H

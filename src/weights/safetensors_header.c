@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "weights/safetensors_header.h"
 
 #include "base/memory.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The JSON header of a safetensors file. Private to safetensors*.c.
 #ifndef TITAN_WEIGHTS_SAFETENSORS_HEADER_H
 #define TITAN_WEIGHTS_SAFETENSORS_HEADER_H

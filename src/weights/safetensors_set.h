@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The tensors of a model in one safetensors file, or in several that an index names ("model.safetensors.index.json").
 #ifndef TITAN_WEIGHTS_SAFETENSORS_SET_H
 #define TITAN_WEIGHTS_SAFETENSORS_SET_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The cases: sizes around vector widths, blocks and tiles, each compute type, each variant of an operation.
 #include "conformance.h"
 

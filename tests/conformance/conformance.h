@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Conformance of a device's operations: every case is run on the device and compared with a plain float64 reference.
 #ifndef TITAN_TESTS_CONFORMANCE_H
 #define TITAN_TESTS_CONFORMANCE_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Fused operations and the operations that they stand for give the same bits: a graph may take either.
 #include "conformance.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Inputs of the cases, and how backward operations are tied to their forwards.
 #include "base/random.h"
 #include "conformance.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The references: each operation as the table in graph/op.h states it, in float64, one element at a time.
 #include "conformance.h"
 

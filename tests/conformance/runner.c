@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Runs one case on the device and compares.
 //
 // Outputs and workspace are poisoned with 0xff bytes (NaN in every float type) before a run. 64 guard bytes on either

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: on the instruction-set level that TITAN_CPU_ISA names, every operation (attention has its own program), in
 // float32 and bfloat16, gives what graph/op.h states. Oracle: a plain float64 reference, whose gradients are themselves
 // held against finite differences of its forwards. Tolerances: see runner.c and below.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The device's functions over flat vectors, against float64.
 #include "base/random.h"
 #include "conformance.h"

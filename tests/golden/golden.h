@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Reads golden cases: numbers computed once by another program and kept beside the tests. A case is two files:
 // PATH.golden holds tensors (a text header, then raw little-endian data), PATH.txt holds key=value lines.
 #ifndef TITAN_TESTS_GOLDEN_H

@@ -39,7 +39,7 @@ include_order)
   mkdir "$copy/src/planted"
   finds 'src/planted is not in src/folders.txt'
   rmdir "$copy/src/planted"
-  sed -i 's/^model$/model planted/' "$copy/src/folders.txt"
+  sed -i 's/^train$/train planted/' "$copy/src/folders.txt"
   finds 'docs/architecture.md does not give the order'
   ;;
 file_length)
@@ -50,6 +50,14 @@ file_length)
   passes
   echo '// 501' >>"$copy/src/long.c"
   finds 'src/long.c: more than 500 lines'
+  ;;
+licence)
+  mkdir "$copy/src" "$copy/tests" "$copy/benchmarks" "$copy/cmake" "$copy/jobscripts"
+  printf '// SPDX-License-Identifier: Apache-2.0\n// A header.\n' >"$copy/src/good.h"
+  printf '#!/bin/sh\n# SPDX-License-Identifier: Apache-2.0\n' >"$copy/jobscripts/good.sh"
+  passes
+  printf '// A header.\n// SPDX-Licence\n' >"$copy/src/planted.h"
+  finds 'src/planted.h: no line SPDX-License-Identifier'
   ;;
 words)
   mkdir "$copy/docs" "$copy/src"

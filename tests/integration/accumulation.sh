@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # A global batch is one batch, whatever the microbatches and ranks it is split over.
 # Oracle: one rank that computes the whole batch at once. Tolerance 1e-6, relative, in float32: only the order of sums differs.
 # Equal losses from step to step are the proof that the samples are the same: a lane that reads other text differs in the second

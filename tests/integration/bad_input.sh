@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # Bad input ends a run with the documented exit code and one message that names the place, on every rank count, without
 # a hang (a time limit) and without a crash: stderr holds the program's log, in it one ERROR that has the expected parts, and
 # beside it nothing but mpirun's own notice that a rank has ended with an error. Oracle: the table of exit codes (2 usage, 3 data, 6

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # The real program saves, stops and resumes. Oracle: the run that does not stop. Within one mesh nothing may differ in a bit
 # (losses, norms, weights, moments, state); between meshes only the order of sums does: 1e-5 relative, as in mesh.sh.
 # A run is stopped by debug.inject_nan_step, which ends it at a known step without a last save.

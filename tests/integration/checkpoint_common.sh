@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # What the tests of checkpoints share; sourced after common.sh.
 FILE_TOOL=$(dirname "$COMPARE")/checkpoint_file
 tool=$(dirname "$TITAN")/titan-checkpoint

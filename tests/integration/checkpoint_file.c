@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the integration tests ask of a checkpoint file, without the program that wrote it.
 //
 //   checkpoint_file digest FILE    verifies it, then prints a line "group/name checksum" for each tensor and the state;

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # Checkpoints on storage that fails, and what is then left. Oracle: the files that were there before, and those of a run
 # in which nothing failed.
 #

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # titan-checkpoint does what its help says, on one rank and on three, and answers wrong input with the documented exit code
 # and one message that names the file. Oracles: the run that wrote the checkpoints, round trips, and cmp. Exact, but for
 # bfloat16, which has 8 bits: 2^-8 of a tensor's largest value.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # What the integration tests share. A test sources it with the variables TITAN (the program), COMPARE (compare_steps)
 # and WORK (a folder of its own, made afresh here) set, and ends with `finish`.
 set -u

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Compares the numbers that runs of titan-hpc leave behind; the exit status is the verdict (0 alike, 1 not, 2 usage).
 //
 //   compare_steps numbers STEPS TOLERANCE REFERENCE OTHER   loss and gradient norm of each step, relative tolerance

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # compare_steps refuses what the other tests rely on it to refuse. Oracle: hand-written files, each with one fault.
 #
 # usage: comparison.sh PROGRAM COMPARE WORK

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # The configurations that come with the project are tests: each trains as it is, with fewer and shorter sequences. Oracle: the
 # .toml and the .cfg of the same configuration, and the reference's own file, hold the same options, so their runs are
 # bitwise the same. (bfloat16, as these files say; first loss ln 2256 + 1/2 = 8.22.)

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # A run trains on one corpus: all ranks have the same, and a resumed run knows it by what it holds. Oracle: exit codes, the
 # place where each difference was put, and a run whose corpus stays where it is. Ranks with different working folders and a relative
 # dataset path stand for nodes with different copies.

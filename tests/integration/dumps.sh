@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # debug.dump_graph and debug.dump_plan write a file for each kind of block that there is, under one name for both, and
 # say which of them could not be written. Oracle: the layers that recompute by the option, and their own recomputed
 # attention.

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # An estimate needs neither ranks nor corpus nor tokenizer, answers on stdout and in a file, and is what a real run then
 # takes. Oracle: the program's own comparison of two real steps with the estimate, which ends in an error where a byte
 # differs.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Loaded before the C library of titan-hpc: system calls fail as TITAN_FAULT says, "CALL:ERRNO:RANK:TIMES" with one of
 // flock, pwrite, pread and fsync, a rank or -1 for all, and how often it fails (0: always). All but flock fail on files
 // of checkpoints only (step-N.h5 and step-N.h5.partial).

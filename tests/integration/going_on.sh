@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # The same command goes on, also where its options are for one start only; and what a run has otherwise than the one that saved
 # is said. Oracles: the run that was not stopped, bitwise; the texts of the log. debug.raise_signal_step stops a run.
 #

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # A rank that is killed in the middle of training takes the run with it: mpirun ends soon, not with code 0, and no rank stays
 # behind to spin on a neighbour that is gone. (The property is mpirun's and ours together: a rank that ignored the
 # launcher's signal, or a launcher that never hears of the death, would show here.)

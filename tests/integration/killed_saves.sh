@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # A run is killed with SIGKILL, one rank or all of them, at random instants around its saves: what is left is a whole
 # newest checkpoint, bitwise that of a run nobody killed, and the next run goes on from it. Oracle: that run, whose checkpoints are
 # all kept. The instants come from a fixed seed; which step they hit depends on the machine, what must hold does not.

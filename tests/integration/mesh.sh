@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # Every mesh is one rank: the same seed and global batch give one rank's loss and gradient norm at each of six steps.
 # Oracle: the run on one rank. Tolerances, relative: 1e-5 in float32, where only the order of sums differs (observed 2e-7);
 # 1e-2 in bfloat16, whose values are rounded to 2^-8 after sums of different order. Initial weights are bitwise the same on every

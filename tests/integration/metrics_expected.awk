@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # See outputs.sh, numbers: one/steps.txt, rank?/steps.txt, the rows of metrics.h5 and the log, in this order.
 function wrong(what, row, got, expected) {
   printf "row %d: %s is %.10g, expected %.10g\n", row, what, got, expected

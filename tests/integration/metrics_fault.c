@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Preloaded: the METRICS_FIRST-th to METRICS_LAST-th writes to the finished metrics.h5 find the disk full.
 #include <dlfcn.h>
 #include <errno.h>

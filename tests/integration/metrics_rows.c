@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What metrics.h5 holds, as any other tool would read it: through plain HDF5 calls, by names.
 //
 //   metrics_rows rows FILE            a line a row: step loss loss_max grad_norm lr tokens seconds tps mfu memory

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # What a run writes beside its checkpoints. Each part's property and oracle stand beside it.
 #
 # usage: outputs.sh PROGRAM COMPARE WORK PART

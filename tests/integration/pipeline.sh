@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # Every pipeline is one rank: the same seed and global batch give one rank's loss and gradient norm at each of ten steps, and
 # bitwise the same initial weights. Oracle: the run on one rank. Tolerances: as in mesh.sh (observed in float32: 3e-7). Orders
 # in which every stage adds its microbatches in ascending order give the same bits as each other, where stages and

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # A run ends early, saved, when it is asked to, whatever asks it and whichever rank is asked; the same command goes on; and a
 # run whose last step is done is complete. Oracle: exit codes, and the files and steps that are there. debug.raise_signal_step
 # sends the signal within a step, so that nothing depends on time.

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # Every mesh with tensor parallelism is one rank: the same seed and global batch give one rank's loss and gradient norm at each of
 # six steps, and bitwise the same initial weights. Oracle and tolerances: as in mesh.sh (observed in float32: 3e-7).
 #

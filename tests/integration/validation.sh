@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # The loss on a validation corpus. Each part's property and oracle stand beside it.
 #
 # usage: validation.sh PROGRAM COMPARE WORK PART

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # What the default mesh test leaves out. Each part's property and tolerance stand beside it.
 #
 # usage: variants.sh PROGRAM COMPARE WORK PART

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A device for all tests of a program: pass begin_device and end_device to cmocka_run_group_tests.
 #ifndef TITAN_TESTS_DEVICE_TEST_H
 #define TITAN_TESTS_DEVICE_TEST_H

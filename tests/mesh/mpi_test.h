@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // For tests of several ranks: an expectation fails on all ranks together, so that none is left waiting in a collective.
 #ifndef TITAN_TESTS_MPI_TEST_H
 #define TITAN_TESTS_MPI_TEST_H

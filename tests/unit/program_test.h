@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What tests of a whole program share: PROGRAM is its file, and each command runs in a folder of its own.
 #ifndef TITAN_TESTS_PROGRAM_TEST_H
 #define TITAN_TESTS_PROGRAM_TEST_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Blocks of floats for streaming kernels. A kernel works on short runs of float32 in the L1 cache: a float32 operand is
 // used where it lies, a bfloat16 operand is widened to a buffer and narrowed back. So every kernel is written once, as
 // plain loops that the compiler vectorises for the level at hand.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the files of the CPU device share.
 #ifndef TITAN_DEVICE_CPU_CPU_H
 #define TITAN_DEVICE_CPU_CPU_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How a source file that is compiled once per instruction-set level names what it exports. TITAN_ISA is set by the
 // build: baseline, avx2, avx512 or avx512_bf16. A file of ops/ exports one symbol, its kernel; all else in it is
 // static.

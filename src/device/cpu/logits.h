@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The part of a vocabulary that a matrix of logits stands for.
 #ifndef TITAN_DEVICE_CPU_LOGITS_H
 #define TITAN_DEVICE_CPU_LOGITS_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Two vectors at a time. bfloat16 comes in words of two elements: shifting and masking widens a whole vector of them,
 // and puts it together again, with no shuffles. Which element lies in which lane is therefore left open: pairs serve
 // what is done to each element alike, and sums that take them in any (always the same) order.

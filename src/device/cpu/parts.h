@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The parts in which an operation computes its products while a transfer goes on: matmul kernels of one shape each.
 #ifndef TITAN_DEVICE_CPU_PARTS_H
 #define TITAN_DEVICE_CPU_PARTS_H

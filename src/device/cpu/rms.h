@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One row of rms_norm, and of add_rms_norm, which gives the same bits for the same sums. Zhang and Sennrich, "Root Mean
 // Square Layer Normalization", NeurIPS 2019. Call with constant types and flags: the branches on them vanish.
 #ifndef TITAN_DEVICE_CPU_RMS_H

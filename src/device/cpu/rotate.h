@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Rotary positions (Su et al., "RoFormer", 2021): rotating the pairs of heads, for every operation that does, so that
 // all give the same bits.
 #ifndef TITAN_DEVICE_CPU_ROTATE_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Sums over rows (the gradients of norm weights) in an order that does not depend on the number of threads: the rows
 // are cut in a fixed number of groups, each group sums its rows into its own line of the workspace, and the lines are
 // added in order.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The sigmoid of a vector, for silu and swiglu and their gradients.
 #ifndef TITAN_DEVICE_CPU_SIGMOID_H
 #define TITAN_DEVICE_CPU_SIGMOID_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One vector of floats, as wide as the instruction set this file is compiled for: the whole of the difference between
 // the instruction-set levels. Loads and stores take any alignment. Everything is always inlined.
 //

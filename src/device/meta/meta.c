@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The meta device: plans without kernels. What a GPU's kernels need beside their operands is known from the algorithms
 // that its libraries have; kernels that work in registers and shared memory need nothing.
 #include "device/device_table.h"

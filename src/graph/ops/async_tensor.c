@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Products and the transfer before or after them as one operation, cut in the group's chunks. They are made after
 // differentiation, so they have no gradient rules.
 #include "graph/rules.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "graph/rules.h"
 
 static bool shapes_fit(const titan_tensor_type *q, const titan_tensor_type *k, const titan_tensor_type *v) {

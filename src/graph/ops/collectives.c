@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Collectives over the ranks of one dimension that shards the graph. The gradients of gathering and scattering are each
 // other, so the backward of a sharded graph is right by construction.
 #include "graph/rules.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "graph/rules.h"
 
 static bool logits_fit(const titan_tensor_type *logits, const titan_tensor_type *labels) {

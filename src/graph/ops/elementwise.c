@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // add, mul, silu, copy: one element of the output from the same element of each input.
 #include "graph/rules.h"
 

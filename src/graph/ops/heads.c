@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // split_heads, join_heads: one product for q, k and v, taken apart into heads and rotated on the way.
 #include "graph/rules.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "graph/rules.h"
 
 // Rows and columns of an operand after its transposition.

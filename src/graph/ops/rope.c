@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "graph/rules.h"
 
 titan_status titan_op_shape_rope_table(titan_op_call *call) {

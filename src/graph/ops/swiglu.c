@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // swiglu: the gate of a feed-forward whose two first products are one. Shazeer, "GLU Variants Improve Transformer",
 // 2020.
 #include "graph/rules.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // reshape, slice, concat: other names for memory; nothing runs. The gradients of slices are put together by the
 // differentiation itself, which sees all slices of a value at once.
 #include "graph/rules.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Cross-entropy over a vocabulary that is cut over ranks: a maximum, sums, and the loss from their reductions.
 #include "graph/rules.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // 1F1B (PipeDream-Flush, Narayanan et al., 2021, arXiv 2006.09503): as many forwards as stages follow, this one
 // included; then a backward and a forward in turn; then the backwards that are left. A rank holds the activations of
 // that many microbatches at most.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // DualPipeV (DeepSeek-V3, 2024, arXiv 2412.19437, in the V form of its published code): two stages a rank in a V. A
 // forward of one chunk and a backward of the other make a pair that may overlap; here they are two cells, one after the
 // other. Backwards are cut in two where a rank would else be idle.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Forwards alone, for validation: each rank runs its stages for one microbatch after another.
 #include "step/schedule.h"
 

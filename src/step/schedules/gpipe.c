@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // GPipe (Huang et al., 2019, arXiv 1811.06965): all forwards, then all backwards, both in the order of the
 // microbatches. A rank holds the activations of all microbatches.
 #include "step/schedule.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "step/schedules/interleaved.h"
 
 static int rounds_of(int ranks, int microbatches) {

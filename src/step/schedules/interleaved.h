@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the two interleaved schedules share: which cell comes at which place of a rank's forwards and backwards.
 #ifndef TITAN_STEP_SCHEDULES_INTERLEAVED_H
 #define TITAN_STEP_SCHEDULES_INTERLEAVED_H

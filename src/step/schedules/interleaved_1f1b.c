@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Interleaved 1F1B (Narayanan et al., 2021, arXiv 2104.04473), for any number of microbatches that makes equal rounds:
 // warm-up, then a forward and a backward in turn, then the backwards that are left.
 #include "step/schedules/interleaved.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Interleaved zero bubble (ZB-H1 of Qi et al., 2023, arXiv 2401.10241, with several stages a rank): backwards in two
 // parts. From input gradient number rank + 1 on, each is followed by the oldest weight gradient that is left, so that
 // weight gradients fill what would be idle time at the end.

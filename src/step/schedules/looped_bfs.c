@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Breadth-first looped pipeline (Lamy-Poirier, 2023, arXiv 2211.05953): each stage of a rank runs all its forwards
 // before the next stage; then the backwards, stages and microbatches in reverse.
 #include "step/schedule.h"

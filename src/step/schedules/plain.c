@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Forward and backward of one microbatch after another: training without a pipeline, with gradient accumulation where
 // there are several microbatches.
 #include "step/schedule.h"

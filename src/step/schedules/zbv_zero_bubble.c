@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // ZB-V (Qi et al., 2023, arXiv 2401.10241, section 6): two stages a rank in a V, so that the last stage is on rank 0.
 // The order is made for at least 2 * ranks - 1 microbatches; those that there are not are left out.
 #include "step/schedule.h"

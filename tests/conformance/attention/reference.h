@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Causal attention in float64, written as its definition: the oracle of the kernels.
 #ifndef TITAN_TESTS_CONFORMANCE_ATTENTION_REFERENCE_H
 #define TITAN_TESTS_CONFORMANCE_ATTENTION_REFERENCE_H

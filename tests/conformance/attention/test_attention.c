@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: the CPU kernels attention and attention_backward give what their contract in graph/op.h says, at every
 // instruction-set level that this machine has, whatever the number of threads.
 // Oracle: the definition in float64 (reference.c), whose gradients are themselves checked against finite differences.

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Checkpoints against other programs: transformers' LlamaForCausalLM, safetensors and h5py.
 
     python3 compare.py TITAN_HPC TITAN_CHECKPOINT CHECKPOINT_LOGITS TITAN_TOKENIZER

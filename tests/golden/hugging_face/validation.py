@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """The validation loss against PyTorch, on the same weights and the same windows.
 
     python3 validation.py TITAN_HPC TITAN_CHECKPOINT

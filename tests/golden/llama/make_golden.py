@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Writes the golden files of this folder: NAME.golden (numbers) and NAME.txt (the model's sizes), one pair a case.
 
     python3 make_golden.py            write all files

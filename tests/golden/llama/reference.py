@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Llama in plain PyTorch, and titan-hpc's initialisation in numpy: what the golden numbers are made with.
 
 The model is TorchTitan's of the end of 2024: interleaved-pair rotary embedding, no biases, output not tied to the

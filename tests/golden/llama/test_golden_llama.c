@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: logits, loss, every gradient and ten steps of training of small Llamas are those of PyTorch in float64.
 // Oracle: the committed numbers of make_golden.py. Tolerance 1e-5 of the largest element of a tensor (float32 has 6e-8;
 // sums of a few hundred products lose two digits; PyTorch's own float32 run deviates by 7e-7), 1e-5 relative for losses

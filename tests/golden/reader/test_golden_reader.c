@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: the reader gives what a golden file holds and refuses files that are not whole. Oracles: a file written
 // here by hand, byte for byte; and for the committed cases, the C random numbers against the values their script's
 // numpy copy left in the file. Comparisons are exact: nothing is rounded on the way, but for the sum of a tensor (1e-12

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Compares titan-tokenizer with tiktoken over a corpus; any difference is exit code 1.
 
 Usage: python3 compare_tiktoken.py PATH/TO/titan-tokenizer MODEL CORPUS.jsonl[.gz]

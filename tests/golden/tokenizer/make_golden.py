@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Makes the golden files of the tokenizer tests with tiktoken.
 
 Usage: pip install tiktoken==0.14.0 regex unicodedata2==16.0.0

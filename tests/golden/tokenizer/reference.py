@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """tiktoken with the Llama 3 split pattern and a .model file: what titan-tokenizer is compared with."""
 import base64
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: titan_tokenizer_encode gives tiktoken's ids for strings that are hard to split, for long texts and for
 // invalid UTF-8; the trainer gives the committed vocabulary again. Oracles: tiktoken and Python's decoder, see
 // make_golden.py; versions.txt has their versions. Ids are exact, so there is no tolerance.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Text of the golden tokenizer, in many scripts so that tokens cross bytes of UTF-8; it was written for this purpose."""
 TRAINING = [
     "The river runs past the old mill, and the miller's daughter counts the boats. She's counted nine; they're late.",

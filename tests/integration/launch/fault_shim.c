@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Preloaded into a run: makes calls fail as they do on machines that are not here. By variables of the environment:
 // FAULT_THREADS=level    MPI grants this thread level (0 to 3)
 // FAULT_MEMFD=errno      memfd_create fails

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # What a run does about the way it was started, and about a node that gives it less than usual. Oracle: exit codes and messages
 # written out here; fault_shim.c makes the calls fail. small.toml trains on every machine.
 #

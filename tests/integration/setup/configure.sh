@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Property: configuring stops, and says what to install, where a build could not work: a serial HDF5, an HDF5 of another MPI, a oneDNN
 # of version 3, a processor that is not x86-64; and it does without cmocka and PCRE2 where no tests are built. Oracle: the exit
 # code and the message, with stand-ins for the packages; HDF5 of another MPI only where MPICH's is installed beside Open MPI's.

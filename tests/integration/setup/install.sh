@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Property: an installation in a folder with a space is complete: the programs start and keep the path of their libraries, manual pages and
 # completions lie where they are looked for, and the module
 # files of both kinds put that folder's programs into PATH. Oracle: exit codes; the library path of the programs as built; the Tcl

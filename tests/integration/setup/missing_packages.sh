@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Property: on a machine without apt-get that lacks everything, quickstart lists each missing thing by its Debian and Spack
 # name, and once more as commands to copy, exits 2 and leaves the folder as it was. What only tests need is asked for by
 # `quickstart test` only. Oracle: a PATH that holds only the tools of a bare system.

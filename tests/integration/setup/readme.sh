@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Property: the commands of README.md, in their order, work in a fresh clone, with libraries in a private prefix of which only the
 # build is told; what they install then runs for another user with a bare environment. Oracle: exit codes, and the folders
 # from which the installed programs load their libraries.

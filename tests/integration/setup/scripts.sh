@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Property: the scripts parse, quickstart answers --help and a wrong command without doing anything, and the batch scripts start
 # the run with the folder of the job's name, go on in another job when the run has ended with code 75 and saved something new, and else
 # end with its code. Oracle: bash's own parser, exit codes,

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A runtime on part of the ranks, with a state in which every element of every tensor has a value of its own, known
 // from the tensor's name and the element's place in the whole: so any mesh can tell whether it holds the right one.
 #ifndef TITAN_TESTS_CHECKPOINT_STATE_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A file that is not what was written is never loaded: cut at any place, one bit flipped anywhere, of another program,
 // of a later version, with other tensors. Oracle: the fault that was put in. Places are drawn from a fixed seed.
 #include "state.h"

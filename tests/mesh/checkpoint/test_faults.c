@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The storage fails in a save or a load, on one rank or on all: every rank gets the failure, none waits for ever, what
 // was saved before stays, nothing half written does, and the next save is good. The system calls below stand before the
 // C library's and fail when told to. Oracle: the failure that was put in.

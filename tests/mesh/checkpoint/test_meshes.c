@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What one mesh saves, every other loads. Oracle: state_value, a function of the tensor and the place in it. Bitwise,
 // as nothing computes.
 #include "state.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Saving beside the computation, failing, and the file's contents.
 #include "state.h"
 

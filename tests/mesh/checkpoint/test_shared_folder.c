@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Ranks that do not see one folder are told apart at the start. Two folders stand for one path on two nodes.
 #include "state.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: each collective gives what its definition says, blocking and not, in place and not, on every type, at every
 // number of ranks. Oracle: the same result computed naively on each rank from a formula for every rank's data.
 // Tolerance: none. Sums are promised in one fixed order, which for the MPI backend is the order of ranks.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: messages of more bytes than an int counts are described completely. Oracle: sizes and extents that MPI
 // reports for lengths up to 10 GB (nothing is sent), and real transfers with the limit set low, so that every form of
 // type is used.

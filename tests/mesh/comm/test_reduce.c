@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: on every instruction-set level of this machine, a block of any length reduces, bit by bit, to what adding
 // (or choosing) one element after another gives, also in place and with what is not a number.
 #include <setjmp.h>

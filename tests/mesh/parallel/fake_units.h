@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Units for tests: plans that have parameters of uneven sizes and nothing else.
 #ifndef TITAN_TESTS_FAKE_UNITS_H
 #define TITAN_TESTS_FAKE_UNITS_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Small Llamas on meshes, for tests of the runtime.
 #ifndef TITAN_TESTS_SMALL_MODEL_H
 #define TITAN_TESTS_SMALL_MODEL_H

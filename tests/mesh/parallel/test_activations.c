@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: what becomes of the activations changes no bit of a training: losses, gradients and weights of ten steps
 // are the same whether the backward finds a value or computes it again, on every mesh. Oracle: the run that keeps all,
 // with the same mesh and the same fusing. Tolerance: none; a recomputed value comes from the same kernel on the same

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: a compiled graph has fewer passes over memory and the numbers of the graph it was made of: results and all
 // gradients, row by row of the table and for whole models on meshes; and a row leaves alone what only looks like its
 // pattern. Oracle: the same graph, not compiled. Tolerance: 1e-5 of the largest element in float32, as sums are taken

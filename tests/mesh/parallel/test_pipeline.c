@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: what the ranks of a pipeline send each other in a step is what their lists say, and no more: each SEND and
 // RECV is one activation, or its gradient, of the compute type, cut over the tp ranks. Gradients are those of one rank.
 // Oracles: the counters of the pp group; a runtime of this rank alone. Tolerance: none for bytes; sums over

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: the runtime takes what its plan says, to the byte, takes nothing more in a step, gives all of it back, and
 // computes on every mesh what one rank computes with the whole batch. Oracles: the allocator's counts; a runtime of
 // this rank alone. Tolerances: none for bytes and initial values; sums over ranks are taken in another order, so losses

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: the runtime knows nothing of a model but its table. A model that is not the program's own, with two kinds
 // of layers in turn, two constants and a first unit that is no lone embedding, is planned, trained and recomputed like
 // any other. Oracles: a runtime of this rank alone with the whole batch; the plan's bytes; the slope of the loss along

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: a model whose output weights are its embedding's trains alike on every mesh, and its two copies of them,
 // with all states of the optimizer, have the same bits after every step. Oracles: a runtime of this rank alone with the
 // whole batch, and a gradient of the loss by finite differences. Tolerances: none between the copies; sums over ranks

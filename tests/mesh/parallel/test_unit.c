@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: over the ranks of a group, the shards of a unit hold every element of every parameter exactly once. Oracle:
 // counting. Tolerance: none.
 #include <setjmp.h>

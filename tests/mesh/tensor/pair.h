@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A runtime on a mesh with tensor parallelism beside one of this rank alone with the whole batch, for comparing them.
 #ifndef TITAN_TESTS_TENSOR_PAIR_H
 #define TITAN_TESTS_TENSOR_PAIR_H

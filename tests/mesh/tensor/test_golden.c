@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: small Llamas cut over a tp group have the loss and, by name, the gradients of PyTorch in float64, and the
 // losses and gradient norms of its ten steps of training, with logits that stay cut or are gathered, whether or not
 // transfers go on during products. What the ranks cannot cut is skipped aloud; a run must compare something. Oracle:

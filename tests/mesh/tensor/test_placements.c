@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: in the graphs that a rank of a tp group runs, every value of forward and backward is marked as what it is:
 // a part, a term of a sum, or whole; whatever is fused, joined with a transfer or computed again. Oracle: for each
 // operation, what it makes of inputs that lie so, written down here by its mathematics alone (contracted over a cut

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: what a cut graph's plan says about memory and traffic is what happens, and traffic is the formula of
 // docs/tensor-parallelism.md, whatever blocks compute again. Oracles: the allocator's live bytes by tag; the tp
 // communicator's counter over a step; the formula by hand. Tolerance: none. A block's saved values and its input fall

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: the comparison of replicas accepts a model that was initialised and trained, and names a tensor of which
 // one rank's copy was changed in one bit, on all ranks alike; what ranks hold different parts of is never compared.
 // Oracle: the tensor that was changed. Tolerance: none.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: a runtime whose graph is cut over a tp group, alone or with sharded or replicated data parallelism, trains
 // as one rank: the same initial bits, and at each of ten steps the loss, the gradient norm and, by name, every
 // gradient. Oracle: a runtime of this rank alone with the whole batch. Tolerances: none for initial weights; 1e-5 in

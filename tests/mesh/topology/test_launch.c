@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: the environment of a launcher, of a batch script and of a shell is told apart, and tasks that would each
 // train alone are refused with a way out. Oracle: the variables that SLURM, Open MPI, hydra, PALS and Flux set, written
 // out here.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: under a real launcher each rank gets its share of the cores; Open MPI's default binding of one or two ranks
 // to a core each is mended, a binding that was asked for is not. Oracle: the launcher's own affinity, and cores counted
 // from the system's topology files. Tolerance: none. The argument says what to expect of the way the program was

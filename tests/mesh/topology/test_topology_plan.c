@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: a node's cores are shared fairly, and ranks are bound anew exactly when a binding that nobody asked for
 // leaves one of them short. Oracle: small cases worked out by hand. Tolerance: none.
 #include <setjmp.h>

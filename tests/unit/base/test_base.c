@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: base/ does what its headers say. Oracles: published Philox vectors, quantiles of the normal distribution,
 // exact counts.
 #include <setjmp.h>

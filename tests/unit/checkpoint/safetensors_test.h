@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the tests of safetensors files share.
 #ifndef TITAN_TESTS_SAFETENSORS_TEST_H
 #define TITAN_TESTS_SAFETENSORS_TEST_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: names, rows and sizes go to Hugging Face's form and back unchanged, and a rotated head gives the same
 // scores in both. Oracles: the names of transformers' LlamaForCausalLM, both rotary embeddings written out here. Exact,
 // but for scores: 1e-5 relative (sums of 8 products in float32).

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Where things lie in a file, for sizes that no test could write: beyond 2^31 and 2^32. Oracle: the arithmetic by hand.
 #include <setjmp.h>
 #include <stdarg.h>

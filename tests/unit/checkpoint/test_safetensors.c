@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: what is written to a safetensors file comes back, in each element type, by any pieces; a set of files is
 // read as one. Oracles: the values before, a file written out by hand from the format's description, and for float16
 // and bfloat16 all 65,536 values. Exact.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: a malformed safetensors file is refused with a message that names it, never read out of bounds, and leaves
 // no memory. Oracle: the format's rules, each broken once, and a few thousand files damaged at random places, which are
 // refused or read whole.

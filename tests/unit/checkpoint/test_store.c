@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What is kept of a folder of checkpoints, and which names are theirs. Oracle: the names that are left.
 #include <setjmp.h>
 #include <stdarg.h>

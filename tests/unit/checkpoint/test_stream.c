@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: spans of any place and length come in order with the file's bytes, from the page cache or past it, with and
 // without threads; what cannot be read is an error; a stream may end early.
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the tests of the readers share: a fresh folder for files, and command lines as people write them.
 #ifndef TITAN_TESTS_CONFIG_TEST_H
 #define TITAN_TESTS_CONFIG_TEST_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: what people expect of a command line and of TorchTitan's later files: the last of repeated options wins,
 // several files lie over each other, ~ and ${NAME} in paths are replaced, later spellings mean the same options, and
 // help can be asked for in parts. Oracle: values and messages written out here.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: options come from the command line, TOML and libconfig files with the documented precedence, and whatever
 // is wrong with them is reported with its place and what would be right. Oracle: messages written out here; files are
 // real ones in a fresh folder.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: the options of the learning rate's curve, of the optimizer, of the global batch and of validation take what
 // they should, refuse the rest with file, line and key, and warn where they have less effect than they say. Oracle: the
 // messages, written out here.

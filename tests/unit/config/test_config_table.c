@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: the table of options is complete, and what is made of it agrees with it: defaults, checks, warnings, text
 // for other ranks, documents, the configurations of configs/. Oracle: TorchTitan's table and debug configuration of
 // December 2024, written out here.

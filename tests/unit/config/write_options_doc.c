@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Writes docs/options.md into the file named by the only argument.
 #include "config/config.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the tests of data share: a fresh folder, files of JSON lines in it, and a tokenizer of single bytes, whose ids
 // can be told without it.
 #ifndef TITAN_TESTS_DATA_FOLDER_H

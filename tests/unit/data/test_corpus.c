@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: a corpus is the files that its name or path stands for, in order, and its reader goes round them without
 // end. Oracle: files written here. Bad input gives the documented status and a message that names what is wrong.
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: generated text is a function of seed and index, is sound JSON and UTF-8, keeps its facts straight, and is
 // varied. Oracles: byte equality; the document's own statements (its sums are right, a person's town and trade are the
 // same in all documents); counts of different documents and words.

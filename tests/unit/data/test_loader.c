@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: every window of every lane is the one that the definition in data/loader.h gives, on any partition of the
 // lanes, in any pass over the corpus, and after resuming anywhere. Oracle: the definition carried out plainly below,
 // with a tokenizer whose ids are byte values. Exact.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: what is wrong in a corpus comes out of titan_loader_next as TITAN_ERROR_DATA with a message that names the
 // file and the line, again on each later call, and never hangs. Oracle: damaged files written here.
 #include <setjmp.h>

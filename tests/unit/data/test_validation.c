@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: the windows of a validation corpus are those of a single lane over the corpus once, the last one filled up;
 // every split over ranks and batches takes each of them exactly once; and each round gives the same. Oracles: the
 // definition in data/validation.h carried out plainly below, with a tokenizer whose ids are byte values; a loader with

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: a validation corpus that cannot be used is told with the option that names it and the file, as early as it
 // can be known. Oracle: damaged files written here.
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "interpret.h"
 
 #include "../../conformance/attention/reference.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A graph computed in float64, node by node in the order in which they were made, each value in memory of its own, with
 // the conformance tests' references.
 #ifndef TITAN_TESTS_GRAPH_INTERPRET_H

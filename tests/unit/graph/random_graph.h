@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Random small graphs with everything that models use: products in every transposed form and with a third input, values
 // and parameters that are used several times, sums, gates, norms, rotary positions, attention, slices that cover a
 // value, views, an embedding, and cross-entropies of all that would otherwise be left over, summed into one loss.

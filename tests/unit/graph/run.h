@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Two ways to run a graph on a device: directly, node by node, every value in memory of its own; and as an executable,
 // its arenas poisoned and fenced.
 #ifndef TITAN_TESTS_GRAPH_RUN_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: the backward that titan_graph_differentiate appends computes the gradients of the seeded output. Oracle:
 // central differences of the forward along random directions, both interpreted in float64. Steps of 1e-4, extrapolated
 // once (Richardson), leave a truncation of about 1e-14 times a fifth derivative and a rounding of 1e-11; 1e-6 of the

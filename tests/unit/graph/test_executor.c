@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: an executable prepares each instruction's kernel once and releases it once, runs as often as one likes with
 // the same result, and computes the graph's mathematics. Oracles: a device that counts and passes on to the CPU device;
 // the graph interpreted in float64. Tolerance of the latter: 1e-4 of the largest element of an output; float32 has

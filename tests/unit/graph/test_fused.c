@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: a graph with fused operations has the loss and the gradients of the graph with the operations that they
 // stand for, also where a gradient reaches a value on several ways and where two values share one. Oracle: the unfused
 // graph, on the same numbers, packed by hand. Tolerance: 1e-5 of an output's largest element (float32; sums are taken

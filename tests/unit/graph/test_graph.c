@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: graphs are built, named, found and printed as graph.h says. Oracle: small graphs written out by hand.
 #include "graph/graph.h"
 #include "test_support.h"

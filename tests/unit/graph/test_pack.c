@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: packed blocks that live at the same time do not overlap, and the arena is as large as it must be and no
 // larger than without sharing. Oracle: every pair of blocks, and the largest sum of blocks alive at once. Tolerance:
 // none.

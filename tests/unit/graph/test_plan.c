@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: a plan computes what its graph says, whatever shares memory. Oracle: the same kernels with every value in
 // memory of its own. Tolerance: none, the bits are equal. Where memory is reused too early, NaN or another value comes
 // out. A plan's text shows its transfers and what it computes again; oracle: counted by hand.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: a schedule runs each node that an output depends on once, after what it needs, and no other; phases that
 // are merged keep one chunk of a head's logits alive at a time. Oracle: the graph itself. Tolerance: none.
 #include "graph/plan_private.h"

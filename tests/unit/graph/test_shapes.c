@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: each operation's shape rule gives the output types that graph/op.h states for operands that fit, and
 // refuses all others with TITAN_ERROR_INTERNAL and a message that names the operation. Oracle: the table in graph/op.h,
 // by hand; and small changes to good operands that make them wrong. Tolerance: none.

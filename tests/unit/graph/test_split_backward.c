@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: a backward in two parts gives, bit for bit, what it gives in one: the gradients of inputs after the first
 // part, every parameter's gradient in the second, which reads nothing that was saved for the first alone. Oracle: the
 // same graph before the split, every value in memory of its own; a small one by hand. Tolerance: none.

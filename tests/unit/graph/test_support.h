@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the graph tests share: cmocka, a small repeatable random source, and failing with the library's own message.
 #ifndef TITAN_TESTS_GRAPH_SUPPORT_H
 #define TITAN_TESTS_GRAPH_SUPPORT_H

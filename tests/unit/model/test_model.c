@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: every flavor has the published sizes, parts have the parameters and types that the model's definition says,
 // and parameters start from the reference's distributions. Oracles: published parameter counts (Llama 3: 8,030,261,248,
 // 70,553,706,496 and 405,853,388,800 with 128,256 tokens, and Llama 3.2's 1,235,814,400 and 3,212,749,824 with the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the tests of metrics.h5 share: rows that are a function of the step, and readers of the file.
 #ifndef TITAN_TESTS_METRICS_TEST_H
 #define TITAN_TESTS_METRICS_TEST_H

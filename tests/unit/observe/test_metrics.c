@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: metrics.h5 holds what was appended, bit for bit; other processes can read it while it is being written, and
 // after its writer was killed. Oracle: rows that are a function of the step, exact; the file is also read through plain
 // HDF5 calls, by dataset name, as a plotting script would.

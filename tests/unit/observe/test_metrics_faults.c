@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: whatever becomes of metrics.h5, a run goes on, and every tool can read the file: one that is damaged or in
 // the way, a full disk, a kill at any write. Oracle: rows that are a function of the step, exact; HDF5's own reading.
 #include "metrics_test.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: the log lines have the reference's form to the letter. Oracle: strings written out by hand from the
 // reference's format specifications; compared exactly.
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: the learning rate, Adam, AdamW, the clip and the norm are what their formulas say, on one rank and on
 // meshes. Oracles: a table; float64 arithmetic element by element; a runtime of this rank alone. Tolerances: 1e-15 for
 // the table; for each float32 step 1e-6 of the learning rate, 1e-6 of the value, and what rounding leaves of a gradient

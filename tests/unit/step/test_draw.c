@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: a drawing is one well-formed SVG element that has a box for every cell, where its time is, and a line for
 // every transfer. Oracle: counts and places worked out from the order. Tolerance: a hundredth of a pixel, as printed.
 #include "step/draw.h"

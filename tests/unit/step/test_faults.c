@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: a list with one action removed, doubled or moved is refused by the checker, with rank, place and action, or
 // runs right; transfers between pipeline ranks that cannot go together are refused. Oracle: the toy model.
 #include "toy.h"

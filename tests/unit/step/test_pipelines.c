@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: every pipeline schedule, lowered for all ranks, passes the checker and computes what one rank computes;
 // what it holds in memory is what its order says; numbers that do not work are refused with a reason. Oracle: the toy
 // model; the count of activations that the prediction gives; for 1F1B the count of its paper. Tolerance: none.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: a schedule's file gives the order that it says, in both dialects; a fault names file, row, rank and cell;
 // whatever is accepted can be lowered and run. Oracle: the orders of the schedules, written as files; files with one
 // fault each; the checker of steps. Tolerance: none.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: each schedule gives the order of its paper: as text where it is short, and by its warm-up, its bubble and
 // its activations in flight. Oracle: orders written by hand; a table of idle shares and peaks that a simulator of its
 // own gave from the papers' rules (to its digits). Tolerance: half of the last digit.

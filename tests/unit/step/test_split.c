@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: a model is split into stages evenly by TorchTitan's rule, at the points that users name, or so that the
 // costliest stage costs least. Oracle: splits of that rule worked out by hand; all splits of small models tried.
 // Tolerance: rounding of sums for costs that are no whole numbers, else none.

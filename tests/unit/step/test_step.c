@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: a step's list is what its schedule and shape ask for, as text, and runs right in the memory that is planned
 // for it. Oracle: lists written by hand; a toy model whose results are computed without a list. Tolerance: none.
 #include "toy.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: the list of a pipeline's rank is what its order asks for, as text; each action of a transfer is needed
 // where it stands or may stand elsewhere: a list without it is refused, and one in which it was moved is refused or
 // runs right. Oracle: lists written by hand; the toy model. Tolerance: none.

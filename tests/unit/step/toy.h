@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A toy model of a step: units whose values are 64-bit numbers, run by the lists of all pipeline ranks, each in the
 // packed memory of its list, with what they send in queues between them. Every block is filled whole when it is written
 // and compared whole when it is read, and a reduction reads its input only when it is waited for: what is used before

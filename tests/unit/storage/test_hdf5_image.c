@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A file that HDF5 makes in memory, and its reasons. Oracle: the same calls on a file on the disk, byte for byte; the
 // errors that are put in.
 #include <setjmp.h>

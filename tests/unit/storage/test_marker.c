@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Folders on a file system without locks: flock below refuses, with each of the errors that such file systems give.
 // Oracle: other processes that hold the folder, let go of it, or are killed.
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Locks, folders that are taken back, names that are not taken from others, and files that are written whole. Oracle:
 // what the system says of the files; another process for the lock.
 #include <setjmp.h>

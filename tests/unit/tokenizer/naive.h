@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Byte-pair encoding and training straight from their definitions, far too slow for use: oracles.
 #ifndef NAIVE_H
 #define NAIVE_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The split pattern run by PCRE2: the oracle for the splitter written by hand.
 #ifndef PCRE2_SPLIT_H
 #define PCRE2_SPLIT_H

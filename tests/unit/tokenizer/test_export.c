@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: tokenizer.json says what the tokenizer does: every token has its rank, every merge joins two tokens to a
 // third and they are in the order of its rank, and merging by this list alone gives the ids that the tokenizer gives.
 // Oracle: the file read with jansson, and byte-pair merging by the list, carried out plainly. Exact. (That Hugging

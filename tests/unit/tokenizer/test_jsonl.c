@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: a JSON-lines reader gives each document's text exactly, from plain and gzip files, and tells what is broken
 // by file and line. Oracle: the texts that were written; RFC 8259 for escapes. Equality is exact.
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: titan-tokenizer does what its help says, and ends with the documented exit codes. Oracles: round trips, and
 // the library. Exact.
 #include "../program_test.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: the splitter written by hand cuts every text as the Llama 3 pattern does. Oracle: PCRE2 running the
 // pattern. Equality is exact. PCRE2's Unicode tables may be of another version than ours (16.0.0); code points that the
 // two versions class differently are counted, must be unassigned in the older one, and are left out of the texts.

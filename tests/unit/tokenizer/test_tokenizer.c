@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: encoding is byte-pair merging by rank within pieces, on every path (cache, short, long), from any number of
 // threads; decoding gives the bytes back; a broken .model file is told by file and line. Oracles: naive.c and the
 // text itself. Equality is exact.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: training is byte-pair training as its header defines it, for any text, in any order of the texts. Oracle: a
 // trainer that encodes everything anew for each token (naive.c). Equality is exact: a vocabulary is a discrete thing.
 #include <setjmp.h>

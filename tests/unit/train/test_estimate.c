@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: an estimate of a mesh that is not there counts every rank once, adds up, needs little itself, says truly
 // what fits, and plans pack scratch near its lower bound for every configuration that is installed. Oracles: sums made
 // here; the estimate asked again with what it answered; the figures of the 8B model by hand. Tolerances: none for

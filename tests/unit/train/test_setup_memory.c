@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: a node that is too small for the plan is told so before memory is taken: on all ranks alike, with what is
 // needed and what is there, and a batch or length that then does fit, the largest one of its kind. Oracle: the check
 // itself, run again with what it suggested and with a little more. Figures are compared as printed, to 0.01 GiB.

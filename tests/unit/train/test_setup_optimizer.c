@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: each option of the optimizer and of its schedule arrives in titan_optimizer_options. Oracle: the values
 // given.
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Property: a signal that asks a run to end is noted without a handler on a thread that computes: products go on
 // unharmed under a rain of them, where a handler's frame would be written into what oneDNN's kernels point the stack
 // register at. Before the run watches, the signal ends the process as it does by default. Oracle: products of ones,

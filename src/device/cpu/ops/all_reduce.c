@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "comm/comm.h"
 #include "device/cpu/kernel.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Causal attention, forward: T. Dao, "FlashAttention-2: faster attention with better parallelism and work partitioning"
 // (2023). The lanes of a vector are queries: scores, maxima and sums of a query stay in its lane, so nothing is ever
 // summed across lanes. Scores are kept in units of log 2, so that the exponential is 2^x.

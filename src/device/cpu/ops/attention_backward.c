@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Causal attention, backward: T. Dao, "FlashAttention-2: faster attention with better parallelism and work
 // partitioning" (2023). Probabilities are computed again from the scores and lse:
 //

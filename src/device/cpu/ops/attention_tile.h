@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the attention kernels share: the shape of a call, packing of heads, and the one small matrix product that all
 // their loops are made of.
 #ifndef TITAN_DEVICE_CPU_OPS_ATTENTION_TILE_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The chunks are multiplied in ring order, each as soon as it is there: this rank's own while the next is on its way.
 #include "comm/chunks.h"
 #include "device/cpu/kernel.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Matrix products by oneDNN. Three ways, chosen per call when it is prepared:
 //   float32                    dnnl_sgemm on the operands as they lie
 //   bfloat16, the chip has it  a oneDNN matmul primitive on the operands as they lie

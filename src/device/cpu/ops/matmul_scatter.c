@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The chunk of the rank after this one is multiplied first and goes on its way; this rank's own comes last.
 #include "comm/chunks.h"
 #include "device/cpu/kernel.h"
