@@ -88,7 +88,18 @@ static titan_status report_missing_value(const titan_option *option, titan_probl
   return status;
 }
 
+static bool is_configuration(const char *word) {
+  size_t length = strlen(word);
+  return (length > 5 && strcmp(word + length - 5, ".toml") == 0) ||
+         (length > 4 && strcmp(word + length - 4, ".cfg") == 0);
+}
+
 static titan_status apply(titan_config *config, const argument *found, titan_problems *problems) {
+  if (!found->is_option && is_configuration(found->value))
+    return titan_problems_add(problems,
+                              "command line: unexpected argument \"%s\"; a configuration file is given as "
+                              "--job.config_file %s",
+                              found->value, found->value);
   if (!found->is_option)
     return titan_problems_add(
         problems, "command line: unexpected argument \"%s\"; options are written --section.key value", found->value);

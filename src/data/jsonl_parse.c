@@ -245,7 +245,7 @@ static bool parse_value(parser *p, int depth) {
 static bool parse_document(parser *p, const char **text, size_t *text_length) {
   skip_space(p);
   if (*p->at != '{')
-    return fail(p, "expected a JSON object {...}");
+    return fail(p, "expected a JSON object {...} (titan-corpus text2jsonl makes JSON lines of plain text)");
   p->at++;
   skip_space(p);
   bool more = *p->at != '}';

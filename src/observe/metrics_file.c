@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "storage/hdf5.h"
+#include "storage/hdf5_image.h"
 #include "storage/space.h"
 
 #include <errno.h>
@@ -84,18 +85,22 @@ static herr_t create_datasets(hid_t hdf5, const titan_metrics_series_row *table,
   return result;
 }
 
-// Each header at a multiple of ALIGNMENT, and so in one page: a write to it is done as a whole.
-static hid_t create_access(void) {
-  hid_t access = titan_hdf5_file_access();
-  if (access >= 0 && (H5Pset_alignment(access, 1, ALIGNMENT) < 0 || H5Pset_meta_block_size(access, 0) < 0)) {
+// Each header at a multiple of ALIGNMENT, and so in one page: a write to it is done as a whole. The newest format is
+// the one that SWMR needs.
+static hid_t create_access(titan_hdf5_image *image) {
+  hid_t access = titan_hdf5_image_access(image);
+  if (access >= 0 && (H5Pset_libver_bounds(access, H5F_LIBVER_LATEST, H5F_LIBVER_LATEST) < 0 ||
+                      H5Pset_alignment(access, 1, ALIGNMENT) < 0 || H5Pset_meta_block_size(access, 0) < 0)) {
     H5Pclose(access);
     return -1;
   }
   return access;
 }
 
-static herr_t create_hdf5(const titan_metrics_options *options, const char *partial, titan_metrics_file *file) {
-  hid_t access = create_access();
+// In memory: HDF5 does not survive a file that it cannot write.
+static herr_t create_hdf5(const titan_metrics_options *options, const char *partial, titan_hdf5_image *image,
+                          titan_metrics_file *file) {
+  hid_t access = create_access(image);
   hid_t hdf5 = access < 0 ? -1 : H5Fcreate(partial, H5F_ACC_TRUNC, H5P_DEFAULT, access);
   if (access >= 0)
     H5Pclose(access);
@@ -153,14 +158,17 @@ static titan_status complete(const char *path, int descriptor, const titan_metri
   return reason == 0 ? TITAN_OK : system_error("create", path, reason);
 }
 
-// Room for what is written at once, and a length that this process may give to a file: HDF5 does not survive that these
-// fail.
-static titan_status check_room(const titan_metrics_options *options, const char *partial,
-                               const titan_metrics_rows *rows, const titan_metrics_file *file) {
-  uint64_t bytes = METADATA_BYTES, all;
+static uint64_t metadata_bytes(const titan_metrics_options *options) {
+  uint64_t bytes = METADATA_BYTES;
   for (int i = 0; i < options->attribute_count; i++)
     bytes += 2 * strlen(options->attributes[i].value);
-  all = bytes;
+  return bytes;
+}
+
+// Room for what is written at once, and a length that this process may give to a file.
+static titan_status check_room(const titan_metrics_options *options, const char *partial,
+                               const titan_metrics_rows *rows, const titan_metrics_file *file) {
+  uint64_t bytes = metadata_bytes(options), all = bytes;
   for (int series = 0; series < TITAN_METRICS_SERIES; series++) {
     uint64_t row = 2 * titan_metrics_record_bytes((titan_metrics_series)series);
     bytes += rows[series].count * row;
@@ -172,21 +180,52 @@ static titan_status check_room(const titan_metrics_options *options, const char 
   return TITAN_OK;
 }
 
+// What HDF5 has made goes into the file, which gets its length.
+static int write_image(int descriptor, const titan_hdf5_image *image) {
+  uint64_t length = titan_hdf5_image_length(image);
+  if (ftruncate(descriptor, (off_t)length) != 0)
+    return errno;
+  for (int64_t i = 0; i < titan_hdf5_image_page_count(image); i++) {
+    uint64_t offset;
+    const char *page = titan_hdf5_image_page(image, i, &offset);
+    size_t left = length - offset < TITAN_HDF5_PAGE_BYTES ? (size_t)(length - offset) : TITAN_HDF5_PAGE_BYTES;
+    while (left > 0) {
+      ssize_t written = pwrite(descriptor, page, left, (off_t)offset);
+      if (written <= 0)
+        return written < 0 ? errno : ENOSPC;
+      page += written;
+      offset += (uint64_t)written;
+      left -= (size_t)written;
+    }
+  }
+  return 0;
+}
+
+static titan_status make_structure(const titan_metrics_options *options, const char *partial, int descriptor,
+                                   titan_metrics_file *file) {
+  titan_hdf5_image *image;
+  titan_status status = TITAN_OK;
+  TITAN_TRY(titan_hdf5_image_create(metadata_bytes(options), &image));
+  titan_hdf5_lock();
+  titan_hdf5_quiet();
+  if (create_hdf5(options, partial, image, file) < 0)
+    status = titan_hdf5_error(TITAN_ERROR_OUTPUT, "cannot create the metrics file", options->path);
+  titan_hdf5_unlock();
+  int reason = status == TITAN_OK ? write_image(descriptor, image) : 0;
+  titan_hdf5_image_destroy(&image);
+  return reason == 0 ? status : system_error("create", options->path, reason);
+}
+
 static titan_status make(const titan_metrics_options *options, const char *partial, const titan_metrics_rows *rows,
                          titan_metrics_file *file) {
   const char *path = options->path;
   TITAN_TRY(check_room(options, partial, rows, file));
-  titan_hdf5_lock();
-  titan_hdf5_quiet();
-  titan_status status = TITAN_OK;
-  if (create_hdf5(options, partial, file) < 0)
-    status = titan_hdf5_error(TITAN_ERROR_OUTPUT, "cannot create the metrics file", path);
-  titan_hdf5_unlock();
-  TITAN_TRY(status);
   int descriptor = open(partial, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
   if (descriptor < 0)
     return system_error("create", path, errno);
-  status = complete(path, descriptor, rows, file);
+  titan_status status = make_structure(options, partial, descriptor, file);
+  if (status == TITAN_OK)
+    status = complete(path, descriptor, rows, file);
   if (close(descriptor) != 0 && status == TITAN_OK)
     status = system_error("create", path, errno);
   if (status == TITAN_OK && rename(partial, path) != 0)

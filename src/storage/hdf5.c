@@ -67,20 +67,3 @@ titan_status titan_hdf5_error_at(titan_status status, const char *file, int line
   latest_reason[0] = '\0';
   return status;
 }
-
-hid_t titan_hdf5_file_access(void) {
-  hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-  if (access < 0)
-    return access;
-  herr_t result = H5Pset_libver_bounds(access, H5F_LIBVER_LATEST, H5F_LIBVER_LATEST);
-#if H5_VERSION_GE(1, 12, 1) || (H5_VERSION_GE(1, 10, 7) && !H5_VERSION_GE(1, 12, 0))
-  if (result >= 0)
-    result = H5Pset_file_locking(access, 0, 1);
-#else
-  setenv("HDF5_USE_FILE_LOCKING", "FALSE", 0);
-#endif
-  if (result >= 0)
-    return access;
-  H5Pclose(access);
-  return -1;
-}

@@ -26,10 +26,4 @@ titan_status titan_hdf5_error_at(titan_status status, const char *file, int line
 // memory: such a failure says nothing about what a file holds.
 bool titan_hdf5_system_failed(void);
 
-// The access list of files that HDF5 itself opens; there is no other in the program, but for those that are made in
-// memory (hdf5_image.h). Of files that one process writes: newest format (which SWMR needs), and no file locks, which
-// network file systems often refuse. The environment variable HDF5_USE_FILE_LOCKING still has the last word. A negative
-// value on failure; the caller closes it with H5Pclose.
-hid_t titan_hdf5_file_access(void);
-
 #endif

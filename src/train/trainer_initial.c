@@ -4,6 +4,7 @@
 #include "checkpoint/load.h"
 #include "checkpoint/load_weights.h"
 #include "checkpoint/store.h"
+#include "storage/path.h"
 #include "train/trainer_checkpoint.h"
 
 #include <errno.h>
@@ -25,27 +26,40 @@ titan_status titan_trainer_initial_check(const titan_config *config) {
                      titan_config_origin(config, "checkpoint.initial_load_path"), strerror(errno));
 }
 
-// Rank 0. *checkpoint: the file to load, of this program; left empty for weights in safetensors.
-static titan_status find_checkpoint(const char *path, titan_text *checkpoint) {
-  struct stat properties;
+// The newest checkpoint of a folder, or of its folder `inside`; left empty where there is none.
+static titan_status find_newest(const char *path, const char *inside, titan_text *checkpoint) {
   int64_t *steps = NULL, count = 0;
+  titan_text folder = {0};
+  titan_status status = titan_store_list(path, &steps, &count);
+  if (status == TITAN_OK && count > 0)
+    status = titan_store_path(path, steps[count - 1], checkpoint);
+  titan_memory_free(steps);
+  if (status == TITAN_OK && count == 0 && inside != NULL) { // a run's dump folder
+    struct stat properties;
+    status = titan_path_join(&folder, path, inside);
+    if (status == TITAN_OK && stat(folder.data, &properties) == 0 && S_ISDIR(properties.st_mode))
+      status = find_newest(folder.data, NULL, checkpoint);
+  }
+  titan_text_destroy(&folder);
+  return status;
+}
+
+// Rank 0. *checkpoint: the file to load, of this program; left empty for weights in safetensors.
+static titan_status find_checkpoint(const titan_config *config, const char *path, titan_text *checkpoint) {
+  struct stat properties;
   if (stat(path, &properties) != 0)
     return titan_error(TITAN_ERROR_CHECKPOINT, "%s: %s", path, strerror(errno));
   if (!S_ISDIR(properties.st_mode))
     return ends_with(path, ".safetensors") || ends_with(path, ".json") ? TITAN_OK
                                                                        : titan_text_printf(checkpoint, "%s", path);
-  titan_status status = titan_store_list(path, &steps, &count);
-  if (status == TITAN_OK && count > 0)
-    status = titan_store_path(path, steps[count - 1], checkpoint);
-  titan_memory_free(steps);
-  return status;
+  return find_newest(path, config->checkpoint.folder, checkpoint);
 }
 
 static titan_status share_path(titan_trainer *trainer, titan_text *checkpoint) {
   titan_comm *world = titan_trainer_world(trainer);
   const char *path = trainer->env.config->checkpoint.initial_load_path;
   char bytes[4096] = "";
-  titan_status status = trainer->rank == 0 ? find_checkpoint(path, checkpoint) : TITAN_OK;
+  titan_status status = trainer->rank == 0 ? find_checkpoint(trainer->env.config, path, checkpoint) : TITAN_OK;
   if (status == TITAN_OK && checkpoint->length >= sizeof bytes)
     status = titan_error(TITAN_ERROR_CHECKPOINT, "%s: the name is too long", path);
   TITAN_TRY(titan_comm_agree(world, status));

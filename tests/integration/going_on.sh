@@ -97,7 +97,7 @@ initial() {
   run 0 base fsdp2 --training.steps 2 || return
   "$tool" export base/checkpoint/step-2.h5 hf --hf >/dev/null || fail "no export"
   "$tool" export base/checkpoint/step-2.h5 own.safetensors >/dev/null || fail "no export"
-  for from in base/checkpoint hf own.safetensors; do
+  for from in base/checkpoint base hf own.safetensors; do
     rm -rf seed
     run 0 seed one --checkpoint.create_seed_checkpoint --checkpoint.initial_load_path $from
     said seed 'The run begins with the weights of '

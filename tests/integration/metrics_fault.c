@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Preloaded: the METRICS_FIRST-th to METRICS_LAST-th writes to the finished metrics.h5 find the disk full.
+// Preloaded: the METRICS_FIRST-th to METRICS_LAST-th writes to the finished metrics.h5 find the disk full; with
+// METRICS_NAME set, those to the file of that name.
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdio.h>
@@ -14,8 +15,8 @@ static int is_metrics(int descriptor) {
   if (length < 0)
     return 0;
   target[length] = '\0';
-  const char *last = strrchr(target, '/');
-  return last != NULL && strcmp(last, "/metrics.h5") == 0;
+  const char *last = strrchr(target, '/'), *name_asked = getenv("METRICS_NAME");
+  return last != NULL && strcmp(last + 1, name_asked != NULL ? name_asked : "metrics.h5") == 0;
 }
 
 ssize_t pwrite(int descriptor, const void *bytes, size_t count, off_t place) {

@@ -63,7 +63,7 @@ faults() {
   train run 1 --training.seq_len 16 --training.batch_size 1 --training.steps 2 --debug.dump_plan --debug.dump_graph || return
   said run 1 'debug.dump_plan: cannot write run/plans/block.txt: Is a directory; the training goes on without it'
   said run 1 'debug.dump_graph: cannot write run/graphs/embedding.txt: cannot make the folder run/graphs'
-  local name
+  local name first
   for name in metrics.h5 steps.txt configuration.toml run.log weights.txt; do
     [ -f "run/$name" ] || fail "no $name"
     [ -d "run/${name%.*}.1.${name##*.}" ] || fail "what was in the way of $name is gone"
@@ -78,6 +78,13 @@ faults() {
   LD_PRELOAD=$tools/libmetrics_fault.so METRICS_FIRST=26 METRICS_LAST=1000 train gone 1 "${quick[@]}" --training.steps 4
   said gone 1 'metrics.h5 lacks the last 3 rows, which could not be written'
   [ "$(rows gone/metrics.h5 | wc -l)" = 1 ] || fail "rows: $(rows gone/metrics.h5)"
+  # The file is being made: the next row makes it anew, and the run ends well (MPI_Finalize closes HDF5).
+  for first in 1 2 30; do
+    METRICS_NAME=metrics.h5.partial LD_PRELOAD=$tools/libmetrics_fault.so METRICS_FIRST=$first METRICS_LAST=$first \
+      train "made.$first" 1 "${quick[@]}" --training.steps 3
+    said "made.$first" 1 "cannot create the metrics file made.$first/metrics.h5: No space left on device; the training goes on"
+    [ "$(rows "made.$first/metrics.h5" | wc -l)" = 3 ] || fail "rows: $(rows "made.$first/metrics.h5")"
+  done
 }
 
 # A run into the folder of another one loses nothing of it; one that resumes continues.

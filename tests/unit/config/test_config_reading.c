@@ -181,7 +181,7 @@ static void mistakes_on_the_command_line_are_named(void **state) {
       {"--training.steps", "command line: training.steps: expected an integer of at least 1, got no value"},
       {"--training.steps --metrics.enable_tensorboard",
        "command line: training.steps: expected an integer of at least 1, got no value"},
-      {"run.toml", "command line: unexpected argument \"run.toml\"; options are written --section.key value"},
+      {"run.toml", "command line: unexpected argument \"run.toml\"; a configuration file is given as --job.config_file run.toml"},
       {"-x", "command line: unexpected argument \"-x\"; options are written --section.key value"},
       {"--training.quux 4",
        "command line: --training.quux: unknown option; titan-hpc --help training lists the options of this section"},
