@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # A run is killed with SIGKILL, one rank or all of them, at random instants around its saves: what is left is a whole
-# newest checkpoint, bitwise that of a run nobody killed, and the next run goes on from it. Oracle: that run, whose checkpoints are
+# newest checkpoint, bitwise that of a run nobody killed, and the next run goes on from it. Where one is kept, one is always left. Oracle: that run, whose checkpoints are
 # all kept. The instants come from a fixed seed; which step they hit depends on the machine, what must hold does not.
 #
 # usage: killed_saves.sh PROGRAM COMPARE WORK KILLS
@@ -25,7 +25,7 @@ for kill in $(seq "$kills"); do
   mode=$([ $((kill % 2)) = 0 ] && echo async_with_pinned_mem || echo disabled)
   rm -f victim.log
   attempt victim fsdp4 --training.steps $steps --checkpoint.interval 1 --checkpoint.async_mode $mode \
-    --checkpoint.keep_latest_k 3 &
+    --checkpoint.keep_latest_k $((kill % 4 < 2 ? 1 : 3)) &
   run=$!
   # Wait until it trains, then a random part of the span.
   left=600
@@ -45,12 +45,17 @@ for kill in $(seq "$kills"); do
   fi
   wait $run
   newest=$(ls victim/checkpoint | sed -n 's/^step-\([0-9]*\)\.h5$/\1/p' | sort -n | tail -n 1)
-  [ -n "$newest" ] || continue # killed before the first was complete
+  if [ -z "$newest" ]; then # killed before the first was complete
+    [ -z "${had:-}" ] || fail "kill $kill: no checkpoint is left, and there was one"
+    continue
+  fi
+  had=1
   digest "victim/checkpoint/step-$newest.h5" victim.digest
   cmp -s victim.digest "reference_$newest.digest" || fail "kill $kill: step $newest differs from the run nobody killed"
   compared=$((${compared:-0} + 1))
   if [ "$newest" = $steps ]; then # done: begin anew
     rm -r victim
+    had=''
   fi
 done
 echo "$kills runs, ${ended:-0} of them done before their kill, ${compared:-0} newest checkpoints compared"
