@@ -213,6 +213,8 @@ titan_status titan_runtime_budget_choose(titan_runtime *runtime, size_t fixed) {
   search s = {.runtime = runtime, .choices = &choices, .least = SIZE_MAX};
   titan_status status = TITAN_OK;
   TITAN_TRY(count_units(&s));
+  if (s.units == 0) // a pipeline rank without layers
+    return TITAN_OK;
   TITAN_TRY(titan_runtime_graph_create(runtime, &runtime->options.model->kinds[s.kind],
                                        &runtime->steps[STEP_TRAINING].shape, true, NULL, &graph));
   TITAN_TRY_CLEANUP(titan_activation_choices_create(graph, &choices));

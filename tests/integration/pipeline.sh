@@ -122,6 +122,9 @@ selection() {
   checked pp2.DualPipeV pp2 DualPipeV --activation_checkpoint.mode full
   alike_bits pp2 $schedules
   checked pp4.LoopedBFS pp4 LoopedBFS
+  # The second rank has no layers to choose for.
+  checked pp2.head_alone pp2 1F1B --experimental.pipeline_parallel_split_points head --activation_checkpoint.mode selective \
+    --activation_checkpoint.selective_ac_option budget=2
   checked pp2fsdp2 pp2fsdp2 ZBVZeroBubble --training.compile
   checked pp2tp2 pp2tp2 Interleaved1F1B --training.compile --experimental.enable_async_tensor_parallel
   checked pp2ddp2 pp2ddp2 1F1B --training.batch_size 2 --training.global_batch_size 8 \
