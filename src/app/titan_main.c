@@ -60,10 +60,6 @@ static void warn(void *context, const char *line) {
   titan_log_warning("%s", line);
 }
 
-static void warn_line(const char *line) {
-  titan_log_warning("%s", line);
-}
-
 static titan_status create_options(application *app, int argc, char **argv) {
   titan_text text = {0};
   titan_status status = app->mpi.rank == 0 ? read_options(app, argc, argv, &text) : TITAN_OK;
@@ -180,7 +176,7 @@ static titan_status print_request(const titan_config *config) {
 static titan_status log_start(const titan_config *config) {
   titan_log_info("Starting job: %s", config->job.description);
   TITAN_TRY(titan_config_warnings(config, warn, NULL));
-  TITAN_TRY(titan_setup_warnings(config, warn_line));
+  TITAN_TRY(titan_setup_warnings(config, warn, NULL));
   if (config->job.print_args)
     (void)titan_config_print(config, stderr); // as with the log, a closed stderr ends no run
   return TITAN_OK;

@@ -141,13 +141,8 @@ static titan_status write_image(titan_checkpoint_writer *writer, const titan_hdf
   if (ftruncate(writer->descriptor, (off_t)length) != 0)
     return system_error(writer);
   TITAN_TRY(of_checkpoint(titan_space_reserve(writer->partial, writer->path, length)));
-  for (int64_t i = 0; i < titan_hdf5_image_page_count(image); i++) {
-    uint64_t offset;
-    const void *page = titan_hdf5_image_page(image, i, &offset);
-    size_t bytes = length - offset < TITAN_HDF5_PAGE_BYTES ? (size_t)(length - offset) : TITAN_HDF5_PAGE_BYTES;
-    TITAN_TRY(titan_checkpoint_writer_put(writer, offset, page, bytes));
-  }
-  return TITAN_OK;
+  errno = titan_hdf5_image_write(image, writer->descriptor);
+  return errno == 0 ? TITAN_OK : system_error(writer);
 }
 
 static titan_status make_structure(titan_checkpoint_writer *writer, const titan_checkpoint_contents *contents) {

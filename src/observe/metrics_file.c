@@ -182,23 +182,8 @@ static titan_status check_room(const titan_metrics_options *options, const char 
 
 // What HDF5 has made goes into the file, which gets its length.
 static int write_image(int descriptor, const titan_hdf5_image *image) {
-  uint64_t length = titan_hdf5_image_length(image);
-  if (ftruncate(descriptor, (off_t)length) != 0)
-    return errno;
-  for (int64_t i = 0; i < titan_hdf5_image_page_count(image); i++) {
-    uint64_t offset;
-    const char *page = titan_hdf5_image_page(image, i, &offset);
-    size_t left = length - offset < TITAN_HDF5_PAGE_BYTES ? (size_t)(length - offset) : TITAN_HDF5_PAGE_BYTES;
-    while (left > 0) {
-      ssize_t written = pwrite(descriptor, page, left, (off_t)offset);
-      if (written <= 0)
-        return written < 0 ? errno : ENOSPC;
-      page += written;
-      offset += (uint64_t)written;
-      left -= (size_t)written;
-    }
-  }
-  return 0;
+  return ftruncate(descriptor, (off_t)titan_hdf5_image_length(image)) != 0 ? errno
+                                                                           : titan_hdf5_image_write(image, descriptor);
 }
 
 static titan_status make_structure(const titan_metrics_options *options, const char *partial, int descriptor,

@@ -2,7 +2,6 @@
 #include "parallel/pipeline_choice.h"
 
 #include "base/memory.h"
-#include "step/split.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,18 +13,10 @@ typedef struct chooser {
   const titan_runtime_options *options;
   int ranks;
   titan_pipeline_costs costs; // of a whole batch
-  double *units;              // by unit
   int *first_unit;
   titan_pipeline_candidate *found;
   int count;
 } chooser;
-
-static int count_points(const char *points) {
-  int count = points != NULL && *points != '\0';
-  for (; points != NULL && *points != '\0'; points++)
-    count += *points == ',';
-  return count;
-}
 
 // The split only matters where the options leave it to the costs; points and the even rule are near enough to it.
 static titan_status predict(chooser *c, const titan_schedule_row *row, int stages, int64_t parts) {
@@ -36,7 +27,7 @@ static titan_status predict(chooser *c, const titan_schedule_row *row, int stage
   if (status == TITAN_ERROR_USAGE)
     return TITAN_OK;
   TITAN_TRY(status);
-  TITAN_TRY_CLEANUP(titan_split_balanced(c->units, c->costs.unit_count, stages, c->first_unit));
+  TITAN_TRY_CLEANUP(titan_pipeline_split_balanced(&c->costs, stages, c->first_unit));
   TITAN_TRY_CLEANUP(titan_pipeline_predict(&c->costs, &order, c->first_unit, 1.0 / (double)parts, 0, &prediction));
   TITAN_TRY_CLEANUP(titan_memory_resize(TITAN_MEMORY_GENERAL, ((size_t)c->count + 1) * sizeof *c->found, &c->found));
   c->found[c->count++] = (titan_pipeline_candidate){.schedule = row,
@@ -64,7 +55,8 @@ static titan_status predict_parts(chooser *c, const titan_schedule_row *row, int
 }
 
 static titan_status predict_all(chooser *c) {
-  int points = count_points(c->options->pipeline.points), asked = points > 0 ? points + 1 : c->options->pipeline.stages;
+  int points = titan_pipeline_count_points(&c->options->pipeline),
+      asked = points > 0 ? points + 1 : c->options->pipeline.stages;
   for (int i = 0; titan_schedule_at(i) != NULL; i++) {
     const titan_schedule_row *row = titan_schedule_at(i);
     int most = row->most > 0 ? row->most : TITAN_PIPELINE_MOST_STAGES;
@@ -108,10 +100,7 @@ titan_status titan_pipeline_candidates(const titan_runtime_options *options, int
   titan_status status = titan_pipeline_costs_create(options, &c.costs);
   size_t units = (size_t)c.costs.unit_count + 1;
   TITAN_TRY_CLEANUP(status);
-  TITAN_TRY_CLEANUP(titan_memory_allocate(TITAN_MEMORY_GRAPH, units * sizeof *c.units, &c.units));
   TITAN_TRY_CLEANUP(titan_memory_allocate(TITAN_MEMORY_GRAPH, units * sizeof *c.first_unit, &c.first_unit));
-  for (int unit = 0; unit < c.costs.unit_count; unit++)
-    c.units[unit] = titan_pipeline_unit_cost(&c.costs, unit);
   TITAN_TRY_CLEANUP(predict_all(&c));
   if (c.count == 0)
     status =
@@ -128,7 +117,6 @@ titan_status titan_pipeline_candidates(const titan_runtime_options *options, int
   c.found = NULL;
 cleanup:
   titan_memory_free(c.found);
-  titan_memory_free(c.units);
   titan_memory_free(c.first_unit);
   titan_pipeline_costs_destroy(&c.costs);
   return status;

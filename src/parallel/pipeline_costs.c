@@ -2,8 +2,9 @@
 #include "parallel/pipeline_costs.h"
 
 #include "base/memory.h"
+#include "step/split.h"
 
-enum { KINDS_MOST = 16 };
+#include <string.h>
 
 static void count_nodes(const titan_graph *graph, bool merged, double costs[TITAN_COMPUTES]) {
   static const titan_compute computes[TITAN_PHASES] = {
@@ -54,17 +55,19 @@ cleanup:
 
 titan_status titan_pipeline_costs_create(const titan_runtime_options *options, titan_pipeline_costs *out) {
   const titan_model_definition *model = options->model;
-  double of_kind[KINDS_MOST][TITAN_COMPUTES] = {{0}};
+  double(*of_kind)[TITAN_COMPUTES];
+  titan_status status = TITAN_OK;
   *out = (titan_pipeline_costs){.unit_count = (int)model->unit_count(&options->arguments)};
-  out->boundary_bytes = (double)(options->shape.batch * options->shape.length * options->arguments.dim) *
-                        (double)titan_dtype_bytes(options->shape.dtype);
-  for (int kind = 0; kind < model->kind_count && kind < KINDS_MOST; kind++)
-    TITAN_TRY(cost_kind(options, &model->kinds[kind], of_kind[kind]));
-  TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GRAPH, (size_t)out->unit_count * sizeof *out->units, &out->units));
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, (size_t)model->kind_count, sizeof *of_kind, &of_kind));
+  for (int kind = 0; kind < model->kind_count; kind++)
+    TITAN_TRY_CLEANUP(cost_kind(options, &model->kinds[kind], of_kind[kind]));
+  TITAN_TRY_CLEANUP(
+      titan_memory_allocate(TITAN_MEMORY_GRAPH, (size_t)out->unit_count * sizeof *out->units, &out->units));
   for (int unit = 0; unit < out->unit_count; unit++)
-    for (int compute = 0; compute < TITAN_COMPUTES; compute++)
-      out->units[unit][compute] = of_kind[model->kind_of(&options->arguments, unit)][compute];
-  return TITAN_OK;
+    memcpy(out->units[unit], of_kind[model->kind_of(&options->arguments, unit)], sizeof *of_kind);
+cleanup:
+  titan_memory_free(of_kind);
+  return status;
 }
 
 void titan_pipeline_costs_destroy(titan_pipeline_costs *costs) {
@@ -72,8 +75,22 @@ void titan_pipeline_costs_destroy(titan_pipeline_costs *costs) {
   *costs = (titan_pipeline_costs){0};
 }
 
-double titan_pipeline_unit_cost(const titan_pipeline_costs *costs, int unit) {
-  return costs->units[unit][TITAN_COMPUTE_FORWARD] + costs->units[unit][TITAN_COMPUTE_BACKWARD];
+titan_status titan_pipeline_split_balanced(const titan_pipeline_costs *costs, int stages, int *first_unit) {
+  double *units;
+  TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GRAPH, (size_t)costs->unit_count * sizeof *units, &units));
+  for (int unit = 0; unit < costs->unit_count; unit++)
+    units[unit] = costs->units[unit][TITAN_COMPUTE_FORWARD] + costs->units[unit][TITAN_COMPUTE_BACKWARD];
+  titan_status status = titan_split_balanced(units, costs->unit_count, stages, first_unit);
+  titan_memory_free(units);
+  return status;
+}
+
+int titan_pipeline_count_points(const titan_pipeline_options *pipeline) {
+  const char *points = pipeline->points;
+  int count = points != NULL && *points != '\0';
+  for (; points != NULL && *points != '\0'; points++)
+    count += *points == ',';
+  return count;
 }
 
 titan_status titan_pipeline_predict(const titan_pipeline_costs *costs, const titan_order *order, const int *first_unit,

@@ -13,15 +13,17 @@ typedef struct titan_pipeline_costs {
   // Owned: [unit_count][TITAN_COMPUTES]. A unit that computes its backward in its forward has all in FORWARD. What is
   // recomputed is part of INPUT_GRADIENT; where a budget decides, as if all were.
   double (*units)[TITAN_COMPUTES];
-  double boundary_bytes; // of the activation between two units
 } titan_pipeline_costs;
 
 // Not collective. The shape of options: batch and length. TITAN_ERROR_MEMORY.
 titan_status titan_pipeline_costs_create(const titan_runtime_options *options, titan_pipeline_costs *out);
 void titan_pipeline_costs_destroy(titan_pipeline_costs *costs);
 
-// FLOPs of a unit in a step, per microbatch: forward and backward.
-double titan_pipeline_unit_cost(const titan_pipeline_costs *costs, int unit);
+// The split whose costliest stage costs least, forward and backward (titan_split_balanced). first_unit: [stages + 1].
+titan_status titan_pipeline_split_balanced(const titan_pipeline_costs *costs, int stages, int *first_unit);
+
+// Names in pipeline.points, apart by commas.
+int titan_pipeline_count_points(const titan_pipeline_options *pipeline);
 
 // Runs the order in a simulation, with units first_unit[s] .. first_unit[s + 1] - 1 in stage s. scale: seconds a FLOP
 // on a rank, its part of tensor parallelism included (1: times are in FLOPs); transfer: seconds between two ranks.

@@ -56,9 +56,8 @@ static titan_status plan(titan_runtime *runtime) {
       TITAN_TRY(titan_runtime_wires_check(runtime, &runtime->steps[kind]));
   TITAN_TRY(titan_runtime_tie_find(runtime));
   titan_runtime_lay_out(runtime);
-  for (int kind = 0; kind < STEPS; kind++)
-    if (runtime->steps[kind].exists)
-      TITAN_TRY(titan_runtime_order_create(runtime, (runtime_step_kind)kind));
+  if (runtime->steps[STEP_VALIDATION].exists)
+    TITAN_TRY(titan_runtime_validation_order_create(runtime));
   for (int kind = 0; kind < STEPS; kind++)
     TITAN_TRY(titan_runtime_list_create(runtime, (runtime_step_kind)kind));
   return TITAN_OK;

@@ -11,13 +11,6 @@
 
 // --- which units a rank holds ---
 
-static int count_points(const char *points) {
-  int count = points != NULL && *points != '\0';
-  for (; points != NULL && *points != '\0'; points++)
-    count += *points == ',';
-  return count;
-}
-
 // Cuts "a, b,c" in place into names without blanks around them.
 static void cut_names(char *text, int count, const char **names) {
   for (int i = 0; i < count; i++) {
@@ -62,15 +55,9 @@ cleanup:
 
 static titan_status split_balanced(titan_runtime *runtime) {
   titan_pipeline_costs costs;
-  double *units = NULL;
   titan_status status = titan_pipeline_costs_create(&runtime->options, &costs);
-  TITAN_TRY_CLEANUP(status);
-  TITAN_TRY_CLEANUP(titan_memory_allocate(TITAN_MEMORY_GRAPH, (size_t)runtime->unit_count * sizeof *units, &units));
-  for (int unit = 0; unit < runtime->unit_count; unit++)
-    units[unit] = titan_pipeline_unit_cost(&costs, unit);
-  status = titan_split_balanced(units, runtime->unit_count, runtime->stages, runtime->first_unit);
-cleanup:
-  titan_memory_free(units);
+  if (status == TITAN_OK)
+    status = titan_pipeline_split_balanced(&costs, runtime->stages, runtime->first_unit);
   titan_pipeline_costs_destroy(&costs);
   return status;
 }
@@ -130,13 +117,11 @@ static titan_status split(titan_runtime *runtime, int points, const titan_order 
 }
 
 titan_status titan_runtime_split(titan_runtime *runtime) {
-  int points = count_points(runtime->options.pipeline.points);
-  titan_order order;
+  int points = titan_pipeline_count_points(&runtime->options.pipeline);
+  titan_order *order = &runtime->steps[STEP_TRAINING].order;
   runtime->stages = count_stages(runtime, points);
-  TITAN_TRY(make_training_order(runtime, &order));
-  titan_status status = split(runtime, points, &order);
-  titan_order_destroy(&order);
-  return status;
+  TITAN_TRY(make_training_order(runtime, order));
+  return split(runtime, points, order);
 }
 
 // --- the order ---
@@ -147,16 +132,10 @@ int titan_runtime_microbatches(const titan_runtime *runtime, runtime_step_kind k
   return count > 1 ? (int)count : 1;
 }
 
-titan_status titan_runtime_order_create(titan_runtime *runtime, runtime_step_kind kind) {
-  runtime_step *step = &runtime->steps[kind];
-  if (kind == STEP_TRAINING)
-    return make_training_order(runtime, &step->order);
-  titan_order training;
-  TITAN_TRY(make_training_order(runtime, &training));
-  titan_status status =
-      titan_schedule_make_forwards(&training, titan_runtime_microbatches(runtime, kind), &step->order);
-  titan_order_destroy(&training);
-  return status;
+titan_status titan_runtime_validation_order_create(titan_runtime *runtime) {
+  return titan_schedule_make_forwards(&runtime->steps[STEP_TRAINING].order,
+                                      titan_runtime_microbatches(runtime, STEP_VALIDATION),
+                                      &runtime->steps[STEP_VALIDATION].order);
 }
 
 bool titan_runtime_uses(const titan_runtime *runtime, const runtime_step *step, int program) {

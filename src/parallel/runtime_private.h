@@ -108,10 +108,10 @@ static inline bool titan_runtime_owns_shards(const titan_runtime *runtime) {
   return !runtime->options.early_update;
 }
 
-// Deals the units out over the pipeline ranks: stages, holds. Alike on all ranks.
+// Makes the order of training for all pipeline ranks, and deals the units out over them: stages, holds.
 titan_status titan_runtime_split(titan_runtime *runtime);
-// The order of a step for all pipeline ranks.
-titan_status titan_runtime_order_create(titan_runtime *runtime, runtime_step_kind kind);
+// The order of validation, with the stages of training.
+titan_status titan_runtime_validation_order_create(titan_runtime *runtime);
 // Whether this rank runs the program.
 bool titan_runtime_uses(const titan_runtime *runtime, const runtime_step *step, int program);
 // Microbatches of a step.

@@ -109,7 +109,8 @@ static titan_status check_optimizer(const titan_config *config, titan_text *prob
 }
 
 // Constants of other optimizers that were set.
-titan_status titan_setup_warnings(const titan_config *config, void (*report)(const char *line)) {
+titan_status titan_setup_warnings(const titan_config *config, void (*report)(void *context, const char *line),
+                                  void *context) {
   const titan_optimizer_rule *rule = titan_optimizer_rule_find(config->optimizer.name);
   titan_text text = {0};
   titan_status status = TITAN_OK;
@@ -122,7 +123,7 @@ titan_status titan_setup_warnings(const titan_config *config, void (*report)(con
   if (status == TITAN_OK && text.length > 0)
     status = titan_text_printf(&text, ": no effect, as optimizer.name is %s", config->optimizer.name);
   if (status == TITAN_OK && text.length > 0)
-    report(text.data);
+    report(context, text.data);
   titan_text_destroy(&text);
   return status;
 }

@@ -29,7 +29,8 @@ typedef enum titan_checkpoint_part {
 bool titan_setup_checkpoint_part(const char *word, int length, titan_checkpoint_part *out);
 
 // Reports in a line what the options say and what has no effect, and only those who know optimizers can tell.
-titan_status titan_setup_warnings(const titan_config *config, void (*report)(const char *line));
+titan_status titan_setup_warnings(const titan_config *config, void (*report)(void *context, const char *line),
+                                  void *context);
 // Model, shape of this rank's part of the step, and the rest from the options. `vocabulary`: of the tokenizer. The
 // degrees are resolved. auto_budget: bytes that a rank may take where activation_checkpoint.selective_ac_option is
 // auto. TITAN_ERROR_USAGE where the vocabulary is too small for the tensor-parallel degree.

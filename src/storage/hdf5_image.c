@@ -3,7 +3,9 @@
 
 #include "base/memory.h"
 
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 #if H5_VERSION_GE(1, 13, 0)
 #include <H5FDdevelop.h>
 #endif
@@ -241,6 +243,23 @@ int64_t titan_hdf5_image_page_count(const titan_hdf5_image *image) {
 const void *titan_hdf5_image_page(const titan_hdf5_image *image, int64_t index, uint64_t *offset) {
   *offset = image->pages[index].index * TITAN_HDF5_PAGE_BYTES;
   return image->pages[index].bytes;
+}
+
+int titan_hdf5_image_write(const titan_hdf5_image *image, int descriptor) {
+  uint64_t length = titan_hdf5_image_length(image), offset;
+  for (int64_t i = 0; i < titan_hdf5_image_page_count(image); i++) {
+    const char *data = titan_hdf5_image_page(image, i, &offset);
+    size_t bytes = length - offset < TITAN_HDF5_PAGE_BYTES ? (size_t)(length - offset) : TITAN_HDF5_PAGE_BYTES;
+    for (size_t done = 0; done < bytes;) {
+      ssize_t count = pwrite(descriptor, data + done, bytes - done, (off_t)(offset + done));
+      if (count == 0)
+        return ENOSPC;
+      if (count < 0 && errno != EINTR)
+        return errno;
+      done += count > 0 ? (size_t)count : 0;
+    }
+  }
+  return 0;
 }
 
 void titan_hdf5_image_destroy(titan_hdf5_image **image) {

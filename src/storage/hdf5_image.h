@@ -35,6 +35,10 @@ uint64_t titan_hdf5_image_length(const titan_hdf5_image *image);
 int64_t titan_hdf5_image_page_count(const titan_hdf5_image *image);
 const void *titan_hdf5_image_page(const titan_hdf5_image *image, int64_t index, uint64_t *offset);
 
+// Not collective. Writes those pages to a file; its length is the caller's matter. 0, or the errno of the write that
+// failed.
+int titan_hdf5_image_write(const titan_hdf5_image *image, int descriptor);
+
 // NULL handle is fine; the handle becomes NULL. The memory of a file that HDF5 could not close stays with HDF5.
 void titan_hdf5_image_destroy(titan_hdf5_image **image);
 

@@ -74,7 +74,8 @@ static int tear_down(void **state) {
 
 static char warning[256];
 
-static void keep_warning(const char *line) {
+static void keep_warning(void *context, const char *line) {
+  (void)context;
   assert_true(warning[0] == '\0'); // one line at most
   snprintf(warning, sizeof warning, "%s", line);
 }
@@ -85,7 +86,7 @@ static void expect_warning(const char *const (*settings)[2], int count, const ch
   assert_int_equal(titan_config_create_default(&config), TITAN_OK);
   for (int i = 0; i < count; i++)
     assert_int_equal(titan_config_set(config, settings[i][0], settings[i][1]), TITAN_OK);
-  assert_int_equal(titan_setup_warnings(config, keep_warning), TITAN_OK);
+  assert_int_equal(titan_setup_warnings(config, keep_warning, NULL), TITAN_OK);
   if (strstr(warning, expected) == NULL || (*expected == '\0') != (*warning == '\0'))
     fail_msg("\"%s\" is not in \"%s\"", expected, warning);
   titan_config_destroy(&config);
