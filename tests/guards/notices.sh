@@ -72,6 +72,22 @@ words)
   echo '  return titan_error(status, "todo: %s", name);' >"$copy/src/planted.c"
   finds 'src/planted.c:1'
   ;;
+links)
+  mkdir "$copy/docs"
+  printf '%s\n' '# Start' '[a page](docs/a.md#two-words-twice-1), [here](#start), [there](https://example.org/none.md)' '`[no](link)`' '```' '[no](link)' \
+    '```' >"$copy/README.md"
+  printf '%s\n' '# A' '## Two `words`, twice' '## Two words twice' '[back](../README.md#start), [next](b.md)' >"$copy/docs/a.md"
+  echo '[next](./b.md)' >"$copy/docs/b.md"
+  passes
+  echo '[a file](docs/c.md)' >>"$copy/README.md"
+  finds 'README.md:7: no file docs/c.md'
+  sed -i 7d "$copy/README.md"
+  echo '[a heading](a.md#three-words)' >>"$copy/docs/b.md"
+  finds 'docs/b.md:2: no heading #three-words in docs/a.md'
+  sed -i 2d "$copy/docs/b.md"
+  sed -i 's/, \[next\](b.md)//' "$copy/docs/a.md"
+  finds 'docs/b.md: no link from README.md or docs/README.md leads here'
+  ;;
 headers)
   # The function that makes the library of titan-hpc's headers, on two headers.
   mkdir -p "$copy/src/a"
