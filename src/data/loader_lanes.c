@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "data/document.h"
 
 #include <string.h>
 
@@ -13,11 +14,7 @@ typedef struct segment {
   titan_corpus_place place;
 } segment;
 
-enum {
-  BLOCK_TOKENS = 4000,      // of a queue; 16 KB
-  PART_BYTES = 1 << 18,     // of a document's text that are encoded at once
-  LARGE_PART_IDS = 1 << 20, // kept no longer than for the document that needs so many
-};
+enum { BLOCK_TOKENS = 4000 }; // of a queue; 16 KB
 
 typedef struct token_block {
   struct token_block *next;
@@ -38,7 +35,7 @@ struct titan_lanes {
   const atomic_bool *stop;
   titan_corpus_reader *reader;
   titan_tokenizer_scratch *scratch;
-  titan_token_buffer ids;
+  titan_document_encoder encoder;
   lane *lanes;
   uint64_t invalid;    // sequences replaced by the tokenizer
   uint64_t text_bytes; // read so far
@@ -134,6 +131,8 @@ titan_status titan_lanes_create(const titan_loader_options *options, const atomi
   lanes->options = *options;
   lanes->stop = stop;
   TITAN_TRY_CLEANUP(titan_tokenizer_scratch_create(&lanes->scratch));
+  lanes->encoder = (titan_document_encoder){
+      .tokenizer = options->tokenizer, .scratch = lanes->scratch, .limit = options->document_limit};
   TITAN_TRY_CLEANUP(start_lanes(lanes));
   lanes->options.cursors = NULL;
   *out = lanes;
@@ -154,7 +153,7 @@ void titan_lanes_destroy(titan_lanes **lanes) {
     titan_memory_free((*lanes)->lanes[i].segments);
   }
   titan_memory_free((*lanes)->lanes);
-  titan_token_buffer_destroy(&(*lanes)->ids);
+  titan_document_encoder_destroy(&(*lanes)->encoder);
   titan_tokenizer_scratch_destroy(&(*lanes)->scratch);
   titan_corpus_reader_destroy(&(*lanes)->reader);
   titan_memory_free(*lanes);
@@ -250,7 +249,8 @@ typedef struct dealing {
   int64_t tokens; // so far
 } dealing;
 
-static titan_status deal(dealing *d, const int32_t *ids, int64_t count) {
+static titan_status deal(void *context, const int32_t *ids, int64_t count) {
+  dealing *d = context;
   int64_t left_out = d->begin > d->tokens ? d->begin - d->tokens : 0;
   d->tokens += count;
   if (d->to == NULL || left_out >= count)
@@ -258,23 +258,15 @@ static titan_status deal(dealing *d, const int32_t *ids, int64_t count) {
   return append_tokens(d->to, ids + left_out, count - left_out);
 }
 
-// Deals BOS, text, EOS. A long text is encoded part by part, so that its ids are never held twice.
-static titan_status deal_document(titan_lanes *lanes, const char *text, size_t length, dealing *d) {
-  const titan_tokenizer *tokenizer = lanes->options.tokenizer;
-  const int32_t bos = titan_tokenizer_bos(tokenizer), eos = titan_tokenizer_eos(tokenizer);
+// Deals BOS, text, EOS of the document that `reader` has read last.
+static titan_status deal_document(titan_lanes *lanes, titan_corpus_reader *reader, const char *text, size_t length,
+                                  dealing *d) {
   uint64_t replaced = 0;
   lanes->text_bytes += length;
-  TITAN_TRY(titan_tokenizer_repair(lanes->scratch, &text, &length, &replaced));
+  titan_status status =
+      titan_document_encode(&lanes->encoder, text, length, titan_corpus_reader_where(reader), deal, d, &replaced);
   lanes->invalid += replaced;
-  TITAN_TRY(deal(d, &bos, 1));
-  for (size_t used; length > 0; text += used, length -= used) {
-    lanes->ids.count = 0;
-    TITAN_TRY(titan_tokenizer_encode_part(tokenizer, lanes->scratch, text, length, PART_BYTES, &used, &lanes->ids));
-    TITAN_TRY(deal(d, lanes->ids.ids, (int64_t)lanes->ids.count));
-  }
-  if (lanes->ids.capacity > LARGE_PART_IDS)
-    titan_token_buffer_destroy(&lanes->ids);
-  return deal(d, &eos, 1);
+  return status;
 }
 
 static titan_status queue_document(titan_lanes *lanes, lane *to, int64_t document, const char *text, size_t length) {
@@ -282,7 +274,7 @@ static titan_status queue_document(titan_lanes *lanes, lane *to, int64_t documen
   dealing d = {.to = to, .begin = begin};
   TITAN_TRY(
       make_room(&to->segments, &to->first_segment, to->segment_count, &to->segment_capacity, 1, sizeof *to->segments));
-  TITAN_TRY(deal_document(lanes, text, length, &d));
+  TITAN_TRY(deal_document(lanes, lanes->reader, text, length, &d));
   if (d.tokens <= begin)
     return titan_error(TITAN_ERROR_DATA,
                        "%s: the saved position is token %lld of a document of %lld; the corpus or the tokenizer is not "
@@ -320,7 +312,7 @@ static titan_status check_corpus(titan_lanes *lanes) {
     if (titan_corpus_reader_passes(reader) > 0)
       break;
     dealing d = {0};
-    TITAN_TRY_CLEANUP(deal_document(lanes, text, length, &d));
+    TITAN_TRY_CLEANUP(deal_document(lanes, reader, text, length, &d));
     tokens += (uint64_t)d.tokens;
     bytes += length;
   }

@@ -3,13 +3,17 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "data/document.h"
 
 #include <string.h>
+
+enum { MANY_IDS = 1 << 16 };
 
 struct titan_validation_data {
   titan_validation_data_options options;
   titan_corpus_reader *reader;
   titan_tokenizer_scratch *scratch;
+  titan_document_encoder encoder;
   titan_token_buffer ids; // read and not yet taken: ids.ids[start .. ids.count-1]
   size_t start;
   int64_t position;     // of ids.ids[start] among the corpus' tokens
@@ -59,10 +63,19 @@ static titan_status end_round(titan_validation_data *data) {
   return TITAN_OK;
 }
 
+// Growing by copies takes the sum of both: a document that may have many tokens gets the room for the most at once.
+static titan_status queue_ids(void *context, const int32_t *ids, int64_t count) {
+  titan_validation_data *data = context;
+  size_t room = data->encoder.to_come > MANY_IDS ? (size_t)data->encoder.to_come : (size_t)count;
+  TITAN_TRY(titan_token_buffer_reserve(&data->ids, room));
+  memcpy(data->ids.ids + data->ids.count, ids, (size_t)count * sizeof *ids);
+  data->ids.count += (size_t)count;
+  return TITAN_OK;
+}
+
 // Queues BOS, text and EOS of the next document; *text_bytes (may be NULL) is the text's length. At the end of the
 // corpus it ends the round instead.
 static titan_status read_document(titan_validation_data *data, size_t *text_bytes) {
-  const titan_tokenizer *tokenizer = data->options.tokenizer;
   const char *text;
   size_t length;
   uint64_t replaced = 0;
@@ -73,9 +86,8 @@ static titan_status read_document(titan_validation_data *data, size_t *text_byte
     memmove(data->ids.ids, data->ids.ids + data->start, (size_t)queued(data) * sizeof(int32_t));
   data->ids.count -= data->start;
   data->start = 0;
-  TITAN_TRY(titan_token_buffer_append(&data->ids, titan_tokenizer_bos(tokenizer)));
-  TITAN_TRY(titan_tokenizer_encode(tokenizer, data->scratch, text, length, &data->ids, &replaced));
-  TITAN_TRY(titan_token_buffer_append(&data->ids, titan_tokenizer_eos(tokenizer)));
+  TITAN_TRY(titan_document_encode(&data->encoder, text, length, titan_corpus_reader_where(data->reader), queue_ids,
+                                  data, &replaced));
   warn_of_invalid(data, replaced);
   if (text_bytes != NULL)
     *text_bytes = length;
@@ -138,6 +150,8 @@ titan_status titan_validation_data_create(const titan_validation_data_options *o
   data->options = *options;
   data->known_tokens = -1;
   TITAN_TRY_CLEANUP(titan_tokenizer_scratch_create(&data->scratch));
+  data->encoder = (titan_document_encoder){
+      .tokenizer = options->tokenizer, .scratch = data->scratch, .limit = options->document_limit};
   TITAN_TRY_CLEANUP(check_text(data));
   *out = data;
   return TITAN_OK;
@@ -149,6 +163,7 @@ cleanup:
 void titan_validation_data_destroy(titan_validation_data **data) {
   if (*data == NULL)
     return;
+  titan_document_encoder_destroy(&(*data)->encoder);
   titan_token_buffer_destroy(&(*data)->ids);
   titan_tokenizer_scratch_destroy(&(*data)->scratch);
   titan_corpus_reader_destroy(&(*data)->reader);

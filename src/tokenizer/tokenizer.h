@@ -33,9 +33,17 @@ void titan_tokenizer_destroy(titan_tokenizer **tokenizer);
 titan_status titan_tokenizer_scratch_create(titan_tokenizer_scratch **out);
 void titan_tokenizer_scratch_destroy(titan_tokenizer_scratch **scratch);
 
+// From now on the copy of a text that is repaired, and the work on a single word (40 bytes for each of its own), may
+// take `bytes` together; more is TITAN_ERROR_DATA. 0, as scratch begins: no limit. What is less than 4 MiB is
+// always allowed.
+void titan_tokenizer_scratch_set_limit(titan_tokenizer_scratch *scratch, size_t bytes);
+// Bytes of the repaired copy that is kept at present; 0 where it is less than 4 MiB.
+size_t titan_tokenizer_scratch_repaired(const titan_tokenizer_scratch *scratch);
+
 // Appends the ids of `text` to `out`, without BOS and EOS. Every maximal invalid subpart of UTF-8 counts as U+FFFD;
 // *replaced (may be NULL) is how many there were. The text of special tokens is ordinary text. Time is O(n log n) for
-// any text. Errors: TITAN_ERROR_MEMORY; TITAN_ERROR_DATA for a single piece of 2 GiB and more.
+// any text. Errors: TITAN_ERROR_MEMORY; TITAN_ERROR_DATA for a single piece of 2 GiB and more, or what goes beyond the
+// limit of scratch.
 titan_status titan_tokenizer_encode(const titan_tokenizer *tokenizer, titan_tokenizer_scratch *scratch,
                                     const char *text, size_t length, titan_token_buffer *out, uint64_t *replaced);
 
@@ -66,7 +74,8 @@ uint64_t titan_tokenizer_fingerprint(const titan_tokenizer *tokenizer);
 // Name of special token `index`, 0 to 255, written into `name`.
 void titan_tokenizer_special_name(int index, char name[40]);
 
-// Appends one id.
+// Makes room for `count` more ids; appends one id.
+titan_status titan_token_buffer_reserve(titan_token_buffer *buffer, size_t count);
 titan_status titan_token_buffer_append(titan_token_buffer *buffer, int32_t id);
 void titan_token_buffer_destroy(titan_token_buffer *buffer);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tokenizer/tokenizer_internal.h"
 
-enum { KEY_BYTES = 24, KEY_WORDS = KEY_BYTES / 8, SLOT_IDS = 8, SLOT_COUNT = 1 << 14, LARGE_BYTES = 1 << 22 };
+enum { KEY_BYTES = 24, KEY_WORDS = KEY_BYTES / 8, SLOT_IDS = 8, SLOT_COUNT = 1 << 14 };
 
 // A piece met before and its ids. A newer piece with the same place takes it over.
 typedef struct cache_slot {
@@ -19,6 +19,16 @@ struct titan_tokenizer_scratch {
 
 titan_status titan_tokenizer_scratch_create(titan_tokenizer_scratch **out) {
   return titan_memory_allocate_zeroed(TITAN_MEMORY_DATA, 1, sizeof **out, out);
+}
+
+size_t titan_tokenizer_scratch_repaired(const titan_tokenizer_scratch *scratch) {
+  return scratch->repaired.capacity > TITAN_MERGE_SPACE_LARGE ? scratch->repaired.capacity : 0;
+}
+
+void titan_tokenizer_scratch_set_limit(titan_tokenizer_scratch *scratch, size_t bytes) {
+  size_t repaired = titan_tokenizer_scratch_repaired(scratch);
+  scratch->repaired.limit = bytes;
+  scratch->merge.limit = bytes == 0 ? 0 : bytes > repaired ? bytes - repaired : 1;
 }
 
 void titan_tokenizer_scratch_destroy(titan_tokenizer_scratch **scratch) {
@@ -50,12 +60,7 @@ titan_status titan_utf8_repair(const char **text, size_t *length, titan_merge_sp
   size_t need = repaired_length(*text, *length, replaced), used = 0;
   if (*replaced == 0)
     return TITAN_OK;
-  if (need > repaired->capacity) {
-    titan_memory_free(repaired->bytes);
-    repaired->capacity = 0;
-    TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_DATA, need, &repaired->bytes));
-    repaired->capacity = need;
-  }
+  TITAN_TRY(titan_merge_space_reserve(repaired, need, "the text, in which invalid UTF-8 is replaced,"));
   for (const char *at = *text, *end = at + *length;;) {
     size_t valid = titan_utf8_valid_prefix(at, (size_t)(end - at));
     memcpy(repaired->bytes + used, at, valid);
@@ -148,19 +153,13 @@ titan_status titan_tokenizer_encode_part(const titan_tokenizer *tokenizer, titan
     at = next;
   }
   *used = (size_t)((const char *)at - text);
-  if (scratch->merge.capacity > LARGE_BYTES) { // what a single long word took
-    titan_memory_free(scratch->merge.bytes);
-    scratch->merge = (titan_merge_space){0};
-  }
+  titan_merge_space_shrink(&scratch->merge); // of a single long word
   return TITAN_OK;
 }
 
 titan_status titan_tokenizer_repair(titan_tokenizer_scratch *scratch, const char **text, size_t *length,
                                     uint64_t *replaced) {
-  if (scratch->repaired.capacity > LARGE_BYTES && *length < LARGE_BYTES) { // what a large document took
-    titan_memory_free(scratch->repaired.bytes);
-    scratch->repaired = (titan_merge_space){0};
-  }
+  titan_merge_space_shrink(&scratch->repaired); // of the document before
   return titan_utf8_repair(text, length, &scratch->repaired, replaced);
 }
 

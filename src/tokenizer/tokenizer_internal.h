@@ -26,22 +26,28 @@ static inline int32_t titan_tokenizer_rank(const titan_tokenizer *tokenizer, con
   return number < 0 ? TITAN_TOKENIZER_NO_RANK : number;
 }
 
-// Working memory of titan_tokenizer_merge. Start with {0}.
+enum { TITAN_MERGE_SPACE_LARGE = 1 << 22 }; // bytes; more is given back after use, and is subject to a limit
+
+// Working memory of titan_tokenizer_merge and titan_utf8_repair. Start with {0}.
 typedef struct titan_merge_space {
   char *bytes;
   size_t capacity;
+  size_t limit; // of capacity; 0: none
 } titan_merge_space;
+
+// Makes the space `bytes` large at least; what it held is lost. TITAN_ERROR_DATA, with `what` takes so much, beyond the
+// limit.
+titan_status titan_merge_space_reserve(titan_merge_space *space, size_t bytes, const char *what);
+// Gives back what is large.
+void titan_merge_space_shrink(titan_merge_space *space);
 
 // Appends to `out` the ids that byte-pair merging gives for one piece of `length` >= 1 bytes: of all neighbours whose
 // joined bytes are a token, those of the lowest rank are joined first, the leftmost among equals.
 titan_status titan_tokenizer_merge(const titan_tokenizer *tokenizer, titan_merge_space *space,
                                    const unsigned char *piece, size_t length, titan_token_buffer *out);
 
-// Makes room for `count` more ids.
-titan_status titan_token_buffer_reserve(titan_token_buffer *buffer, size_t count);
-
-// Points *text to valid UTF-8: the text itself, or a copy with U+FFFD for each invalid subpart in *repaired (grown as
-// needed; start with {0}). *replaced is how many there were.
+// Points *text to valid UTF-8: the text itself, or a copy with U+FFFD for each invalid subpart in *repaired, grown as
+// needed. *replaced is how many there were.
 titan_status titan_utf8_repair(const char **text, size_t *length, titan_merge_space *repaired, uint64_t *replaced);
 
 #endif

@@ -121,6 +121,28 @@ static void run_merges(long_merge *merge) {
   }
 }
 
+titan_status titan_merge_space_reserve(titan_merge_space *space, size_t bytes, const char *what) {
+  if (bytes <= space->capacity)
+    return TITAN_OK;
+  if (bytes > TITAN_MERGE_SPACE_LARGE && space->limit > 0 && bytes > space->limit)
+    return titan_error(TITAN_ERROR_DATA,
+                       "%s takes %.1f MiB of memory, more than is left of training.document_limit for it", what,
+                       (double)bytes / (1 << 20));
+  titan_memory_free(space->bytes);
+  space->bytes = NULL;
+  space->capacity = 0;
+  TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_DATA, bytes, &space->bytes));
+  space->capacity = bytes;
+  return TITAN_OK;
+}
+
+void titan_merge_space_shrink(titan_merge_space *space) {
+  if (space->capacity <= TITAN_MERGE_SPACE_LARGE)
+    return;
+  titan_memory_free(space->bytes);
+  *space = (titan_merge_space){.limit = space->limit};
+}
+
 // The heap gets at most length - 1 candidates at first and, for each of at most length - 1 merges, one goes and two
 // come.
 static titan_status merge_long(const titan_tokenizer *tokenizer, titan_merge_space *space, const unsigned char *piece,
@@ -128,12 +150,7 @@ static titan_status merge_long(const titan_tokenizer *tokenizer, titan_merge_spa
   if (length >= (size_t)INT32_MAX)
     return titan_error(TITAN_ERROR_DATA, "a single word of %zu bytes; at most %d are possible", length, INT32_MAX - 1);
   size_t need = length * (2 * sizeof(candidate) + 2 * sizeof(uint32_t));
-  if (need > space->capacity) {
-    titan_memory_free(space->bytes);
-    space->capacity = 0;
-    TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_DATA, need, &space->bytes));
-    space->capacity = need;
-  }
+  TITAN_TRY(titan_merge_space_reserve(space, need, "a single word, without any space, digit or punctuation,"));
   long_merge merge = {.tokenizer = tokenizer, .piece = piece, .length = (uint32_t)length};
   merge.heap = (candidate *)(void *)space->bytes;
   merge.next = (uint32_t *)(void *)(merge.heap + 2 * length);

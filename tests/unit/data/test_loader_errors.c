@@ -197,62 +197,6 @@ static void invalid_utf8_is_replaced_and_counted(void **state) {
   titan_corpus_destroy(&corpus);
 }
 
-// A vocabulary of the 256 bytes and of " abcdef", seven bytes, so that tokens are no fewer bytes than text has.
-static titan_tokenizer *words_tokenizer(void) {
-  static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  titan_text model = {0};
-  titan_tokenizer *words;
-  for (int i = 0; i < 256; i++)
-    assert_int_equal(titan_text_printf(&model, "%c%c== %d\n", digits[i >> 2], digits[(i & 3) << 4], i), TITAN_OK);
-  assert_int_equal(titan_text_printf(&model, "IGFiY2RlZg== 256\n"), TITAN_OK);
-  assert_int_equal(titan_tokenizer_create(model.data, model.length, "words.model", &words), TITAN_OK);
-  titan_text_destroy(&model);
-  return words;
-}
-
-// Oracle: the document's length for its tokens; what titan_loader_reading_bytes says for its memory, whatever a
-// document of the limit does (7 MB of text here, 4 MB of tokens).
-static void a_document_of_the_limit_takes_the_memory_that_is_planned(void **state) {
-  (void)state;
-  enum { WORDS = 1000000, LIMIT = 7 << 20, LENGTH = 4096, WINDOW = LENGTH + 1 };
-  titan_corpus *corpus;
-  titan_loader *loader;
-  titan_tokenizer *words = words_tokenizer();
-  titan_text text = {0};
-  static int32_t tokens[LENGTH], labels[LENGTH];
-  assert_int_equal(titan_text_printf(&text, "{\"text\": \"x\"}\n{\"text\": \""), TITAN_OK);
-  for (int i = 0; i < WORDS; i++)
-    assert_int_equal(titan_text_append(&text, " abcdef", 7), TITAN_OK);
-  assert_int_equal(titan_text_printf(&text, "\"}\n"), TITAN_OK);
-  write_string("large.jsonl", text.data);
-  titan_text_destroy(&text);
-  assert_int_equal(titan_corpus_create("c4", data_folder_path("large.jsonl"), &corpus), TITAN_OK);
-  titan_loader_options options = {.corpus = corpus,
-                                  .tokenizer = words,
-                                  .seq_len = LENGTH,
-                                  .global_batch = 1,
-                                  .lane_count = 1,
-                                  .document_limit = LIMIT,
-                                  .quiet = true};
-  titan_memory_reset_peaks();
-  size_t before = titan_memory_usage_of(TITAN_MEMORY_DATA).live_bytes;
-  assert_int_equal(titan_loader_create(&options, &loader), TITAN_OK);
-  for (int64_t window = 0; window < (WORDS + 5) / WINDOW; window++) {
-    assert_int_equal(titan_loader_next(loader, tokens, labels), TITAN_OK);
-    for (int64_t i = 0; i < LENGTH; i++) {
-      int64_t place = window * WINDOW + i;
-      assert_int_equal(tokens[i], place == 0 ? 257 : place == 1 ? 'x' : place == 2 ? 258 : place == 3 ? 257 : 256);
-    }
-  }
-  size_t peak = titan_memory_usage_of(TITAN_MEMORY_DATA).peak_bytes - before;
-  size_t scratch = 4 << 20; // of the tokenizer, and the ids of a part: in the bytes of the process
-  if (peak > titan_loader_bytes(1, LENGTH) + titan_loader_reading_bytes(LIMIT) + scratch)
-    fail_msg("%zu bytes were taken, %zu are planned", peak, titan_loader_reading_bytes(LIMIT));
-  titan_loader_destroy(&loader);
-  titan_tokenizer_destroy(&words);
-  titan_corpus_destroy(&corpus);
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(broken_lines_are_named_after_the_batches_before_them),
@@ -262,7 +206,6 @@ int main(void) {
       cmocka_unit_test(a_file_that_vanishes_is_named),
       cmocka_unit_test(options_and_cursors_out_of_range_are_refused),
       cmocka_unit_test(invalid_utf8_is_replaced_and_counted),
-      cmocka_unit_test(a_document_of_the_limit_takes_the_memory_that_is_planned),
   };
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }
