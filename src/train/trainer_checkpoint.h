@@ -45,7 +45,9 @@ void titan_trainer_contents_destroy(trainer_contents *contents);
 bool titan_trainer_checkpoint_was_there(const trainer_checkpoint *checkpoint, int64_t step);
 
 // Not collective. Whether the folder's file of step `step` descends from a run with checkpoint.load_step = load_step.
-bool titan_trainer_checkpoint_descends(const trainer_checkpoint *checkpoint, int64_t step, int64_t load_step);
+// TITAN_ERROR_CHECKPOINT when the file cannot be read.
+titan_status titan_trainer_checkpoint_descends(const trainer_checkpoint *checkpoint, int64_t step, int64_t load_step,
+                                               bool *descends);
 
 // Rank 0. Tells what the run has otherwise than the one that saved the checkpoint it goes on from.
 titan_status titan_trainer_log_differences(const titan_trainer *trainer, const titan_checkpoint_contents *contents);

@@ -64,9 +64,12 @@ static titan_status check_steps(const titan_config *config, const trainer_checkp
                        checkpoint->folder.data);
   if (config->checkpoint.create_seed_checkpoint || wanted < 0 || titan_trainer_checkpoint_was_there(checkpoint, wanted))
     return TITAN_OK;
-  for (int64_t i = 0; i < checkpoint->step_count; i++) // keep_latest_k may have removed the one itself
-    if (titan_trainer_checkpoint_descends(checkpoint, checkpoint->steps[i], wanted))
+  for (int64_t i = 0; i < checkpoint->step_count; i++) { // keep_latest_k may have removed the one itself
+    bool descends;
+    TITAN_TRY(titan_trainer_checkpoint_descends(checkpoint, checkpoint->steps[i], wanted, &descends));
+    if (descends)
       return TITAN_OK;
+  }
   status = list_steps(checkpoint, &there);
   if (status == TITAN_OK)
     status =

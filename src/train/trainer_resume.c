@@ -180,27 +180,41 @@ typedef struct start_of {
   int64_t load_step, excluded;
 } start_of;
 
-static start_of read_start(const trainer_checkpoint *checkpoint, int64_t step) {
-  start_of start = {-1, 0};
+// A damaged file, or one of another program, tells nothing of a start. One that cannot be read is an error: it may
+// descend from this run's start, and going on from an earlier step would overwrite it.
+static titan_status read_start(const trainer_checkpoint *checkpoint, int64_t step, start_of *start) {
+  titan_checkpoint_fault fault = TITAN_CHECKPOINT_SYSTEM;
   titan_checkpoint_file *file = NULL;
   titan_text path = {0};
-  if (titan_store_path(checkpoint->folder.data, step, &path) == TITAN_OK &&
-      titan_checkpoint_file_open(path.data, &file, NULL) == TITAN_OK)
-    start = (start_of){file->contents.load_step, file->contents.excluded};
+  *start = (start_of){-1, 0};
+  titan_status status = titan_store_path(checkpoint->folder.data, step, &path);
+  if (status == TITAN_OK)
+    status = titan_checkpoint_file_open(path.data, &file, &fault);
+  if (status == TITAN_OK)
+    *start = (start_of){file->contents.load_step, file->contents.excluded};
+  else if (fault != TITAN_CHECKPOINT_SYSTEM) {
+    titan_error_clear();
+    status = TITAN_OK;
+  }
   titan_checkpoint_file_close(&file);
   titan_text_destroy(&path);
-  return start;
+  return status;
 }
 
-bool titan_trainer_checkpoint_descends(const trainer_checkpoint *checkpoint, int64_t step, int64_t load_step) {
-  return step > load_step && read_start(checkpoint, step).load_step == load_step;
+titan_status titan_trainer_checkpoint_descends(const trainer_checkpoint *checkpoint, int64_t step, int64_t load_step,
+                                               bool *descends) {
+  start_of start = {-1, 0};
+  if (step > load_step)
+    TITAN_TRY(read_start(checkpoint, step, &start));
+  *descends = step > load_step && start.load_step == load_step;
+  return TITAN_OK;
 }
 
 static titan_status share_start(const titan_trainer *trainer, int64_t step, start_of *start) {
   _Static_assert(sizeof *start == 2 * sizeof(int64_t), "two numbers");
-  if (trainer->rank == 0)
-    *start = read_start(trainer->checkpoint, step);
-  return titan_comm_broadcast(titan_trainer_world(trainer), &start->load_step, 2, TITAN_INT64, 0, NULL);
+  titan_comm *world = titan_trainer_world(trainer);
+  TITAN_TRY(titan_comm_agree(world, trainer->rank == 0 ? read_start(trainer->checkpoint, step, start) : TITAN_OK));
+  return titan_comm_broadcast(world, &start->load_step, 2, TITAN_INT64, 0, NULL);
 }
 
 // Whether a file is one that this run may go on from; sets what is left out in that. Collective.

@@ -2,6 +2,8 @@
 // config.json of Hugging Face's LlamaForCausalLM. Its keys: transformers, LlamaConfig.
 #include "weights/hugging_face.h"
 
+#include "weights/json_file.h"
+
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -259,13 +261,12 @@ static void list_unknown(json_t *root, titan_hugging_face_config *config) {
 }
 
 titan_status titan_hugging_face_config_read(const char *path, titan_hugging_face_config *config) {
-  json_error_t reason;
+  json_t *root;
   *config = (titan_hugging_face_config){.begin_token = -1, .end_token = -1};
-  json_t *root = json_load_file(path, JSON_REJECT_DUPLICATES, &reason);
+  TITAN_TRY(titan_json_file_read(path, &root));
   config_reader reader = {path, root};
   titan_status status = json_is_object(root) ? read_rest(&reader, config)
-                                             : titan_error(TITAN_ERROR_CHECKPOINT, "%s: %s", path,
-                                                           root == NULL ? reason.text : "expected a JSON object");
+                                             : titan_error(TITAN_ERROR_CHECKPOINT, "%s: expected a JSON object", path);
   if (status == TITAN_OK)
     list_unknown(root, config);
   json_decref(root);

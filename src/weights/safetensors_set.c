@@ -2,6 +2,7 @@
 #include "weights/safetensors_set.h"
 
 #include "base/memory.h"
+#include "weights/json_file.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -79,14 +80,12 @@ static titan_status take_mapped(titan_safetensors_set *set, const char *index_pa
 static titan_status take_index(titan_safetensors_set *set, const char *name) {
   titan_text path = {0};
   titan_status status = TITAN_OK;
-  json_error_t reason;
   json_t *root = NULL;
   TITAN_TRY_CLEANUP(titan_text_printf(&path, "%s%s", set->folder, name));
-  root = json_load_file(path.data, JSON_REJECT_DUPLICATES, &reason);
+  TITAN_TRY_CLEANUP(titan_json_file_read(path.data, &root));
   json_t *map = json_object_get(root, "weight_map");
   if (!json_is_object(map))
-    status = titan_error(TITAN_ERROR_CHECKPOINT, "%s: %s", path.data,
-                         root == NULL ? reason.text : "expected a JSON object with a \"weight_map\"");
+    status = titan_error(TITAN_ERROR_CHECKPOINT, "%s: expected a JSON object with a \"weight_map\"", path.data);
   else
     status = take_mapped(set, path.data, map);
 cleanup:

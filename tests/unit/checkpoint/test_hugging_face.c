@@ -258,6 +258,18 @@ static void what_differs_from_our_llama_is_refused(void **state) {
   TRY(titan_hugging_face_check("file", &model));
 }
 
+// Says nothing about what the file holds, and is not taken for its end.
+static void a_file_that_cannot_be_read_is_named_with_the_reason(void **state) {
+  (void)state;
+  titan_hugging_face_config config;
+  char link[sizeof path + 8];
+  snprintf(link, sizeof link, "%s.link", path);
+  assert_int_equal(symlink("/proc/self/mem", link), 0); // opens, and gives EIO at its start
+  assert_int_equal(titan_hugging_face_config_read(link, &config), TITAN_ERROR_CHECKPOINT);
+  assert_non_null(strstr(titan_error_message(), ".link: Input/output error"));
+  assert_int_equal(unlink(link), 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(names_are_those_of_transformers),
@@ -266,6 +278,7 @@ int main(void) {
       cmocka_unit_test(sizes_come_back),
       cmocka_unit_test(what_differs_from_our_llama_is_refused),
       cmocka_unit_test(keys_that_change_the_model_are_refused),
+      cmocka_unit_test(a_file_that_cannot_be_read_is_named_with_the_reason),
       cmocka_unit_test(a_scaled_rotary_embedding_comes_back),
   };
   int descriptor = mkstemp(path);

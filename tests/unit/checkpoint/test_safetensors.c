@@ -170,7 +170,11 @@ static void a_broken_set_is_refused(void **state) {
   write_text("broken/model.safetensors.index.json", "[]");
   refused("broken", "weight_map");
   write_text("broken/model.safetensors.index.json", "{");
-  refused("broken", "model.safetensors.index.json");
+  refused("broken", "model.safetensors.index.json:1: ");
+  // What cannot be read is not taken for the end of the file: this one opens, and gives EIO at its start.
+  assert_int_equal(unlink("broken/model.safetensors.index.json"), 0);
+  assert_int_equal(symlink("/proc/self/mem", "broken/model.safetensors.index.json"), 0);
+  refused("broken", "cannot read broken/model.safetensors.index.json: Input/output error");
 }
 
 static void a_disk_that_is_full_is_said(void **state) {
