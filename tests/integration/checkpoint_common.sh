@@ -14,6 +14,7 @@ mesh_of() {
   fsdp4) ranks=4 mesh_options="--training.batch_size 1" ;;
   ddp2) ranks=2 mesh_options="--training.batch_size 2 --training.data_parallel_replicate_degree 2" ;;
   hsdp) ranks=4 mesh_options="--training.batch_size 1 --training.data_parallel_replicate_degree 2" ;;
+  tp4) ranks=4 mesh_options="--training.batch_size 4 --training.tensor_parallel_degree 4" ;;
   tp2) ranks=2 mesh_options="--training.batch_size 4 --training.tensor_parallel_degree 2" ;;
   fsdp2tp2) ranks=4 mesh_options="--training.batch_size 2 --training.tensor_parallel_degree 2" ;;
   pp4) ranks=4 mesh_options="--training.batch_size 4 --experimental.pipeline_parallel_degree 4" ;;

@@ -3,7 +3,7 @@
 # Checkpoints on storage that fails, and what is then left. Oracle: the files that were there before, and those of a run
 # in which nothing failed.
 #
-# usage: checkpoint_storage.sh PROGRAM COMPARE WORK PRELOAD failing_calls | no_locks | unreadable | kept | other_folders
+# usage: checkpoint_storage.sh PROGRAM COMPARE WORK PRELOAD failing_calls | no_locks | unreadable | inputs | writes | kept | other_folders
 TITAN=$1 COMPARE=$2 WORK=$3
 preload=$4 part=$5
 . "$(dirname "$0")/common.sh"
@@ -63,6 +63,75 @@ unreadable() {
   said u 'Input/output error'
   grep -q 'trying the checkpoint before it' u.log && fail "an error in reading was taken for damage"
   cksum u/checkpoint/* | cmp -s - before || fail "files have changed: $(ls u/checkpoint)"
+  # So it is where the file tells how its run began: from step 2 the run would go back, and overwrite what descends from it.
+  run 0 u fsdp2 --training.steps 6 --checkpoint.interval 1 --checkpoint.load_step 4
+  rm u/checkpoint/step-5.h5
+  cksum u/checkpoint/* >before
+  TITAN_FAULT_FILE=step-6.h5 with pread:5:0:0 run 4 u fsdp2 --training.steps 7 --checkpoint.interval 1 --checkpoint.load_step 4
+  said u 'u/checkpoint/step-6.h5 cannot be read at byte'
+  cksum u/checkpoint/* | cmp -s - before || fail "load_step: files have changed: $(ls u/checkpoint)"
+  mv u/checkpoint/step-4.h5 .
+  TITAN_FAULT_FILE=step-6.h5 with pread:5:0:0 run 4 u fsdp2 --training.steps 7 --checkpoint.interval 1 --checkpoint.load_step 4
+  said u 'u/checkpoint/step-6.h5 cannot be read at byte'
+  mv step-4.h5 u/checkpoint
+  TITAN_FAULT_FILE=step-6.h5 with pread:5:0:0 run 4 u fsdp2 --training.steps 7 --checkpoint.interval 1 \
+    --checkpoint.exclude_from_loading optimizer
+  said u 'u/checkpoint/step-6.h5 cannot be read at byte'
+  cksum u/checkpoint/* | cmp -s - before || fail "exclude_from_loading: files have changed: $(ls u/checkpoint)"
+  # Once the storage reads again, the same command goes on.
+  run 0 u fsdp2 --training.steps 7 --checkpoint.interval 1 --checkpoint.load_step 4
+  said u 'was obeyed in an earlier start: the run goes on from step 6'
+}
+
+# What a run reads beside its own checkpoints: an error in reading is told with the file and the system's reason, is not taken
+# for the end of the file, and nothing is written over.
+inputs() {
+  local assets
+  assets=$(dirname "$TITAN")/assets
+  run 0 base fsdp2 --training.steps 2 --checkpoint.interval 2 || return
+  "$tool" export base/checkpoint/step-2.h5 hf --hf >/dev/null || fail "no export"
+  cksum base/checkpoint/* >before
+  # Weights to begin with, of each kind.
+  with pread:5:1:0 run 4 other fsdp2 --checkpoint.initial_load_path base
+  said other 'base/checkpoint/step-2.h5 cannot be read at byte'
+  TITAN_FAULT_FILE=model.safetensors with pread:5:1:0 run 4 other fsdp2 --checkpoint.initial_load_path hf
+  said other 'cannot read hf/model.safetensors: Input/output error'
+  ln -sf /proc/self/mem hf/config.json # opens, and gives EIO at its start
+  run 4 other fsdp2 --checkpoint.initial_load_path hf
+  said other 'cannot read hf/config.json: Input/output error'
+  [ -z "$(ls other/checkpoint)" ] || fail "other: $(ls other/checkpoint)"
+  # The corpus, at its start and further inside, and the tokenizer.
+  cp "$assets/c4_test.jsonl.gz" corpus.jsonl.gz
+  TITAN_FAULT_FILE=corpus.jsonl.gz with pread:5:1:0 run 3 base fsdp2 --training.steps 4 --training.dataset_path corpus.jsonl.gz
+  said base 'cannot read the corpus file corpus.jsonl.gz: Input/output error'
+  TITAN_FAULT_FILE=corpus.jsonl.gz with read:5:1:0 run 3 base fsdp2 --training.steps 4 --training.dataset_path corpus.jsonl.gz
+  said base 'corpus.jsonl.gz:1: cannot read: Input/output error (byte 0 of the file)'
+  run 2 base fsdp2 --training.steps 4 --model.tokenizer_path /proc/self/mem
+  said base 'cannot read the tokenizer /proc/self/mem: Input/output error'
+  # metrics.h5 never stops a run: what cannot be read is kept.
+  cp base/metrics.h5 whole.h5
+  cksum base/checkpoint/* | cmp -s - before || fail "files have changed: $(ls base/checkpoint)"
+  TITAN_FAULT_FILE=/metrics.h5 with pread:5:0:1 run 0 base fsdp2 --training.steps 4
+  said base 'Input/output error; it is kept as base/metrics.1.h5, and a new file begins'
+  cmp -s whole.h5 base/metrics.1.h5 || fail "what metrics.h5 held is not kept"
+}
+
+# A save writes few and large pieces, of tensors that the mesh cuts by columns too, and each byte once. Oracles: the file's size; 75
+# parameters and their two moments are 225 tensors, of which each of four ranks writes its rows at once, and 100 writes are left
+# for the structure.
+writes() {
+  local mesh count bytes size
+  for mesh in tp4 fsdp2tp2 fsdp4; do
+    TITAN_COUNT=$PWD/$mesh. LD_PRELOAD=$preload run 0 "$mesh" "$mesh" --training.steps 1
+    size=$(stat -c %s "$mesh/checkpoint/step-1.h5")
+    cat "$mesh".[0-9]* >counts || fail "$mesh: nothing was counted"
+    count=$(awk '{ sum += $1 } END { print sum }' counts)
+    bytes=$(awk '{ sum += $2 } END { print sum }' counts)
+    echo "$mesh: $count writes of $bytes bytes for a file of $size"
+    [ "$count" -le 1000 ] || fail "$mesh: $count writes of a file of $size bytes"
+    [ "$bytes" -ge $((size * 9 / 10)) ] && [ "$bytes" -le $((size * 11 / 10)) ] ||
+      fail "$mesh: $bytes bytes were written into a file of $size"
+  done
 }
 
 # A save that fails leaves the files that it would have replaced, whatever is kept; every file of saves beside the
