@@ -7,35 +7,36 @@
 #include <stdlib.h>
 
 // Launchers by the variables that each sets for its tasks, inner ones first: another launcher may have been started by
-// SLURM, but not the other way round. size: the number of tasks, or of those on this node; NULL: it is not told.
+// SLURM, but not the other way round. size: the number of tasks; local_size: of those on this node, for where the
+// former is not told; NULL: there is none. PALS sets PMI_SIZE too, unless its tasks are to use another PMI.
 typedef struct launcher_row {
-  const char *name, *size, *rank;
+  const char *name, *size, *local_size, *rank;
   const char *way_out;
 } launcher_row;
 
 static const launcher_row launchers[] = {
-    {"Open MPI's mpirun", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK",
+    {"Open MPI's mpirun", "OMPI_COMM_WORLD_SIZE", NULL, "OMPI_COMM_WORLD_RANK",
      "start it with the mpirun of the MPI library that titan-hpc was built with"},
-    {"MVAPICH2's launcher", "MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_RANK",
+    {"MVAPICH2's launcher", "MV2_COMM_WORLD_SIZE", NULL, "MV2_COMM_WORLD_RANK",
      "start it with the launcher of the MPI library that titan-hpc was built with"},
-    {"jsrun", "JSM_NAMESPACE_SIZE", "JSM_NAMESPACE_RANK",
+    {"jsrun", "JSM_NAMESPACE_SIZE", NULL, "JSM_NAMESPACE_RANK",
      "start it with the launcher of the MPI library that titan-hpc was built with"},
-    {"Flux", "FLUX_JOB_SIZE", "FLUX_TASK_RANK",
+    {"Flux", "FLUX_JOB_SIZE", NULL, "FLUX_TASK_RANK",
      "start it with flux run -o mpi=..., or with the mpirun of the MPI library that titan-hpc was built with"},
-    {"PALS", "PALS_LOCAL_SIZE", "PALS_RANKID",
+    {"PALS", "PMI_SIZE", "PALS_LOCAL_SIZE", "PALS_RANKID",
      "start it with mpiexec --pmi=pmix where the MPI library wants PMIx, or with that library's own mpirun"},
-    {"PMI's launcher", "PMI_SIZE", "PMI_RANK",
+    {"PMI's launcher", "PMI_SIZE", NULL, "PMI_RANK",
      "start it with the mpirun of the MPI library that titan-hpc was built with (srun: --mpi=pmix)"},
 };
 
-static const launcher_row slurm = {"srun of SLURM", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID",
+static const launcher_row slurm = {"srun of SLURM", "SLURM_STEP_NUM_TASKS", NULL, "SLURM_PROCID",
                                    "use srun --mpi=pmix (srun --mpi=list shows what this SLURM has), or mpirun in "
                                    "place of srun; one rank alone starts "
                                    "with srun --ntasks=1"};
 
 // Of SLURM too, which knows the number of tasks.
 static const launcher_row pmix = {
-    "PMIx's launcher", NULL, "PMIX_RANK",
+    "PMIx's launcher", NULL, NULL, "PMIX_RANK",
     "start it with the mpirun of the MPI library that titan-hpc was built with (srun: another --mpi, see srun "
     "--mpi=list)"};
 
@@ -49,9 +50,11 @@ static int read_variable(const char *name, int least) {
   return *end == '\0' && value >= least && value < INT_MAX ? (int)value : -1;
 }
 
-static titan_launch launch_of(const launcher_row *row, int size, int rank) {
-  titan_launch launch = {
-      .launcher = row->name, .tasks = size, .task = rank > 0 ? rank : 0, .tasks_are_known = size > 0};
+static titan_launch launch_of(const launcher_row *row, int size, int local_size, int rank) {
+  titan_launch launch = {.launcher = row->name,
+                         .tasks = size > 0 ? size : local_size,
+                         .task = rank > 0 ? rank : 0,
+                         .tasks_are_known = size > 0};
   if (launch.tasks <= launch.task) {
     launch.tasks = launch.task + 1; // there are at least so many
     launch.tasks_are_known = false;
@@ -64,10 +67,10 @@ static titan_launch launch_of(const launcher_row *row, int size, int rank) {
 static titan_launch slurm_launch(void) {
   int step_tasks = read_variable(slurm.size, 1), task = read_variable(slurm.rank, 0);
   if (step_tasks > 0)
-    return launch_of(&slurm, step_tasks, task);
+    return launch_of(&slurm, step_tasks, -1, task);
   if (task < 1)
     return (titan_launch){.tasks = 1};
-  titan_launch launch = launch_of(&slurm, read_variable("SLURM_NTASKS", 1), task);
+  titan_launch launch = launch_of(&slurm, read_variable("SLURM_NTASKS", 1), -1, task);
   launch.tasks_are_known = false;
   return launch;
 }
@@ -75,12 +78,17 @@ static titan_launch slurm_launch(void) {
 titan_launch titan_launch_find(void) {
   for (size_t i = 0; i < sizeof launchers / sizeof *launchers; i++) {
     int size = read_variable(launchers[i].size, 1), rank = read_variable(launchers[i].rank, 0);
-    if (size > 0 || rank >= 0)
-      return launch_of(&launchers[i], size, rank);
+    int local_size = read_variable(launchers[i].local_size, 1);
+    bool is_shared = launchers[i].local_size != NULL; // then `size` alone may be another launcher's
+    if ((size <= 0 || is_shared) && local_size <= 0 && rank < 0)
+      continue;
+    titan_launch launch = launch_of(&launchers[i], size, local_size, rank), outer = slurm_launch();
+    bool is_told = size > 0 || local_size > 0; // else SLURM, where it started these tasks, may tell
+    return is_told || outer.tasks <= launch.tasks ? launch : outer;
   }
   titan_launch launch = slurm_launch();
   int rank = read_variable(pmix.rank, 0);
-  return launch.launcher == NULL && rank >= 0 ? launch_of(&pmix, -1, rank) : launch;
+  return launch.launcher == NULL && rank >= 0 ? launch_of(&pmix, -1, -1, rank) : launch;
 }
 
 static const char *way_out_of(const titan_launch *launch) {

@@ -4,6 +4,7 @@
 # written out here; fault_shim.c makes the calls fail. small.toml trains on every machine.
 #
 # usage: launch.sh PROGRAM COMPARE WORK PART SHIM
+arguments=("$@")
 TITAN=$1 COMPARE=$2 WORK=$3
 part=$4 shim=$5
 . "$(dirname "$0")/../common.sh"
@@ -50,6 +51,15 @@ tasks() {
   [ ! -s log ] || fail "task 1 speaks beside task 0: $(cat log)"
   ends 2 env PMI_SIZE=4 PMI_RANK=0 "$TITAN"
   says log 1 "PMI's launcher started 4 tasks"
+  ends 2 env PALS_RANKID=0 PALS_NODEID=0 PALS_LOCAL_SIZE=1 PMI_SIZE=8 PMI_RANK=0 "$TITAN" --job.config_file "$small"
+  says log 1 'PALS started 8 tasks, of which this is number 0'
+  says log 1 'mpiexec --pmi=pmix'
+  ends 2 env PALS_RANKID=3 PALS_NODEID=3 PALS_LOCAL_SIZE=1 "$TITAN" --job.config_file "$small"
+  says log 1 'PALS started at least 4 tasks'
+  ends 2 env FLUX_JOB_SIZE=4 FLUX_TASK_RANK=0 "$TITAN" --job.config_file "$small"
+  says log 1 'Flux started 4 tasks'
+  ends 2 env OMPI_COMM_WORLD_SIZE=3 OMPI_COMM_WORLD_RANK=0 "$TITAN" --job.config_file "$small"
+  says log 1 "Open MPI's mpirun started 3 tasks"
   if [ -x "$tool" ]; then
     ends 2 env SLURM_STEP_NUM_TASKS=8 SLURM_PROCID=0 "$tool" list .
     says log 1 'srun of SLURM started 8 tasks'
@@ -92,6 +102,14 @@ shared() {
     says log 1 'No space left on device'
     says log 1 'parameters gathered through: MPI'
   done
+  faulty 2 FAULT_TRUNCATE=0 --
+  says log 1 'going without shared memory inside the node: '
+  says log 1 'ftruncate: File too large'
+  for rank in 0 1; do
+    faulty 2 FAULT_MAP=$rank --
+    says log 1 'going without shared memory inside the node: '
+    says log 1 'mmap: Cannot allocate memory'
+  done
   faulty 4 FAULT_MEMFD=1 FAULT_SHM=3 -- --training.tensor_parallel_degree 2
   says log 1 'going without shared memory inside the node: '
   wanted=5
@@ -104,6 +122,28 @@ shared() {
 # What an estimate says first is what a run says first, and it is done sooner.
 look() {
   ends 0 "$@" "$TITAN" --job.config_file "$small" --memory_estimation.enabled
+}
+
+# Another job fills /dev/shm after the room in it was looked at. Before the pages are taken, the run goes on through messages;
+# afterwards they are there, and no first touch ends in SIGBUS. A small /dev/shm of its own, as root.
+race() {
+  local wanted=0 segments
+  if [ -z "${TITAN_OWN_SHM:-}" ]; then
+    unshare -m true 2>/dev/null || { echo "no namespace of mounts can be made: needs root"; exit 77; }
+    TITAN_OWN_SHM=1 exec unshare -m bash -c 'mount -t tmpfs -o size=400m none /dev/shm && exec "$@"' \
+      mounted bash "$0" "${arguments[@]}"
+  fi
+  faulty 2 FAULT_MEMFD=38 FAULT_FILL=ftruncate --
+  says log 1 '/dev/shm has been filled'
+  says log 1 'going without shared memory inside the node: '
+  says log 1 'No space left on device'
+  rm /dev/shm/filler
+  faulty 2 FAULT_MEMFD=38 FAULT_FILL=mmap FAULT_FILL_AT=0 --
+  segments=$(grep -c '/dev/shm could be filled' log)
+  [ "$segments" -gt 0 ] || fail "no segment was mapped"
+  faulty 2 FAULT_MEMFD=38 FAULT_FILL=mmap FAULT_FILL_AT=$segments --
+  says log 1 '/dev/shm has been filled'
+  says log 1 'parameters gathered through: shared memory'
 }
 
 # Cores that lie idle, and a number of threads that is none: told once, with the host.

@@ -26,6 +26,7 @@ static const char *const variables[] = {
     "FLUX_TASK_RANK",
     "PALS_LOCAL_SIZE",
     "PALS_RANKID",
+    "PALS_NODEID",
     "PMI_SIZE",
     "PMI_RANK",
     "PMIX_RANK",
@@ -82,6 +83,10 @@ static void worlds_that_are_what_the_launcher_started_pass(void **state) {
       {"SLURM_PROCID=2 SLURM_STEP_NUM_TASKS=3", 8},                            // a launcher that sets nothing
       {"PMIX_RANK=0", 1},
       {"PALS_RANKID=9 PALS_LOCAL_SIZE=4", 16},
+      {"PALS_RANKID=9 PALS_NODEID=2 PALS_LOCAL_SIZE=4 PMI_SIZE=16 PMI_RANK=9", 16},
+      {"PALS_RANKID=0 PALS_NODEID=0 PALS_LOCAL_SIZE=1", 1},
+      // Open MPI's mpirun by way of PALS
+      {"OMPI_COMM_WORLD_SIZE=4 OMPI_COMM_WORLD_RANK=3 PALS_RANKID=1 PALS_LOCAL_SIZE=1 PMI_SIZE=2 PMI_RANK=1", 4},
       {"FLUX_JOB_SIZE=4 FLUX_TASK_RANK=3", 4},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -106,6 +111,14 @@ static void tasks_that_would_each_train_alone_are_refused_with_a_way_out(void **
       {"OMPI_COMM_WORLD_SIZE=2 OMPI_COMM_WORLD_RANK=1", "Open MPI's mpirun started 2 tasks", "mpirun of the MPI", true},
       {"PMI_SIZE=2 PMI_RANK=0", "PMI's launcher started 2 tasks", "mpirun of the MPI", true},
       {"PALS_RANKID=5 PALS_LOCAL_SIZE=4", "PALS started at least 6 tasks", "--pmi=pmix", false},
+      {"PALS_RANKID=0 PALS_LOCAL_SIZE=4", "PALS started at least 4 tasks", "--pmi=pmix", false},
+      // one task on each node, and SLURM's plugin for PALS, which sets no PALS_LOCAL_SIZE
+      {"PALS_RANKID=0 PALS_NODEID=0 PALS_LOCAL_SIZE=1 PMI_SIZE=8 PMI_RANK=0", "PALS started 8 tasks", "--pmi=pmix",
+       true},
+      {"PALS_RANKID=0 PALS_NODEID=0 PMI_SIZE=8 PMI_RANK=0 SLURM_STEP_NUM_TASKS=8 SLURM_PROCID=0",
+       "PALS started 8 tasks", "--pmi=pmix", true},
+      {"PALS_RANKID=0 PALS_NODEID=0 SLURM_STEP_NUM_TASKS=8 SLURM_PROCID=0", "srun of SLURM started 8 tasks",
+       "srun --mpi=pmix", true},
       {"FLUX_JOB_SIZE=4 FLUX_TASK_RANK=0", "Flux started 4 tasks", "flux run", true},
       {"PMIX_RANK=2", "PMIx's launcher started at least 3 tasks", "mpirun of the MPI", false},
       {"PMIX_RANK=0 SLURM_STEP_NUM_TASKS=2 SLURM_PROCID=0", "srun of SLURM started 2 tasks", "--mpi=list", true},
