@@ -97,6 +97,25 @@ int titan_graph_reshaped_dimension(const titan_tensor_type *from, int dimension,
   return seen == before && found < to->rank ? found : -1;
 }
 
+// A node without operands. Most of a node is room for inputs: what is behind input_count is not written, since clearing
+// it would take most of the time of making a graph.
+static titan_status create_node(titan_phase phase, titan_op_kind kind, const titan_op_attributes *attributes,
+                                titan_node **out) {
+  titan_node *node;
+  TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GRAPH, sizeof *node, &node));
+  node->phase = phase;
+  node->recomputed = false;
+  node->call.kind = kind;
+  memset(&node->call.attributes, 0, sizeof node->call.attributes); // padding too: attributes are compared by memcmp
+  if (attributes != NULL)
+    node->call.attributes = *attributes;
+  node->call.input_count = node->call.output_count = 0;
+  memset(node->call.outputs, 0, sizeof node->call.outputs);
+  node->call.reusable_inputs = 0;
+  *out = node;
+  return TITAN_OK;
+}
+
 // The operation on values of the graph; *differentiable: whether one of them is.
 static titan_status make_call(const titan_graph *graph, titan_node *node, const titan_value *inputs,
                               bool *differentiable) {
@@ -118,12 +137,8 @@ titan_status titan_graph_apply(titan_graph *graph, titan_op_kind kind, const tit
   if (input_count > TITAN_MAX_INPUTS)
     return titan_error(TITAN_ERROR_INTERNAL, "%s: more than %d inputs", titan_op_name(kind), TITAN_MAX_INPUTS);
   TITAN_TRY(titan_graph_grow(&graph->nodes, graph->node_count, &graph->node_capacity, sizeof *graph->nodes));
-  titan_node *node;
-  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, 1, sizeof *node, &node));
-  node->phase = graph->phase;
-  node->call.kind = kind;
-  if (attributes != NULL)
-    node->call.attributes = *attributes;
+  titan_node *node = NULL;
+  TITAN_TRY(create_node(graph->phase, kind, attributes, &node));
   node->call.input_count = input_count;
   bool differentiable;
   titan_status status = make_call(graph, node, inputs, &differentiable);

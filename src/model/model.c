@@ -58,8 +58,12 @@ int64_t titan_model_unit_number(const titan_model_definition *model, const titan
                                 int64_t unit) {
   const titan_model_kind *kind = titan_model_unit_kind(model, arguments, unit);
   int64_t number = 0;
-  for (int64_t i = 0; titan_model_kind_is_numbered(kind) && i < unit; i++)
-    number += strcmp(titan_model_unit_kind(model, arguments, i)->prefix, kind->prefix) == 0;
+  if (!titan_model_kind_is_numbered(kind))
+    return 0;
+  for (int64_t i = 0; i < unit; i++) {
+    const titan_model_kind *other = titan_model_unit_kind(model, arguments, i);
+    number += other == kind || strcmp(other->prefix, kind->prefix) == 0;
+  }
   return number;
 }
 

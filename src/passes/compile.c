@@ -180,10 +180,10 @@ static titan_status fuse_sum(pass *p, const titan_node *node, bool *applied) {
 static titan_status remove_duplicate(pass *p, const titan_node *node, bool *applied) {
   for (int n = 0; n < titan_graph_node_count(p->to) && !*applied; n++) {
     const titan_node *earlier = titan_graph_node(p->to, n);
-    bool same = titan_graph_computes_same(&earlier->call, &node->call);
+    bool same = earlier->call.kind == node->call.kind && earlier->call.input_count == node->call.input_count;
     for (int i = 0; same && i < node->call.input_count; i++)
       same = earlier->inputs[i] == p->images[node->inputs[i]];
-    if (!same)
+    if (!same || !titan_graph_computes_same(&earlier->call, &node->call))
       continue;
     for (int i = 0; i < node->call.output_count; i++)
       p->images[node->outputs[i]] = earlier->outputs[i];
