@@ -109,8 +109,8 @@ static titan_status check_optimizer(const titan_config *config, titan_text *prob
 }
 
 // Constants of other optimizers that were set.
-titan_status titan_setup_warnings(const titan_config *config, void (*report)(void *context, const char *line),
-                                  void *context) {
+static titan_status warn_of_constants(const titan_config *config, void (*report)(void *context, const char *line),
+                                      void *context) {
   const titan_optimizer_rule *rule = titan_optimizer_rule_find(config->optimizer.name);
   titan_text text = {0};
   titan_status status = TITAN_OK;
@@ -126,6 +126,30 @@ titan_status titan_setup_warnings(const titan_config *config, void (*report)(voi
     report(context, text.data);
   titan_text_destroy(&text);
   return status;
+}
+
+static titan_status warn_of_offload(const titan_config *config, void (*report)(void *context, const char *line),
+                                    void *context) {
+  bool other = titan_estimate_is_fake(config) && !titan_estimate_is_cpu(config);
+  titan_text text = {0};
+  if (!config->training.enable_cpu_offload)
+    return TITAN_OK;
+  titan_status status =
+      titan_text_printf(&text, "training.enable_cpu_offload = true (%s): %s",
+                        titan_config_origin(config, "training.enable_cpu_offload"),
+                        other ? "the estimate is made without it"
+                              : "nothing is moved, since the cpu device has parameters, gradients and optimizer states "
+                                "in host memory already");
+  if (status == TITAN_OK)
+    report(context, text.data);
+  titan_text_destroy(&text);
+  return status;
+}
+
+titan_status titan_setup_warnings(const titan_config *config, void (*report)(void *context, const char *line),
+                                  void *context) {
+  TITAN_TRY(warn_of_constants(config, report, context));
+  return warn_of_offload(config, report, context);
 }
 
 // Sizes by the flavor, the rest by options; false when there is no such flavor.

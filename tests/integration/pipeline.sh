@@ -246,39 +246,45 @@ early() {
   checked pp2fsdp2 pp2fsdp2 ZBVZeroBubble --optimizer.early_step_in_backward --training.gradient_accumulation_reduce last
 }
 
-# row NAME RANKS GLOBAL_BATCH ARGUMENTS...: the numbers of one rank with this global batch.
+# row NAME RANKS REFERENCE ARGUMENTS...: the numbers of this run on one rank.
 row() {
-  local name=$1 ranks=$2 global=$3
+  local name=$1 ranks=$2 reference=$3
   shift 3
   train "$name" "$ranks" --training.batch_size 8 "${same[@]}" "$@" &&
-    alike "$name" numbers 10 $tolerance "one$global/steps.txt" "$name/steps.txt"
+    alike "$name" numbers 10 $tolerance "$reference/steps.txt" "$name/steps.txt"
 }
 
-# The reference's integration tests of pipelines (its rows 10 to 19) by their own arguments, with sequences of LENGTH tokens:
-# each is one rank with the same global batch. GPipe has the bits of 1F1B, and the looped zero bubble those of looped 1F1B.
+# The reference's integration tests of pipelines (its rows 10 to 19 and 29) by their own arguments, with sequences of LENGTH
+# tokens: each is one rank with the same global batch. GPipe has the bits of 1F1B, and the looped zero bubble those of looped
+# 1F1B. An early update clips nothing, on one rank either.
 rows() {
   local pp=--experimental.pipeline_parallel_degree schedule=--experimental.pipeline_parallel_schedule
   local shard=--training.data_parallel_shard_degree tp=--training.tensor_parallel_degree
   same=(--training.seq_len "$1")
   train one8 1 --training.batch_size 8 "${same[@]}"
   train one16 1 --training.batch_size 16 "${same[@]}"
-  row pp_looped_zero_bubble 4 8 $pp 4 $schedule InterleavedZeroBubble
-  row pp_1f1b 2 8 $pp 2 $schedule 1F1B $shard 1
-  row pp_gpipe 2 8 $pp 2 $schedule GPipe $shard 1
+  row pp_looped_zero_bubble 4 one8 $pp 4 $schedule InterleavedZeroBubble
+  row pp_1f1b 2 one8 $pp 2 $schedule 1F1B $shard 1
+  row pp_gpipe 2 one8 $pp 2 $schedule GPipe $shard 1
   same_bits pp_gpipe pp_1f1b
-  row pp_dp_1f1b 4 16 $pp 2 $schedule 1F1B $shard 2
-  row pp_dp_gpipe 4 16 $pp 2 $schedule GPipe $shard 2
+  row pp_dp_1f1b 4 one16 $pp 2 $schedule 1F1B $shard 2
+  row pp_dp_gpipe 4 one16 $pp 2 $schedule GPipe $shard 2
   same_bits pp_dp_gpipe pp_dp_1f1b
-  row pp_tp 4 8 $pp 2 $tp 2
-  row pp_dp_tp 8 16 --checkpoint.enable_checkpoint $pp 2 $shard 2 $tp 2
+  row pp_tp 4 one8 $pp 2 $tp 2
+  row pp_dp_tp 8 one16 --checkpoint.enable_checkpoint $pp 2 $shard 2 $tp 2
   train pp_dp_tp 8 --training.batch_size 8 "${same[@]}" --training.steps 20 --checkpoint.enable_checkpoint $pp 2 $shard 2 $tp 2
   grep -q 'Training starts at step 11' pp_dp_tp.log || fail "pp_dp_tp does not go on at step 11"
-  row 3d_compile 8 16 $pp 2 $shard 2 $tp 2 --training.compile
-  row pp_looped_1f1b 4 8 $pp 4 $schedule Interleaved1F1B
+  row 3d_compile 8 one16 $pp 2 $shard 2 $tp 2 --training.compile
+  row pp_looped_1f1b 4 one8 $pp 4 $schedule Interleaved1F1B
   same_bits pp_looped_1f1b pp_looped_zero_bubble
   write_schedule computes >custom_schedule.csv
-  row pp_custom_csv 2 8 $pp 2 $schedule PipelineScheduleMulti --experimental.pipeline_parallel_schedule_csv ./custom_schedule.csv \
+  row pp_custom_csv 2 one8 $pp 2 $schedule PipelineScheduleMulti --experimental.pipeline_parallel_schedule_csv ./custom_schedule.csv \
     --experimental.pipeline_parallel_microbatches 8
+  train early16 1 --training.batch_size 16 "${same[@]}" --optimizer.early_step_in_backward
+  row enable_cpu_offload+PP 4 early16 --checkpoint.enable_checkpoint $pp 2 --training.enable_cpu_offload \
+    --optimizer.early_step_in_backward
+  grep -q 'training.enable_cpu_offload = true (command line): nothing is moved' enable_cpu_offload+PP.log ||
+    fail "no word that nothing is moved to the host"
 }
 
 "$part" "$@"

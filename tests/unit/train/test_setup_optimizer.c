@@ -106,11 +106,25 @@ static void constants_of_another_optimizer_are_warned_about(void **state) {
   expect_warning(adam, 3, "");
 }
 
+static void an_offload_that_moves_nothing_is_told(void **state) {
+  (void)state;
+  const char *const off[][2] = {{"training.enable_cpu_offload", "false"}};
+  expect_warning(off, 1, "");
+  const char *const on[][2] = {{"training.enable_cpu_offload", "true"},
+                               {"memory_estimation.device", "h100-80g"},
+                               {"memory_estimation.enabled", "true"}};
+  expect_warning(on, 1, "training.enable_cpu_offload = true (");
+  expect_warning(on, 1, "nothing is moved");
+  expect_warning(on, 2, "nothing is moved"); // no estimate
+  expect_warning(on, 3, "the estimate is made without it");
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(the_curve_of_the_learning_rate_is_the_one_asked_for),
       cmocka_unit_test(the_constants_of_the_optimizer_are_those_asked_for),
       cmocka_unit_test(constants_of_another_optimizer_are_warned_about),
+      cmocka_unit_test(an_offload_that_moves_nothing_is_told),
   };
   return cmocka_run_group_tests(tests, NULL, tear_down);
 }
