@@ -27,7 +27,7 @@ typedef struct application {
   titan_device *device;
   titan_tokenizer *tokenizer;
   titan_trainer *trainer;
-  titan_text command;
+  titan_text command, schedule;
 } application;
 
 // The command line as a shell takes it; what is not printable is left out.
@@ -116,6 +116,14 @@ static titan_status create_tokenizer(application *app) {
   return status;
 }
 
+// --- schedule ---
+
+static titan_status read_schedule(application *app) {
+  titan_status status = app->mpi.rank == 0 ? titan_setup_read_schedule(app->config, &app->schedule) : TITAN_OK;
+  TITAN_TRY(titan_comm_agree(app->world, status));
+  return titan_comm_broadcast_text(app->world, &app->schedule);
+}
+
 // --- mesh and device ---
 
 // One instruction-set level for all ranks.
@@ -161,9 +169,10 @@ static titan_status create_mesh(application *app) {
 // No mesh, no model, no corpus; a tokenizer only where the vocabulary is not given.
 static titan_status estimate(application *app) {
   if (app->config->memory_estimation.vocabulary > 0)
-    return titan_estimate_run(app->config, &app->topology, app->world, 0);
+    return titan_estimate_run(app->config, &app->topology, app->world, 0, &app->schedule);
   TITAN_TRY(create_tokenizer(app));
-  return titan_estimate_run(app->config, &app->topology, app->world, titan_tokenizer_vocabulary_size(app->tokenizer));
+  return titan_estimate_run(app->config, &app->topology, app->world, titan_tokenizer_vocabulary_size(app->tokenizer),
+                            &app->schedule);
 }
 
 // What the command line asks for in place of a run. Rank 0 alone.
@@ -192,6 +201,7 @@ static titan_status run(application *app, int argc, char **argv) {
   if (app->config->request != TITAN_REQUEST_RUN)
     return titan_comm_agree(app->world, is_first ? print_request(app->config) : TITAN_OK);
   TITAN_TRY(titan_comm_agree(app->world, is_first ? log_start(app->config) : TITAN_OK));
+  TITAN_TRY(read_schedule(app));
   TITAN_TRY(create_device(app));
   if (titan_estimate_is_fake(app->config))
     return estimate(app);
@@ -204,6 +214,7 @@ static titan_status run(application *app, int argc, char **argv) {
                                            .mesh = app->mesh,
                                            .device = app->device,
                                            .tokenizer = app->tokenizer,
+                                           .schedule = &app->schedule,
                                            .command = app->command.data};
   bool comparing = titan_estimate_is_real(app->config);
   uint64_t resident = titan_topology_resident();
@@ -215,7 +226,7 @@ static titan_status run(application *app, int argc, char **argv) {
     return TITAN_OK;
   TITAN_TRY(titan_comm_agree(app->world, titan_estimate_trial_end(app->config, app->mpi.rank == 0)));
   return titan_estimate_compare(app->config, &app->topology, app->world, app->node,
-                                titan_tokenizer_vocabulary_size(app->tokenizer), resident);
+                                titan_tokenizer_vocabulary_size(app->tokenizer), &app->schedule, resident);
 }
 
 static void destroy(application *app) {
@@ -227,6 +238,7 @@ static void destroy(application *app) {
   titan_comm_destroy(&app->node);
   titan_comm_destroy(&app->world);
   titan_text_destroy(&app->command);
+  titan_text_destroy(&app->schedule);
 }
 
 static void tell(titan_status status, bool speaks) {

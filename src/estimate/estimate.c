@@ -171,7 +171,8 @@ titan_status titan_estimate_options(const titan_estimate_question *question, con
                                     titan_mesh_degrees *degrees, titan_runtime_options *out) {
   *degrees = titan_setup_degrees(config);
   TITAN_TRY(titan_mesh_resolve(degrees, question->world_size));
-  TITAN_TRY(titan_setup_runtime_options(config, question->vocabulary, *degrees, question->auto_budget, out));
+  TITAN_TRY(titan_setup_runtime_options(config, question->vocabulary, *degrees, question->auto_budget,
+                                        question->schedule, out));
   if (out->pipeline.automatic)
     TITAN_TRY(take_candidate(config, *degrees, choice, out));
   if (question->facts != NULL) // devices share no memory, and gather through their own library

@@ -17,6 +17,7 @@ typedef struct titan_estimate_question {
   const titan_device_facts *facts; // NULL: CPUs like this machine's
   int threads;                     // of a rank, on CPUs
   double available;                // bytes that a rank may take; 0: not known
+  const titan_text *schedule;      // the contents of a schedule's file (titan_setup_read_schedule); NULL: there is none
   size_t auto_budget;              // what activation_checkpoint.selective_ac_option = auto goes by
 } titan_estimate_question;
 
@@ -118,9 +119,9 @@ titan_estimate_question titan_estimate_question_of(const titan_config *config, c
                                                    int ranks, int64_t tokenizer_vocabulary);
 
 // Collective over world. The whole mode: rank 0 answers on stdout and in <dump>/memory_estimation.json.
-// tokenizer_vocabulary as above.
+// tokenizer_vocabulary as above; schedule: see titan_estimate_question.
 titan_status titan_estimate_run(const titan_config *config, const titan_topology *topology, titan_comm *world,
-                                int64_t tokenizer_vocabulary);
+                                int64_t tokenizer_vocabulary, const titan_text *schedule);
 
 // Makes the options those of two real steps that leave the user's files alone: they write to
 // <dump>/memory_estimation, load nothing, and save at both steps where the run would save at all. Not collective; on
@@ -133,6 +134,7 @@ titan_status titan_estimate_trial_end(titan_config *config, bool first);
 // counted on each rank and how its resident memory has grown since it was resident_before (titan_topology_resident).
 // TITAN_ERROR_INTERNAL where a count is not what was estimated.
 titan_status titan_estimate_compare(const titan_config *config, const titan_topology *topology, titan_comm *world,
-                                    titan_comm *node, int64_t tokenizer_vocabulary, uint64_t resident_before);
+                                    titan_comm *node, int64_t tokenizer_vocabulary, const titan_text *schedule,
+                                    uint64_t resident_before);
 
 #endif

@@ -110,7 +110,8 @@ static titan_status report(const titan_estimate_question *question, const int64_
 }
 
 titan_status titan_estimate_compare(const titan_config *config, const titan_topology *topology, titan_comm *world,
-                                    titan_comm *node, int64_t tokenizer_vocabulary, uint64_t resident_before) {
+                                    titan_comm *node, int64_t tokenizer_vocabulary, const titan_text *schedule,
+                                    uint64_t resident_before) {
   int ranks = titan_comm_size(world);
   size_t auto_budget;
   int64_t mine[FIGURES], *all = NULL;
@@ -123,6 +124,7 @@ titan_status titan_estimate_compare(const titan_config *config, const titan_topo
     if (titan_comm_rank(world) == 0) {
       titan_estimate_question question = titan_estimate_question_of(config, topology, ranks, tokenizer_vocabulary);
       question.auto_budget = auto_budget; // as the run had it
+      question.schedule = schedule;
       status = report(&question, all);
     }
     status = titan_comm_agree(world, status);

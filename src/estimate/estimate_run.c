@@ -79,11 +79,12 @@ cleanup:
 }
 
 titan_status titan_estimate_run(const titan_config *config, const titan_topology *topology, titan_comm *world,
-                                int64_t tokenizer_vocabulary) {
+                                int64_t tokenizer_vocabulary, const titan_text *schedule) {
   titan_status status = TITAN_OK;
   if (titan_comm_rank(world) == 0) {
     titan_estimate_question question =
         titan_estimate_question_of(config, topology, titan_comm_size(world), tokenizer_vocabulary);
+    question.schedule = schedule;
     titan_estimate *estimate = NULL;
     status = titan_estimate_create(&question, &estimate);
     if (status == TITAN_OK)

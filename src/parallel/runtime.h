@@ -41,7 +41,8 @@ typedef struct titan_activation_options {
 typedef struct titan_pipeline_options {
   const titan_schedule_row *schedule; // NULL: "plain", for one rank
   bool automatic;                     // to be chosen (parallel/pipeline_choice.h), before a runtime is made
-  const char *file;                   // of an order, in place of a schedule (step/schedule_csv.h); NULL: none
+  const char *file;                   // name of a file with an order, in place of a schedule; NULL: none
+  const titan_text *file_text;        // its contents (step/schedule_csv.h), borrowed
   bool single_stage;                  // the file has one stage a rank
   int stages;                         // over all ranks, without points; 0: what the schedule has where users do not say
   const char *points;                 // names of units that begin a stage, apart by commas; NULL or "": none are given

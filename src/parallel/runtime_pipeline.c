@@ -68,7 +68,8 @@ static titan_status make_training_order(const titan_runtime *runtime, titan_orde
   int ranks = titan_comm_size(titan_runtime_pipeline_group(runtime)),
       microbatches = titan_runtime_microbatches(runtime, STEP_TRAINING);
   if (pipeline->file != NULL)
-    return titan_schedule_read_csv(pipeline->file, pipeline->single_stage, ranks, microbatches, order);
+    return titan_schedule_read_csv(pipeline->file_text, pipeline->file, pipeline->single_stage, ranks, microbatches,
+                                   order);
   const titan_schedule_row *row = pipeline->schedule != NULL ? pipeline->schedule : titan_schedule_find("plain");
   return titan_schedule_make(row, ranks, runtime->stages, microbatches, order);
 }

@@ -134,12 +134,11 @@ static titan_status warn_of_offload(const titan_config *config, void (*report)(v
   titan_text text = {0};
   if (!config->training.enable_cpu_offload)
     return TITAN_OK;
-  titan_status status =
-      titan_text_printf(&text, "training.enable_cpu_offload = true (%s): %s",
-                        titan_config_origin(config, "training.enable_cpu_offload"),
-                        other ? "the estimate is made without it"
-                              : "nothing is moved, since the cpu device has parameters, gradients and optimizer states "
-                                "in host memory already");
+  titan_status status = titan_text_printf(
+      &text, "training.enable_cpu_offload = true (%s): %s", titan_config_origin(config, "training.enable_cpu_offload"),
+      other ? "the estimate is made without it"
+            : "nothing is moved, since the cpu device has parameters, gradients and optimizer states "
+              "in host memory already");
   if (status == TITAN_OK)
     report(context, text.data);
   titan_text_destroy(&text);
@@ -388,13 +387,13 @@ static void set_slots(const titan_config *config, titan_runtime_options *out) {
 }
 
 titan_status titan_setup_runtime_options(const titan_config *config, int64_t vocabulary, titan_mesh_degrees degrees,
-                                         size_t auto_budget, titan_runtime_options *out) {
+                                         size_t auto_budget, const titan_text *schedule, titan_runtime_options *out) {
   titan_dtype dtype = strcmp(config->training.mixed_precision_param, "float32") == 0 ? TITAN_FLOAT32 : TITAN_BFLOAT16;
   *out = (titan_runtime_options){
       .model = titan_model_find(config->model.name),
       .shape = {.batch = config->training.batch_size, .length = config->training.seq_len, .dtype = dtype},
       .microbatches = count_microbatches(config, degrees),
-      .pipeline = titan_setup_pipeline_options(config, degrees.pp),
+      .pipeline = titan_setup_pipeline_options(config, degrees.pp, schedule),
       .global_tokens = global_batch_of(config, degrees) * config->training.seq_len,
       .reduce = reduce_of(config),
       .keep_gathered = keeps_gathered(config, degrees),

@@ -33,9 +33,10 @@ titan_status titan_setup_warnings(const titan_config *config, void (*report)(voi
                                   void *context);
 // Model, shape of this rank's part of the step, and the rest from the options. `vocabulary`: of the tokenizer. The
 // degrees are resolved. auto_budget: bytes that a rank may take where activation_checkpoint.selective_ac_option is
-// auto. TITAN_ERROR_USAGE where the vocabulary is too small for the tensor-parallel degree.
+// auto. schedule: what titan_setup_read_schedule read, borrowed. TITAN_ERROR_USAGE where the vocabulary is too small
+// for the tensor-parallel degree.
 titan_status titan_setup_runtime_options(const titan_config *config, int64_t vocabulary, titan_mesh_degrees degrees,
-                                         size_t auto_budget, titan_runtime_options *out);
+                                         size_t auto_budget, const titan_text *schedule, titan_runtime_options *out);
 // Collective over node and world. Bytes that every rank of the run can take: the least share of a node.
 titan_status titan_setup_available_bytes(titan_comm *world, titan_comm *node, const titan_topology *topology,
                                          size_t *bytes);
@@ -67,8 +68,12 @@ size_t titan_setup_document_limit(const titan_config *config);
 // whatever is chosen (titan_runtime_choose); 0 where there is no budget.
 titan_status titan_setup_share_budget(const titan_config *config, titan_runtime *runtime, titan_comm *world,
                                       titan_comm *node, size_t *fixed);
-// How a model's units are dealt out over `ranks` pipeline ranks; nothing where there is one.
-titan_pipeline_options titan_setup_pipeline_options(const titan_config *config, int ranks);
+// Appends to *out the contents of experimental.pipeline_parallel_schedule_csv; nothing where no file is used. Not
+// collective: rank 0 reads it for all. TITAN_ERROR_USAGE where it cannot be read.
+titan_status titan_setup_read_schedule(const titan_config *config, titan_text *out);
+// How a model's units are dealt out over `ranks` pipeline ranks; nothing where there is one. file: the contents of the
+// file of a schedule, borrowed.
+titan_pipeline_options titan_setup_pipeline_options(const titan_config *config, int ranks, const titan_text *file);
 // Cuts the batches of training and validation into a pipeline's microbatches. The options were checked.
 void titan_setup_cut_batches(int ranks, titan_runtime_options *options);
 // Adds to problems, a line each, what of these options does not go together.

@@ -2,6 +2,8 @@
 // The options of pipeline parallelism.
 #include "setup/setup.h"
 
+#include "step/schedule_csv.h"
+
 #include <string.h>
 #include <strings.h>
 
@@ -15,7 +17,15 @@ static int64_t parts_of(const titan_config *config, int ranks) {
   return ranks == 1 ? 1 : asked > 0 ? asked : ranks;
 }
 
-titan_pipeline_options titan_setup_pipeline_options(const titan_config *config, int ranks) {
+titan_status titan_setup_read_schedule(const titan_config *config, titan_text *out) {
+  if (config->experimental.pipeline_parallel_degree == 1 ||
+      !is_file_schedule(config->experimental.pipeline_parallel_schedule))
+    return TITAN_OK;
+  return titan_setup_pipeline_error(config,
+                                    titan_schedule_load_csv(config->experimental.pipeline_parallel_schedule_csv, out));
+}
+
+titan_pipeline_options titan_setup_pipeline_options(const titan_config *config, int ranks, const titan_text *file) {
   const char *schedule = config->experimental.pipeline_parallel_schedule;
   bool from_file = is_file_schedule(schedule), automatic = strcasecmp(schedule, "auto") == 0;
   if (ranks == 1)
@@ -24,6 +34,7 @@ titan_pipeline_options titan_setup_pipeline_options(const titan_config *config, 
       .schedule = from_file || automatic ? NULL : titan_schedule_find(schedule),
       .automatic = automatic,
       .file = from_file ? config->experimental.pipeline_parallel_schedule_csv : NULL,
+      .file_text = from_file ? file : NULL,
       .single_stage = strcasecmp(schedule, "PipelineScheduleSingle") == 0,
       .points = config->experimental.pipeline_parallel_split_points,
       .even = strcasecmp(config->experimental.pipeline_parallel_split, "even") == 0,

@@ -19,41 +19,40 @@ typedef struct entry {
 } entry;
 
 typedef struct reader {
+  const titan_text *text;
   const char *path;
   bool single;
   int ranks, microbatches, stages;
-  titan_text text;
   entry *entries; // those of a row after those of the row before
   int count, capacity;
   titan_order *out;
 } reader;
 
-static titan_status read_text(reader *r) {
-  FILE *file = fopen(r->path, "rb");
+titan_status titan_schedule_load_csv(const char *path, titan_text *out) {
+  FILE *file = fopen(path, "rb");
   if (file == NULL)
-    return titan_error(TITAN_ERROR_USAGE, "experimental.pipeline_parallel_schedule_csv: cannot read %s: %s", r->path,
+    return titan_error(TITAN_ERROR_USAGE, "experimental.pipeline_parallel_schedule_csv: cannot read %s: %s", path,
                        strerror(errno));
   char block[BLOCK_BYTES];
   size_t count = 1;
   titan_status status = TITAN_OK;
-  while (status == TITAN_OK && count > 0 && r->text.length <= LARGEST_FILE) {
+  while (status == TITAN_OK && count > 0 && out->length <= LARGEST_FILE) {
     count = fread(block, 1, sizeof block, file);
-    status = titan_text_append(&r->text, block, count);
+    status = titan_text_append(out, block, count);
   }
   int failure = ferror(file) ? errno : 0;
   fclose(file);
   TITAN_TRY(status);
   if (failure != 0)
-    return titan_error(TITAN_ERROR_USAGE, "experimental.pipeline_parallel_schedule_csv: cannot read %s: %s", r->path,
+    return titan_error(TITAN_ERROR_USAGE, "experimental.pipeline_parallel_schedule_csv: cannot read %s: %s", path,
                        strerror(failure));
-  if (r->text.length > LARGEST_FILE)
+  if (out->length > LARGEST_FILE)
     return titan_error(TITAN_ERROR_USAGE, "experimental.pipeline_parallel_schedule_csv: %s is larger than 64 MiB",
-                       r->path);
-  if (r->text.length == 0)
-    return titan_error(TITAN_ERROR_USAGE, "experimental.pipeline_parallel_schedule_csv: %s is empty", r->path);
-  if (memchr(r->text.data, '\0', r->text.length) != NULL)
-    return titan_error(TITAN_ERROR_USAGE, "experimental.pipeline_parallel_schedule_csv: %s is not a text file",
-                       r->path);
+                       path);
+  if (out->length == 0)
+    return titan_error(TITAN_ERROR_USAGE, "experimental.pipeline_parallel_schedule_csv: %s is empty", path);
+  if (memchr(out->data, '\0', out->length) != NULL)
+    return titan_error(TITAN_ERROR_USAGE, "experimental.pipeline_parallel_schedule_csv: %s is not a text file", path);
   return TITAN_OK;
 }
 
@@ -101,9 +100,9 @@ static titan_status take_row(reader *r, int rank, const char *row, const char *e
 
 // Empty lines at the end are no rows.
 static titan_status take_rows(reader *r) {
-  const char *row = r->text.data, *end = row + r->text.length;
+  const char *row = r->text->data, *end = row + r->text->length;
   int rows = 0;
-  if (r->text.length >= 3 && memcmp(row, "\xef\xbb\xbf", 3) == 0)
+  if (r->text->length >= 3 && memcmp(row, "\xef\xbb\xbf", 3) == 0)
     row += 3;
   while (end > row && strchr(" \t\r\n", end[-1]) != NULL)
     end--;
@@ -225,11 +224,11 @@ static titan_status check_order(const reader *r) {
                      found.rank, found.reason);
 }
 
-titan_status titan_schedule_read_csv(const char *path, bool single, int ranks, int microbatches, titan_order *out) {
-  reader r = {.path = path, .single = single, .ranks = ranks, .microbatches = microbatches, .out = out};
+titan_status titan_schedule_read_csv(const titan_text *text, const char *path, bool single, int ranks, int microbatches,
+                                     titan_order *out) {
+  reader r = {.text = text, .path = path, .single = single, .ranks = ranks, .microbatches = microbatches, .out = out};
   titan_status status = TITAN_OK;
   *out = (titan_order){0};
-  TITAN_TRY_CLEANUP(read_text(&r));
   TITAN_TRY_CLEANUP(take_rows(&r));
   TITAN_TRY_CLEANUP(count_stages(&r));
   TITAN_TRY_CLEANUP(titan_order_create(ranks, r.stages, microbatches, out));
@@ -237,7 +236,6 @@ titan_status titan_schedule_read_csv(const char *path, bool single, int ranks, i
   TITAN_TRY_CLEANUP(add_cells(&r));
   TITAN_TRY_CLEANUP(check_order(&r));
 cleanup:
-  titan_text_destroy(&r.text);
   titan_memory_free(r.entries);
   if (status != TITAN_OK)
     titan_order_destroy(out);

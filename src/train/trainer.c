@@ -17,7 +17,7 @@ static titan_status choose_options(titan_trainer *trainer, size_t auto_budget, t
   titan_mesh_degrees degrees = titan_setup_degrees(config);
   TITAN_TRY(titan_mesh_resolve(&degrees, titan_comm_size(titan_trainer_world(trainer))));
   TITAN_TRY(titan_setup_runtime_options(config, titan_tokenizer_vocabulary_size(trainer->env.tokenizer), degrees,
-                                        auto_budget, options));
+                                        auto_budget, trainer->env.schedule, options));
   int64_t parameters, embedding;
   TITAN_TRY(titan_model_count_parameters(options->model, &options->arguments, &parameters, &embedding));
   trainer->flops_per_token =

@@ -19,7 +19,8 @@ typedef struct titan_trainer_environment {
   titan_mesh *mesh;
   titan_device *device;
   const titan_tokenizer *tokenizer;
-  const char *command; // the command line, for people
+  const titan_text *schedule; // the contents of a pipeline schedule's file; empty where no file is used
+  const char *command;        // the command line, for people
 } titan_trainer_environment;
 
 // Collective over the mesh. Plans, checks the memory, then takes it, and initialises the model. Fails alike on all

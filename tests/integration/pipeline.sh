@@ -184,6 +184,19 @@ write_schedule() {
   printf '\n'
 }
 
+# Rank 0 alone is in a folder with the file, to which a relative path leads.
+read_by_one() {
+  local alone='mkdir -p rank$RANK && cd rank$RANK && exec "$@"'
+  mkdir -p rank0 && mv single.csv rank0
+  mesh_of pp2
+  launch 2 bash -c "RANK=\${OMPI_COMM_WORLD_RANK:-\$PMI_RANK}; $alone" _ "$TITAN" --job.config_file "$here/small.toml" \
+    --job.dump_folder "$PWD/read_by_one" "${same[@]}" "${mesh[@]}" --training.batch_size $batch \
+    --experimental.pipeline_parallel_microbatches $parts --experimental.pipeline_parallel_schedule PipelineScheduleSingle \
+    --experimental.pipeline_parallel_schedule_csv single.csv >read_by_one.out 2>read_by_one.log ||
+    fail "a file that rank 0 alone has: $(tail -n 3 read_by_one.log)"
+  alike read_by_one bitwise 10 single/steps.txt read_by_one/steps.txt
+}
+
 # Schedules that are read. The dialects say the same, a file of 1F1B is 1F1B, and two cells that may overlap are two cells.
 files() {
   reference
@@ -199,6 +212,7 @@ files() {
   checked single pp2 PipelineScheduleSingle --experimental.pipeline_parallel_schedule_csv single.csv
   piped built_in pp2 1F1B
   alike single bitwise 10 built_in/steps.txt single/steps.txt
+  read_by_one
 }
 
 # Every schedule on a mesh with replicas: their bits agree, and step.txt has what a rank sends and receives. Where the model

@@ -25,7 +25,13 @@ static titan_status read_bytes(const char *bytes, size_t count, bool single, int
   assert_non_null(file);
   assert_int_equal(fwrite(bytes, 1, count, file), count);
   assert_int_equal(fclose(file), 0);
-  return titan_schedule_read_csv(path, single, ranks, microbatches, order);
+  titan_text contents = {0};
+  *order = (titan_order){0};
+  titan_status status = titan_schedule_load_csv(path, &contents);
+  if (status == TITAN_OK)
+    status = titan_schedule_read_csv(&contents, path, single, ranks, microbatches, order);
+  titan_text_destroy(&contents);
+  return status;
 }
 
 static titan_status read_csv(const char *text, bool single, int ranks, int microbatches, titan_order *order) {
@@ -166,10 +172,11 @@ static void a_fault_in_the_order_names_the_cell(void **state) {
 static void a_file_that_cannot_be_read_is_named(void **state) {
   (void)state;
   titan_order order;
-  assert_int_equal(titan_schedule_read_csv("/nowhere/a.csv", false, 2, 2, &order), TITAN_ERROR_USAGE);
+  titan_text contents = {0};
+  assert_int_equal(titan_schedule_load_csv("/nowhere/a.csv", &contents), TITAN_ERROR_USAGE);
   assert_non_null(
       strstr(titan_error_message(), "pipeline_parallel_schedule_csv: cannot read /nowhere/a.csv: No such file"));
-  assert_int_equal(titan_schedule_read_csv("/tmp", false, 2, 2, &order), TITAN_ERROR_USAGE);
+  assert_int_equal(titan_schedule_load_csv("/tmp", &contents), TITAN_ERROR_USAGE);
   assert_int_equal(read_bytes("0F0\0,0B0", 8, false, 1, 1, &order), TITAN_ERROR_USAGE);
   assert_non_null(strstr(titan_error_message(), "not a text file"));
 }
