@@ -69,6 +69,8 @@ static titan_status create_options(application *app, int argc, char **argv) {
   if (status == TITAN_OK && app->mpi.rank != 0)
     status = titan_config_deserialize(text.data, &app->config);
   titan_text_destroy(&text);
+  if (status == TITAN_OK)
+    titan_log_set_json(strcmp(app->config->metrics.log_format, "json") == 0);
   return status;
 }
 

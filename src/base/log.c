@@ -15,6 +15,13 @@ enum { LINE_BYTES = 20000, EARLY_BYTES = 65536, PATH_BYTES = 4096 };
 
 static int log_rank = 0;
 static titan_log_level log_level = TITAN_LOG_INFO;
+static bool log_json;
+
+// Changed with the mutex held.
+static pthread_mutex_t watch_mutex = PTHREAD_MUTEX_INITIALIZER;
+static titan_log_level watch_level;
+static void (*watch)(void *context, const char *text);
+static void *watch_context;
 
 // The file, and the lines that were there before it. Changed with the mutex held.
 static pthread_mutex_t file_mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -33,8 +40,9 @@ bool titan_log_enabled(titan_log_level level) {
   return level >= log_level;
 }
 
+static const char *const level_names[] = {"DEBUG", "INFO", "WARNING", "ERROR"};
+
 static size_t format_prefix(titan_log_level level, char *line, size_t size) {
-  static const char *const names[] = {"DEBUG", "INFO", "WARNING", "ERROR"};
   struct timespec now;
   struct tm local;
   char when[32];
@@ -42,10 +50,10 @@ static size_t format_prefix(titan_log_level level, char *line, size_t size) {
   localtime_r(&now.tv_sec, &local);
   strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S", &local);
   return (size_t)snprintf(line, size, "[rank%d]:%s,%03ld - root - %s - ", log_rank, when, now.tv_nsec / 1000000,
-                          names[level]);
+                          level_names[level]);
 }
 
-// --- the file ---
+// --- JSON ---
 
 // Takes colours (ESC [ numbers m) out.
 static size_t remove_colors(const char *line, size_t length, char *plain) {
@@ -65,16 +73,93 @@ static size_t remove_colors(const char *line, size_t length, char *plain) {
   return count;
 }
 
+// Bytes of the UTF-8 character that begins here; 0: it is none.
+static size_t character_bytes(const unsigned char *c) {
+  static const unsigned least[] = {0, 0, 0x80, 0x800, 0x10000};
+  size_t count = *c < 0x80                 ? 1
+                 : *c >= 0xc2 && *c < 0xe0 ? 2
+                 : *c >= 0xe0 && *c < 0xf0 ? 3
+                 : *c >= 0xf0 && *c < 0xf5 ? 4
+                                           : 0;
+  unsigned code = count > 1 ? *c & (0xffu >> (count + 1)) : *c;
+  for (size_t i = 1; i < count; i++) {
+    if ((c[i] & 0xc0) != 0x80)
+      return 0;
+    code = code << 6 | (c[i] & 0x3f);
+  }
+  bool valid = code >= least[count] && code <= 0x10ffff && (code < 0xd800 || code > 0xdfff);
+  return valid ? count : 0;
+}
+
+// The text as the inside of a JSON string, as far as it fits; returns its length. What is no UTF-8 becomes U+FFFD.
+static size_t escape(const char *text, char *out, size_t size) {
+  static const char names[] = "btnvfr"; // of the bytes from 8 on
+  size_t count = 0, bytes;
+  for (const char *c = text; *c != '\0' && count + 8 < size; c += bytes > 0 ? bytes : 1) {
+    unsigned char byte = (unsigned char)*c;
+    bytes = character_bytes((const unsigned char *)c);
+    if (bytes == 0)
+      count += (size_t)snprintf(out + count, size - count, "\\ufffd");
+    else if (byte == '"' || byte == '\\')
+      out[count++] = '\\', out[count++] = *c;
+    else if (byte >= 8 && byte <= 13 && byte != 11)
+      out[count++] = '\\', out[count++] = names[byte - 8];
+    else if (byte < ' ' || byte == 127)
+      count += (size_t)snprintf(out + count, size - count, "\\u%04x", byte);
+    else
+      memcpy(out + count, c, bytes), count += bytes;
+  }
+  return count;
+}
+
+// One line without its newline. `text` is escaped into what is left of it.
+static size_t format_json(titan_log_level level, const char *members, const char *text, char *line, size_t size) {
+  static const char *const names[] = {"debug", "info", "warning", "error"};
+  struct timespec now;
+  struct tm local;
+  char when[32], zone[16];
+  clock_gettime(CLOCK_REALTIME, &now);
+  localtime_r(&now.tv_sec, &local);
+  strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S", &local);
+  strftime(zone, sizeof zone, "%z", &local);
+  size_t more = members != NULL ? strlen(members) + 2 : 0;
+  size_t used =
+      (size_t)snprintf(line, size, "{\"time\": \"%s.%03ld%s\", \"rank\": %d, \"level\": \"%s\", \"message\": \"", when,
+                       now.tv_nsec / 1000000, zone, log_rank, names[level]);
+  if (used + more + 64 > size) // members that do not fit are left out
+    members = NULL, more = 0;
+  used += escape(text, line + used, size - used - more - 4);
+  return used + (size_t)snprintf(line + used, size - used, "\"%s%s}", more > 0 ? ", " : "", more > 0 ? members : "");
+}
+
+// One line with its newline, as much as fits; returns its length.
+static size_t format_line(titan_log_level level, const char *members, const char *text, char *line, size_t size) {
+  size_t length;
+  if (log_json) {
+    length = format_json(level, members, text, line, size - 1);
+  } else {
+    length = format_prefix(level, line, size);
+    int more = snprintf(line + length, size - length - 1, "%s", text);
+    length += (size_t)(more > 0 ? more : 0);
+  }
+  if (length > size - 2)
+    length = size - 2;
+  line[length++] = '\n';
+  return length;
+}
+
+// --- the file ---
+
 static void write_to_file(const char *bytes, size_t count) {
   ssize_t written = write(file_descriptor, bytes, count);
   if (written == (ssize_t)count || file_has_failed)
     return;
   file_has_failed = true;
-  char line[PATH_BYTES + 256];
-  size_t used = format_prefix(TITAN_LOG_WARNING, line, sizeof line);
-  int more = snprintf(line + used, sizeof line - used, "lines of this log are missing in %s: %s\n", file_path,
-                      strerror(written < 0 ? errno : ENOSPC));
-  fwrite(line, 1, used + (size_t)more, stderr);
+  char text[PATH_BYTES + 256], line[2 * sizeof text + 256];
+  snprintf(text, sizeof text, "lines of this log are missing in %s: %s", file_path,
+           strerror(written < 0 ? errno : ENOSPC));
+  size_t length = format_line(TITAN_LOG_WARNING, NULL, text, line, sizeof line);
+  fwrite(line, 1, length, stderr);
 }
 
 static void keep_in_file(const char *line, size_t length) {
@@ -112,8 +197,11 @@ titan_status titan_log_open(const char *path) {
 }
 
 void titan_log_text(const char *text) {
+  static char line[4 * LINE_BYTES]; // used with the mutex held
   pthread_mutex_lock(&file_mutex);
-  if (file_descriptor >= 0)
+  if (file_descriptor >= 0 && log_json)
+    write_to_file(line, format_line(TITAN_LOG_INFO, NULL, text, line, sizeof line));
+  else if (file_descriptor >= 0)
     write_to_file(text, strlen(text));
   pthread_mutex_unlock(&file_mutex);
 }
@@ -128,19 +216,47 @@ void titan_log_close(void) {
 
 // --- lines ---
 
+void titan_log_set_json(bool json) {
+  log_json = json;
+}
+
+void titan_log_watch(titan_log_level level, void (*watcher)(void *context, const char *text), void *context) {
+  pthread_mutex_lock(&watch_mutex);
+  watch_level = level;
+  watch = watcher;
+  watch_context = context;
+  pthread_mutex_unlock(&watch_mutex);
+}
+
+static void write_line(titan_log_level level, const char *members, const char *text) {
+  char line[LINE_BYTES];
+  size_t length = format_line(level, members, text, line, sizeof line);
+  fwrite(line, 1, length, stderr);
+  keep_in_file(line, length);
+  pthread_mutex_lock(&watch_mutex);
+  if (watch != NULL && level >= watch_level)
+    watch(watch_context, text);
+  pthread_mutex_unlock(&watch_mutex);
+}
+
 void titan_log(titan_log_level level, const char *format, ...) {
   if (!titan_log_enabled(level))
     return;
-  char line[LINE_BYTES];
-  size_t used = format_prefix(level, line, sizeof line);
+  char text[LINE_BYTES];
   va_list arguments;
   va_start(arguments, format);
-  int more = vsnprintf(line + used, sizeof line - used - 1, format, arguments);
+  vsnprintf(text, sizeof text, format, arguments);
   va_end(arguments);
-  size_t length = used + (size_t)(more > 0 ? more : 0);
-  if (length > sizeof line - 2)
-    length = sizeof line - 2;
-  line[length++] = '\n';
-  fwrite(line, 1, length, stderr);
-  keep_in_file(line, length);
+  write_line(level, NULL, text);
+}
+
+void titan_log_event(titan_log_level level, const char *members, const char *format, ...) {
+  if (!titan_log_enabled(level))
+    return;
+  char text[LINE_BYTES];
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(text, sizeof text, format, arguments);
+  va_end(arguments);
+  write_line(level, members, text);
 }

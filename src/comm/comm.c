@@ -122,6 +122,13 @@ double titan_comm_exposed_seconds(const titan_comm *comm) {
   return comm->exposed_seconds;
 }
 
+// All communication comes from one thread.
+static double exposed_seconds_of_all;
+
+double titan_comm_exposed_seconds_of_all(void) {
+  return exposed_seconds_of_all;
+}
+
 void titan_comm_observe(titan_comm *comm, void (*observer)(void *context, const titan_comm_stretch *stretch),
                         void *context) {
   comm->observer = observer;
@@ -131,6 +138,7 @@ void titan_comm_observe(titan_comm *comm, void (*observer)(void *context, const 
 void titan_comm_count_exposed(titan_comm *comm, const titan_operation *operation, bool contributes, double begun) {
   double ended = titan_clock_seconds();
   comm->exposed_seconds += ended - begun;
+  exposed_seconds_of_all += ended - begun;
   if (comm->observer == NULL)
     return;
   titan_comm_stretch stretch = {.operation = "progress", .contributes = contributes, .begun = begun, .ended = ended};

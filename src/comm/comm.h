@@ -90,6 +90,9 @@ titan_comm_traffic titan_comm_traffic_of(const titan_comm *comm);
 // copying and summing included: transfer that nothing hides.
 double titan_comm_exposed_seconds(const titan_comm *comm);
 
+// The same of all groups together.
+double titan_comm_exposed_seconds_of_all(void);
+
 // A stretch of that time, for those who ask where it goes.
 typedef struct titan_comm_stretch {
   const char *operation; // static; "progress": looking after all in flight, with no bytes and no sequence

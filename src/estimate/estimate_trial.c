@@ -39,7 +39,7 @@ static titan_status remove_checkpoints(const titan_config *config) {
 
 // What the two steps before may have left in the folder that is their own, so that it is not kept under numbers.
 static titan_status remove_outputs(const titan_config *config) {
-  static const char *const names[] = {"metrics.h5", "configuration.toml", "steps.txt", "run.log"};
+  static const char *const names[] = {"metrics.h5", "configuration.toml", "steps.txt", "run.log", "summary.json"};
   titan_status status = TITAN_OK;
   for (size_t i = 0; i < sizeof names / sizeof *names && status == TITAN_OK; i++) {
     titan_text path = {0};

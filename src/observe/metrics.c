@@ -37,6 +37,7 @@ static uint64_t room_for(uint64_t expected) {
 static void room_at_first(const titan_metrics_options *options, uint64_t room[TITAN_METRICS_SERIES]) {
   room[TITAN_METRICS_TRAINING] = room_for(options->expected_rows);
   room[TITAN_METRICS_VALIDATION] = room_for(options->expected_validations);
+  room[TITAN_METRICS_RANK] = room_for(options->expected_rank_rows);
 }
 
 static void note_rows_before(titan_metrics *metrics, const titan_metrics_rows *old) {
@@ -101,6 +102,7 @@ static titan_status open_old(titan_metrics *metrics, titan_metrics_rows *rows) {
     return status;
   }
   keep_before(TITAN_METRICS_TRAINING, metrics->options.first_step, &rows[TITAN_METRICS_TRAINING]);
+  keep_before(TITAN_METRICS_RANK, metrics->options.first_step, &rows[TITAN_METRICS_RANK]);
   keep_before(TITAN_METRICS_VALIDATION, metrics->options.first_validation, &rows[TITAN_METRICS_VALIDATION]);
   note_rows_before(metrics, rows);
   return TITAN_OK;
@@ -243,6 +245,12 @@ titan_status titan_metrics_append_validation(titan_metrics *metrics, const titan
   return write_pending(metrics);
 }
 
+titan_status titan_metrics_append_ranks(titan_metrics *metrics, const titan_metrics_rank_row *rows, uint64_t count) {
+  TITAN_TRY(titan_metrics_rows_append(TITAN_METRICS_RANK, (const double *)rows, count,
+                                      &metrics->pending[TITAN_METRICS_RANK]));
+  return write_pending(metrics);
+}
+
 uint64_t titan_metrics_pending(const titan_metrics *metrics) {
   uint64_t count = 0;
   for (int series = 0; series < TITAN_METRICS_SERIES; series++)
@@ -291,5 +299,12 @@ titan_status titan_metrics_read_validations(const char *path, titan_metrics_vali
   double *values;
   titan_status status = read_one(path, TITAN_METRICS_VALIDATION, &values, count);
   *rows = (titan_metrics_validation_row *)values;
+  return status;
+}
+
+titan_status titan_metrics_read_ranks(const char *path, titan_metrics_rank_row **rows, uint64_t *count) {
+  double *values;
+  titan_status status = read_one(path, TITAN_METRICS_RANK, &values, count);
+  *rows = (titan_metrics_rank_row *)values;
   return status;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The run's numbers as a file: <dump>/metrics.h5, one extendible one-dimensional float64 dataset a quantity. Two series
-// of rows are in it: one row a logged step, and one row a validation. Every tool that reads HDF5 can read it at any
-// instant: while rows are added, after a kill, and as SWMR reader that keeps it open.
+// The run's numbers as a file: <dump>/metrics.h5, one extendible one-dimensional float64 dataset a quantity. Series of
+// rows are in it: one row a logged step, one row a validation, and one row a rank and logged step. Every tool that
+// reads HDF5 can read it at any instant: while rows are added, after a kill, and as SWMR reader that keeps it open.
 //
 // HDF5 makes the file, with room for the rows to come, and is not used on it again: a row's values are written to their
 // places, then the datasets' lengths are set. No instant of that leaves a file that HDF5 refuses. Behind the end of the
@@ -27,7 +27,15 @@
   X(mfu, "%", "model FLOP/s as a share of the peak")                                                                   \
   X(memory, "GiB", "peak of the memory that rank 0 allocated")                                                         \
   X(elapsed, "s", "wall time of training since the first step, over all starts of the run")                            \
-  X(node_hours, "h", "that time multiplied by the number of nodes")
+  X(node_hours, "h", "that time multiplied by the number of nodes")                                                    \
+  X(tflops, "TFLOP/s", "model arithmetic per second and device")                                                       \
+  X(time_left, "s", "wall time to the last step, at the mean pace of this start")                                      \
+  X(data_loading, "s", "time that a step waits for its batch, on the rank that waits longest, mean of the steps")      \
+  X(exposed, "s", "time that a step spends in communication that nothing hides, mean of the steps and ranks")          \
+  X(busy_mean, "s", "time of a step without communication, mean of the steps and ranks")                               \
+  X(busy_max, "s", "the same, of the slowest rank")                                                                    \
+  X(slowest_rank, "1", "the rank whose steps take longest without communication")                                      \
+  X(memory_max, "GiB", "peak of the memory that a rank allocated, of the rank that allocated most")
 
 typedef struct titan_metrics_row {
 #define TITAN_METRICS_MEMBER(name, unit, description) double name;
@@ -47,6 +55,25 @@ typedef struct titan_metrics_validation_row {
 #undef TITAN_METRICS_MEMBER
 } titan_metrics_validation_row;
 
+// The same for single ranks, of which one row each is written at a logged step; the datasets' names begin with rank_.
+#define TITAN_METRICS_RANK_LIST(X)                                                                                     \
+  X(step, "1", "number of the optimizer step, from 1")                                                                 \
+  X(number, "1", "the rank, from 0")                                                                                   \
+  X(loss_max, "nat",                                                                                                   \
+    "largest mean cross-entropy of the rank in one step, of the steps since the rows before; 0 on "                    \
+    "ranks without the pipeline's last stage")                                                                         \
+  X(seconds, "s", "wall time of a step, mean of the steps since the rows before")                                      \
+  X(busy, "s", "time of a step without communication, mean of these steps")                                            \
+  X(exposed, "s", "time of a step in communication that nothing hides, mean of these steps")                           \
+  X(data_loading, "s", "time that a step waits for its batch, mean of these steps")                                    \
+  X(memory, "GiB", "peak of the memory that the rank allocated")
+
+typedef struct titan_metrics_rank_row {
+#define TITAN_METRICS_MEMBER(name, unit, description) double name;
+  TITAN_METRICS_RANK_LIST(TITAN_METRICS_MEMBER)
+#undef TITAN_METRICS_MEMBER
+} titan_metrics_rank_row;
+
 // What a file says of its run: attributes of its root group.
 typedef struct titan_metrics_attribute {
   const char *name, *value;
@@ -58,6 +85,7 @@ typedef struct titan_metrics_options {
   int64_t first_validation;                  // the same for rows of validations, where first_step is above 0
   uint64_t expected_rows;                    // the file has room for so many; more are possible
   uint64_t expected_validations;             // the same for rows of validations
+  uint64_t expected_rank_rows;               // the same for rows of single ranks
   const titan_metrics_attribute *attributes; // their texts are borrowed for as long as the object lives
   int attribute_count;
 } titan_metrics_options;
@@ -86,7 +114,10 @@ titan_status titan_metrics_append(titan_metrics *metrics, const titan_metrics_ro
 // The same for a row of a validation, with /validation_step.
 titan_status titan_metrics_append_validation(titan_metrics *metrics, const titan_metrics_validation_row *row);
 
-// Rows of both kinds that could not be written so far.
+// The same for the rows of `count` ranks.
+titan_status titan_metrics_append_ranks(titan_metrics *metrics, const titan_metrics_rank_row *rows, uint64_t count);
+
+// Rows of all kinds that could not be written so far.
 uint64_t titan_metrics_pending(const titan_metrics *metrics);
 
 // Frees it; NULL is fine. Clears *metrics. The file is complete without this.
@@ -97,5 +128,7 @@ void titan_metrics_destroy(titan_metrics **metrics);
 titan_status titan_metrics_read(const char *path, titan_metrics_row **rows, uint64_t *count);
 // The same for rows of validations; a file of an earlier version has none.
 titan_status titan_metrics_read_validations(const char *path, titan_metrics_validation_row **rows, uint64_t *count);
+// The same for rows of single ranks.
+titan_status titan_metrics_read_ranks(const char *path, titan_metrics_rank_row **rows, uint64_t *count);
 
 #endif

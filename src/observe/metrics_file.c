@@ -106,7 +106,7 @@ static herr_t create_hdf5(const titan_metrics_options *options, const char *part
     H5Pclose(access);
   if (hdf5 < 0)
     return -1;
-  herr_t result = write_text_attribute(hdf5, "format", "titan-hpc metrics 3");
+  herr_t result = write_text_attribute(hdf5, "format", "titan-hpc metrics 4");
   for (int i = 0; i < options->attribute_count && result >= 0; i++)
     result = write_text_attribute(hdf5, options->attributes[i].name, options->attributes[i].value);
   for (int series = 0; series < TITAN_METRICS_SERIES && result >= 0; series++)

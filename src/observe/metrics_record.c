@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -42,8 +43,12 @@ void titan_metrics_encode(const double *values, int count, unsigned char *bytes)
   }
 }
 
+static uint64_t bytes_of(uint64_t columns) {
+  return 8 * (columns + 1);
+}
+
 uint64_t titan_metrics_record_bytes(titan_metrics_series series) {
-  return 8 * ((uint64_t)titan_metrics_series_table[series].column_count + 1);
+  return bytes_of((uint64_t)titan_metrics_series_table[series].column_count);
 }
 
 static int write_at(int descriptor, const void *bytes, size_t count, uint64_t place) {
@@ -60,7 +65,7 @@ static size_t fill_end(int series_count, const titan_metrics_record *records, un
   for (int series = 0; series < series_count; series++, place += 8 * NUMBERS) {
     encode(records[series].start, place);
     encode(records[series].capacity, place + 8);
-    encode((uint64_t)titan_metrics_series_table[series].column_count, place + 16);
+    encode(records[series].columns, place + 16);
   }
   encode(XXH64(end, (size_t)(place - end), 0), place);
   return (size_t)(place - end) + 8;
@@ -70,6 +75,7 @@ int titan_metrics_record_begin(int descriptor, uint64_t start, titan_metrics_rec
   unsigned char end[MOST_END_BYTES];
   for (int series = 0; series < TITAN_METRICS_SERIES; series++) {
     records[series].start = start;
+    records[series].columns = (uint64_t)titan_metrics_series_table[series].column_count;
     start += records[series].capacity * titan_metrics_record_bytes((titan_metrics_series)series);
   }
   size_t bytes = fill_end(TITAN_METRICS_SERIES, records, end);
@@ -112,7 +118,11 @@ static bool read_end(const unsigned char *last, size_t available, int series_cou
   last += available - bytes;
   for (int series = 0; series < series_count; series++) {
     const unsigned char *numbers = last + MAGIC_BYTES + 8 * NUMBERS * series;
-    records[series] = (titan_metrics_record){.start = decode(numbers), .capacity = decode(numbers + 8)};
+    records[series] = (titan_metrics_record){
+        .start = decode(numbers), .capacity = decode(numbers + 8), .columns = decode(numbers + 16)};
+    if (records[series].columns == 0 ||
+        records[series].columns > (uint64_t)titan_metrics_series_table[series].column_count)
+      return false;
   }
   fill_end(series_count, records, end);
   return memcmp(last, end, bytes) == 0;
@@ -122,7 +132,7 @@ static bool read_end(const unsigned char *last, size_t available, int series_cou
 static bool are_in_file(const titan_metrics_record *records, int series_count, uint64_t bytes) {
   uint64_t expected = records[0].start;
   for (int series = 0; series < series_count; series++) {
-    uint64_t record = titan_metrics_record_bytes((titan_metrics_series)series);
+    uint64_t record = bytes_of(records[series].columns);
     if (records[series].start != expected || expected > bytes || records[series].capacity > bytes / record)
       return false;
     expected += records[series].capacity * record;
@@ -150,19 +160,21 @@ static titan_status find(int descriptor, const char *path, titan_metrics_record 
 }
 
 // Takes the rows of `bytes`; *ended: an index without a row was met.
-static titan_status take(const char *path, titan_metrics_series series, const unsigned char *bytes, uint64_t records,
-                         titan_metrics_rows *rows, bool *ended) {
+static titan_status take(const char *path, titan_metrics_series series, int columns, const unsigned char *bytes,
+                         uint64_t records, titan_metrics_rows *rows, bool *ended) {
   const titan_metrics_series_row *table = &titan_metrics_series_table[series];
   double row[TITAN_METRICS_MOST_COLUMNS];
-  for (uint64_t i = 0; i < records; i++, bytes += titan_metrics_record_bytes(series)) {
-    uint64_t checksum = decode(bytes + 8 * table->column_count);
+  for (int column = columns; column < table->column_count; column++)
+    row[column] = NAN;
+  for (uint64_t i = 0; i < records; i++, bytes += bytes_of((uint64_t)columns)) {
+    uint64_t checksum = decode(bytes + 8 * columns);
     *ended = checksum == 0;
     if (*ended)
       return TITAN_OK;
-    if (checksum != checksum_of(bytes, table->column_count, rows->count))
+    if (checksum != checksum_of(bytes, columns, rows->count))
       return titan_error(TITAN_ERROR_OUTPUT, "cannot read the metrics file %s: its %s %llu is damaged", path,
                          table->row, (unsigned long long)rows->count + 1);
-    for (int column = 0; column < table->column_count; column++) {
+    for (int column = 0; column < columns; column++) {
       uint64_t bits = decode(bytes + 8 * column);
       memcpy(&row[column], &bits, sizeof bits);
     }
@@ -173,7 +185,7 @@ static titan_status take(const char *path, titan_metrics_series series, const un
 
 static titan_status read_series(int descriptor, const char *path, titan_metrics_series series,
                                 const titan_metrics_record *record, titan_metrics_rows *rows) {
-  uint64_t size = titan_metrics_record_bytes(series);
+  uint64_t size = bytes_of(record->columns);
   unsigned char *bytes = NULL;
   bool ended = false;
   TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_OBSERVE, ROWS_AT_ONCE * (size_t)size, &bytes));
@@ -182,7 +194,7 @@ static titan_status read_series(int descriptor, const char *path, titan_metrics_
     uint64_t records = record->capacity - done < ROWS_AT_ONCE ? record->capacity - done : ROWS_AT_ONCE;
     size_t wanted = (size_t)(records * size);
     ssize_t got = pread(descriptor, bytes, wanted, (off_t)(record->start + done * size));
-    status = got == (ssize_t)wanted ? take(path, series, bytes, records, rows, &ended)
+    status = got == (ssize_t)wanted ? take(path, series, (int)record->columns, bytes, records, rows, &ended)
                                     : refuse(path, got < 0 ? strerror(errno) : "it is shorter than it says");
   }
   titan_memory_free(bytes);

@@ -19,16 +19,27 @@ static const titan_metrics_column validation[] = {
 #undef COLUMN
 };
 
+static const titan_metrics_column rank[] = {
+#define COLUMN(name, unit, description) {"rank_" #name, unit, description},
+    TITAN_METRICS_RANK_LIST(COLUMN)
+#undef COLUMN
+};
+
 enum { TRAINING_COLUMNS = sizeof training / sizeof *training };
 enum { VALIDATION_COLUMNS = sizeof validation / sizeof *validation };
+enum { RANK_COLUMNS = sizeof rank / sizeof *rank };
 _Static_assert(sizeof(titan_metrics_row) == TRAINING_COLUMNS * sizeof(double), "a row holds one double a column");
 _Static_assert(sizeof(titan_metrics_validation_row) == VALIDATION_COLUMNS * sizeof(double),
                "a row holds one double a column");
-_Static_assert((int)VALIDATION_COLUMNS <= (int)TITAN_METRICS_MOST_COLUMNS, "room for the columns of each series");
+_Static_assert(sizeof(titan_metrics_rank_row) == RANK_COLUMNS * sizeof(double), "a row holds one double a column");
+_Static_assert((int)VALIDATION_COLUMNS <= (int)TITAN_METRICS_MOST_COLUMNS &&
+                   (int)RANK_COLUMNS <= (int)TITAN_METRICS_MOST_COLUMNS,
+               "room for the columns of each series");
 
 const titan_metrics_series_row titan_metrics_series_table[TITAN_METRICS_SERIES] = {
     [TITAN_METRICS_TRAINING] = {"row", TRAINING_COLUMNS, training},
     [TITAN_METRICS_VALIDATION] = {"validation row", VALIDATION_COLUMNS, validation},
+    [TITAN_METRICS_RANK] = {"row of a rank", RANK_COLUMNS, rank},
 };
 
 titan_status titan_metrics_rows_append(titan_metrics_series series, const double *values, uint64_t count,

@@ -8,6 +8,7 @@
 typedef enum titan_metrics_series {
   TITAN_METRICS_TRAINING,
   TITAN_METRICS_VALIDATION,
+  TITAN_METRICS_RANK,
   TITAN_METRICS_SERIES, // how many
 } titan_metrics_series;
 

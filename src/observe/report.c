@@ -59,17 +59,31 @@ static void format_time_left(double seconds, char text[NUMBER_BYTES]) {
   snprintf(text, NUMBER_BYTES, "%lld:%02lld:%02lld", whole / 3600, whole / 60 % 60, whole % 60);
 }
 
+// "  end: 01-31 12:34", or nothing where there is no step left, or it is not known when.
+static void format_end(time_t now, double seconds_left, char text[NUMBER_BYTES]) {
+  struct tm local;
+  text[0] = '\0';
+  if (now == 0 || !(seconds_left > 0 && seconds_left < 1e9))
+    return;
+  time_t end = now + (time_t)llround(seconds_left);
+  if (localtime_r(&end, &local) != NULL)
+    strftime(text, NUMBER_BYTES, "  end: %m-%d %H:%M", &local);
+}
+
 void titan_report_step_line(const titan_report_step *step, bool color, char *text, size_t size) {
   const report_colors *colors = color ? &terminal_colors : &no_colors;
-  char tps[NUMBER_BYTES], left[NUMBER_BYTES];
+  char tps[NUMBER_BYTES], left[NUMBER_BYTES], end[NUMBER_BYTES], slowest[NUMBER_BYTES] = "";
   format_rate(step->tps, tps);
   format_time_left(step->seconds_left, left);
+  format_end(step->now, step->seconds_left, end);
+  if (step->ranks > 1)
+    snprintf(slowest, sizeof slowest, "  slowest: rank %d (+%.0f%%)", step->slowest_rank, step->slower_percent);
   snprintf(text, size,
            "%sstep: %2lld  %sloss: %7.4f  %smemory: %5.2fGiB(%.2f%%)  %stps: %s  %smfu: %.2f%%%s"
-           "  grad_norm: %7.4f  tflops: %.2f  lr: %.3e  time_left: %s",
+           "  grad_norm: %7.4f  tflops: %.2f  lr: %.3e  time_left: %s%s%s",
            colors->step, (long long)step->step, colors->loss, step->loss, colors->memory, step->memory_gib,
            step->memory_percent, colors->tps, tps, colors->mfu, step->mfu, colors->reset, step->grad_norm, step->tflops,
-           step->lr, left);
+           step->lr, left, end, slowest);
 }
 
 void titan_report_duration(double seconds, char *text, size_t size) {

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 enum { TITAN_REPORT_BYTES = 512 }; // enough for every text made here
 
@@ -19,6 +20,9 @@ typedef struct titan_report_step {
   double tflops; // per device
   double lr;
   double seconds_left; // to the last step; negative: not known
+  time_t now;          // 0: the time at the end is not said
+  int ranks, slowest_rank;
+  double slower_percent; // by which the slowest rank's step takes longer than the mean one, without communication
 } titan_report_step;
 
 typedef enum titan_report_color { TITAN_COLOR_AUTOMATIC, TITAN_COLOR_ALWAYS, TITAN_COLOR_NEVER } titan_report_color;
@@ -31,7 +35,9 @@ bool titan_report_wants_color(titan_report_color wish);
 void titan_report_integer(int64_t value, char *text, size_t size);
 
 // "step:  1  loss:  8.2211  memory:  1.49GiB(12.34%)  tps: 1,234  mfu: 1.23%  grad_norm:  1.2345  tflops: 0.12
-// lr: 8.000e-04  time_left: 0:12:03", in one line: the reference's fields, then ours.
+// lr: 8.000e-04  time_left: 0:12:03  end: 01-31 12:34  slowest: rank 3 (+12%)", in one line: the reference's fields,
+// then ours. The end is the clock time at which the last step will be done; the last two are left out where they say
+// nothing: at the last step, on one rank.
 void titan_report_step_line(const titan_report_step *step, bool color, char *text, size_t size);
 
 // "Training completed: 10 steps, 163,840 tokens in 82.51 s, mean 1,986 tokens/s". Tokens of all ranks together.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "train/observer.h"
 #include "train/plan_files.h"
 #include "train/replicas.h"
 #include "train/shared_folder.h"
@@ -230,7 +231,7 @@ titan_status titan_trainer_create(const titan_trainer_environment *environment, 
   titan_trainer *trainer;
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, 1, sizeof *trainer, &trainer));
   trainer->env = *environment;
-  trainer->validated_step = -1;
+  trainer->validated_step = trainer->before.validated_step = -1;
   trainer->rank = titan_comm_rank(titan_trainer_world(trainer));
   trainer->dp = titan_comm_size(titan_mesh_comm(environment->mesh, TITAN_MESH_DP));
   trainer->optimizer = titan_setup_optimizer_options(environment->config);
@@ -254,7 +255,8 @@ void titan_trainer_destroy(titan_trainer **trainer) {
   titan_corpus_destroy(&t->validation_corpus);
   titan_corpus_destroy(&t->corpus);
   titan_runtime_destroy(&t->runtime);
-  titan_trainer_close_outputs(t);
+  titan_observers_destroy(t);
+  titan_memory_free(t->ranks);
   titan_trainer_about_destroy(&t->about);
   titan_energy_destroy(&t->totals.energy);
   titan_lock_release(&t->lock);
@@ -326,21 +328,21 @@ static titan_status train_step(titan_trainer *trainer, trainer_step *step) {
   double start = titan_clock_seconds();
   titan_runtime *runtime = trainer->runtime;
   const titan_config *config = trainer->env.config;
-  double loss;
+  double loss, exposed = titan_comm_exposed_seconds_of_all();
   *step = (trainer_step){.step = trainer->step + 1};
+  titan_observers_step_begins(trainer, step->step);
   titan_status status =
       titan_loader_next(trainer->loader, titan_runtime_tokens(runtime), titan_runtime_labels(runtime));
   if (status == TITAN_OK)
     status = titan_runtime_check_batch(runtime);
+  step->data_seconds = titan_clock_seconds() - start;
   TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer), status));
   const titan_runtime_options *options = titan_runtime_options_of(runtime);
   step->batch_hash =
       titan_trainer_hash_batch(trainer, (size_t)(options->microbatches * options->shape.batch * options->shape.length));
   titan_optimizer_begin(&trainer->optimizer_step, runtime, &trainer->optimizer, step->step);
   TITAN_TRY(titan_runtime_step(runtime, &loss));
-  if (step->step == config->debug.inject_nan_step && trainer->rank == titan_comm_size(titan_trainer_world(trainer)) - 1)
-    loss = NAN;
-  titan_trainer_stop_raise(trainer, step->step);
+  titan_observers_loss(trainer, step->step, &loss);
   step->local_loss = loss * trainer->dp;
   TITAN_TRY(reduce_numbers(trainer, loss, step));
   TITAN_TRY(check_numbers(trainer, step));
@@ -350,6 +352,7 @@ static titan_status train_step(titan_trainer *trainer, trainer_step *step) {
   trainer->step = step->step;
   trainer->tokens += options->global_tokens;
   step->seconds = titan_clock_seconds() - start;
+  step->exposed_seconds = titan_comm_exposed_seconds_of_all() - exposed;
   return TITAN_OK;
 }
 
@@ -398,7 +401,7 @@ static titan_status write_measured(titan_trainer *trainer) {
   return titan_comm_agree(titan_trainer_world(trainer), status);
 }
 
-titan_status titan_trainer_run(titan_trainer *trainer) {
+static titan_status train(titan_trainer *trainer) {
   const titan_config *config = trainer->env.config;
   bool stop;
   if (config->checkpoint.create_seed_checkpoint)
@@ -418,4 +421,11 @@ titan_status titan_trainer_run(titan_trainer *trainer) {
   TITAN_TRY(titan_trainer_validate(trainer, true, &stop));
   titan_trainer_stop_clear(trainer);
   return titan_trainer_report_end(trainer, true);
+}
+
+titan_status titan_trainer_run(titan_trainer *trainer) {
+  titan_status status = train(trainer);
+  if (status != TITAN_OK && status != TITAN_PREEMPTED)
+    titan_trainer_report_failure(trainer);
+  return status;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // When a run saves, and what follows from a save.
 #include "train/trainer_checkpoint.h"
+#include "train/observer.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -43,22 +44,18 @@ void titan_trainer_checkpoint_log_finished(const titan_trainer *trainer) {
 
 // --- the end of a save ---
 
-static void log_save(const trainer_checkpoint *checkpoint, const titan_save_result *result, bool async) {
-  double gigabytes = (double)result->written.bytes / 1e9;
-  char copied[64] = "";
-  if (async)
-    snprintf(copied, sizeof copied, ", while the training stood still for %.3f s", result->copy_seconds);
-  titan_log_info("Saved the checkpoint %s: %.3f GB in %.2f s (%.2f GB/s)%s", checkpoint->path.data, gigabytes,
-                 result->seconds, gigabytes / result->seconds, copied);
-}
-
 static titan_status succeeded(titan_trainer *trainer, const titan_save_result *result, bool async) {
   trainer_checkpoint *checkpoint = trainer->checkpoint;
   checkpoint->failures = 0;
   TITAN_TRY(titan_trainer_checkpoint_note(checkpoint, checkpoint->path.data));
+  const trainer_save save = {.step = checkpoint->step,
+                             .path = checkpoint->path.data,
+                             .bytes = (double)result->written.bytes,
+                             .seconds = result->seconds,
+                             .copy_seconds = async ? result->copy_seconds : -1};
+  TITAN_TRY(titan_observers_save(trainer, &save));
   if (trainer->rank != 0)
     return TITAN_OK;
-  log_save(checkpoint, result, async);
   // A file of weights only takes no whole checkpoint's place: a run could not go on from it.
   int64_t keep = trainer->env.config->checkpoint.keep_latest_k;
   if (titan_store_retain(checkpoint->folder.data, keep + (keep > 0 && checkpoint->weights_only), checkpoint->step) !=

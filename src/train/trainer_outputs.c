@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The files that a run writes beside its checkpoints. It does not depend on any of them.
-#include "train/trainer_private.h"
+#include "train/observer.h"
 
 #include "base/log.h"
 #include "storage/aside.h"
@@ -9,7 +9,6 @@
 #include "storage/path.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -93,52 +92,6 @@ titan_status titan_trainer_lock_outputs(titan_trainer *trainer) {
 
 // --- the other files ---
 
-// The lines of steps.txt that are of steps before this run, which may have gone on from an earlier step than its last.
-static titan_status read_steps(const titan_trainer *trainer, const char *path, titan_text *kept) {
-  char line[256];
-  long long step;
-  struct stat information;
-  titan_status status = titan_text_append(kept, "", 0);
-  bool regular = lstat(path, &information) == 0 && S_ISREG(information.st_mode);
-  FILE *old = status == TITAN_OK && regular && trainer->first_step > 0 ? fopen(path, "r") : NULL;
-  if (old == NULL)
-    return status;
-  while (status == TITAN_OK && fgets(line, sizeof line, old) != NULL)
-    if (sscanf(line, "%lld", &step) == 1 && step <= trainer->first_step)
-      status = titan_text_printf(kept, "%s", line);
-  if (status == TITAN_OK && ferror(old)) // not the end of the file
-    status = titan_error(TITAN_ERROR_OUTPUT, "cannot read %s: %s", path, strerror(errno));
-  fclose(old);
-  return status;
-}
-
-// The file has its kept lines when it takes its name, and is appended to from then on.
-static titan_status open_steps(titan_trainer *trainer) {
-  titan_text path = {0}, kept = {0};
-  titan_status status = path_of(trainer, "steps.txt", &path);
-  if (status == TITAN_OK)
-    status = read_steps(trainer, path.data, &kept);
-  if (status == TITAN_OK)
-    status = titan_trainer_write_file(trainer, "steps.txt", trainer->first_step == 0, &kept);
-  if (status == TITAN_OK && (trainer->steps_file = fopen(path.data, "a")) == NULL)
-    status = titan_error(TITAN_ERROR_OUTPUT, "cannot write %s: %s", path.data, strerror(errno));
-  titan_text_destroy(&kept);
-  titan_text_destroy(&path);
-  return status;
-}
-
-void titan_trainer_record_step(titan_trainer *trainer, const trainer_step *step) {
-  if (trainer->steps_file == NULL)
-    return;
-  fprintf(trainer->steps_file, "%" PRId64 " %.9e %.9e\n", step->step, step->loss, step->grad_norm);
-  bool fails = fflush(trainer->steps_file) != 0;
-  if (fails && !trainer->steps_fail)
-    titan_log_warning("cannot write to steps.txt in %s: %s; the training goes on", trainer->env.config->job.dump_folder,
-                      strerror(errno));
-  clearerr(trainer->steps_file);
-  trainer->steps_fail = fails;
-}
-
 static titan_status write_configuration(titan_trainer *trainer) {
   titan_text text = {0};
   titan_status status =
@@ -153,43 +106,8 @@ static titan_status write_configuration(titan_trainer *trainer) {
   return status;
 }
 
-static titan_status open_metrics(titan_trainer *trainer) {
-  const titan_config *config = trainer->env.config;
-  titan_text path = {0};
-  titan_metrics_attribute attributes[TITAN_TRAINER_ATTRIBUTES];
-  titan_trainer_about_attributes(&trainer->about, attributes);
-  TITAN_TRY(path_of(trainer, "metrics.h5", &path));
-  // With nothing left to train, the checkpoint is validated, and its row takes the place of an earlier one.
-  bool again = config->validation.enabled && trainer->first_step >= config->training.steps;
-  titan_metrics_options options = {
-      .path = path.data,
-      .first_step = trainer->first_step > 0 ? trainer->first_step + 1 : 0,
-      .first_validation = trainer->first_step + !again,
-      .expected_rows = (uint64_t)(config->training.steps / config->metrics.log_freq) + 2,
-      .expected_validations =
-          config->validation.enabled ? (uint64_t)(config->training.steps / config->validation.freq) + 2 : 0,
-      .attributes = attributes,
-      .attribute_count = TITAN_TRAINER_ATTRIBUTES,
-  };
-  titan_status status = titan_metrics_create(&options, &trainer->metrics);
-  titan_text_destroy(&path);
-  trainer->metrics_fail = status != TITAN_OK;
-  return titan_trainer_by_product(status);
-}
-
-static titan_status open_outputs(titan_trainer *trainer) {
-  TITAN_TRY(open_metrics(trainer));
-  TITAN_TRY(titan_trainer_by_product(write_configuration(trainer)));
-  return trainer->env.config->debug.record_step_numbers ? titan_trainer_by_product(open_steps(trainer)) : TITAN_OK;
-}
-
 titan_status titan_trainer_open_outputs(titan_trainer *trainer) {
-  return titan_comm_agree(titan_trainer_world(trainer), trainer->rank == 0 ? open_outputs(trainer) : TITAN_OK);
-}
-
-void titan_trainer_close_outputs(titan_trainer *trainer) {
-  titan_metrics_destroy(&trainer->metrics);
-  if (trainer->steps_file != NULL)
-    fclose(trainer->steps_file);
-  trainer->steps_file = NULL;
+  titan_status status = trainer->rank == 0 ? titan_trainer_by_product(write_configuration(trainer)) : TITAN_OK;
+  TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer), status));
+  return titan_observers_create(trainer);
 }

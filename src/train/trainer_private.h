@@ -12,14 +12,13 @@
 #include "storage/lock.h"
 #include "train/trainer.h"
 
-#include <stdio.h>
-
 // What has gathered since the last line of the log.
 typedef struct trainer_window {
-  double loss_sum;         // of the steps' mean losses, alike on all ranks: no reduction, so no rounding on the way
-  double loss_max;         // of this rank's mean losses
-  int64_t steps, restored; // of them before this run resumed
-  double start;            // clock
+  double loss_sum; // of the steps' mean losses, alike on all ranks: no reduction, so no rounding on the way
+  double loss_max; // of this rank's mean losses
+  double seconds, data_seconds, exposed_seconds; // of this rank's steps
+  int64_t steps, restored;                       // of them before this run resumed
+  double start;                                  // clock
 } trainer_window;
 
 // One step's numbers.
@@ -29,7 +28,9 @@ typedef struct trainer_step {
   double loss;       // mean over all tokens
   double grad_norm;
   double seconds;
-  double batch_hash; // of this rank's tokens and labels
+  double data_seconds;    // of these, waiting for the batch
+  double exposed_seconds; // of these, in communication that nothing hides
+  double batch_hash;      // of this rank's tokens and labels
   // What the ranks agree on with the step's numbers.
   bool same_tokens; // within each tp group
   bool stop;        // a signal asks for the end
@@ -58,7 +59,15 @@ typedef struct trainer_totals {
   double joule_before;  // when the training began
 } trainer_totals;
 
+// What the files of earlier starts tell of them, on rank 0.
+typedef struct trainer_before {
+  bool is_known;
+  double elapsed, node_hours, mfu; // mfu: mean over that time
+  int64_t validated_step;          // the last one; -1: none
+} trainer_before;
+
 typedef struct trainer_checkpoint trainer_checkpoint;
+typedef struct trainer_observers trainer_observers;
 
 struct titan_trainer {
   titan_trainer_environment env;
@@ -71,10 +80,10 @@ struct titan_trainer {
   titan_optimizer_step_state optimizer_step;
   titan_loader *loader;
   titan_runtime *runtime;
-  titan_metrics *metrics; // rank 0; it may be NULL
-  FILE *steps_file;       // rank 0, with debug.record_step_numbers
-  titan_lock *lock;       // rank 0: on the dump folder
-  int rank, dp;           // in the world; data-parallel ranks
+  trainer_observers *observers;
+  trainer_before before;
+  titan_lock *lock; // rank 0: on the dump folder
+  int rank, dp;     // in the world; data-parallel ranks
   double flops_per_token, peak_flops;
   int64_t step, tokens;             // finished; tokens of all ranks
   int64_t first_step, first_tokens; // finished before this run
@@ -83,9 +92,8 @@ struct titan_trainer {
   trainer_checkpoint *checkpoint; // NULL without checkpoint.enable_checkpoint
   trainer_about about;
   trainer_totals totals;
+  titan_metrics_rank_row *ranks; // by rank of the world: the latest log step's
   bool color;
-  bool metrics_fail, steps_fail; // the latest write to them failed, which the log has
-  bool mfu_is_told;              // that it is above 100 %
 };
 
 static inline titan_comm *titan_trainer_world(const titan_trainer *trainer) {
@@ -121,21 +129,18 @@ titan_status titan_trainer_tokens_differ(const titan_trainer *trainer, int64_t s
 
 // Collective. Reads the validation corpus as far as its first text, where validation is enabled.
 titan_status titan_trainer_validation_open(titan_trainer *trainer);
-// Collective. The loss on the validation corpus with the present weights, as a line of the log and a row of metrics.h5:
-// every validation.freq steps, and at the run's end; never twice for the same step. *stop becomes true, on all ranks,
-// where the run is asked to end: then the validation is left out. Without validation.enabled it does nothing.
+// Collective. The loss on the validation corpus with the present weights, which the observers are told: every
+// validation.freq steps, and at the run's end; never twice for the same step. *stop becomes true, on all ranks, where
+// the run is asked to end: then the validation is left out. Without validation.enabled it does nothing.
 titan_status titan_trainer_validate(titan_trainer *trainer, bool at_end, bool *stop);
 // Collective. Which step earlier starts of the run validated last, as metrics.h5 tells.
 titan_status titan_trainer_validation_resume(titan_trainer *trainer);
 
 // Rank 0: takes the dump folder for this run, and begins the log in it. Collective.
 titan_status titan_trainer_lock_outputs(titan_trainer *trainer);
-// Rank 0: the files in it, which a run that resumes continues. None of them ends a run: a file that is in the way is
-// moved aside, one that cannot be written is missing, each with a warning. Collective.
+// The files in it, on rank 0, which a run that resumes continues, and the observers. None of them ends a run: a file
+// that is in the way is moved aside, one that cannot be written is missing, each with a warning. Collective.
 titan_status titan_trainer_open_outputs(titan_trainer *trainer);
-// Rank 0: the line of a step in steps.txt.
-void titan_trainer_record_step(titan_trainer *trainer, const trainer_step *step);
-void titan_trainer_close_outputs(titan_trainer *trainer);
 // Not collective. For files of which a run does not depend: an output error becomes a warning, all else passes.
 titan_status titan_trainer_by_product(titan_status status);
 // Not collective. Writes <dump>/name whole. What is there is replaced, or, where it is no regular file, moved aside;
@@ -151,13 +156,13 @@ enum { TITAN_TRAINER_ATTRIBUTES = 10 };
 void titan_trainer_about_attributes(const trainer_about *about,
                                     titan_metrics_attribute attributes[TITAN_TRAINER_ATTRIBUTES]);
 
-// Adds a step to the window, and at log steps writes the line and the row. Collective.
+// Adds a step to the window, and tells the observers of it, at log steps of the window too. Collective.
 titan_status titan_trainer_report(titan_trainer *trainer, const trainer_step *step);
-// Rank 0. What became of a row for metrics.h5, which never ends a run: rows that it cannot take wait for it.
-titan_status titan_trainer_row_written(titan_trainer *trainer, titan_status status);
 // Before the first step, and after the last one or the one at which a signal came (then not `complete`). Collective.
 titan_status titan_trainer_report_begin(titan_trainer *trainer);
 titan_status titan_trainer_report_end(titan_trainer *trainer, bool complete);
+// Not collective. Tells the observers that the run ends with the present error.
+void titan_trainer_report_failure(titan_trainer *trainer);
 titan_status titan_trainer_history_append(trainer_history *history, int64_t step, double mean, double max);
 void titan_trainer_history_destroy(trainer_history *history);
 
@@ -187,8 +192,6 @@ const char *titan_trainer_checkpoint_last(const titan_trainer *trainer);
 // Not collective. This rank's part of what trainer_step agrees on: a signal has come, or the dump folder holds a file
 // STOP (rank 0 looks).
 bool titan_trainer_stop_is_asked(const titan_trainer *trainer);
-// Not collective. debug.raise_signal_step: sends this rank its signal, where it is the step and the rank.
-void titan_trainer_stop_raise(const titan_trainer *trainer, int64_t step);
 // Not collective. Rank 0 removes the file STOP of a run that ends, so that the same command goes on.
 void titan_trainer_stop_clear(const titan_trainer *trainer);
 // Collective. TITAN_PREEMPTED with what asked, for a run that has been told to end and has saved.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a run tells of its steps and at its end: the log's lines and the rows of metrics.h5; and its initial weights.
+// What a run tells of its steps and at its end, which observers make lines and files of; and its initial weights.
+#include "train/observer.h"
 #include "train/replicas.h"
-#include "train/trainer_private.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -41,116 +41,115 @@ static double seconds_left(const titan_trainer *trainer, double now) {
   return each * (double)to_do;
 }
 
-// What the earlier starts of this run add to its time, as far as metrics.h5 tells; NULL where there was none.
-static const titan_metrics_row *row_before(const titan_trainer *trainer) {
-  return trainer->metrics != NULL ? titan_metrics_last_before(trainer->metrics) : NULL;
-}
-
 static double node_hours(const titan_trainer *trainer, double seconds) {
   return seconds / 3600 * trainer->totals.nodes;
 }
 
-// A share above 100 % is no share: the peak is wrong, which is said once.
-static void check_mfu(titan_trainer *trainer, double mfu) {
-  if (!(mfu > 100) || trainer->mfu_is_told)
-    return;
-  trainer->mfu_is_told = true;
-  if (trainer->env.config->metrics.peak_flops > 0)
-    titan_log_warning("mfu is above 100 %%: metrics.peak_flops = %.3e (%s) is less than what a rank reaches",
-                      trainer->peak_flops, titan_config_origin(trainer->env.config, "metrics.peak_flops"));
-  else
-    titan_log_warning("mfu is above 100 %%: the peak of %.3e FLOP/s that was measured at the start is too low (other "
-                      "programs were running then); metrics.peak_flops sets it",
-                      trainer->peak_flops);
-}
-
-static void log_step(titan_trainer *trainer, const titan_metrics_row *row, double now) {
-  const titan_topology *topology = trainer->env.topology;
-  double available = (double)topology->node_bytes / topology->node_size;
-  titan_report_step report = {
-      .step = (int64_t)row->step,
-      .loss = row->loss,
-      .memory_gib = row->memory,
-      .memory_percent = 100 * row->memory * gib / available,
-      .tps = row->tps,
-      .mfu = row->mfu,
-      .grad_norm = row->grad_norm,
-      .tflops = trainer->flops_per_token * row->tps / 1e12,
-      .lr = row->lr,
-      .seconds_left = seconds_left(trainer, now),
+// This rank's part of the window.
+static titan_metrics_rank_row own_row(const titan_trainer *trainer, int64_t step) {
+  const trainer_window *window = &trainer->window;
+  double steps = (double)(window->steps - window->restored);
+  return (titan_metrics_rank_row){
+      .step = (double)step,
+      .number = trainer->rank,
+      .loss_max = window->loss_max,
+      .seconds = window->seconds / steps,
+      .busy = (window->seconds - window->exposed_seconds) / steps,
+      .exposed = window->exposed_seconds / steps,
+      .data_loading = window->data_seconds / steps,
+      .memory = (double)titan_memory_usage_total().peak_bytes / gib,
   };
-  char line[TITAN_REPORT_BYTES];
-  titan_report_step_line(&report, trainer->color, line, sizeof line);
-  titan_log_info("%s", line);
-  check_mfu(trainer, row->mfu);
 }
 
-titan_status titan_trainer_row_written(titan_trainer *trainer, titan_status status) {
-  if (status != TITAN_OK && status != TITAN_ERROR_OUTPUT)
-    return status;
-  bool fails = status != TITAN_OK;
-  if (fails && !trainer->metrics_fail)
-    titan_log_warning("%s; the training goes on, and the rows are written when that is possible again",
-                      titan_error_message());
-  else if (!fails && trainer->metrics_fail)
-    titan_log_info("metrics.h5 is written again, with the rows that were missing");
-  trainer->metrics_fail = fails;
-  return TITAN_OK;
+// What the ranks' rows give together.
+static void join_ranks(const titan_trainer *trainer, titan_metrics_row *row) {
+  const titan_metrics_rank_row *ranks = trainer->ranks;
+  int count = titan_comm_size(titan_trainer_world(trainer));
+  row->loss_max = ranks[0].loss_max; // ranks without the pipeline's last stage have 0
+  row->busy_max = ranks[0].busy;
+  row->memory = ranks[0].memory;
+  for (int rank = 0; rank < count; rank++) {
+    const titan_metrics_rank_row *one = &ranks[rank];
+    row->loss_max = one->loss_max > row->loss_max ? one->loss_max : row->loss_max;
+    row->data_loading = one->data_loading > row->data_loading ? one->data_loading : row->data_loading;
+    row->memory_max = one->memory > row->memory_max ? one->memory : row->memory_max;
+    row->exposed += one->exposed / count;
+    row->busy_mean += one->busy / count;
+    if (one->busy > row->busy_max) {
+      row->busy_max = one->busy;
+      row->slowest_rank = rank;
+    }
+  }
 }
 
-static titan_status write_row(titan_trainer *trainer, const trainer_step *step, double now, double mean,
-                              double loss_max) {
+static titan_metrics_row make_row(const titan_trainer *trainer, const trainer_step *step, double now) {
   const titan_runtime_options *options = titan_runtime_options_of(trainer->runtime);
-  const titan_metrics_row *before = row_before(trainer);
+  const trainer_window *window = &trainer->window;
   double elapsed = now - trainer->totals.start;
   double sharing = titan_mesh_degree(trainer->env.mesh, TITAN_MESH_PP | TITAN_MESH_CP | TITAN_MESH_TP);
   double tokens = (double)(options->microbatches * options->shape.batch * options->shape.length *
-                           (trainer->window.steps - trainer->window.restored));
-  double tps = tokens / ((now - trainer->window.start) * sharing);
+                           (window->steps - window->restored));
+  double tps = tokens / ((now - window->start) * sharing);
   titan_metrics_row row = {
       .step = (double)step->step,
-      .loss = mean,
-      .loss_max = loss_max,
+      .loss = window->loss_sum / (double)window->steps,
       .grad_norm = step->grad_norm,
       .lr = titan_optimizer_learning_rate(&trainer->optimizer, step->step),
       .tokens = (double)trainer->tokens,
       .seconds = step->seconds,
       .tps = tps,
       .mfu = 100 * trainer->flops_per_token * tps / trainer->peak_flops,
-      .memory = (double)titan_memory_usage_total().peak_bytes / gib,
-      .elapsed = elapsed + (before != NULL ? before->elapsed : 0),
-      .node_hours = node_hours(trainer, elapsed) + (before != NULL ? before->node_hours : 0),
+      .elapsed = elapsed + trainer->before.elapsed,
+      .node_hours = node_hours(trainer, elapsed) + trainer->before.node_hours,
+      .tflops = trainer->flops_per_token * tps / 1e12,
+      .time_left = seconds_left(trainer, now),
   };
-  log_step(trainer, &row, now);
-  TITAN_TRY(titan_trainer_history_append(&trainer->history, step->step, mean, loss_max));
-  return trainer->metrics == NULL ? TITAN_OK
-                                  : titan_trainer_row_written(trainer, titan_metrics_append(trainer->metrics, &row));
+  join_ranks(trainer, &row);
+  return row;
 }
 
-titan_status titan_trainer_report(titan_trainer *trainer, const trainer_step *step) {
-  trainer_window *window = &trainer->window;
+static void add_to_window(trainer_window *window, const trainer_step *step) {
   window->loss_sum += step->loss;
   if (window->steps == 0 || step->local_loss > window->loss_max)
     window->loss_max = step->local_loss;
   window->steps++;
+  window->seconds += step->seconds;
+  window->data_seconds += step->data_seconds;
+  window->exposed_seconds += step->exposed_seconds;
+}
+
+static titan_status report_row(titan_trainer *trainer, const trainer_step *step, double now) {
+  const trainer_row event = {.row = make_row(trainer, step, now), .ranks = trainer->ranks};
+  if (trainer->rank == 0)
+    TITAN_TRY(titan_trainer_history_append(&trainer->history, step->step, event.row.loss, event.row.loss_max));
+  return titan_observers_row(trainer, &event);
+}
+
+titan_status titan_trainer_report(titan_trainer *trainer, const trainer_step *step) {
+  add_to_window(&trainer->window, step);
   if (trainer->totals.first_step_end == 0)
     trainer->totals.first_step_end = titan_clock_seconds();
   titan_energy_joule(trainer->totals.energy); // before its counters wrap around
-  titan_trainer_record_step(trainer, step);
+  TITAN_TRY(titan_observers_step(trainer, step));
   int64_t log_freq = trainer->env.config->metrics.log_freq;
   if (step->step != 1 && step->step % log_freq != 0)
     return TITAN_OK;
-  titan_comm *group = titan_trainer_world(trainer); // ranks without the pipeline's last stage have 0
-  double mean = window->loss_sum / (double)window->steps, loss_max, now = titan_clock_seconds();
-  TITAN_TRY(titan_comm_all_reduce(group, &window->loss_max, &loss_max, 1, TITAN_FLOAT64, TITAN_MAX, NULL));
-  titan_status status = trainer->rank == 0 ? write_row(trainer, step, now, mean, loss_max) : TITAN_OK;
-  *window = (trainer_window){.start = now};
+  enum { COLUMNS = sizeof(titan_metrics_rank_row) / sizeof(double) };
+  double now = titan_clock_seconds();
+  titan_metrics_rank_row mine = own_row(trainer, step->step);
+  TITAN_TRY(titan_comm_all_gather(titan_trainer_world(trainer), &mine, trainer->ranks, COLUMNS, TITAN_FLOAT64, NULL));
+  titan_status status = report_row(trainer, step, now);
+  trainer->window = (trainer_window){.start = now};
   return titan_comm_agree(titan_trainer_world(trainer), status);
 }
 
 // --- the end ---
 
 titan_status titan_trainer_report_begin(titan_trainer *trainer) {
+  size_t ranks = (size_t)titan_comm_size(titan_trainer_world(trainer));
+  titan_status status =
+      titan_memory_allocate_zeroed(TITAN_MEMORY_OBSERVE, ranks, sizeof *trainer->ranks, &trainer->ranks);
+  TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer), status));
   trainer->totals.joule_before = titan_energy_joule(trainer->totals.energy);
   trainer->totals.start = trainer->window.start = titan_clock_seconds();
   if (trainer->rank == 0 && !trainer->env.config->checkpoint.enable_checkpoint &&
@@ -159,7 +158,8 @@ titan_status titan_trainer_report_begin(titan_trainer *trainer) {
   return TITAN_OK;
 }
 
-static titan_report_part part_of_this_start(const titan_trainer *trainer, double seconds) {
+static titan_report_part part_of_this_start(const titan_trainer *trainer) {
+  double seconds = trainer->totals.start > 0 ? titan_clock_seconds() - trainer->totals.start : 0;
   int64_t tokens = trainer->tokens - trainer->first_tokens;
   int ranks = titan_comm_size(titan_trainer_world(trainer));
   return (titan_report_part){
@@ -173,72 +173,50 @@ static titan_report_part part_of_this_start(const titan_trainer *trainer, double
   };
 }
 
-static void log_whole_run(const titan_trainer *trainer, const titan_report_part *here) {
-  const titan_metrics_row *before = row_before(trainer);
-  char text[TITAN_REPORT_BYTES];
-  if (before == NULL) {
-    titan_log_info("The whole run: steps 1 to %lld; the time of its earlier starts is not known, as metrics.h5 has no "
-                   "rows of them",
-                   (long long)trainer->step);
-    return;
-  }
+static titan_report_part whole_run(const titan_trainer *trainer, const titan_report_part *here) {
+  const trainer_before *before = &trainer->before;
   double seconds = here->seconds + before->elapsed;
-  titan_report_part whole = {
+  return (titan_report_part){
       .first_step = 1,
       .last_step = trainer->step,
       .tokens = trainer->tokens,
       .seconds = seconds,
-      .mfu = seconds > 0
-                 ? (here->mfu * here->seconds + titan_metrics_mfu_before(trainer->metrics) * before->elapsed) / seconds
-                 : 0,
+      .mfu = seconds > 0 ? (here->mfu * here->seconds + before->mfu * before->elapsed) / seconds : 0,
       .node_hours = here->node_hours + before->node_hours,
   };
-  titan_report_part_text(&whole, text, sizeof text);
-  titan_log_info("The whole run: %s", text);
 }
 
-static void log_how_to_go_on(const titan_trainer *trainer, bool complete) {
-  const titan_config *config = trainer->env.config;
-  titan_log_info("Everything the run wrote is in %s; its options are in %s/configuration.toml", config->job.dump_folder,
-                 config->job.dump_folder);
-  if (!config->checkpoint.enable_checkpoint)
-    titan_log_info("It cannot go on: checkpoint.enable_checkpoint is off. The command was: %s",
-                   trainer->about.command.data);
-  else if (complete)
-    titan_log_info("To train further, start the same command with a larger training.steps: %s",
-                   trainer->about.command.data);
-  else
-    titan_log_info("To go on, start the same command again: %s", trainer->about.command.data);
+static titan_status report_end(titan_trainer *trainer, trainer_end *end) {
+  end->goes_on = trainer->first_step > 0;
+  end->whole_is_known = !end->goes_on || trainer->before.is_known;
+  end->whole = whole_run(trainer, &end->here);
+  return titan_observers_end(trainer, end);
 }
 
 titan_status titan_trainer_report_end(titan_trainer *trainer, bool complete) {
   titan_comm *world = titan_trainer_world(trainer);
-  double seconds = titan_clock_seconds() - trainer->totals.start, joule, memory;
+  trainer_end end = {.outcome = complete ? "complete" : "stopped", .here = part_of_this_start(trainer)};
   double mine = titan_energy_joule(trainer->totals.energy) - trainer->totals.joule_before;
-  double my_memory = (double)titan_memory_usage_total().peak_bytes / gib;
-  TITAN_TRY(titan_comm_all_reduce(world, &mine, &joule, 1, TITAN_FLOAT64, TITAN_SUM, NULL));
-  TITAN_TRY(titan_comm_all_reduce(world, &my_memory, &memory, 1, TITAN_FLOAT64, TITAN_MAX, NULL));
-  char text[TITAN_REPORT_BYTES];
-  if (trainer->rank != 0)
-    return TITAN_OK;
-  int64_t steps = trainer->step - trainer->first_step;
-  if (trainer->metrics != NULL && titan_metrics_pending(trainer->metrics) > 0)
-    titan_log_warning("metrics.h5 lacks the last %llu rows, which could not be written",
-                      (unsigned long long)titan_metrics_pending(trainer->metrics));
-  if (complete) {
-    titan_report_end_line(steps, trainer->tokens - trainer->first_tokens, seconds, text, sizeof text);
-    titan_log_info("%s", text);
+  double memory = (double)titan_memory_usage_total().peak_bytes / gib;
+  TITAN_TRY(titan_comm_all_reduce(world, &mine, &end.here.joule, 1, TITAN_FLOAT64, TITAN_SUM, NULL));
+  TITAN_TRY(titan_comm_all_reduce(world, &memory, &end.here.memory_gib, 1, TITAN_FLOAT64, TITAN_MAX, NULL));
+  return titan_comm_agree(world, report_end(trainer, &end));
+}
+
+void titan_trainer_report_failure(titan_trainer *trainer) {
+  trainer_end end = {.outcome = "failed", .here = part_of_this_start(trainer)};
+  titan_text message = {0};
+  if (titan_text_printf(&message, "%s", titan_error_message()) != TITAN_OK)
+    return;
+  end.message = message.data;
+  bool agreed = titan_error_was_agreed();
+  titan_status status = report_end(trainer, &end);
+  if (strcmp(message.data, titan_error_message()) != 0) { // the run's own failure is the one that counts
+    titan_error(status, "%s", message.data);
+    if (agreed)
+      titan_error_mark_agreed();
   }
-  titan_report_part here = part_of_this_start(trainer, seconds);
-  here.memory_gib = memory;
-  here.joule = joule;
-  titan_report_part_text(&here, text, sizeof text);
-  if (steps > 0)
-    titan_log_info("%s: %s", trainer->first_step > 0 ? "This start" : "The run", text);
-  if (trainer->first_step > 0)
-    log_whole_run(trainer, &here);
-  log_how_to_go_on(trainer, complete);
-  return TITAN_OK;
+  titan_text_destroy(&message);
 }
 
 // What a tp group holds alike counts on its first rank.

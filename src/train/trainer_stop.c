@@ -24,15 +24,6 @@ bool titan_trainer_stop_is_asked(const titan_trainer *trainer) {
   return titan_signals_received() != 0 || has_stop_file(trainer);
 }
 
-void titan_trainer_stop_raise(const titan_trainer *trainer, int64_t step) {
-  const titan_config *config = trainer->env.config;
-  int64_t rank = config->debug.raise_signal_rank;
-  if (rank < 0)
-    rank = titan_comm_size(titan_trainer_world(trainer)) - 1;
-  if (step == config->debug.raise_signal_step && trainer->rank == rank)
-    titan_signals_raise(titan_signals_find(config->debug.raise_signal));
-}
-
 void titan_trainer_stop_clear(const titan_trainer *trainer) {
   char path[PATH_MAX];
   if (has_stop_file(trainer) && remove(stop_path(trainer, path)) != 0)

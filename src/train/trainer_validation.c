@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Validation: the loss on text that is not trained on. Nothing of the training depends on it.
-#include "train/trainer_private.h"
+#include "train/observer.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -105,13 +105,9 @@ static titan_status run_round(titan_trainer *trainer, double sums[2], bool *stop
 }
 
 static titan_status report(titan_trainer *trainer, const double sums[2], double seconds) {
-  const titan_metrics_validation_row row = {
-      .step = (double)trainer->step, .loss = sums[0] / sums[1], .tokens = sums[1]};
-  titan_log_info("validate step: %" PRId64 "  loss: %7.4f  tokens: %.0f  seconds: %.2f", trainer->step, row.loss,
-                 row.tokens, seconds);
-  return trainer->metrics == NULL
-             ? TITAN_OK
-             : titan_trainer_row_written(trainer, titan_metrics_append_validation(trainer->metrics, &row));
+  const trainer_validation validation = {
+      .row = {.step = (double)trainer->step, .loss = sums[0] / sums[1], .tokens = sums[1]}, .seconds = seconds};
+  return titan_observers_validation(trainer, &validation);
 }
 
 static titan_status validate(titan_trainer *trainer, bool *stop) {
@@ -130,7 +126,7 @@ static titan_status validate(titan_trainer *trainer, bool *stop) {
   double seconds = titan_clock_seconds() - start;
   trainer->window.start += seconds; // no part of the training's speed
   trainer->validated_step = trainer->step;
-  return titan_comm_agree(titan_trainer_world(trainer), trainer->rank == 0 ? report(trainer, all, seconds) : TITAN_OK);
+  return titan_comm_agree(titan_trainer_world(trainer), report(trainer, all, seconds));
 }
 
 titan_status titan_trainer_validate(titan_trainer *trainer, bool at_end, bool *stop) {
@@ -141,8 +137,6 @@ titan_status titan_trainer_validate(titan_trainer *trainer, bool at_end, bool *s
 }
 
 titan_status titan_trainer_validation_resume(titan_trainer *trainer) {
-  const titan_metrics_validation_row *last =
-      trainer->metrics != NULL ? titan_metrics_last_validation_before(trainer->metrics) : NULL;
-  trainer->validated_step = last != NULL ? (int64_t)last->step : -1;
+  trainer->validated_step = trainer->before.validated_step;
   return titan_comm_broadcast(titan_trainer_world(trainer), &trainer->validated_step, 1, TITAN_INT64, 0, NULL);
 }

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What metrics.h5 holds, as any other tool would read it: through plain HDF5 calls, by names.
 //
-//   metrics_rows rows FILE            a line a row: step loss loss_max grad_norm lr tokens seconds tps mfu memory
-//   elapsed
-//                                     node_hours
-//   metrics_rows validations FILE     the same for validations: step loss tokens
+//   metrics_rows rows FILE            a line a row, its columns in the order of row_names
+//   metrics_rows validations FILE     the same for validations
+//   metrics_rows ranks FILE           the same for single ranks
 //   metrics_rows attribute FILE NAME  the text of an attribute of the file
 //
 // Exit status: 0, 1 (with a message), 2 usage.
@@ -13,11 +12,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const row_names[] = {"step",    "loss", "loss_max", "grad_norm", "lr",      "tokens",
-                                        "seconds", "tps",  "mfu",      "memory",    "elapsed", "node_hours"};
+static const char *const row_names[] = {"step",    "loss",       "loss_max", "grad_norm",    "lr",
+                                        "tokens",  "seconds",    "tps",      "mfu",          "memory",
+                                        "elapsed", "node_hours", "tflops",   "time_left",    "data_loading",
+                                        "exposed", "busy_mean",  "busy_max", "slowest_rank", "memory_max"};
+static const char *const rank_names[] = {"rank_step", "rank_number",  "rank_loss_max",     "rank_seconds",
+                                         "rank_busy", "rank_exposed", "rank_data_loading", "rank_memory"};
 static const char *const validation_names[] = {"validation_step", "validation_loss", "validation_tokens"};
 enum { COLUMNS = sizeof row_names / sizeof *row_names, MOST_ROWS = 100000 };
 enum { VALIDATION_COLUMNS = sizeof validation_names / sizeof *validation_names };
+enum { RANK_COLUMNS = sizeof rank_names / sizeof *rank_names };
 
 static int print_rows(hid_t file, const char *const *names, int columns) {
   static double values[COLUMNS][MOST_ROWS];
@@ -56,12 +60,14 @@ static int print_attribute(hid_t file, const char *name) {
 int main(int argc, char **argv) {
   int rows = argc == 3 && strcmp(argv[1], "rows") == 0, attribute = argc == 4 && strcmp(argv[1], "attribute") == 0;
   int validations = argc == 3 && strcmp(argv[1], "validations") == 0;
-  if (!rows && !validations && !attribute) {
-    fputs("usage: metrics_rows rows FILE | validations FILE | attribute FILE NAME\n", stderr);
+  int ranks = argc == 3 && strcmp(argv[1], "ranks") == 0;
+  if (!rows && !validations && !ranks && !attribute) {
+    fputs("usage: metrics_rows rows FILE | validations FILE | ranks FILE | attribute FILE NAME\n", stderr);
     return 2;
   }
   hid_t file = H5Fopen(argv[2], H5F_ACC_RDONLY, H5P_DEFAULT);
   int bad = file < 0 || (rows          ? print_rows(file, row_names, COLUMNS)
+                         : ranks       ? print_rows(file, rank_names, RANK_COLUMNS)
                          : validations ? print_rows(file, validation_names, VALIDATION_COLUMNS)
                                        : print_attribute(file, argv[3]));
   if (file >= 0)

@@ -69,13 +69,13 @@ faults() {
     [ -d "run/${name%.*}.1.${name##*.}" ] || fail "what was in the way of $name is gone"
   done
   [ "$(wc -l <run/steps.txt)" = 2 ] || fail "$(wc -l <run/steps.txt) lines in steps.txt"
-  # A row is 25 writes: the first fits, the attempts to write the three after it do not.
+  # A row is 41 writes: the first fits, the attempts to write the three after it do not.
   [ -n "${TITAN_SANITIZE:-}" ] && return
-  LD_PRELOAD=$tools/libmetrics_fault.so METRICS_FIRST=26 METRICS_LAST=28 train full 1 "${quick[@]}" --training.steps 6
+  LD_PRELOAD=$tools/libmetrics_fault.so METRICS_FIRST=42 METRICS_LAST=44 train full 1 "${quick[@]}" --training.steps 6
   said full 1 'cannot write to the metrics file full/metrics.h5: No space left on device; the training goes on'
   said full 1 'metrics.h5 is written again, with the rows that were missing'
   [ "$(rows full/metrics.h5 | cut -d ' ' -f 1 | tr '\n' ' ')" = '1 2 3 4 5 6 ' ] || fail "rows: $(rows full/metrics.h5)"
-  LD_PRELOAD=$tools/libmetrics_fault.so METRICS_FIRST=26 METRICS_LAST=1000 train gone 1 "${quick[@]}" --training.steps 4
+  LD_PRELOAD=$tools/libmetrics_fault.so METRICS_FIRST=42 METRICS_LAST=1000 train gone 1 "${quick[@]}" --training.steps 4
   said gone 1 'metrics.h5 lacks the last 3 rows, which could not be written'
   [ "$(rows gone/metrics.h5 | wc -l)" = 1 ] || fail "rows: $(rows gone/metrics.h5)"
   # The file is being made: the next row makes it anew, and the run ends well (MPI_Finalize closes HDF5).
@@ -174,15 +174,44 @@ numbers() {
   local documents=all.jsonl rank
   local -a same=(--training.steps 7 --optimizer.lr 1e-30 --metrics.log_freq 3 --debug.dump_initial_weights=false)
   gunzip -c "$(dirname "$TITAN")/assets/c4_test.jsonl.gz" | head -n 200 >$documents
-  train four 4 "${same[@]}" --training.batch_size 1 --training.dataset_path $documents
+  train four 4 "${same[@]}" --training.batch_size 1 --training.dataset_path $documents --metrics.rank_0_only=false
   train one 1 "${same[@]}" --training.batch_size 4 --training.dataset_path $documents
   for rank in 0 1 2 3; do
     awk -v rank=$rank '(NR - 1) % 4 == rank' $documents >rank$rank.jsonl
     train rank$rank 1 "${same[@]}" --training.batch_size 1 --training.dataset_path rank$rank.jsonl
   done
   rows four/metrics.h5 >rows.txt
+  "$tools/metrics_rows" ranks four/metrics.h5 >ranks.txt || fail "the rows of ranks cannot be read"
   grep -F ' - step: ' four.log | sed 's/.* - step: *//; s/[,%()]/ /g; s/GiB/ /' >lines.txt
-  awk -f "$here/metrics_expected.awk" one/steps.txt rank?/steps.txt rows.txt four.log || fail "metrics.h5 or the log is wrong"
+  awk -f "$here/metrics_expected.awk" one/steps.txt rank?/steps.txt rows.txt ranks.txt four.log || fail "metrics.h5 or the log is wrong"
+}
+
+# metrics.log_format = json: each line of stderr's log and of run.log is a JSON object; the numbers are those of metrics.h5 and
+# of the text. Oracle: the shape of the lines, which a reader of JSON lines cuts at the same places; metrics.h5. summary.json has the
+# last row, how the run ended, and its warnings.
+json() {
+  local -a options=("${quick[@]}" --training.steps 2 --validation.enabled --validation.freq 2 --validation.steps 1)
+  train run 1 "${options[@]}" --metrics.log_format json --checkpoint.enable_checkpoint || return
+  grep -vE '^\{"time": "20[0-9T:.+-]+", "rank": 0, "level": "(info|warning)", "message": "([^"\\]|\\.)*"(, "[a-z_]+":.*)?\}$' run.log run/run.log && fail "lines that are no objects"
+  local event
+  for event in step:2 validation:1 save:1 end:1; do
+    [ "$(grep -c "\"event\":\"${event%:*}\"" run.log)" = "${event#*:}" ] || fail "no $event in run.log"
+  done
+  grep -oE '"message": "step: .*"step":[0-9]+,"loss":[0-9.]+' run.log | sed 's/.*"step"://; s/,"loss":/ /' >lines.txt
+  rows run/metrics.h5 | cut -d ' ' -f 1,2 >rows.txt
+  paste -d ' ' lines.txt rows.txt | awk '$1 != $3 || $2 - $4 > 1e-14 || $4 - $2 > 1e-14 { exit 1 } END { exit NR != 2 }' ||
+    fail "the numbers differ: $(cat lines.txt rows.txt)"
+  grep -q '"outcome": "complete"' run/summary.json || fail "summary.json: $(head -n 3 run/summary.json)"
+  grep -q '"path": "run/checkpoint/step-2.h5"' run/summary.json || fail "no checkpoint in summary.json"
+  grep -q '"last_validation": {' run/summary.json || fail "no validation in summary.json"
+  grep -q '"warning_count": 0' run/summary.json || fail "warnings in summary.json: $(tail -n 4 run/summary.json)"
+  launch 1 "$TITAN" --job.config_file "$here/small.toml" --job.dump_folder failed "${quick[@]}" --debug.inject_nan_step 2 2>failed.log
+  [ $? = 6 ] || fail "a run that fails: $(tail -n 2 failed.log)"
+  grep -q '"outcome": "failed"' failed/summary.json || fail "summary.json: $(head -n 3 failed/summary.json)"
+  grep -q '"message": "step 2: the loss of rank 0 is nan' failed/summary.json || fail "summary.json: $(head -n 3 failed/summary.json)"
+  grep -q '"last_validation": null' failed/summary.json || fail "a validation in summary.json"
+  grep -q '"warning_count": 1' failed/summary.json || fail "summary.json: $(tail -n 4 failed/summary.json)"
+  grep -q '"checkpoint.enable_checkpoint is off' failed/summary.json || fail "no warning in summary.json"
 }
 
 "$part"

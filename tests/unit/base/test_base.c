@@ -160,6 +160,59 @@ static void read_text(const char *path, char *text, size_t size) {
   fclose(file);
 }
 
+// The last line of a file, without its newline.
+static void last_line(const char *path, char *line, size_t size) {
+  FILE *file = fopen(path, "r");
+  assert_non_null(file);
+  while (fgets(line, (int)size, file) != NULL)
+    continue;
+  fclose(file);
+  line[strcspn(line, "\n")] = '\0';
+}
+
+// Oracle: the text that RFC 8259 wants of each kind of byte, written out.
+static void a_json_line_is_one_object_whatever_the_text(void **state) {
+  (void)state;
+  char path[] = "/tmp/titan-log-XXXXXX", line[60000], expected[256];
+  close(mkstemp(path));
+  assert_int_equal(titan_log_open(path), TITAN_OK);
+  titan_log_set_json(true);
+  titan_log_event(TITAN_LOG_WARNING, "\"step\": 3", "a \"b\" \\ \t\n\001 \u00e9 \xff \xe2\x82");
+  last_line(path, line, sizeof line);
+  assert_int_equal(strncmp(line, "{\"time\": \"20", 12), 0);
+  snprintf(expected, sizeof expected, "%s",
+           "\"rank\": 0, \"level\": \"warning\", \"message\": \"a \\\"b\\\" \\\\ \\t\\n\\u0001 \u00e9 \\ufffd "
+           "\\ufffd\\ufffd\", \"step\": 3}");
+  assert_non_null(strstr(line, expected));
+  assert_string_equal(strstr(line, expected), expected); // nothing behind it
+  static char longest[30000];
+  memset(longest, '"', sizeof longest - 1);
+  titan_log_event(TITAN_LOG_INFO, "\"last\": 1", "%s", longest);
+  last_line(path, line, sizeof line);
+  assert_true(strlen(line) < 20000);
+  assert_string_equal(line + strlen(line) - 13, "\", \"last\": 1}");
+  titan_log_set_json(false);
+  titan_log_close();
+  remove(path);
+}
+
+static void note_line(void *context, const char *text) {
+  snprintf(context, 64, "%s", text);
+}
+
+static void a_watcher_gets_the_lines_of_its_level(void **state) {
+  (void)state;
+  char seen[64] = "";
+  titan_log_watch(TITAN_LOG_WARNING, note_line, seen);
+  titan_log_info("information");
+  assert_string_equal(seen, "");
+  titan_log_warning("warning %d", 1);
+  assert_string_equal(seen, "warning 1");
+  titan_log_watch(TITAN_LOG_WARNING, NULL, NULL);
+  titan_log_warning("warning 2");
+  assert_string_equal(seen, "warning 1");
+}
+
 static void a_log_file_has_every_line_without_colours(void **state) {
   (void)state;
   char folder[] = "/tmp/titan-log-XXXXXX", path[64], other[64], text[4096];
@@ -210,6 +263,8 @@ int main(void) {
       cmocka_unit_test(distances_are_levenshtein),
       cmocka_unit_test(sizes_that_differ_read_differently),
       cmocka_unit_test(a_log_file_has_every_line_without_colours),
+      cmocka_unit_test(a_json_line_is_one_object_whatever_the_text),
+      cmocka_unit_test(a_watcher_gets_the_lines_of_its_level),
   };
   return cmocka_run_group_tests(tests, NULL, nothing_is_left);
 }

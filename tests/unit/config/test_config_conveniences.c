@@ -236,7 +236,8 @@ static void help_for_one_option_says_where_it_may_be_set_and_its_other_spellings
                          "      TOML file: [training], then steps = 10000\n"
                          "      libconfig file: training: { steps = 10000; };\n"},
       {"metrics.rank_0_only", "  --metrics.rank_0_only\n"
-                              "      Write TensorBoard event files on rank 0 only. Takes true or false; default true.\n"
+                              "      Write TensorBoard event files for rank 0 only; false: for every rank, and rows of every rank\n"
+                              "      in metrics.h5. Takes true or false; default true.\n"
                               "      Command line: --metrics.rank_0_only or --metrics.rank_0_only=false\n"
                               "      TOML file: [metrics], then rank_0_only = true\n"
                               "      libconfig file: metrics: { rank_0_only = true; };\n"

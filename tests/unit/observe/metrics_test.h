@@ -22,8 +22,11 @@
 enum { MOST_ROWS = 1100 }; // beyond the first chunk of a dataset
 
 static char folder[64], path[128];
-static const char *const column_names[] = {"/step",    "/loss", "/loss_max", "/grad_norm", "/lr",      "/tokens",
-                                           "/seconds", "/tps",  "/mfu",      "/memory",    "/elapsed", "/node_hours"};
+static const char *const column_names[] = {"/step",    "/loss",       "/loss_max", "/grad_norm",    "/lr",
+                                           "/tokens",  "/seconds",    "/tps",      "/mfu",          "/memory",
+                                           "/elapsed", "/node_hours", "/tflops",   "/time_left",    "/data_loading",
+                                           "/exposed", "/busy_mean",  "/busy_max", "/slowest_rank", "/memory_max"};
+enum { COLUMNS = sizeof column_names / sizeof *column_names };
 
 static const char *const validation_names[] = {"/validation_step", "/validation_loss", "/validation_tokens"};
 
@@ -40,7 +43,15 @@ static inline titan_metrics_row row_of(int step) {
                              .mfu = s / 3,
                              .memory = 1.5 + 1 / s,
                              .elapsed = 0.2 * s,
-                             .node_hours = 0.3 * s};
+                             .node_hours = 0.3 * s,
+                             .tflops = 2.5 + s,
+                             .time_left = 1e4 - s,
+                             .data_loading = 1e-3 / s,
+                             .exposed = 0.02 * s,
+                             .busy_mean = 0.07 * s,
+                             .busy_max = 0.08 * s,
+                             .slowest_rank = step % 5,
+                             .memory_max = 1.75 + 1 / s};
 }
 
 // Row `number` of the validations, from 1: one after every second step.
@@ -127,7 +138,7 @@ static inline double expected_value(bool validation, int row, int column) {
 static inline int check_series(hid_t opened, bool validation) {
   static double values[MOST_ROWS];
   const char *const *names = validation ? validation_names : column_names;
-  int columns = validation ? 3 : 12, rows = -1;
+  int columns = validation ? 3 : COLUMNS, rows = -1;
   for (int column = 0; column < columns; column++) {
     hid_t dataset = H5Dopen2(opened, names[column], H5P_DEFAULT), space = H5Dget_space(dataset);
     int length = (int)H5Sget_simple_extent_npoints(space);

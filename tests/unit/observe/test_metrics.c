@@ -97,7 +97,7 @@ static void rows_come_back_exactly_by_dataset_name(void **state) {
   assert_null(metrics);
   hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
   assert_true(file >= 0);
-  for (int column = 0; column < 12; column++) {
+  for (int column = 0; column < COLUMNS; column++) {
     hid_t dataset = H5Dopen2(file, column_names[column], H5P_DEFAULT), space = H5Dget_space(dataset),
           type = H5Dget_type(dataset);
     double values[3];
@@ -313,18 +313,29 @@ static uint64_t number_at(const unsigned char *bytes) {
   return value;
 }
 
-// Makes of the file what the program wrote before it had validations: it ends behind the records of the steps, with
-// their place, number and columns, and a checksum of these.
-static void take_validations_out(void) {
-  enum { TEXT = 32, NEW_END = TEXT + 8 * 7, OLD_END = TEXT + 8 * 4, RECORD = 8 * 13 };
-  unsigned char end[NEW_END];
+// Makes of the file what the program wrote when it had 12 columns, and no validations: it ends behind the records of
+// the steps, with their place, number and columns, and a checksum of these.
+static void make_it_old(int rows) {
+  enum { TEXT = 32, NEW_END = TEXT + 8 * 10, OLD_END = TEXT + 8 * 4, OLD_COLUMNS = 12 };
+  unsigned char end[NEW_END], record[8 * (COLUMNS + 1)];
   FILE *stream = fopen(path, "r+");
   assert_non_null(stream);
   assert_int_equal(fseek(stream, -NEW_END, SEEK_END), 0);
   assert_int_equal(fread(end, 1, sizeof end, stream), sizeof end);
-  long size = (long)(number_at(end + TEXT) + number_at(end + TEXT + 8) * RECORD);
+  long start = (long)number_at(end + TEXT), capacity = (long)number_at(end + TEXT + 8);
+  for (long i = 0; i < capacity; i++) { // the records of fewer columns, from the first on
+    assert_int_equal(fseek(stream, start + i * (long)sizeof record, SEEK_SET), 0);
+    assert_int_equal(fread(record, 1, sizeof record, stream), sizeof record);
+    uint64_t checksum = i < rows ? XXH64(record, 8 * OLD_COLUMNS, (uint64_t)i) : 0;
+    for (int k = 0; k < 8; k++)
+      record[8 * OLD_COLUMNS + k] = (unsigned char)(checksum >> 8 * k);
+    assert_int_equal(fseek(stream, start + i * 8 * (OLD_COLUMNS + 1), SEEK_SET), 0);
+    assert_int_equal(fwrite(record, 1, 8 * (OLD_COLUMNS + 1), stream), 8 * (OLD_COLUMNS + 1));
+  }
+  long size = start + capacity * 8 * (OLD_COLUMNS + 1);
   memset(end, 0, TEXT);
   memcpy(end, "titan-hpc metrics record 2\n", 27);
+  end[TEXT + 16] = OLD_COLUMNS;
   uint64_t checksum = XXH64(end, OLD_END - 8, 0);
   for (int i = 0; i < 8; i++)
     end[OLD_END - 8 + i] = (unsigned char)(checksum >> 8 * i);
@@ -334,22 +345,67 @@ static void take_validations_out(void) {
   assert_int_equal(fclose(stream), 0);
 }
 
-static void a_file_from_before_there_were_validations_is_continued(void **state) {
+static void a_file_of_fewer_columns_and_series_is_continued(void **state) {
   (void)state;
   titan_metrics *metrics;
+  titan_metrics_row *rows;
+  uint64_t count;
   remove_all();
   assert_int_equal(create(path, 0, &metrics), TITAN_OK);
   append_steps(metrics, 1, 5);
   titan_metrics_destroy(&metrics);
-  take_validations_out();
-  check_rows(path, 5);
+  make_it_old(5);
   check_validations(path, 0);
   assert_int_equal(create(path, 5, &metrics), TITAN_OK);
   assert_int_equal(access(numbered(1), F_OK), -1);
   append_steps(metrics, 5, 6);
   append_validations(metrics, 1, 1);
   titan_metrics_destroy(&metrics);
-  check_plain(path, 6, 1);
+  check_validations(path, 1);
+  assert_int_equal(titan_metrics_read(path, &rows, &count), TITAN_OK);
+  assert_int_equal(count, 6);
+  for (int i = 0; i < 6; i++) {
+    titan_metrics_row row = row_of(i + 1);
+    int known = i < 4 ? 12 : COLUMNS;
+    assert_memory_equal(&rows[i], &row, (size_t)known * sizeof(double));
+    for (int column = known; column < COLUMNS; column++)
+      assert_true(isnan(((const double *)&rows[i])[column]));
+  }
+  titan_memory_free(rows);
+}
+
+static void ranks_have_rows_of_their_own(void **state) {
+  (void)state;
+  titan_metrics *metrics;
+  titan_metrics_rank_row *rows;
+  uint64_t count;
+  remove_all();
+  for (int start = 0; start < 2; start++) { // the second one goes on from step 3, and takes its rows back
+    assert_int_equal(create(path, start > 0 ? 3 : 0, &metrics), TITAN_OK);
+    for (int step = start > 0 ? 3 : 1; step <= 4; step++) {
+      titan_metrics_row row = row_of(step);
+      titan_metrics_rank_row ranks[3];
+      for (int rank = 0; rank < 3; rank++)
+        ranks[rank] = (titan_metrics_rank_row){step, rank, 10.5 * rank + start, 1, 2, 3, 4, step + 0.25 * rank};
+      assert_int_equal(titan_metrics_append(metrics, &row), TITAN_OK);
+      assert_int_equal(titan_metrics_append_ranks(metrics, ranks, 3), TITAN_OK);
+    }
+    titan_metrics_destroy(&metrics);
+  }
+  assert_int_equal(titan_metrics_read_ranks(path, &rows, &count), TITAN_OK);
+  assert_int_equal(count, 12);
+  for (int i = 0; i < 12; i++) {
+    int step = 1 + i / 3, rank = i % 3;
+    assert_true(rows[i].step == step && rows[i].number == rank && rows[i].loss_max == 10.5 * rank + (step > 2) &&
+                rows[i].memory == step + 0.25 * rank);
+  }
+  titan_memory_free(rows);
+  hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT), dataset = H5Dopen2(file, "/rank_memory", H5P_DEFAULT);
+  double values[12];
+  assert_true(H5Dread(dataset, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0);
+  assert_true(values[11] == 4.5);
+  H5Dclose(dataset);
+  H5Fclose(file);
 }
 
 static void a_file_says_what_run_it_is_of(void **state) {
@@ -395,7 +451,8 @@ int main(int argc, char **argv) {
       cmocka_unit_test(a_file_grows_beyond_the_rows_it_was_made_for),
       cmocka_unit_test(validations_have_rows_of_their_own),
       cmocka_unit_test(a_resumed_run_keeps_the_validations_before_its_first_one),
-      cmocka_unit_test(a_file_from_before_there_were_validations_is_continued),
+      cmocka_unit_test(a_file_of_fewer_columns_and_series_is_continued),
+      cmocka_unit_test(ranks_have_rows_of_their_own),
       cmocka_unit_test(a_file_says_what_run_it_is_of),
   };
   return cmocka_run_group_tests(tests, make_folder, nothing_is_left);

@@ -16,6 +16,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -36,6 +37,27 @@ static void a_plain_step_line_is_the_references(void **state) {
   titan_report_step_line(&first_step, false, text, sizeof text);
   assert_string_equal(text, "step:  1  loss:  8.2211  memory:  1.49GiB(12.35%)  tps: 1,234,568  mfu: 23.46%"
                             "  grad_norm:  1.2346  tflops: 0.13  lr: 2.667e-04  time_left: 1:02:03");
+}
+
+// Oracle: 1,769,858,000 s is 2026-01-31 11:13:20 in UTC; the end is 3,723 s later.
+static void the_end_and_the_slowest_rank_follow_where_they_say_something(void **state) {
+  (void)state;
+  char text[TITAN_REPORT_BYTES];
+  titan_report_step step = first_step;
+  setenv("TZ", "UTC", 1);
+  tzset();
+  step.now = 1769858000;
+  step.ranks = 4;
+  step.slowest_rank = 3;
+  step.slower_percent = 12.4;
+  titan_report_step_line(&step, false, text, sizeof text);
+  const char *rest = strstr(text, "  time_left");
+  assert_non_null(rest);
+  assert_string_equal(rest, "  time_left: 1:02:03  end: 01-31 12:15  slowest: rank 3 (+12%)");
+  step.seconds_left = 0;
+  step.ranks = 1;
+  titan_report_step_line(&step, false, text, sizeof text);
+  assert_string_equal(strstr(text, "  time_left"), "  time_left: 0:00:00");
 }
 
 static void a_coloured_step_line_has_one_colour_a_quantity(void **state) {
@@ -191,6 +213,7 @@ static int nothing_is_left(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_plain_step_line_is_the_references),
+      cmocka_unit_test(the_end_and_the_slowest_rank_follow_where_they_say_something),
       cmocka_unit_test(a_coloured_step_line_has_one_colour_a_quantity),
       cmocka_unit_test(wide_and_non_finite_numbers_keep_their_digits),
       cmocka_unit_test(integers_get_separators),
