@@ -8,7 +8,7 @@
 
 // A log step: the steps since the log step before, or since the start.
 typedef struct trainer_row {
-  titan_metrics_row row; // of all ranks; `memory` is rank 0's
+  titan_metrics_row row; // of all ranks, alike on every rank; `memory` is rank 0's
   // By rank of the world, alike on every rank; borrowed.
   const titan_metrics_rank_row *ranks;
 } trainer_row;

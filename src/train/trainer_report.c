@@ -118,10 +118,16 @@ static void add_to_window(trainer_window *window, const trainer_step *step) {
   window->exposed_seconds += step->exposed_seconds;
 }
 
-static titan_status report_row(titan_trainer *trainer, const trainer_step *step, double now) {
-  const trainer_row event = {.row = make_row(trainer, step, now), .ranks = trainer->ranks};
+// Collective. Rank 0's clock and files are those of the row.
+static titan_status share_row(titan_trainer *trainer, const trainer_step *step, double now, titan_metrics_row *row) {
+  *row = make_row(trainer, step, now);
+  return titan_comm_broadcast(titan_trainer_world(trainer), row, sizeof *row / sizeof(double), TITAN_FLOAT64, 0, NULL);
+}
+
+static titan_status report_row(titan_trainer *trainer, const titan_metrics_row *row) {
+  const trainer_row event = {.row = *row, .ranks = trainer->ranks};
   if (trainer->rank == 0)
-    TITAN_TRY(titan_trainer_history_append(&trainer->history, step->step, event.row.loss, event.row.loss_max));
+    TITAN_TRY(titan_trainer_history_append(&trainer->history, (int64_t)row->step, row->loss, row->loss_max));
   return titan_observers_row(trainer, &event);
 }
 
@@ -138,7 +144,9 @@ titan_status titan_trainer_report(titan_trainer *trainer, const trainer_step *st
   double now = titan_clock_seconds();
   titan_metrics_rank_row mine = own_row(trainer, step->step);
   TITAN_TRY(titan_comm_all_gather(titan_trainer_world(trainer), &mine, trainer->ranks, COLUMNS, TITAN_FLOAT64, NULL));
-  titan_status status = report_row(trainer, step, now);
+  titan_metrics_row row;
+  TITAN_TRY(share_row(trainer, step, now, &row));
+  titan_status status = report_row(trainer, &row);
   trainer->window = (trainer_window){.start = now};
   return titan_comm_agree(titan_trainer_world(trainer), status);
 }

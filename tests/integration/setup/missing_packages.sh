@@ -33,8 +33,8 @@ named() {
 for command in train build test; do
   listed "$command"
   named "$apt" build-essential cmake ninja-build pkg-config openmpi-bin libopenmpi-dev libhdf5-openmpi-dev libconfig-dev \
-    libtomlplusplus-dev libdnnl-dev zlib1g-dev libxxhash-dev libjansson-dev libhwloc-dev
-  named "$spack" gcc cmake@3.25: ninja pkgconf openmpi hdf5+mpi libconfig tomlplusplus onednn zlib xxhash jansson hwloc
+    libtomlplusplus-dev libdnnl-dev zlib1g-dev libxxhash-dev libjansson-dev libhwloc-dev libprotobuf-c-dev protobuf-c-compiler
+  named "$spack" gcc cmake@3.25: ninja pkgconf openmpi hdf5+mpi libconfig tomlplusplus onednn zlib xxhash jansson hwloc protobuf-c
   grep -q '^  HDF5, built for MPI ' "$folder/err" || { echo "$command: HDF5 is not in the list"; exit 1; }
   if [ "$command" = test ]; then
     named "$apt" libcmocka-dev libpcre2-dev
