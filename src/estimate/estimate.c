@@ -48,6 +48,7 @@ static titan_status create_groups(const titan_estimate_question *question, int r
 static titan_status add_the_rest(const titan_estimate_question *question, titan_runtime *runtime,
                                  titan_estimate_kind *kind) {
   titan_comm *world = NULL, *node = NULL;
+  size_t reading = 0;
   titan_status status = create_groups(question, kind->first_rank, &world, &node);
   if (status == TITAN_OK && question->facts != NULL) { // only what lies in the device's memory counts
     kind->by_tag[TITAN_MEMORY_COMMUNICATION] = 0;
@@ -56,10 +57,11 @@ static titan_status add_the_rest(const titan_estimate_question *question, titan_
     kind->by_tag[TITAN_MEMORY_COMMUNICATION] += beside.groups;
     kind->by_tag[TITAN_MEMORY_DATA] = beside.loader;
     kind->by_tag[TITAN_MEMORY_CHECKPOINT] = beside.staging;
+    reading = beside.reading;
   }
   titan_comm_destroy(&world);
   titan_comm_destroy(&node);
-  kind->own = kind->total = titan_estimate_own_bytes(question);
+  kind->own = kind->total = titan_estimate_own_bytes(question, reading);
   for (int tag = 0; tag < TITAN_MEMORY_TAG_COUNT; tag++)
     kind->total += kind->by_tag[tag];
   return status;

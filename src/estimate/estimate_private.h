@@ -2,16 +2,14 @@
 #ifndef TITAN_ESTIMATE_ESTIMATE_PRIVATE_H
 #define TITAN_ESTIMATE_ESTIMATE_PRIVATE_H
 
-#include "data/loader.h"
 #include "estimate/estimate.h"
 
 // Room for a driver's context, the workspace of matrix products and the buffers of collectives, on a GPU: an allowance,
 // not a measurement.
 static const size_t titan_estimate_own_bytes_gpu = (size_t)1 << 30;
 
-// Beside the plan, of one rank.
-static inline size_t titan_estimate_own_bytes(const titan_estimate_question *question) {
-  size_t reading = titan_loader_reading_bytes(titan_setup_document_limit(question->config));
+// Beside the plan, of one rank, which takes `reading` bytes of the host's memory for documents (titan_setup_beside).
+static inline size_t titan_estimate_own_bytes(const titan_estimate_question *question, size_t reading) {
   return question->facts != NULL ? titan_estimate_own_bytes_gpu : titan_setup_process_bytes + reading;
 }
 

@@ -101,6 +101,20 @@ static void the_8B_model_on_eight_ranks_is_what_a_pencil_says(void **state) {
   forget(&a);
 }
 
+// A document of the limit in the training, and one in the validation beside it: its line, and as much again.
+static void documents_of_training_and_of_validation_are_planned(void **state) {
+  (void)state;
+  asked with = ASK("debug_model.toml", "--training.document_limit", "273", "--validation.enabled"),
+        without = ASK("debug_model.toml", "--training.document_limit", "273");
+  const size_t limit = (size_t)273 << 20;
+  size_t more = with.estimate->kinds[0].own - without.estimate->kinds[0].own;
+  assert_true(without.estimate->kinds[0].own >= titan_setup_process_bytes + 2 * limit);
+  assert_true(more >= 2 * limit && more < 2 * limit + (1 << 20)); // and two windows of the validation
+  check_sums(with.estimate);
+  forget(&with);
+  forget(&without);
+}
+
 static void the_405B_model_on_512_ranks_takes_a_few_megabytes_to_estimate(void **state) {
   (void)state;
   size_t before = titan_memory_usage_total().live_bytes;
@@ -321,6 +335,7 @@ static void the_devices_of_the_table_plan_and_run_nothing(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(the_8B_model_on_eight_ranks_is_what_a_pencil_says),
+      cmocka_unit_test(documents_of_training_and_of_validation_are_planned),
       cmocka_unit_test(the_405B_model_on_512_ranks_takes_a_few_megabytes_to_estimate),
       cmocka_unit_test(ranks_that_differ_are_told_apart),
       cmocka_unit_test(ranks_with_different_memory_recompute_the_same),
