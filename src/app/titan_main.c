@@ -4,6 +4,8 @@
 #include "base/log.h"
 #include "comm/bootstrap.h"
 #include "comm/instruction_set.h"
+#include "comm/recorder.h"
+#include "comm/watchdog.h"
 #include "data/assets.h"
 #include "device/device.h"
 #include "estimate/estimate.h"
@@ -25,6 +27,7 @@ typedef struct application {
   titan_topology topology;
   titan_mesh *mesh;
   titan_device *device;
+  titan_watchdog *watchdog;
   titan_tokenizer *tokenizer;
   titan_trainer *trainer;
   titan_text command, schedule;
@@ -193,6 +196,24 @@ static titan_status log_start(const titan_config *config) {
   return TITAN_OK;
 }
 
+// Collective.
+static titan_status watch_communication(application *app) {
+  const titan_config *config = app->config;
+  titan_text folder = {0};
+  char option[96];
+  titan_comm_check_collectives(config->debug.check_collectives);
+  titan_status status = titan_text_printf(&folder, "%s/comm_trace", config->job.dump_folder);
+  if (status == TITAN_OK)
+    status = titan_recorder_create(config->comm.trace_buf_size);
+  TITAN_TRY(titan_comm_agree(app->world, status));
+  snprintf(option, sizeof option, "comm.init_timeout_seconds = %lld", (long long)config->comm.init_timeout_seconds);
+  const titan_watchdog_options options = {
+      .timeout = (double)config->comm.init_timeout_seconds, .option = option, .folder = folder.data};
+  status = titan_watchdog_create(app->world, &options, &app->watchdog);
+  titan_text_destroy(&folder);
+  return status;
+}
+
 static titan_status run(application *app, int argc, char **argv) {
   bool is_first = app->mpi.rank == 0;
   TITAN_TRY(titan_comm_create_mpi(MPI_COMM_WORLD, "world", &app->world));
@@ -207,6 +228,7 @@ static titan_status run(application *app, int argc, char **argv) {
   TITAN_TRY(create_device(app));
   if (titan_estimate_is_fake(app->config))
     return estimate(app);
+  TITAN_TRY(watch_communication(app));
   TITAN_TRY(create_mesh(app));
   TITAN_TRY(create_tokenizer(app));
   TITAN_TRY(titan_comm_agree(app->world, describe_command(argc, argv, &app->command)));
@@ -215,6 +237,7 @@ static titan_status run(application *app, int argc, char **argv) {
                                            .node = app->node,
                                            .mesh = app->mesh,
                                            .device = app->device,
+                                           .watchdog = app->watchdog,
                                            .tokenizer = app->tokenizer,
                                            .schedule = &app->schedule,
                                            .command = app->command.data};
@@ -233,6 +256,8 @@ static titan_status run(application *app, int argc, char **argv) {
 
 static void destroy(application *app) {
   titan_trainer_destroy(&app->trainer);
+  titan_watchdog_destroy(&app->watchdog);
+  titan_recorder_destroy();
   titan_tokenizer_destroy(&app->tokenizer);
   titan_mesh_destroy(&app->mesh);
   titan_device_destroy(&app->device);

@@ -49,7 +49,8 @@ struct titan_work {
     MPI_Request request;
     void *pointer;
     uint64_t number;
-  } state; // for `advance`
+  } state;         // for `advance`
+  uint64_t record; // its number in the flight recorder
   bool done;
   titan_status status;
   char message[512];           // of the failure
@@ -87,6 +88,7 @@ struct titan_comm {
   char *name;
   int rank, size;
   bool one_node;
+  int leader;   // the group's first rank, in the world
   MPI_Comm mpi; // owned, MPI_COMM_NULL for a stand-in; what a backend of another kind uses to set itself up
   void *state;  // the backend's
   uint64_t sequence;
@@ -110,6 +112,11 @@ const char *titan_operation_name(titan_operation_kind kind);
 // Counts the time since `begun` as the group's exposed seconds. operation: NULL where it serves all in flight.
 // contributes: as in titan_comm_stretch.
 void titan_comm_count_exposed(titan_comm *comm, const titan_operation *operation, bool contributes, double begun);
+
+// debug.check_collectives (check.c). Whether this one is compared; and the comparison, collective:
+// TITAN_ERROR_COMMUNICATION on all ranks of the group where they differ.
+bool titan_comm_checks(const titan_comm *comm, const titan_operation *operation);
+titan_status titan_comm_check(titan_comm *comm, const titan_operation *operation);
 
 // The works in flight of this process, oldest first.
 void titan_work_list_append(titan_work *work);

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "comm/backend.h"
 #include "comm/mpi_error.h"
+#include "comm/recorder_private.h"
 #include "comm/staging.h"
 
 #include <assert.h>
@@ -41,6 +42,17 @@ static titan_status find_whether_one_node(titan_comm *comm) {
   return TITAN_OK;
 }
 
+// Not collective.
+static titan_status find_leader(titan_comm *comm) {
+  MPI_Group group, world;
+  int first = 0;
+  TITAN_TRY_MPI(MPI_Comm_group(comm->mpi, &group));
+  TITAN_TRY_MPI(MPI_Comm_group(MPI_COMM_WORLD, &world));
+  TITAN_TRY_MPI(MPI_Group_translate_ranks(group, 1, &first, world, &comm->leader));
+  TITAN_TRY_MPI(MPI_Group_free(&group));
+  return TITAN_MPI(MPI_Group_free(&world));
+}
+
 static bool backend_is_complete(const titan_comm_backend *backend) {
   return backend->name && backend->all_gather && backend->reduce_scatter && backend->all_reduce && backend->broadcast &&
          backend->all_to_all && backend->send && backend->recv && backend->barrier;
@@ -61,6 +73,7 @@ titan_status titan_comm_create(const titan_comm_backend *backend, MPI_Comm mpi, 
   TITAN_TRY_CLEANUP(TITAN_MPI(MPI_Comm_set_errhandler(mpi, MPI_ERRORS_RETURN)));
   TITAN_TRY_CLEANUP(TITAN_MPI(MPI_Comm_rank(mpi, &comm->rank)));
   TITAN_TRY_CLEANUP(TITAN_MPI(MPI_Comm_size(mpi, &comm->size)));
+  TITAN_TRY_CLEANUP(find_leader(comm));
   comm->one_node = true;
   if (comm->size > 1)
     TITAN_TRY_CLEANUP(find_whether_one_node(comm));
@@ -254,10 +267,14 @@ titan_status titan_comm_begin(titan_comm *comm, const titan_operation *operation
   work->operation = *operation;
   if (!point_to_point)
     work->operation.sequence = comm->sequence++;
+  titan_status status = titan_comm_checks(comm, operation) ? titan_comm_check(comm, &work->operation) : TITAN_OK;
   double begun = titan_clock_seconds();
-  titan_status status = start(work);
+  work->record = titan_recorder_begin(comm, &work->operation, begun);
+  if (status == TITAN_OK)
+    status = start(work);
   titan_comm_count_exposed(comm, &work->operation, true, begun);
   if (status != TITAN_OK) {
+    titan_recorder_end(work->record, true);
     if (work->release != NULL)
       work->release(work);
     work->next = comm->idle_works;

@@ -68,6 +68,10 @@ titan_status titan_work_test(titan_work *work, bool *done);
 // Completes and frees *work (NULL is fine), and sets it to NULL.
 titan_status titan_work_wait(titan_work **work);
 
+// Not collective, but alike on all ranks. Whether from now on ranks compare, before each collective, what they are
+// about to call: one more collective each, and TITAN_ERROR_COMMUNICATION with both calls where they differ.
+void titan_comm_check_collectives(bool check);
+
 // Not collective, cheap. Lets every operation in flight of this process advance (called between instructions).
 void titan_comm_progress(void);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/clock.h"
 #include "comm/backend.h"
+#include "comm/recorder_private.h"
 
 #include <sched.h>
 #include <stdio.h>
@@ -41,6 +42,7 @@ static void work_advance(titan_work *work) {
   if (!done && work->status == TITAN_OK)
     return;
   work->done = true;
+  titan_recorder_end(work->record, work->status != TITAN_OK);
   list_remove(work);
   if (work->release != NULL)
     work->release(work);
@@ -69,11 +71,13 @@ titan_status titan_work_wait(titan_work **handle) {
   *handle = NULL;
   if (!work->done) {
     double begun = titan_clock_seconds();
+    titan_recorder_wait(work->comm, &work->operation, work->record, begun);
     while (!work->done) {
       titan_comm_progress();
       if (!work->done)
         sched_yield(); // ranks may outnumber cores
     }
+    titan_recorder_waited();
     titan_comm_count_exposed(work->comm, &work->operation, false, begun);
   }
   titan_status status = work->status;

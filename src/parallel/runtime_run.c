@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Running a step's list: one loop over its actions.
 #include "base/clock.h"
+#include "comm/recorder.h"
 #include "parallel/runtime_private.h"
 
 static void *address(const titan_runtime *runtime, const runtime_step *step, int block) {
@@ -81,6 +82,16 @@ static titan_status run_phases(runtime_program *program, titan_compute compute, 
   return TITAN_OK;
 }
 
+static void note_action(const runtime_step *step, const titan_action *run) {
+  static const char *const names[TITAN_COMPUTES] = {
+      [TITAN_COMPUTE_FORWARD] = "forward",
+      [TITAN_COMPUTE_BACKWARD] = "backward",
+      [TITAN_COMPUTE_INPUT_GRADIENT] = "gradients of inputs",
+      [TITAN_COMPUTE_WEIGHT_GRADIENT] = "gradients of weights",
+  };
+  titan_recorder_set_action(names[run->compute], step->names[run->unit]);
+}
+
 static titan_status run_unit(titan_runtime *runtime, runtime_step *step, int place) {
   const titan_action *run = &step->list.actions[place];
   const titan_step_places *places = &step->memory.places[place];
@@ -100,6 +111,7 @@ static titan_status run_unit(titan_runtime *runtime, runtime_step *step, int pla
                              .gradients = gradients.written != NULL ? gradients.written + unit->lead : NULL,
                              .externals = program->externals,
                              .groups = runtime->groups};
+  note_action(step, run);
   double begin = measured ? titan_clock_seconds() : 0;
   TITAN_TRY(run_phases(program, run->compute, &bindings));
   if (gradients.written != NULL)

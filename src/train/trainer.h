@@ -4,6 +4,7 @@
 #define TITAN_TRAIN_TRAINER_H
 
 #include "comm/topology.h"
+#include "comm/watchdog.h"
 #include "config/config.h"
 #include "device/device.h"
 #include "mesh/mesh.h"
@@ -18,6 +19,7 @@ typedef struct titan_trainer_environment {
   titan_comm *node; // the ranks of this node
   titan_mesh *mesh;
   titan_device *device;
+  titan_watchdog *watchdog; // NULL: there is none
   const titan_tokenizer *tokenizer;
   const titan_text *schedule; // the contents of a pipeline schedule's file; empty where no file is used
   const char *command;        // the command line, for people

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "checkpoint/store.h"
+#include "comm/recorder.h"
 
 #include <string.h>
 
@@ -120,6 +121,7 @@ static void remove_left(const titan_trainer *trainer) {
 static titan_status save(titan_trainer *trainer, bool model_only, titan_number number, bool must) {
   trainer_checkpoint *checkpoint = trainer->checkpoint;
   bool async = strcmp(trainer->env.config->checkpoint.async_mode, "disabled") != 0;
+  titan_recorder_set_phase("save", trainer->step);
   if (titan_saver_is_busy(checkpoint->saver)) // the next save waits for the last
     TITAN_TRY(finish(trainer, true));
   if (number == TITAN_NUMBER_FLOAT16)

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "comm/recorder.h"
 
 #include <inttypes.h>
 
@@ -112,6 +113,7 @@ static titan_status report(titan_trainer *trainer, const double sums[2], double 
 
 static titan_status validate(titan_trainer *trainer, bool *stop) {
   double start = titan_clock_seconds(), mine[2], dp[2], all[2];
+  titan_recorder_set_phase("validation", trainer->step);
   TITAN_TRY(run_round(trainer, mine, stop));
   if (*stop) {
     if (trainer->rank == 0)

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "comm/recorder.h"
+
+#include "base/clock.h"
+#include "comm/recorder_private.h"
+
+#include <pthread.h>
+#include <string.h>
+
+// All of it with the mutex held.
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static titan_record *ring;
+static uint64_t capacity, begun_count;
+static titan_whereabouts present = {.phase = "start"};
+static double waits_since, acts_since;
+
+static void copy_text(char *out, size_t size, const char *text) {
+  size_t length = strnlen(text, size - 1);
+  memcpy(out, text, length);
+  out[length] = '\0';
+}
+
+titan_status titan_recorder_create(int64_t wanted) {
+  titan_record *records = NULL;
+  if (wanted > 0)
+    TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_OBSERVE, (size_t)wanted, sizeof *records, &records));
+  pthread_mutex_lock(&mutex);
+  ring = records;
+  capacity = (uint64_t)wanted;
+  pthread_mutex_unlock(&mutex);
+  return TITAN_OK;
+}
+
+void titan_recorder_destroy(void) {
+  pthread_mutex_lock(&mutex);
+  titan_memory_free(ring);
+  ring = NULL;
+  capacity = 0;
+  pthread_mutex_unlock(&mutex);
+}
+
+void titan_recorder_set_phase(const char *phase, int64_t step) {
+  pthread_mutex_lock(&mutex);
+  copy_text(present.phase, sizeof present.phase, phase);
+  present.step = step;
+  present.action[0] = '\0';
+  acts_since = titan_clock_seconds();
+  pthread_mutex_unlock(&mutex);
+}
+
+void titan_recorder_set_action(const char *what, const char *name) {
+  double now = titan_clock_seconds();
+  pthread_mutex_lock(&mutex);
+  size_t length = strnlen(what, sizeof present.action - 5);
+  memcpy(present.action, what, length);
+  memcpy(present.action + length, " of ", 4);
+  copy_text(present.action + length + 4, sizeof present.action - length - 4, name);
+  acts_since = now;
+  pthread_mutex_unlock(&mutex);
+}
+
+static void fill(titan_record *record, const titan_comm *comm, const titan_operation *operation, uint64_t number,
+                 double begun) {
+  bool has_peer = operation->kind == TITAN_OPERATION_BROADCAST || operation->kind == TITAN_OPERATION_SEND ||
+                  operation->kind == TITAN_OPERATION_RECV;
+  *record = (titan_record){
+      .number = number,
+      .sequence = operation->sequence,
+      .bytes = operation->count * titan_dtype_bytes(operation->dtype),
+      .leader = comm->leader,
+      .rank = comm->rank,
+      .size = comm->size,
+      .peer = has_peer ? operation->peer : -1,
+      .step = present.step,
+      .begun = begun,
+  };
+  copy_text(record->group, sizeof record->group, comm->name);
+  copy_text(record->operation, sizeof record->operation, titan_operation_name(operation->kind));
+}
+
+uint64_t titan_recorder_begin(const titan_comm *comm, const titan_operation *operation, double begun) {
+  pthread_mutex_lock(&mutex);
+  uint64_t number = begun_count++;
+  if (capacity > 0)
+    fill(&ring[number % capacity], comm, operation, number, begun);
+  pthread_mutex_unlock(&mutex);
+  return number;
+}
+
+void titan_recorder_end(uint64_t number, bool failed) {
+  double now = titan_clock_seconds();
+  pthread_mutex_lock(&mutex);
+  titan_record *record = capacity > 0 ? &ring[number % capacity] : NULL;
+  if (record != NULL && record->number == number) { // else it has been overwritten
+    record->ended = now;
+    record->failed = failed;
+  }
+  pthread_mutex_unlock(&mutex);
+}
+
+void titan_recorder_wait(const titan_comm *comm, const titan_operation *operation, uint64_t number, double begun) {
+  pthread_mutex_lock(&mutex);
+  fill(&present.operation, comm, operation, number, begun);
+  present.waits = true;
+  waits_since = begun;
+  pthread_mutex_unlock(&mutex);
+}
+
+void titan_recorder_waited(void) {
+  pthread_mutex_lock(&mutex);
+  present.waits = false;
+  pthread_mutex_unlock(&mutex);
+}
+
+void titan_recorder_whereabouts(titan_whereabouts *out) {
+  double now = titan_clock_seconds();
+  pthread_mutex_lock(&mutex);
+  *out = present;
+  out->operations = begun_count;
+  out->wait_seconds = present.waits ? now - waits_since : 0;
+  out->action_seconds = now - acts_since;
+  pthread_mutex_unlock(&mutex);
+}
+
+int64_t titan_recorder_copy(double since, titan_record *records, int64_t most) {
+  int64_t count = 0;
+  pthread_mutex_lock(&mutex);
+  uint64_t first = begun_count > capacity ? begun_count - capacity : 0;
+  for (uint64_t number = first; capacity > 0 && number < begun_count && count < most; number++)
+    if (ring[number % capacity].begun >= since)
+      records[count++] = ring[number % capacity];
+  pthread_mutex_unlock(&mutex);
+  return count;
+}
+
+// --- as JSON ---
+
+// Names of hosts, groups and units; what JSON would not take is left out.
+static void write_text(FILE *file, const char *name, const char *text) {
+  fprintf(file, "\"%s\": \"", name);
+  for (const char *c = text; *c != '\0'; c++)
+    if (*c != '"' && *c != '\\' && (unsigned char)*c >= ' ' && (unsigned char)*c < 127)
+      fputc(*c, file);
+  fputc('"', file);
+}
+
+static void write_record(FILE *file, const titan_record *record, double now) {
+  const char *state = record->failed ? "failed" : record->ended > 0 ? "completed" : "in flight";
+  fprintf(file, "{\"number\": %llu, ", (unsigned long long)record->number);
+  write_text(file, "operation", record->operation);
+  fputs(", ", file);
+  write_text(file, "group", record->group);
+  fprintf(file,
+          ", \"sequence\": %llu, \"bytes\": %llu, \"first_rank\": %d, \"rank\": %d, \"size\": %d, \"peer\": %d, "
+          "\"step\": %lld, \"state\": \"%s\", \"begun_seconds_ago\": %.6f",
+          (unsigned long long)record->sequence, (unsigned long long)record->bytes, record->leader, record->rank,
+          record->size, record->peer, (long long)record->step, state, now - record->begun);
+  if (record->ended > 0)
+    fprintf(file, ", \"seconds\": %.9f", record->ended - record->begun);
+  fputc('}', file);
+}
+
+bool titan_recorder_write(FILE *file, int rank, const char *host) {
+  titan_whereabouts where;
+  double now = titan_clock_seconds();
+  titan_recorder_whereabouts(&where);
+  fprintf(file, "{\"rank\": %d, ", rank);
+  write_text(file, "host", host);
+  fputs(", ", file);
+  write_text(file, "phase", where.phase);
+  fprintf(file, ", \"step\": %lld, ", (long long)where.step);
+  write_text(file, "action", where.action);
+  fprintf(file, ", \"action_seconds\": %.6f, \"operations\": %llu, \"waits_for\": ", where.action_seconds,
+          (unsigned long long)where.operations);
+  if (where.waits)
+    write_record(file, &where.operation, now);
+  else
+    fputs("null", file);
+  fputs(", \"records\": [", file);
+  pthread_mutex_lock(&mutex);
+  uint64_t first = begun_count > capacity ? begun_count - capacity : 0;
+  for (uint64_t number = first; capacity > 0 && number < begun_count; number++) {
+    fputs(number > first ? ",\n  " : "\n  ", file);
+    write_record(file, &ring[number % capacity], now);
+  }
+  pthread_mutex_unlock(&mutex);
+  fputs("\n]}\n", file);
+  return ferror(file) == 0;
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// The flight recorder: the latest operations of all groups of this process, and what the process is doing. There is one
+// a process, as all its communication comes from one thread; other threads may read it.
+#ifndef TITAN_COMM_RECORDER_H
+#define TITAN_COMM_RECORDER_H
+
+#include "comm/comm.h"
+
+#include <stdio.h>
+
+enum { TITAN_RECORD_NAME_BYTES = 40, TITAN_RECORD_ACTION_BYTES = 64 };
+
+// One operation. Plain bytes, which ranks send each other.
+typedef struct titan_record {
+  uint64_t number;   // among all operations of the process, from 0
+  uint64_t sequence; // among the collectives of its group, alike on every rank; of point to point: 0
+  uint64_t bytes;    // that a rank contributes
+  char group[TITAN_RECORD_NAME_BYTES], operation[TITAN_RECORD_NAME_BYTES];
+  int32_t leader;     // the group's first rank, in the world: it and the name tell groups apart
+  int32_t rank, size; // in the group
+  int32_t peer;       // of a broadcast, send or recv; else -1
+  int32_t failed;
+  int64_t step;
+  double begun, ended; // as titan_clock_seconds; ended 0: in flight
+} titan_record;
+
+// What a process is doing. Plain bytes too.
+typedef struct titan_whereabouts {
+  char phase[TITAN_RECORD_NAME_BYTES]; // "start", "training", "validation", "save", ...
+  int64_t step;
+  char action[TITAN_RECORD_ACTION_BYTES]; // of the step's list: "forward of layers.3", or ""
+  double action_seconds;                  // for so long
+  uint64_t operations;                    // begun so far
+  int32_t waits;                          // for the operation below; else that is the latest one
+  double wait_seconds;
+  titan_record operation;
+} titan_whereabouts;
+
+// Not collective. Keeps the latest `capacity` operations from now on; 0: none, what the process is doing alone.
+titan_status titan_recorder_create(int64_t capacity);
+// NULL work: there is none that has not been created.
+void titan_recorder_destroy(void);
+
+// What the process does from now on; texts are copied. By the thread that communicates.
+void titan_recorder_set_phase(const char *phase, int64_t step);
+void titan_recorder_set_action(const char *what, const char *name);
+
+// Any thread.
+void titan_recorder_whereabouts(titan_whereabouts *out);
+// Any thread. The operations that are kept, oldest first: at most `most`, of those begun at `since` or later. Returns
+// how many.
+int64_t titan_recorder_copy(double since, titan_record *records, int64_t most);
+// Any thread. Everything as JSON; false when it could not be written.
+bool titan_recorder_write(FILE *file, int rank, const char *host);
+
+#endif

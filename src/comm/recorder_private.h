@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+// Inside the communication: what the way into every operation tells the recorder.
+#ifndef TITAN_COMM_RECORDER_PRIVATE_H
+#define TITAN_COMM_RECORDER_PRIVATE_H
+
+#include "comm/backend.h"
+
+// An operation begins; returns its number, which the end is told with.
+uint64_t titan_recorder_begin(const titan_comm *comm, const titan_operation *operation, double begun);
+void titan_recorder_end(uint64_t number, bool failed);
+// This rank waits for the operation, from `begun` on, until titan_recorder_waited.
+void titan_recorder_wait(const titan_comm *comm, const titan_operation *operation, uint64_t number, double begun);
+void titan_recorder_waited(void);
+
+#endif

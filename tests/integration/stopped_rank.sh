@@ -1,0 +1,62 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# A rank that is stopped (SIGSTOP) while a run trains, validates or saves ends the run: one message names rank, process and operation, the
+# code is 5, and no process is left. Oracle: which rank was stopped is decided here.
+#
+# usage: stopped_rank.sh PROGRAM COMPARE WORK
+TITAN=$1 COMPARE=$2 WORK=$3
+. "$(dirname "$0")/common.sh"
+
+# process_of MPIRUN RANK
+process_of() {
+  local process
+  for process in /proc/[0-9]*; do
+    [ "$(sed -n 's/^PPid:\t//p' "$process/status" 2>/dev/null)" = "$1" ] &&
+      tr '\0' '\n' <"$process/environ" 2>/dev/null | grep -qx "OMPI_COMM_WORLD_RANK=$2" && echo "${process#/proc/}"
+  done
+}
+alive() { [ -n "$(sed -n 's/^State:\t\([^Z]\).*/\1/p' "/proc/$1/status" 2>/dev/null)" ]; }
+# wait_until SECONDS COMMAND...
+wait_until() {
+  local left=$(($1 * 20))
+  shift
+  until "$@"; do
+    [ $left -gt 0 ] || return 1
+    left=$((left - 1))
+    sleep 0.05
+  done
+}
+trains() { [ "$(wc -l <"$1/steps.txt" 2>/dev/null || echo 0)" -ge 2 ]; }
+validates() { grep -q ' step:  1 ' "$1.log"; }
+saves() { compgen -G "$1/checkpoint/*.partial" >/dev/null; }
+
+# stop NAME RANK WHEN PHASE OPTIONS...
+stop() {
+  local name=$1 rank=$2 when=$3 phase=$4
+  shift 4
+  mpirun --oversubscribe --bind-to none -np 4 "$TITAN" --job.config_file "$here/small.toml" --job.dump_folder "$name" --training.steps 1000000 \
+    --training.seq_len 32 --training.batch_size 1 --comm.init_timeout_seconds 60 --comm.train_timeout_seconds 5 "$@" >"$name.out" 2>"$name.log" &
+  local run=$! victim code
+  wait_until "$run_timeout" "$when" "$name" || fail "$name: it does not come to it: $(tail -n 5 "$name.log")"
+  victim=$(process_of $run "$rank")
+  kill -STOP "$victim" || fail "$name: no process of rank $rank"
+  if ! wait_until 90 eval "! alive $run"; then
+    fail "$name: the run has not ended"
+    kill -9 $run "$victim"
+  fi
+  wait $run
+  code=$?
+  [ $code = 5 ] || fail "$name: code $code instead of 5: $(tail -n 5 "$name.log")"
+  wait_until 20 eval "! alive $victim" || { fail "$name: the stopped process is left"; kill -9 "$victim"; }
+  [ "$(grep -c ' ERROR ' "$name.log")" = 1 ] || fail "$name: $(grep -c ' ERROR ' "$name.log") errors: $(grep ' ERROR ' "$name.log")"
+  grep -qE "ERROR - ($phase)[^:]*: .* of group .*; rank $rank \(host $(uname -n), process $victim\) does not answer" "$name.log" ||
+    fail "$name: $(grep ' ERROR ' "$name.log")"
+  grep -q '"records": \[' "$name"/comm_trace/rank_$((rank == 0)).json || fail "$name: no flight recorder"
+  echo "$name: $(grep ' ERROR ' "$name.log")"
+}
+
+stop training 2 trains 'training, step [0-9]+'
+stop first 0 trains 'training, step [0-9]+' --training.tensor_parallel_degree 2
+stop validation 1 validates 'validation, step 1' --validation.enabled --validation.freq 1
+stop save 3 saves '(save|training), step [0-9]+' --checkpoint.enable_checkpoint --checkpoint.interval 1 --checkpoint.keep_latest_k 2
+finish
