@@ -11,11 +11,11 @@
 // of 16 MiB, and MPI_File_sync; no names, no checksums. Each file is dropped from the page cache before it is read.
 // Bytes are those of masters and moments; seconds are from the first rank's start to the last one's end.
 #include "base/clock.h"
-#include "checkpoint/load.h"
-#include "checkpoint/save.h"
 #include "comm/bootstrap.h"
 #include "comm/topology.h"
 #include "common.h"
+#include "state/load.h"
+#include "state/save.h"
 
 #include <fcntl.h>
 #include <math.h>

@@ -3,11 +3,11 @@
 #ifndef TITAN_SETUP_SETUP_H
 #define TITAN_SETUP_SETUP_H
 
-#include "checkpoint/save.h"
 #include "comm/topology.h"
 #include "config/config.h"
 #include "optim/optimizer.h"
 #include "parallel/runtime.h"
+#include "state/save.h"
 
 // What a rank takes beside the runtime: libraries, kernels, tokenizer and a loader's queues. Measured as the resident
 // size of a rank of the debug model less its plan (docs/performance.md).

@@ -3,7 +3,7 @@
 #ifndef TITAN_TRAIN_TRAINER_CHECKPOINT_H
 #define TITAN_TRAIN_TRAINER_CHECKPOINT_H
 
-#include "checkpoint/save.h"
+#include "state/save.h"
 #include "storage/lock.h"
 #include "train/trainer_private.h"
 

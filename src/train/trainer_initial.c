@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // checkpoint.initial_load_path: other weights to begin with, where the run's own folder has no checkpoint.
 #include "base/log.h"
-#include "checkpoint/load.h"
-#include "checkpoint/load_weights.h"
 #include "checkpoint/store.h"
+#include "state/load.h"
+#include "state/load_weights.h"
 #include "storage/path.h"
 #include "train/trainer_checkpoint.h"
 

@@ -2,9 +2,9 @@
 // How a run finds the checkpoint to continue from, and continues.
 #include "base/clock.h"
 #include "base/log.h"
-#include "checkpoint/layout.h"
-#include "checkpoint/load.h"
 #include "checkpoint/store.h"
+#include "state/layout.h"
+#include "state/load.h"
 #include "train/trainer_checkpoint.h"
 
 #include <inttypes.h>

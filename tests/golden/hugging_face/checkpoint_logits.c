@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // checkpoint_logits CHECKPOINT TOKENS BATCH LENGTH LOGITS: logits [BATCH*LENGTH,V] float32 of a checkpoint's model for
 // int32 tokens [BATCH,LENGTH], raw files both. Computes in float32 on one rank. For compare.py.
-#include "checkpoint/load.h"
 #include "comm/bootstrap.h"
+#include "state/load.h"
 #include "storage/hdf5.h"
 
 #include <stdio.h>

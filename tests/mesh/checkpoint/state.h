@@ -6,9 +6,9 @@
 
 #include "../parallel/small_model.h"
 
-#include "checkpoint/layout.h"
-#include "checkpoint/load.h"
-#include "checkpoint/save.h"
+#include "state/layout.h"
+#include "state/load.h"
+#include "state/save.h"
 
 #include <string.h>
 #include <unistd.h>

@@ -8,8 +8,8 @@
 #include <cmocka.h>
 
 #include "checkpoint/edges.h"
-#include "checkpoint/layout.h"
 #include "checkpoint/store.h"
+#include "state/layout.h"
 
 static const int64_t sizes[] = {((int64_t)1 << 31) - 1, (int64_t)1 << 31, ((int64_t)1 << 31) + 1, (int64_t)1 << 33};
 enum { SIZES = sizeof sizes / sizeof *sizes };

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "checkpoint/load.h"
+#include "state/load.h"
 
-#include "checkpoint/fit.h"
 #include "checkpoint/share.h"
+#include "state/fit.h"
 
 #include <string.h>
 

@@ -2,11 +2,11 @@
 // Whole rows out of columns. Where a parameter is cut by columns over the ranks of a tp group, each of them holds a
 // part of every row, some kilobytes: in the file these lie apart. So the ranks exchange parts until each has whole
 // rows, which lie one after another in the file, and writes those.
-#ifndef TITAN_CHECKPOINT_JOIN_H
-#define TITAN_CHECKPOINT_JOIN_H
+#ifndef TITAN_STATE_JOIN_H
+#define TITAN_STATE_JOIN_H
 
-#include "checkpoint/layout.h"
 #include "checkpoint/writer.h"
+#include "state/layout.h"
 
 typedef struct titan_checkpoint_join {
   MPI_Comm comm; // of the tp group; nothing else may use it meanwhile

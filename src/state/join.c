@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "checkpoint/join.h"
+#include "state/join.h"
 
 #include "checkpoint/agree.h"
 #include "comm/mpi_error.h"

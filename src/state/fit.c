@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "checkpoint/fit.h"
+#include "state/fit.h"
 
 #include "base/text.h"
 

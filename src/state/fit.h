@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whether a checkpoint is of a model.
-#ifndef TITAN_CHECKPOINT_FIT_H
-#define TITAN_CHECKPOINT_FIT_H
+#ifndef TITAN_STATE_FIT_H
+#define TITAN_STATE_FIT_H
 
-#include "checkpoint/layout.h"
+#include "state/layout.h"
 
 // Not collective. The file has the model's constants, as far as they decide what is computed, and the first `kept`
 // groups of layout->kept hold the model's parameters, no more and no less; else TITAN_ERROR_CHECKPOINT with a list of

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Saving a runtime's state, at once or while the training goes on.
-#ifndef TITAN_CHECKPOINT_SAVE_H
-#define TITAN_CHECKPOINT_SAVE_H
+#ifndef TITAN_STATE_SAVE_H
+#define TITAN_STATE_SAVE_H
 
 #include "checkpoint/writer.h"
 #include "parallel/runtime.h"

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "checkpoint/save.h"
+#include "state/save.h"
 
 #include "base/clock.h"
 #include "base/copy.h"
 #include "base/memory.h"
 #include "checkpoint/agree.h"
-#include "checkpoint/join.h"
-#include "checkpoint/layout.h"
 #include "checkpoint/writer.h"
 #include "comm/bootstrap.h"
 #include "comm/mpi_error.h"
+#include "state/join.h"
+#include "state/layout.h"
 
 #include <omp.h>
 #include <pthread.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "checkpoint/load_weights.h"
+#include "state/load_weights.h"
 
-#include "checkpoint/layout.h"
+#include "state/layout.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "checkpoint/layout.h"
+#include "state/layout.h"
 
 #include "base/memory.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Loading weights in safetensors into a runtime, on any mesh.
-#ifndef TITAN_CHECKPOINT_LOAD_WEIGHTS_H
-#define TITAN_CHECKPOINT_LOAD_WEIGHTS_H
+#ifndef TITAN_STATE_LOAD_WEIGHTS_H
+#define TITAN_STATE_LOAD_WEIGHTS_H
 
 #include "checkpoint/weights.h"
 #include "parallel/runtime.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How a runtime's shards lie in a checkpoint's tensors.
-#ifndef TITAN_CHECKPOINT_LAYOUT_H
-#define TITAN_CHECKPOINT_LAYOUT_H
+#ifndef TITAN_STATE_LAYOUT_H
+#define TITAN_STATE_LAYOUT_H
 
 #include "checkpoint/file.h"
 #include "parallel/runtime.h"

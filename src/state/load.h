@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Loading a checkpoint into a runtime, whatever mesh wrote it.
-#ifndef TITAN_CHECKPOINT_LOAD_H
-#define TITAN_CHECKPOINT_LOAD_H
+#ifndef TITAN_STATE_LOAD_H
+#define TITAN_STATE_LOAD_H
 
 #include "checkpoint/file.h"
 #include "parallel/runtime.h"
