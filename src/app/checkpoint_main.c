@@ -15,16 +15,17 @@ typedef struct command {
   const char *name, *paths;
   int least, most; // number of paths
   const char *options;
+  bool is_local; // the work of one process, for which MPI need not begin
   titan_status (*run)(const titan_tool *tool, const titan_tool_arguments *arguments);
 } command;
 
 static const command commands[] = {
-    {"list", "FOLDER", 1, 1, "", titan_tool_list},
-    {"show", "FILE", 1, 1, "", titan_tool_show},
-    {"verify", "FILE...", 1, 1 << 20, "", titan_tool_verify},
-    {"compare", "A B", 2, 2, " --tolerance --weights ", titan_tool_compare},
-    {"export", "FILE OUT", 2, 2, " --dtype --hf --max_shard_size --tokenizer ", titan_tool_export},
-    {"import", "IN OUT.h5", 2, 2, " --model --flavor --untie ", titan_tool_import},
+    {"list", "FOLDER", 1, 1, "", true, titan_tool_list},
+    {"show", "FILE", 1, 1, "", true, titan_tool_show},
+    {"verify", "FILE...", 1, 1 << 20, "", false, titan_tool_verify},
+    {"compare", "A B", 2, 2, " --tolerance --weights ", false, titan_tool_compare},
+    {"export", "FILE OUT", 2, 2, " --dtype --hf --max_shard_size --tokenizer ", false, titan_tool_export},
+    {"import", "IN OUT.h5", 2, 2, " --model --flavor --untie ", false, titan_tool_import},
 };
 
 // --- arguments ---
@@ -125,22 +126,39 @@ static titan_status parse_arguments(int count, char **values, const char **paths
 
 // --- the program ---
 
-static titan_status run(titan_tool *tool, int count, char **values) {
-  const char **paths = NULL;
-  const command *wanted = NULL;
-  titan_tool_arguments arguments = {0};
-  TITAN_TRY(titan_comm_create_mpi(MPI_COMM_WORLD, "world", &tool->world));
-  titan_status status = titan_memory_allocate(TITAN_MEMORY_GENERAL, (size_t)(count + 1) * sizeof *paths, &paths);
+typedef struct request {
+  bool help, version;
+  titan_status parsed; // of the arguments, where neither is asked for
+  const command *wanted;
+  const char **paths; // owned
+  titan_tool_arguments arguments;
+} request;
+
+static bool asks_for(int count, char **values, const char *name, const char *letter) {
+  for (int i = 1; i < count && strcmp(values[i], "--") != 0; i++)
+    if (strcmp(values[i], name) == 0 || strcmp(values[i], letter) == 0)
+      return true;
+  return false;
+}
+
+static request read_request(int count, char **values) {
+  request r = {.help = asks_for(count, values, "--help", "-h")};
+  r.version = !r.help && asks_for(count, values, "--version", "--version");
+  if (r.help || r.version)
+    return r;
+  r.parsed = titan_memory_allocate(TITAN_MEMORY_GENERAL, (size_t)(count + 1) * sizeof *r.paths, &r.paths);
+  if (r.parsed == TITAN_OK)
+    r.parsed = parse_arguments(count, values, r.paths, &r.wanted, &r.arguments);
+  return r;
+}
+
+static titan_status run(titan_tool *tool, const request *r) {
+  titan_status status = titan_comm_agree(tool->world, r->parsed);
   if (status == TITAN_OK)
-    status = parse_arguments(count, values, paths, &wanted, &arguments);
-  status = titan_comm_agree(tool->world, status);
-  if (status == TITAN_OK)
-    status = wanted->run(tool, &arguments);
+    status = r->wanted->run(tool, &r->arguments);
   if (status == TITAN_OK && tool->rank == 0 && fflush(stdout) != 0)
     status = titan_error(TITAN_ERROR_OUTPUT, "cannot write to standard output: %s", strerror(errno));
-  status = titan_comm_agree(tool->world, status);
-  titan_memory_free(paths);
-  return status;
+  return titan_comm_agree(tool->world, status);
 }
 
 static void tell(titan_status status, bool speaks) {
@@ -151,37 +169,59 @@ static void tell(titan_status status, bool speaks) {
     fprintf(stderr, "%s at %s\n", titan_status_text(status), titan_error_trace());
 }
 
-static bool asks_for(int count, char **values, const char *name, const char *letter) {
-  for (int i = 1; i < count && strcmp(values[i], "--") != 0; i++)
-    if (strcmp(values[i], name) == 0 || strcmp(values[i], letter) == 0)
-      return true;
-  return false;
+static void print_facts(const titan_tool *tool, const request *r) {
+  if (r->help)
+    fputs(titan_checkpoint_usage, stdout);
+  else
+    puts(tool->program);
+}
+
+// Without MPI. Gives the exit code, as the next does.
+static int run_alone(titan_tool *tool, const request *r) {
+  tool->size = 1;
+  if (r->help || r->version) {
+    print_facts(tool, r);
+    return 0;
+  }
+  titan_status status = r->parsed;
+  if (status == TITAN_OK)
+    status = titan_comm_create_fake("world", 0, 1, true, &tool->world);
+  if (status == TITAN_OK)
+    status = run(tool, r);
+  if (status != TITAN_OK)
+    tell(status, true);
+  return titan_status_exit_code(status);
+}
+
+static int run_with_mpi(titan_tool *tool, const request *r, int *count, char ***values) {
+  titan_mpi mpi;
+  titan_status status = titan_mpi_initialize(count, values, &mpi);
+  if (status != TITAN_OK) {
+    if (!mpi.is_silent)
+      fprintf(stderr, "titan-checkpoint: %s\n", titan_error_message());
+    return titan_status_exit_code(status);
+  }
+  tool->rank = mpi.rank;
+  tool->size = mpi.size;
+  if (r->help || r->version) {
+    if (mpi.rank == 0)
+      print_facts(tool, r);
+    return 0;
+  }
+  status = titan_comm_create_mpi(MPI_COMM_WORLD, "world", &tool->world);
+  if (status == TITAN_OK)
+    status = run(tool, r);
+  return status == TITAN_OK ? 0 : titan_mpi_end_badly(mpi.rank, status, tell);
 }
 
 int main(int count, char **values) {
   titan_tool tool = {.program = "titan-checkpoint " TITAN_VERSION};
-  titan_mpi mpi;
-  titan_status status = titan_mpi_initialize(&count, &values, &mpi);
-  if (status != TITAN_OK) {
-    if (!mpi.is_silent)
-      fprintf(stderr, "titan-checkpoint: %s\n", titan_error_message());
-    titan_mpi_finalize();
-    return titan_status_exit_code(status);
-  }
-  int code = 0;
-  tool.rank = mpi.rank;
-  tool.size = mpi.size;
+  request r = read_request(count, values);
   titan_hdf5_quiet();
-  if (asks_for(count, values, "--help", "-h")) {
-    if (mpi.rank == 0)
-      fputs(titan_checkpoint_usage, stdout);
-  } else if (asks_for(count, values, "--version", "--version")) {
-    if (mpi.rank == 0)
-      puts(tool.program);
-  } else {
-    status = run(&tool, count, values);
-    code = status == TITAN_OK ? 0 : titan_mpi_end_badly(mpi.rank, status, tell);
-  }
+  // A process that a launcher started beside others is one rank of them, whatever it is asked for.
+  bool alone = titan_launch_find().launcher == NULL && (r.wanted == NULL || r.parsed != TITAN_OK || r.wanted->is_local);
+  int code = alone ? run_alone(&tool, &r) : run_with_mpi(&tool, &r, &count, &values);
+  titan_memory_free(r.paths);
   titan_comm_destroy(&tool.world);
   uint64_t left = titan_memory_report_leaks();
   titan_mpi_finalize();

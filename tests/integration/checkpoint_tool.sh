@@ -78,6 +78,20 @@ looking() {
   three 0 '     2 |     4 ' list run/checkpoint/
   does 0 "step:           4|llama3 debugmodel|rope theta 500000|512 tokens|lanes|/optimizer/exp_avg_sq: 75 tensors|[2256, 256]|float32|seq_len = 64" show $last
   three 0 "step:           2" show $first
+  # What needs no MPI works where MPI cannot begin.
+  (
+    export OMPI_MCA_pml=missing MPIR_CVAR_CH4_NETMOD=missing
+    failures=0
+    for arguments in --help --version "list run/checkpoint" "show $last"; do
+      # shellcheck disable=SC2086 # words
+      "$tool" $arguments >stdout 2>stderr || fail "without MPI: $arguments: $(cat stderr)"
+      [ -s stdout ] && [ ! -s stderr ] || fail "without MPI: $arguments"
+    done
+    "$tool" show >stdout 2>stderr
+    [ $? = 2 ] && grep -q '^titan-checkpoint: show needs FILE' stderr || fail "without MPI: a wrong command line: $(cat stderr)"
+    "$tool" verify $last >stdout 2>stderr && fail "verify began without MPI"
+    exit $failures
+  ) || fail "without MPI"
   does 0 "$last: good; step 4, 225 tensors|$first: good" verify $first $last
   three 0 "$last: good" verify $last
   for ranks in 1 3; do
