@@ -19,6 +19,12 @@ if(TITAN_SANITIZE)
   target_compile_options(titan_options INTERFACE -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(titan_options INTERFACE -fsanitize=address,undefined)
 endif()
+if(TITAN_FUZZ)
+  if(NOT CMAKE_C_COMPILER_ID MATCHES "Clang")
+    message(FATAL_ERROR "TITAN_FUZZ needs Clang, which has libFuzzer: cmake --preset fuzz. The compiler is ${CMAKE_C_COMPILER_ID}.")
+  endif()
+  target_compile_options(titan_options INTERFACE -fsanitize=fuzzer-no-link)
+endif()
 
 # What the compiler is told of an instruction-set level of x86-64 (src/base/cpu_isa.h).
 set(TITAN_CPU_FLAGS_baseline "")

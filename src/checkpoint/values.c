@@ -90,17 +90,24 @@ herr_t titan_values_put_array(hid_t file, const char *path, hid_t type, int64_t 
   return H5Dclose(dataset) < 0 ? -1 : result;
 }
 
+// Whether an attribute has one element: what is read of it has room for no more.
+static bool is_single(hid_t attribute) {
+  hid_t space = H5Aget_space(attribute);
+  bool single = space >= 0 && H5Sget_simple_extent_npoints(space) == 1;
+  if (space >= 0)
+    H5Sclose(space);
+  return single;
+}
+
 // Reads a scalar attribute whose type is of the class.
 static herr_t get(hid_t object, const char *name, H5T_class_t class, hid_t memory_type, void *value) {
   hid_t attribute = H5Aexists(object, name) > 0 ? H5Aopen(object, name, H5P_DEFAULT) : -1;
   if (attribute < 0)
     return -1;
-  hid_t type = H5Aget_type(attribute), space = H5Aget_space(attribute);
+  hid_t type = H5Aget_type(attribute);
   herr_t result = -1;
-  if (type >= 0 && space >= 0 && H5Tget_class(type) == class && H5Sget_simple_extent_npoints(space) == 1)
+  if (type >= 0 && H5Tget_class(type) == class && is_single(attribute))
     result = H5Aread(attribute, memory_type, value);
-  if (space >= 0)
-    H5Sclose(space);
   if (type >= 0)
     H5Tclose(type);
   H5Aclose(attribute);
@@ -115,7 +122,8 @@ herr_t titan_values_get_text(hid_t object, const char *name, char **text) {
   hid_t type = H5Aget_type(attribute);
   size_t size = type < 0 || H5Tget_class(type) != H5T_STRING || H5Tis_variable_str(type) > 0 ? 0 : H5Tget_size(type);
   herr_t result = -1;
-  if (size > 0 && titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, size + 1, 1, text) == TITAN_OK)
+  if (size > 0 && is_single(attribute) &&
+      titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, size + 1, 1, text) == TITAN_OK)
     result = H5Aread(attribute, type, *text);
   if (type >= 0)
     H5Tclose(type);
@@ -152,6 +160,9 @@ herr_t titan_values_get_array(hid_t file, const char *path, hid_t type, int64_t 
     return -1;
   herr_t result = -1;
   *rows = rows_of(dataset, columns);
+  // A dataset that claims more than the file holds of it would be read as that many fill values.
+  if (*rows > 0 && H5Dget_storage_size(dataset) < (hsize_t)*rows * (hsize_t)(columns > 0 ? columns : 1) * 8)
+    *rows = -1;
   if (*rows >= 0 && titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, (size_t)(*rows * (columns > 0 ? columns : 1)), 8,
                                                  values) == TITAN_OK)
     result = *rows > 0 ? H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, *(void **)values) : 0;
