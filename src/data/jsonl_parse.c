@@ -249,6 +249,7 @@ static bool parse_document(parser *p, const char **text, size_t *text_length) {
   p->at++;
   skip_space(p);
   bool more = *p->at != '}';
+  char *wrong = NULL; // the last field "text", which counts, where it is no string
   if (!more)
     p->at++;
   while (more) {
@@ -256,20 +257,21 @@ static bool parse_document(parser *p, const char **text, size_t *text_length) {
     size_t length;
     if (!parse_key(p, &key, &length))
       return false;
-    if (length == 4 && memcmp(key, "text", 4) == 0) {
-      if (*p->at != '"')
-        return fail(p, "the field \"text\" is not a string");
-      if (!parse_string(p, text, text_length))
-        return false;
-    } else if (!parse_value(p, DEPTH_LIMIT)) {
+    bool is_text = length == 4 && memcmp(key, "text", 4) == 0;
+    if (is_text)
+      wrong = *p->at == '"' ? NULL : p->at;
+    if (is_text && wrong == NULL ? !parse_string(p, text, text_length) : !parse_value(p, DEPTH_LIMIT))
       return false;
-    }
     if (!parse_separator(p, '}', &more))
       return false;
   }
   skip_space(p);
   if (p->at != p->end)
     return fail(p, "something follows the object; expected one object a line");
+  if (wrong != NULL) {
+    p->at = wrong;
+    return fail(p, "the field \"text\" is not a string");
+  }
   return *text || fail(p, "the object has no field \"text\"");
 }
 
