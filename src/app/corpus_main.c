@@ -126,11 +126,16 @@ cleanup:
 }
 
 int main(int count, char **values) {
-  for (int i = 1; i < count; i++)
+  for (int i = 1; i < count; i++) {
     if (strcmp(values[i], "--help") == 0 || strcmp(values[i], "-h") == 0) {
       fputs(titan_corpus_usage, stdout);
       return 0;
     }
+    if (strcmp(values[i], "--version") == 0) {
+      puts("titan-corpus " TITAN_VERSION);
+      return 0;
+    }
+  }
   bool text = count > 1 && strcmp(values[1], "text2jsonl") == 0;
   titan_status status = text ? convert(count - 2, values + 2) : generate(count, values);
   if (status != TITAN_OK)

@@ -13,4 +13,6 @@ const char titan_corpus_usage[] =
     "space only are left out; invalid UTF-8 becomes U+FFFD.\n"
     "\n"
     "The output is JSON lines {\"text\": ...}; a FILE that ends in .gz is compressed, and - is standard output. An older\n"
-    "FILE is replaced once the new one is complete. Exit codes: 0 done, 2 usage, 3 broken data, 5 memory or output.\n";
+    "FILE is replaced once the new one is complete.\n"
+    "\n"
+    "Other options: --help, --version. Exit codes: 0 done, 2 usage, 3 broken data, 5 memory or output.\n";

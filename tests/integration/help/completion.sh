@@ -91,7 +91,7 @@ gives 'a folder' titan-checkpoint list ''
 gives '--jsonl|--vocab-size|--output' titan-tokenizer train --
 gives '--model' titan-tokenizer decode -
 gives 'run.toml' titan-tokenizer info --model r
-gives '--documents|--output|--seed|--help' titan-corpus --
+gives '--documents|--output|--seed|--help|--version' titan-corpus --
 gives 'text2jsonl' titan-corpus t
 gives 'file|paragraph|line' titan-corpus text2jsonl run.toml --document ''
 gives '--output|--document' titan-corpus text2jsonl --

@@ -65,6 +65,7 @@ static void generated_files_are_written_whole(void **state) {
   expect("\"$T\" --documents 3 --output no/where", 5, "cannot write no/where");
   expect("\"$T\" --documents 3", 2, "--output");
   expect("\"$T\" --help", 0, "text2jsonl");
+  expect("\"$T\" --version", 0, "titan-corpus 0.");
 }
 
 int main(void) {
