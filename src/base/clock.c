@@ -6,10 +6,18 @@
 #include <time.h>
 #include <unistd.h>
 
-double titan_clock_seconds(void) {
+static double seconds_of(clockid_t clock) {
   struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
+  clock_gettime(clock, &now);
   return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+double titan_clock_seconds(void) {
+  return seconds_of(CLOCK_MONOTONIC);
+}
+
+double titan_clock_thread_seconds(void) {
+  return seconds_of(CLOCK_THREAD_CPUTIME_ID);
 }
 
 double titan_clock_since_process_start(void) {

@@ -27,7 +27,7 @@ static titan_status predict(chooser *c, const titan_schedule_row *row, int stage
   if (status == TITAN_ERROR_USAGE)
     return TITAN_OK;
   TITAN_TRY(status);
-  TITAN_TRY_CLEANUP(titan_pipeline_split_balanced(&c->costs, stages, c->first_unit));
+  TITAN_TRY_CLEANUP(titan_pipeline_split_balanced(&c->costs, &order, c->first_unit));
   TITAN_TRY_CLEANUP(titan_pipeline_predict(&c->costs, &order, c->first_unit, 1.0 / (double)parts, 0, &prediction));
   TITAN_TRY_CLEANUP(titan_memory_resize(TITAN_MEMORY_GENERAL, ((size_t)c->count + 1) * sizeof *c->found, &c->found));
   c->found[c->count++] = (titan_pipeline_candidate){.schedule = row,

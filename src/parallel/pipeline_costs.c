@@ -75,12 +75,23 @@ void titan_pipeline_costs_destroy(titan_pipeline_costs *costs) {
   *costs = (titan_pipeline_costs){0};
 }
 
-titan_status titan_pipeline_split_balanced(const titan_pipeline_costs *costs, int stages, int *first_unit) {
+static bool is_loop(const titan_order *order) {
+  for (int stage = 0; stage < order->stages; stage++)
+    if (order->rank_of_stage[stage] != stage % order->ranks)
+      return false;
+  return true;
+}
+
+titan_status titan_pipeline_split_balanced(const titan_pipeline_costs *costs, const titan_order *order,
+                                           int *first_unit) {
   double *units;
   TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GRAPH, (size_t)costs->unit_count * sizeof *units, &units));
   for (int unit = 0; unit < costs->unit_count; unit++)
     units[unit] = costs->units[unit][TITAN_COMPUTE_FORWARD] + costs->units[unit][TITAN_COMPUTE_BACKWARD];
-  titan_status status = titan_split_balanced(units, costs->unit_count, stages, first_unit);
+  titan_status status = titan_split_balanced(units, costs->unit_count, order->stages, first_unit);
+  if (status == TITAN_OK && !is_loop(order))
+    status =
+        titan_split_even_ranks(units, costs->unit_count, order->rank_of_stage, order->ranks, order->stages, first_unit);
   titan_memory_free(units);
   return status;
 }

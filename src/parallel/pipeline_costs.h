@@ -19,8 +19,11 @@ typedef struct titan_pipeline_costs {
 titan_status titan_pipeline_costs_create(const titan_runtime_options *options, titan_pipeline_costs *out);
 void titan_pipeline_costs_destroy(titan_pipeline_costs *costs);
 
-// The split whose costliest stage costs least, forward and backward (titan_split_balanced). first_unit: [stages + 1].
-titan_status titan_pipeline_split_balanced(const titan_pipeline_costs *costs, int stages, int *first_unit);
+// The split whose costliest stage costs least, forward and backward (titan_split_balanced); where the order places
+// stages in another way than in a loop, ranks are made even (titan_split_even_ranks): a rank's stages then do not wait
+// for each other in turn. first_unit: [stages + 1].
+titan_status titan_pipeline_split_balanced(const titan_pipeline_costs *costs, const titan_order *order,
+                                           int *first_unit);
 
 // Names in pipeline.points, apart by commas.
 int titan_pipeline_count_points(const titan_pipeline_options *pipeline);

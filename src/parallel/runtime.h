@@ -176,10 +176,11 @@ titan_runtime_pipeline titan_runtime_pipeline_of(const titan_runtime *runtime);
 titan_status titan_runtime_predict(const titan_runtime *runtime, double scale, titan_prediction *out);
 // From now on steps note when what was computed; before the first of them. Not collective.
 titan_status titan_runtime_measure(titan_runtime *runtime);
-// Collective over a pipeline's ranks, after a step: the latest step as a simulation gives it, in seconds; ranks' busy
-// time is that of their operations. The clocks are those of the nodes, so that only ranks of one node are told together
-// rightly. To be destroyed by titan_prediction_destroy.
-titan_status titan_runtime_measured(titan_runtime *runtime, titan_prediction *out);
+// Collective over a pipeline's ranks, after a step: the latest step as a simulation gives it, in seconds. *clock: as it
+// was; ranks' busy time is that of their operations. The clocks are those of the nodes, so that only ranks of one node
+// are told together rightly. *processor: the order simulated with the processor time that each of its cells took, which
+// other processes on the same cores do not change. Both to be destroyed by titan_prediction_destroy.
+titan_status titan_runtime_measured(titan_runtime *runtime, titan_prediction *clock, titan_prediction *processor);
 // Of the schedule, or the path of its file.
 const char *titan_runtime_schedule_name(const titan_runtime *runtime);
 // In a line: schedule, stages, microbatches, and what is predicted. Nothing where there is one pipeline rank.

@@ -53,11 +53,11 @@ cleanup:
   return status;
 }
 
-static titan_status split_balanced(titan_runtime *runtime) {
+static titan_status split_balanced(titan_runtime *runtime, const titan_order *order) {
   titan_pipeline_costs costs;
   titan_status status = titan_pipeline_costs_create(&runtime->options, &costs);
   if (status == TITAN_OK)
-    status = titan_pipeline_split_balanced(&costs, runtime->stages, runtime->first_unit);
+    status = titan_pipeline_split_balanced(&costs, order, runtime->first_unit);
   titan_pipeline_costs_destroy(&costs);
   return status;
 }
@@ -85,7 +85,7 @@ static int count_stages(const titan_runtime *runtime, int points) {
   return pipeline->schedule == NULL ? ranks : ranks * titan_schedule_stages_per_rank(pipeline->schedule);
 }
 
-static titan_status cut(titan_runtime *runtime, int points) {
+static titan_status cut(titan_runtime *runtime, int points, const titan_order *order) {
   if (points > 0)
     return split_at_points(runtime, points);
   if (runtime->stages == 1) {
@@ -93,7 +93,7 @@ static titan_status cut(titan_runtime *runtime, int points) {
     return TITAN_OK;
   }
   return runtime->options.pipeline.even ? titan_split_even(runtime->unit_count, runtime->stages, runtime->first_unit)
-                                        : split_balanced(runtime);
+                                        : split_balanced(runtime, order);
 }
 
 static titan_status split(titan_runtime *runtime, int points, const titan_order *order) {
@@ -110,7 +110,7 @@ static titan_status split(titan_runtime *runtime, int points, const titan_order 
       titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, (size_t)runtime->stages + 1, sizeof(int), &runtime->first_unit));
   TITAN_TRY(
       titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, (size_t)runtime->unit_count, sizeof(bool), &runtime->holds));
-  TITAN_TRY(cut(runtime, points));
+  TITAN_TRY(cut(runtime, points, order));
   for (int stage = 0; stage < runtime->stages; stage++)
     for (int unit = runtime->first_unit[stage]; unit < runtime->first_unit[stage + 1]; unit++)
       runtime->holds[unit] = order->rank_of_stage[stage] == rank;

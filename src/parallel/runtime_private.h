@@ -62,6 +62,12 @@ typedef struct runtime_step {
   int first_update;    // action at which the updates of a step without early ones begin; the list's end else
 } runtime_step;
 
+// Of an action, in its latest step.
+typedef struct runtime_measurement {
+  titan_span span;  // when it ran
+  double processor; // seconds of a processor that it took
+} runtime_measurement;
+
 struct titan_runtime {
   titan_runtime_options options;
   titan_mesh *mesh;
@@ -88,7 +94,7 @@ struct titan_runtime {
   float *losses; // by microbatch
   float *d_loss;
   titan_updater updater;
-  titan_span *measured; // by action of training: when it ran; NULL: it is not asked for
+  runtime_measurement *measured; // by action of training; NULL: it is not asked for
 };
 
 static inline runtime_program *titan_runtime_program_of(const runtime_step *step, int unit) {

@@ -112,14 +112,15 @@ static titan_status run_unit(titan_runtime *runtime, runtime_step *step, int pla
                              .externals = program->externals,
                              .groups = runtime->groups};
   note_action(step, run);
-  double begin = measured ? titan_clock_seconds() : 0;
+  double begin = measured ? titan_clock_seconds() : 0, processor = measured ? titan_clock_thread_seconds() : 0;
   TITAN_TRY(run_phases(program, run->compute, &bindings));
   if (gradients.written != NULL)
     titan_unit_clear_gaps(unit, gradients.written);
   if (gradients.add_to != NULL)
     runtime->device->vector->accumulate(runtime->device, unit->flat_elements, gradients.add_to, gradients.add);
   if (measured)
-    runtime->measured[place] = (titan_span){begin, titan_clock_seconds()};
+    runtime->measured[place] = (runtime_measurement){.span = {begin, titan_clock_seconds()},
+                                                     .processor = titan_clock_thread_seconds() - processor};
   return TITAN_OK;
 }
 

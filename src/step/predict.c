@@ -34,6 +34,12 @@ static double begin_of(const simulation *s, int rank, const titan_cell *cell) {
   return begin;
 }
 
+// cell: a place in the rank's order.
+static double time_of(const simulation *s, int rank, int cell) {
+  const titan_cell *c = &s->order->cells[rank][cell];
+  return s->times->cells != NULL ? s->times->cells[rank][cell] : s->times->compute[c->stage][c->compute];
+}
+
 static void compute(simulation *s, int rank, titan_span span, double done) {
   const titan_cell *cell = &s->order->cells[rank][s->next[rank]];
   titan_predicted_rank *row = &s->out->ranks[rank];
@@ -60,8 +66,8 @@ static bool step_once(simulation *s, int rank) {
     return false;
   begin = second > begin ? second : begin;
   double share = beside ? s->times->pair : 1;
-  double middle = begin + share * s->times->compute[cell->stage][cell->compute];
-  double end = beside ? middle + share * s->times->compute[cell[1].stage][cell[1].compute] : middle;
+  double middle = begin + share * time_of(s, rank, s->next[rank]);
+  double end = beside ? middle + share * time_of(s, rank, s->next[rank] + 1) : middle;
   compute(s, rank, (titan_span){begin, middle}, end);
   if (beside)
     compute(s, rank, (titan_span){middle, end}, end);

@@ -9,6 +9,9 @@
 typedef struct titan_step_times {
   // [stages][TITAN_COMPUTES], of one microbatch. A unit that computes its backward in its forward adds it to FORWARD.
   const double (*compute)[TITAN_COMPUTES];
+  // [ranks][cells of the rank]: of each cell by itself, in place of its stage's time; NULL: cells take what stages
+  // take.
+  const double *const *cells;
   double pair;     // of a pair's two cells: the share of their sum that both take side by side; 0: one after the other
   double transfer; // from the end of a cell until what it gives is on another rank; a rank does not wait for its sends
 } titan_step_times;

@@ -116,6 +116,98 @@ cleanup:
   return status;
 }
 
+// --- even ranks ---
+
+typedef struct evenness {
+  double largest, ranks, stages; // the costliest rank; sums of squares
+} evenness;
+
+typedef struct descent {
+  const double *sums; // [units + 1]: of the costs before a unit
+  const int *rank_of_stage;
+  int ranks, stages, *first_unit;
+  double *of_rank; // [ranks]
+  evenness best;
+} descent;
+
+static evenness measure(const descent *d) {
+  evenness e = {0};
+  for (int rank = 0; rank < d->ranks; rank++)
+    d->of_rank[rank] = 0;
+  for (int stage = 0; stage < d->stages; stage++) {
+    double cost = d->sums[d->first_unit[stage + 1]] - d->sums[d->first_unit[stage]];
+    d->of_rank[d->rank_of_stage[stage]] += cost;
+    e.stages += cost * cost;
+  }
+  for (int rank = 0; rank < d->ranks; rank++) {
+    e.largest = d->of_rank[rank] > e.largest ? d->of_rank[rank] : e.largest;
+    e.ranks += d->of_rank[rank] * d->of_rank[rank];
+  }
+  return e;
+}
+
+// By more than sums are rounded, so that the descent ends.
+static bool is_less(double a, double b) {
+  return a < b * (1 - 1e-12);
+}
+
+static bool is_better(const evenness *a, const evenness *b) {
+  if (is_less(a->largest, b->largest) || is_less(b->largest, a->largest))
+    return is_less(a->largest, b->largest);
+  if (is_less(a->ranks, b->ranks) || is_less(b->ranks, a->ranks))
+    return is_less(a->ranks, b->ranks);
+  return is_less(a->stages, b->stages);
+}
+
+// Whether stages keep a unit when a cut is where it is now.
+static bool is_cut(const descent *d, int cut) {
+  return d->first_unit[cut - 1] < d->first_unit[cut] && d->first_unit[cut] < d->first_unit[cut + 1];
+}
+
+// Moves two cuts (or one: the same twice, by a step and 0) where that is better.
+static bool move(descent *d, int a, int by_a, int b, int by_b) {
+  d->first_unit[a] += by_a;
+  d->first_unit[b] += by_b;
+  if (is_cut(d, a) && is_cut(d, b)) {
+    evenness now = measure(d);
+    if (is_better(&now, &d->best)) {
+      d->best = now;
+      return true;
+    }
+  }
+  d->first_unit[a] -= by_a;
+  d->first_unit[b] -= by_b;
+  return false;
+}
+
+static bool move_any(descent *d) {
+  bool any = false;
+  for (int a = 1; a < d->stages; a++)
+    for (int by_a = -1; by_a <= 1; by_a += 2) {
+      any |= move(d, a, by_a, a, 0);
+      for (int b = a + 1; b < d->stages; b++)
+        for (int by_b = -1; by_b <= 1; by_b += 2)
+          any |= move(d, a, by_a, b, by_b);
+    }
+  return any;
+}
+
+titan_status titan_split_even_ranks(const double *costs, int unit_count, const int *rank_of_stage, int ranks,
+                                    int stages, int *first_unit) {
+  descent d = {.rank_of_stage = rank_of_stage, .ranks = ranks, .stages = stages, .first_unit = first_unit};
+  double *sums;
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, (size_t)(unit_count + 1 + ranks), sizeof *sums, &sums));
+  for (int unit = 0; unit < unit_count; unit++)
+    sums[unit + 1] = sums[unit] + costs[unit];
+  d.sums = sums;
+  d.of_rank = sums + unit_count + 1;
+  d.best = measure(&d);
+  while (move_any(&d)) {
+  }
+  titan_memory_free(sums);
+  return TITAN_OK;
+}
+
 double titan_split_largest(const double *costs, const int *first_unit, int stages) {
   double largest = 0;
   for (int stage = 0; stage < stages; stage++) {

@@ -23,6 +23,12 @@ titan_status titan_split_at(const titan_step_unit *units, int unit_count, const 
 // TITAN_ERROR_USAGE where there are more stages than units; TITAN_ERROR_MEMORY.
 titan_status titan_split_balanced(const double *costs, int unit_count, int stages, int *first_unit);
 
+// Moves the cuts of a split to and fro as long as ranks with several stages become more even: the costliest rank first,
+// then the squares of all ranks, then those of all stages. rank_of_stage: [stages], below `ranks`. A descent over one
+// and two cuts at a time, from the split that is there, which may end beside the best. TITAN_ERROR_MEMORY.
+titan_status titan_split_even_ranks(const double *costs, int unit_count, const int *rank_of_stage, int ranks,
+                                    int stages, int *first_unit);
+
 // The cost of the costliest stage.
 double titan_split_largest(const double *costs, const int *first_unit, int stages);
 

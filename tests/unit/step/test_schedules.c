@@ -206,6 +206,26 @@ static void interleaving_pays_as_published_for_few_microbatches(void **state) {
   titan_prediction_destroy(&two);
 }
 
+static void each_cell_may_take_its_own_time(void **state) {
+  (void)state;
+  titan_order order;
+  titan_prediction prediction;
+  const double *const cells[] = {(const double[]){1, 2, 3, 4}, (const double[]){1, 1, 5, 1}};
+  titan_step_times times = {.cells = cells};
+  make("1F1B", 2, 1, 2, &order);
+  assert_int_equal(titan_step_predict(&order, &times, &prediction), TITAN_OK);
+  // rank 0: 0F0 0..1, 0F1 1..3, 0B0 3..6, 0B1 9..13; rank 1: 1F0 1..2, 1B0 2..3, 1F1 3..8, 1B1 8..9
+  const titan_span expected[2][4] = {{{0, 1}, {1, 3}, {3, 6}, {9, 13}}, {{1, 2}, {2, 3}, {3, 8}, {8, 9}}};
+  for (int rank = 0; rank < 2; rank++)
+    for (int cell = 0; cell < 4; cell++) {
+      titan_span span = prediction.ranks[rank].spans[cell];
+      assert_true(span.begin == expected[rank][cell].begin && span.end == expected[rank][cell].end);
+    }
+  assert_true(prediction.makespan == 13 && prediction.ranks[0].busy == 10 && prediction.ranks[1].busy == 8);
+  titan_prediction_destroy(&prediction);
+  titan_order_destroy(&order);
+}
+
 static void a_transfer_delays_what_needs_it_on_another_rank_alone(void **state) {
   (void)state;
   titan_order order;
@@ -305,6 +325,7 @@ int main(void) {
       cmocka_unit_test(warm_up_is_that_of_the_rules),
       cmocka_unit_test(activations_in_flight_are_those_of_the_table),
       cmocka_unit_test(interleaving_pays_as_published_for_few_microbatches),
+      cmocka_unit_test(each_cell_may_take_its_own_time),
       cmocka_unit_test(a_transfer_delays_what_needs_it_on_another_rank_alone),
       cmocka_unit_test(numbers_that_a_schedule_refuses_get_the_reason_and_the_nearest_that_works),
       cmocka_unit_test(titles_are_found_in_any_case),

@@ -123,6 +123,61 @@ static void a_balanced_split_is_the_best_of_all(void **state) {
   }
 }
 
+static double costliest_rank(const double *costs, const int *rank_of_stage, int ranks, int stages,
+                             const int *first_unit) {
+  double of_rank[8] = {0}, most = 0;
+  for (int stage = 0; stage < stages; stage++)
+    for (int unit = first_unit[stage]; unit < first_unit[stage + 1]; unit++)
+      of_rank[rank_of_stage[stage]] += costs[unit];
+  for (int rank = 0; rank < ranks; rank++)
+    most = of_rank[rank] > most ? of_rank[rank] : most;
+  return most;
+}
+
+// The least cost of the costliest rank of all splits, with the cuts before `stage` as they are.
+static double try_all_ranks(const double *costs, int count, const int *rank_of_stage, int ranks, int stages, int stage,
+                            int *first_unit) {
+  double best = INFINITY;
+  if (stage == stages)
+    return costliest_rank(costs, rank_of_stage, ranks, stages, first_unit);
+  for (int cut = first_unit[stage - 1] + 1; cut <= count - (stages - stage); cut++) {
+    first_unit[stage] = cut;
+    double cost = try_all_ranks(costs, count, rank_of_stage, ranks, stages, stage + 1, first_unit);
+    best = cost < best ? cost : best;
+  }
+  return best;
+}
+
+// Layers of one cost between an embedding that costs little and a head of any cost: no split in a V has a cheaper
+// costliest rank.
+static void ranks_of_a_v_are_as_even_as_can_be(void **state) {
+  (void)state;
+  uint64_t random = 11;
+  for (int round = 0; round < 400; round++) {
+    int ranks = 2 + round % 2, stages = 2 * ranks, count = stages + round / 2 % 8, rank_of_stage[6], first_unit[14],
+        other[14] = {0};
+    double costs[14];
+    for (int stage = 0; stage < stages; stage++)
+      rank_of_stage[stage] = stage < ranks ? stage : stages - 1 - stage;
+    for (int unit = 0; unit < count; unit++)
+      costs[unit] = 10;
+    costs[0] = 1;
+    costs[count - 1] = 3 * next_cost(&random);
+    assert_int_equal(titan_split_balanced(costs, count, stages, first_unit), TITAN_OK);
+    double before = costliest_rank(costs, rank_of_stage, ranks, stages, first_unit);
+    assert_int_equal(titan_split_even_ranks(costs, count, rank_of_stage, ranks, stages, first_unit), TITAN_OK);
+    for (int stage = 0; stage < stages; stage++)
+      assert_true(first_unit[stage] < first_unit[stage + 1]);
+    assert_true(first_unit[0] == 0 && first_unit[stages] == count);
+    double after = costliest_rank(costs, rank_of_stage, ranks, stages, first_unit);
+    other[stages] = count;
+    double best = try_all_ranks(costs, count, rank_of_stage, ranks, stages, 1, other);
+    if (!(after <= before && after <= best * (1 + 1e-12)))
+      fail_msg("%d units on %d ranks, a head of %g: %g, before %g, best %g", count, ranks, costs[count - 1], after,
+               before, best);
+  }
+}
+
 // 8B: the head costs as much as 2.4 layers, which the even split puts on top of its last stage.
 static void a_balanced_split_counts_the_head(void **state) {
   (void)state;
@@ -166,6 +221,7 @@ int main(void) {
       cmocka_unit_test(points_that_do_not_exist_or_are_out_of_order_are_refused),
       cmocka_unit_test(a_balanced_split_is_the_best_of_all),
       cmocka_unit_test(a_balanced_split_counts_the_head),
+      cmocka_unit_test(ranks_of_a_v_are_as_even_as_can_be),
       cmocka_unit_test(stages_below_the_costliest_are_even),
       cmocka_unit_test(a_large_model_is_split_exactly),
   };
