@@ -34,7 +34,7 @@ static titan_status parse_tolerance(const char *value, double *out) {
   char *end;
   *out = strtod(value, &end);
   if (end == value || *end != '\0' || !(*out >= 0) || isinf(*out))
-    return titan_error(TITAN_ERROR_USAGE, "--tolerance: '%s' is no number of 0 or more", value);
+    return titan_error(TITAN_ERROR_USAGE, "--tolerance: '%s' is not a number of at least 0", value);
   return TITAN_OK;
 }
 
@@ -50,7 +50,7 @@ static titan_status parse_size(const char *value, uint64_t *out) {
       *out = (uint64_t)(size * units[i].bytes);
       return TITAN_OK;
     }
-  return titan_error(TITAN_ERROR_USAGE, "--max_shard_size: '%s' is no size like 500MB or 5GB", value);
+  return titan_error(TITAN_ERROR_USAGE, "--max_shard_size: '%s' is not a size such as 500MB or 5GB", value);
 }
 
 static titan_status set_value(const char *name, const char *value, titan_tool_arguments *out) {
@@ -65,7 +65,7 @@ static titan_status set_value(const char *name, const char *value, titan_tool_ar
   if (strcmp(name, "--flavor") == 0)
     out->flavor = value;
   if (strcmp(name, "--dtype") == 0 && !(out->has_number = titan_number_find(value, &out->number)))
-    return titan_error(TITAN_ERROR_USAGE, "--dtype: '%s' is none of float32, bfloat16, float16", value);
+    return titan_error(TITAN_ERROR_USAGE, "--dtype: '%s' is not one of float32, bfloat16, float16", value);
   return TITAN_OK;
 }
 
@@ -76,7 +76,7 @@ static titan_status parse_option(const command *wanted, int count, char **values
   snprintf(name, sizeof name, "%.*s", (int)(equals != NULL ? equals - text : 31), text);
   snprintf(padded, sizeof padded, " %s ", name);
   if (strchr(name, ' ') != NULL || strstr(wanted->options, padded) == NULL)
-    return titan_error(TITAN_ERROR_USAGE, "%s knows no option '%s'; see titan-checkpoint --help", wanted->name, text);
+    return titan_error(TITAN_ERROR_USAGE, "%s has no option '%s'; see titan-checkpoint --help", wanted->name, text);
   bool is_flag = strcmp(name, "--hf") == 0 || strcmp(name, "--weights") == 0 || strcmp(name, "--untie") == 0;
   if (is_flag && equals != NULL)
     return titan_error(TITAN_ERROR_USAGE, "%s takes no value", name);

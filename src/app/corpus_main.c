@@ -88,7 +88,7 @@ static titan_status parse_text_arguments(int count, char **values, text_argument
     }
     bool output = strcmp(values[i], "--output") == 0;
     if (!output && strcmp(values[i], "--document") != 0)
-      return titan_error(TITAN_ERROR_USAGE, "text2jsonl knows no option %s\n%s", values[i], titan_corpus_usage);
+      return titan_error(TITAN_ERROR_USAGE, "text2jsonl has no option %s\n%s", values[i], titan_corpus_usage);
     if (i + 1 == count)
       return titan_error(TITAN_ERROR_USAGE, "%s needs a value\n%s", values[i], titan_corpus_usage);
     i++;

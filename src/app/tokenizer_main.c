@@ -60,7 +60,7 @@ static titan_status parse_arguments(const command *wanted, int count, char **val
     snprintf(name, sizeof name, "%.*s", (int)(equals ? equals - values[i] : 20), values[i]);
     snprintf(padded, sizeof padded, " %s ", name);
     if (strncmp(name, "--", 2) != 0 || strchr(name, ' ') || !strstr(wanted->options, padded))
-      return titan_error(TITAN_ERROR_USAGE, "%s knows no option '%s'; see titan-tokenizer --help", wanted->name,
+      return titan_error(TITAN_ERROR_USAGE, "%s has no option '%s'; see titan-tokenizer --help", wanted->name,
                          values[i]);
     if (strcmp(name, "--special") == 0 && !equals) {
       out->special = true;

@@ -183,7 +183,7 @@ titan_status titan_log_open(const char *path) {
     return titan_error(TITAN_ERROR_OUTPUT, "cannot write %s: %s", path, strerror(errno));
   if (fstat(descriptor, &information) != 0 || !S_ISREG(information.st_mode)) {
     close(descriptor);
-    return titan_error(TITAN_ERROR_OUTPUT, "cannot write %s: it is no regular file", path);
+    return titan_error(TITAN_ERROR_OUTPUT, "cannot write %s: it is not a regular file", path);
   }
   pthread_mutex_lock(&file_mutex);
   file_descriptor = descriptor;

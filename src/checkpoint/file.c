@@ -68,7 +68,8 @@ bool titan_checkpoint_file_has(const titan_checkpoint_file *file, titan_checkpoi
 // --- opening ---
 
 static titan_status inconsistent(const titan_checkpoint_file *file, const char *what) {
-  return titan_error(TITAN_ERROR_CHECKPOINT, "%s is no checkpoint of this program, or damaged: %s", file->path, what);
+  return titan_error(TITAN_ERROR_CHECKPOINT, "%s is not a checkpoint of this program, or it is damaged: %s", file->path,
+                     what);
 }
 
 static int compare_slabs(const void *a, const void *b) {
@@ -101,7 +102,7 @@ static titan_status check_slabs(titan_checkpoint_file *file) {
     if (elements != 0)
       return inconsistent(file, "its slabs do not make up its tensors");
   }
-  return slab == file->slab_count ? TITAN_OK : inconsistent(file, "a slab lies outside of its tensor");
+  return slab == file->slab_count ? TITAN_OK : inconsistent(file, "a slab is outside of its tensor");
 }
 
 static titan_status read_slabs(hid_t hdf5, titan_checkpoint_file *file) {
@@ -123,8 +124,9 @@ static titan_status read_hdf5(titan_checkpoint_file *file, titan_hdf5_image *ima
   TITAN_TRY_CLEANUP(titan_checkpoint_tensors_read(hdf5, file));
   TITAN_TRY_CLEANUP(read_slabs(hdf5, file));
   if (titan_checkpoint_contents_read(hdf5, file, &lacking) < 0)
-    status = titan_error(TITAN_ERROR_CHECKPOINT,
-                         "%s is no checkpoint of this program: %s is missing or has another type", file->path, lacking);
+    status =
+        titan_error(TITAN_ERROR_CHECKPOINT, "%s is not a checkpoint of this program: %s is missing or has another type",
+                    file->path, lacking);
   else if (file->contents.step != file->block.step)
     status = inconsistent(file, "its attribute step and its first block differ");
 cleanup:

@@ -62,7 +62,7 @@ titan_status titan_checkpoint_read_bytes(int descriptor, const char *path, uint6
                          (unsigned long long)(offset + done), strerror(errno));
     }
     if (count == 0)
-      return damaged(fault, titan_error(TITAN_ERROR_CHECKPOINT, "%s is cut off at byte %llu", path,
+      return damaged(fault, titan_error(TITAN_ERROR_CHECKPOINT, "%s is truncated at byte %llu", path,
                                         (unsigned long long)(offset + done)));
     done += (size_t)count;
   }
@@ -80,7 +80,7 @@ titan_status titan_checkpoint_open_descriptor(const char *path, int *descriptor,
   if (S_ISREG(information.st_mode))
     return TITAN_OK;
   *fault = TITAN_CHECKPOINT_FOREIGN;
-  return titan_error(TITAN_ERROR_CHECKPOINT, "%s is %s, and no checkpoint", path,
+  return titan_error(TITAN_ERROR_CHECKPOINT, "%s is %s, not a checkpoint", path,
                      S_ISDIR(information.st_mode) ? "a folder" : "not a file");
 }
 
@@ -103,7 +103,7 @@ static titan_status check_magic(int descriptor, const char *path, titan_checkpoi
     return TITAN_OK; // what cannot be read is told by who reads it in earnest
   *fault = TITAN_CHECKPOINT_FOREIGN;
   return titan_error(TITAN_ERROR_CHECKPOINT,
-                     "%s is no checkpoint of this program: its first bytes are not those of one", path);
+                     "%s is not a checkpoint of this program: its first bytes are not those of one", path);
 }
 
 bool titan_checkpoint_is_foreign(const char *path) {
@@ -160,7 +160,7 @@ static titan_status hash_metadata(hashing h, const titan_checkpoint_block *block
   *fault = TITAN_CHECKPOINT_SYSTEM;
   h.state = XXH64_createState();
   if (h.state == NULL)
-    return titan_error(TITAN_ERROR_MEMORY, "no memory for a hash");
+    return titan_error(TITAN_ERROR_MEMORY, "not enough memory for a checksum");
   titan_status status = titan_memory_allocate(TITAN_MEMORY_GENERAL, BUFFER_BYTES, &h.buffer);
   XXH64_reset(h.state, 0);
   if (status == TITAN_OK)
@@ -207,7 +207,7 @@ static titan_status write_block(int descriptor, const char *path, const titan_ch
   ssize_t count = pwrite(descriptor, bytes, sizeof bytes, 0);
   if (count != (ssize_t)sizeof bytes)
     return titan_error(TITAN_ERROR_CHECKPOINT, "%s cannot be written: %s", path,
-                       count < 0 ? strerror(errno) : "only a part was taken");
+                       count < 0 ? strerror(errno) : "only a part was read");
   return TITAN_OK;
 }
 
@@ -249,14 +249,14 @@ static titan_status read_block(int descriptor, const char *path, titan_checkpoin
   TITAN_TRY(titan_checkpoint_read_bytes(descriptor, path, 0, bytes, sizeof bytes, fault));
   *fault = TITAN_CHECKPOINT_DAMAGED;
   if (memcmp(bytes, magic, sizeof magic) != 0)
-    return titan_error(TITAN_ERROR_CHECKPOINT, "%s is no checkpoint of this program, or its beginning is damaged",
+    return titan_error(TITAN_ERROR_CHECKPOINT, "%s is not a checkpoint of this program, or its beginning is damaged",
                        path);
   if (get(bytes + HASH_AT) != XXH64(bytes, HASH_AT, 0))
     return titan_error(TITAN_ERROR_CHECKPOINT, "%s is damaged: its first block", path);
   decode(bytes, block);
   TITAN_TRY(check_version(path, block->version, fault));
   if (block->file_bytes != (uint64_t)information.st_size)
-    return titan_error(TITAN_ERROR_CHECKPOINT, "%s is damaged: it has %llu bytes, and was written with %llu", path,
+    return titan_error(TITAN_ERROR_CHECKPOINT, "%s is damaged: it has %llu bytes, expected %llu", path,
                        (unsigned long long)information.st_size, (unsigned long long)block->file_bytes);
   return TITAN_OK;
 }
@@ -275,7 +275,7 @@ titan_status titan_checkpoint_block_check(int descriptor, const char *path, tita
     status = hash_metadata(h, block, regions, &hash, fault);
   if (status == TITAN_OK && hash != block->metadata_hash)
     status = damaged(
-        fault, titan_error(TITAN_ERROR_CHECKPOINT, "%s is damaged: its metadata differs from what was written", path));
+        fault, titan_error(TITAN_ERROR_CHECKPOINT, "%s is damaged: its metadata does not match its checksum", path));
   titan_memory_free(regions);
   return status;
 }

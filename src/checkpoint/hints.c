@@ -21,7 +21,7 @@ static titan_status next(const char **text, hint *out) {
   const char *equals = memchr(*text, '=', length);
   size_t name = equals != NULL ? (size_t)(equals - *text) : 0;
   if (name == 0 || name + 1 == length)
-    return titan_error(TITAN_ERROR_USAGE, "\"%.*s\" is no hint: expected name=value", (int)length, *text);
+    return titan_error(TITAN_ERROR_USAGE, "\"%.*s\" is not a hint: expected name=value", (int)length, *text);
   size_t value = length - name - 1;
   if (name >= sizeof out->name)
     return too_long("name", *text, name, sizeof out->name - 1);

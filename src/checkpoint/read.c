@@ -87,8 +87,8 @@ static titan_status compare(const titan_checkpoint_file *file, const titan_check
   if (checksum == slab->checksum)
     return TITAN_OK;
   return titan_error(TITAN_ERROR_CHECKPOINT,
-                     "%s is damaged: %s/%s, rows %lld to %lld, columns %lld to %lld, have another checksum than when "
-                     "they were written",
+                     "%s is damaged: %s/%s, rows %lld to %lld, columns %lld to %lld, do not match "
+                     "their checksum",
                      file->path, titan_checkpoint_group_path(tensor->group), tensor->name, (long long)slab->row,
                      (long long)(slab->row + slab->rows - 1), (long long)slab->column,
                      (long long)(slab->column + slab->columns - 1));
@@ -143,7 +143,7 @@ titan_status titan_checkpoint_file_read_sections(const titan_checkpoint_file *fi
     return TITAN_OK;
   XXH64_state_t *state = XXH64_createState();
   if (state == NULL)
-    return titan_error(TITAN_ERROR_MEMORY, "no memory for a hash");
+    return titan_error(TITAN_ERROR_MEMORY, "not enough memory for a checksum");
   titan_status status = titan_stream_create(file->descriptor, file->path, bytes, next_span, &ahead, &stream);
   if (status == TITAN_OK)
     status = use_sections(&taken, stream, state, use, context, fault);

@@ -65,9 +65,10 @@ static titan_status check_names(const titan_checkpoint_writer *writer) {
   if (!writer->replace && lstat(writer->path, &unused) == 0)
     return titan_error(TITAN_ERROR_CHECKPOINT, "%s exists; nothing is overwritten: move it away", writer->path);
   if (lstat(writer->partial, &unused) == 0)
-    return titan_error(TITAN_ERROR_CHECKPOINT,
-                       "cannot write %s: %s is in the way (being written, or left by who was killed): remove it first",
-                       writer->path, writer->partial);
+    return titan_error(
+        TITAN_ERROR_CHECKPOINT,
+        "cannot write %s: %s is in the way (being written, or left by a killed process): remove it first", writer->path,
+        writer->partial);
   return TITAN_OK;
 }
 

@@ -170,7 +170,7 @@ titan_status titan_stream_create(int descriptor, const char *path, uint64_t byte
 static titan_status take_alone(titan_stream *stream, const void **bytes, titan_checkpoint_fault *fault) {
   slot *s = &stream->slots[0];
   if (!stream->next(stream->context, &s->span))
-    return titan_error(TITAN_ERROR_INTERNAL, "%s: a span is taken that is not there", stream->path);
+    return titan_error(TITAN_ERROR_INTERNAL, "%s: a missing span is requested", stream->path);
   TITAN_TRY(read_through_cache(stream, s, fault));
   *bytes = s->bytes;
   return TITAN_OK;
@@ -191,7 +191,7 @@ titan_status titan_stream_take(titan_stream *stream, const void **bytes, titan_c
   stream->taken++;
   pthread_mutex_unlock(&stream->lock);
   if (state == EMPTY)
-    return titan_error(TITAN_ERROR_INTERNAL, "%s: a span is taken that is not there", stream->path);
+    return titan_error(TITAN_ERROR_INTERNAL, "%s: a missing span is requested", stream->path);
   if (state == FAILED) // messages are a thread's own: reading again says why
     TITAN_TRY(read_through_cache(stream, s, fault));
   *bytes = s->bytes;

@@ -121,7 +121,7 @@ static herr_t visit(hid_t group, const char *name, const H5L_info_t *information
     reading->count++;
   else
     reading->status = titan_error(TITAN_ERROR_CHECKPOINT,
-                                  "%s: %s/%s is no tensor of a checkpoint (a contiguous dataset of one or two "
+                                  "%s: %s/%s is not a tensor of a checkpoint (a contiguous dataset of one or two "
                                   "dimensions, float32, bfloat16 or float16, with its index)",
                                   reading->path, titan_checkpoint_group_path(reading->group), name);
   if (dataset >= 0)
@@ -141,8 +141,8 @@ static titan_status read_group(hid_t hdf5, tensor_reading *reading) {
   if (group >= 0)
     H5Gclose(group);
   if (result < 0)
-    return titan_error(TITAN_ERROR_CHECKPOINT, "%s is no checkpoint of this program: it has no group %s", reading->path,
-                       path);
+    return titan_error(TITAN_ERROR_CHECKPOINT, "%s is not a checkpoint of this program: it has no group %s",
+                       reading->path, path);
   return reading->status;
 }
 
@@ -154,7 +154,7 @@ static titan_status keep(titan_checkpoint_file *file, tensor_reading *reading) {
     titan_checkpoint_tensor *tensor = &reading->found[i].tensor;
     if (reading->found[i].index != (int64_t)i || tensor->offset > file->block.file_bytes ||
         titan_checkpoint_tensor_bytes(tensor) > file->block.file_bytes - tensor->offset)
-      return titan_error(TITAN_ERROR_CHECKPOINT, "%s is no checkpoint of this program: index or place of %s/%s",
+      return titan_error(TITAN_ERROR_CHECKPOINT, "%s is not a checkpoint of this program: index or place of %s/%s",
                          file->path, titan_checkpoint_group_path(tensor->group), tensor->name);
     file->tensors[i] = *tensor;
   }
@@ -183,7 +183,7 @@ static titan_status find_states(hid_t hdf5, tensor_reading *reading) {
   if (group >= 0)
     H5Gclose(group);
   if (result < 0)
-    return titan_error(TITAN_ERROR_CHECKPOINT, "%s is no checkpoint of this program: /optimizer cannot be listed",
+    return titan_error(TITAN_ERROR_CHECKPOINT, "%s is not a checkpoint of this program: /optimizer cannot be listed",
                        reading->path);
   return reading->status;
 }

@@ -28,7 +28,7 @@ static titan_status allocate(titan_checkpoint_writer *writer, const titan_checkp
                                          &writer->rows));
   writer->hash = XXH64_createState();
   if (writer->hash == NULL)
-    return titan_error(TITAN_ERROR_MEMORY, "no memory for a hash");
+    return titan_error(TITAN_ERROR_MEMORY, "not enough memory for a checksum");
   return options->staging ? titan_memory_allocate(TITAN_MEMORY_CHECKPOINT, writer->piece, &writer->staging) : TITAN_OK;
 }
 

@@ -3,7 +3,7 @@
 #include "comm/mpi.h"
 
 static titan_status refuse(titan_work *work) {
-  return titan_error(TITAN_ERROR_INTERNAL, "%s in group %s, which only stands for one",
+  return titan_error(TITAN_ERROR_INTERNAL, "%s in group %s, which is a substitute without communication",
                      titan_operation_name(work->operation.kind), work->comm->name);
 }
 

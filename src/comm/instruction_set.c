@@ -20,7 +20,7 @@ titan_status titan_instruction_set_agree(titan_comm *comm, titan_cpu_isa own, ti
   TITAN_TRY(titan_comm_broadcast(comm, host, sizeof host, TITAN_BYTE, first, NULL));
   snprintf(message, size,
            "the instruction sets of the ranks differ: rank %d on host %s has %s, others have up to %s; all ranks use "
-           "%s, so that they round alike",
+           "%s, because levels round differently",
            (int)first, host, titan_cpu_isa_name(*lowest), titan_cpu_isa_name((titan_cpu_isa)-extremes[1]),
            titan_cpu_isa_name(*lowest));
   return TITAN_OK;

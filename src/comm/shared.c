@@ -72,7 +72,7 @@ titan_status titan_shared_create(titan_comm *comm, size_t bytes_per_rank, titan_
     return titan_error(TITAN_ERROR_INTERNAL, "the ranks of group %s are on several nodes and share no memory",
                        comm->name);
   if (bytes_per_rank % TITAN_MEMORY_ALIGNMENT != 0)
-    return titan_error(TITAN_ERROR_INTERNAL, "shared parts of %zu bytes are no multiple of %d", bytes_per_rank,
+    return titan_error(TITAN_ERROR_INTERNAL, "shared parts of %zu bytes are not a multiple of %d", bytes_per_rank,
                        TITAN_MEMORY_ALIGNMENT);
   titan_shared *shared = NULL;
   titan_status status = TITAN_OK;
@@ -207,7 +207,7 @@ titan_status titan_shared_reduce_scatter(titan_shared *shared, size_t offset, vo
                                          titan_dtype dtype, titan_reduction reduction, titan_work **work) {
   size_t bytes = count * titan_dtype_bytes(dtype) * (size_t)shared->comm->size;
   if (offset > shared->bytes_per_rank || bytes > shared->bytes_per_rank - offset)
-    return titan_error(TITAN_ERROR_INTERNAL, "%zu bytes at %zu do not lie in shared parts of %zu bytes", bytes, offset,
+    return titan_error(TITAN_ERROR_INTERNAL, "%zu bytes at %zu are not in shared parts of %zu bytes", bytes, offset,
                        shared->bytes_per_rank);
   titan_operation operation = {.kind = TITAN_OPERATION_SHARED_REDUCE_SCATTER,
                                .recv = recv,

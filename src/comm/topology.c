@@ -116,18 +116,18 @@ static void describe_binding(titan_topology *out, const titan_topology_plan *pla
   bool valid;
   if (out->rebound)
     say(out, false,
-        "Open MPI's default binding left this rank %d of %d cores; the %d rank(s) of this node are bound anew to %d "
+        "Open MPI's default binding left this rank %d of %d cores; the %d rank(s) of this node are now bound to %d "
         "core(s) each (mpirun --bind-to or --map-by prevents this)",
         bound_before, out->node_cores, out->node_size, out->bound_cores);
   else if (plan->rebind)
     say(out, true,
-        "this rank is bound to %d of %d cores and the system does not let it change that: start it with mpirun "
+        "this rank is bound to %d of %d cores and the system does not allow a change: start it with mpirun "
         "--bind-to none",
         out->bound_cores, out->node_cores);
   else if (out->threads < plan->fair_cores && threads_asked_for(&valid) == 0)
     say(out, false,
         "this rank is bound to %d core(s) of %d, shared by %d rank(s), and uses %d thread(s); mpirun --map-by "
-        "slot:PE=%d would give it its share",
+        "slot:PE=%d gives it its share",
         out->bound_cores, out->node_cores, out->sharing_ranks, out->threads, plan->fair_cores);
 }
 
@@ -135,12 +135,12 @@ static void describe_threads(titan_topology *out, const titan_topology_crowd *cr
   bool valid;
   threads_asked_for(&valid);
   if (!valid)
-    say(out, true, "OMP_NUM_THREADS = \"%.40s\" is no number of threads of at least 1: each rank uses %d",
+    say(out, true, "OMP_NUM_THREADS = \"%.40s\" is not a number of threads of at least 1: each rank uses %d",
         getenv("OMP_NUM_THREADS"), out->threads);
   if (crowd->ranks > crowd->cores && crowd->free_cores > 0)
     say(out, true,
         "%d ranks are bound to the same %d core(s), and %d more core(s) of this host are free: start without a binding "
-        "(mpirun --bind-to none, no taskset) or with one that spreads them (mpirun --map-by core)",
+        "(mpirun --bind-to none, no taskset) or with a binding that spreads them (mpirun --map-by core)",
         crowd->ranks, crowd->cores, crowd->free_cores);
   else if (out->threads > out->bound_cores)
     say(out, true,

@@ -131,7 +131,7 @@ static titan_status append_option_in_full(int index, titan_text *out) {
   titan_status status = TITAN_OK;
   TITAN_TRY_CLEANUP(append_option_help(option, out));
   if (option->availability.note != NULL) {
-    TITAN_TRY_CLEANUP(titan_text_printf(&reason, "When it is asked for: %s.", option->availability.note));
+    TITAN_TRY_CLEANUP(titan_text_printf(&reason, "If it is set: %s.", option->availability.note));
     TITAN_TRY_CLEANUP(append_wrapped(reason.data, out));
   }
   TITAN_TRY_CLEANUP(append_places(option, out));

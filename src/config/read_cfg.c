@@ -91,7 +91,7 @@ static titan_status widen_integers(integer_pass *pass) {
     const char *text = pass->next;
     ptrdiff_t comment = comment_length(text), string = string_length(text);
     if (comment == NEVER_CLOSED || string == NEVER_CLOSED)
-      return titan_problems_add(pass->reader->problems, "%s:%" PRId64 ": the %s that begins here is never closed",
+      return titan_problems_add(pass->reader->problems, "%s:%" PRId64 ": the %s that starts here is never closed",
                                 pass->reader->path, pass->line, string == NEVER_CLOSED ? "string" : "comment");
     size_t length = (size_t)(comment + string);
     if (length == 0 && (isalpha((unsigned char)*text) || *text == '*'))
@@ -103,7 +103,7 @@ static titan_status widen_integers(integer_pass *pass) {
       TITAN_TRY(number_length(text) > 0 ? copy_number(pass) : copy(pass, 1));
     else if (*text == '@')
       return titan_problems_add(pass->reader->problems,
-                                "%s:%" PRId64 ": @include: a configuration is one file, others cannot be included",
+                                "%s:%" PRId64 ": @include: a configuration cannot include other files",
                                 pass->reader->path, pass->line);
     else
       TITAN_TRY(copy(pass, 1));
@@ -150,7 +150,7 @@ static titan_status visit_setting(titan_file_reader *reader, const char *section
   case CONFIG_TYPE_LIST:
     TITAN_TRY_CLEANUP(join(setting, &joined, &all_strings));
     item.value.kind = all_strings ? TITAN_VALUE_LIST : TITAN_VALUE_OTHER;
-    item.value.string = all_strings ? joined.data : "a list of other things than strings";
+    item.value.string = all_strings ? joined.data : "a list with elements that are not strings";
     break;
   default:
     break;

@@ -56,7 +56,7 @@ titan_status titan_spelling_describe(const titan_spelling *spelling, titan_text 
     TITAN_TRY(titan_words_append(meaning->words, " or ", true, text));
     return titan_text_printf(text, ": %s", meaning->text);
   case TITAN_MEANING_UNUSED:
-    return titan_text_printf(text, "read, and not used: %s", meaning->text);
+    return titan_text_printf(text, "accepted without effect: %s", meaning->text);
   }
   return titan_error(TITAN_ERROR_INTERNAL, "%s: unknown meaning", spelling->name);
 }
@@ -96,7 +96,7 @@ static titan_status refuse(const titan_spelling *spelling, const titan_value *va
       problems, "%s: %s%s%s%s", place->origin, spelling->name, expected.data != NULL ? expected.data : "",
       meaning->kind != TITAN_MEANING_FIXED ? ""
       : meaning->words != NULL             ? "; "
-                                           : ": this option of TorchTitan has no counterpart here; ",
+                                           : ": titan-hpc has no counterpart of this option of TorchTitan; ",
       meaning->kind == TITAN_MEANING_FIXED ? meaning->text : ""));
 cleanup:
   titan_text_destroy(&found);

@@ -73,7 +73,7 @@ static titan_status append_degrees(const titan_config *config, titan_text *text)
       continue;
     TITAN_TRY(titan_text_printf(text, "%s", comma));
     TITAN_TRY(append_setting(config, option, text));
-    TITAN_TRY(titan_text_printf(text, degrees[i].degree == -1 ? " (%s; the ranks that the others leave over)" : " (%s)",
+    TITAN_TRY(titan_text_printf(text, degrees[i].degree == -1 ? " (%s; the remaining ranks)" : " (%s)",
                                 titan_config_origin(config, option->name)));
     comma = ", ";
   }
@@ -88,7 +88,7 @@ static titan_status report_mesh(const titan_config *config, const char *invalid,
   titan_status status = append_degrees(config, &degrees);
   if (status == TITAN_OK)
     status =
-        titan_problems_add(problems, "%s: the product of %s has to be the number of ranks, %" PRId64 " (%s%s)", invalid,
+        titan_problems_add(problems, "%s: the product of %s must be the number of ranks, %" PRId64 " (%s%s)", invalid,
                            degrees.data, world_size, asked ? "memory_estimation.world_size, " : "mpirun -np",
                            asked ? titan_config_origin(config, "memory_estimation.world_size") : "");
   titan_text_destroy(&degrees);
@@ -164,8 +164,8 @@ static titan_status check_corpora(const titan_config *config, titan_problems *pr
     if (corpora[i].read && !is_estimate(config) && corpora[i].path == NULL &&
         (strcmp(corpora[i].dataset, "c4") == 0 || strcmp(corpora[i].dataset, "c4_validation") == 0))
       TITAN_TRY(titan_problems_add(problems,
-                                   "%s.dataset = %s: this corpus is not installed with the program; give the file or "
-                                   "folder that has it as %s.dataset_path, or use c4_test or c4_mini",
+                                   "%s.dataset = %s: this corpus is not installed with the program; give its file or "
+                                   "folder as %s.dataset_path, or use c4_test or c4_mini",
                                    corpora[i].section, corpora[i].dataset, corpora[i].section));
   return TITAN_OK;
 }
@@ -199,7 +199,7 @@ static titan_status warn_option(const titan_config *config, const titan_option *
     return TITAN_OK;
   TITAN_TRY(append_setting(config, option, text));
   if (without) {
-    TITAN_TRY(titan_text_printf(text, ": not available in this build yet; the estimate is made without it"));
+    TITAN_TRY(titan_text_printf(text, ": not available in this build yet; the estimate ignores it"));
     return append_place(config, option, text);
   }
   TITAN_TRY(titan_text_printf(text, ": %s; %s",
@@ -277,7 +277,7 @@ static titan_status warn_of_schedule(const titan_config *config, titan_text *tex
     TITAN_TRY(append_place(config, &titan_options[TITAN_OPTION_lr_scheduler_total_steps], text));
     return titan_text_printf(text,
                              ": training.steps = %" PRId64 " is more; from step %" PRId64
-                             " on, the learning rate is where the decay ends",
+                             " on, the learning rate stays at the end of the decay",
                              steps, total + 1);
   }
   if (ratio <= 0 || rint((double)total * ratio) + (double)warmup <= (double)total)
@@ -286,7 +286,7 @@ static titan_status warn_of_schedule(const titan_config *config, titan_text *tex
   TITAN_TRY(append_place(config, &titan_options[TITAN_OPTION_lr_scheduler_decay_ratio], text));
   return titan_text_printf(text,
                            ": %" PRId64 " steps of warm-up and %.0f of decay are more than the %" PRId64
-                           " of the curve; the decay takes the steps that the warm-up leaves",
+                           " of the curve; the decay gets the steps after the warm-up",
                            warmup, rint((double)total * ratio), total);
 }
 

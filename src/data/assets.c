@@ -28,7 +28,7 @@ static titan_status find_below(const char *folder, const char *name, titan_text 
       return TITAN_OK;
   }
   return titan_error(TITAN_ERROR_USAGE,
-                     "%s, which comes with the program, was looked for in %s/assets and in "
+                     "%s, which comes with the program, was searched in %s/assets and in "
                      "%s/../share/titan-hpc/assets and is in neither; is the installation complete? (TITAN_ASSETS may "
                      "name its folder)",
                      name, folder, folder);

@@ -267,7 +267,7 @@ static bool parse_document(parser *p, const char **text, size_t *text_length) {
   }
   skip_space(p);
   if (p->at != p->end)
-    return fail(p, "something follows the object; expected one object a line");
+    return fail(p, "text follows the object; expected one object per line");
   if (wrong != NULL) {
     p->at = wrong;
     return fail(p, "the field \"text\" is not a string");

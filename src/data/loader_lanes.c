@@ -89,8 +89,8 @@ static titan_status check_cursors(const titan_loader_options *options, const tit
     if (!fits)
       return titan_error(TITAN_ERROR_DATA,
                          "the saved position of lane %lld (document %lld, token %lld, file %lld) does not fit a global "
-                         "batch of %lld and the %lld files of %s; a run continues only with the batch and the corpus "
-                         "that it began with",
+                         "batch of %lld and the %lld files of %s; expected the batch and the corpus "
+                         "of the run that saved it",
                          (long long)lane_number, (long long)cursor->document, (long long)cursor->token,
                          (long long)cursor->place.file, (long long)options->global_batch,
                          (long long)titan_corpus_file_count(options->corpus), titan_corpus_name(options->corpus));
@@ -277,8 +277,8 @@ static titan_status queue_document(titan_lanes *lanes, lane *to, int64_t documen
   TITAN_TRY(deal_document(lanes, lanes->reader, text, length, &d));
   if (d.tokens <= begin)
     return titan_error(TITAN_ERROR_DATA,
-                       "%s: the saved position is token %lld of a document of %lld; the corpus or the tokenizer is not "
-                       "that of before",
+                       "%s: the saved position is token %lld of a document of %lld; the corpus or the tokenizer "
+                       "has changed",
                        titan_corpus_reader_where(lanes->reader), (long long)begin, (long long)d.tokens);
   to->segments[to->first_segment + to->segment_count++] = (segment){.document = document,
                                                                     .token = begin,

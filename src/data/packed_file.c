@@ -128,8 +128,8 @@ static titan_status pass_member(titan_packed_file *file) {
       zeros = true;
     }
     if (file->zlib.avail_in > 0 && file->damage[0] == '\0')
-      set_damage(file, zeros ? "damaged gzip data: something follows the zeros after the last member"
-                             : "damaged gzip data: what follows a member is no gzip");
+      set_damage(file, zeros ? "damaged gzip data: other bytes follow the zeros after the last member"
+                             : "damaged gzip data: the bytes after a member are not gzip");
     if (file->damage[0] != '\0' || file->at_end)
       return TITAN_OK;
     fill(file);
@@ -143,7 +143,7 @@ static titan_status unpack(titan_packed_file *file, char *bytes, size_t room, si
   if (file->damage[0] != '\0')
     return TITAN_OK;
   if (file->zlib.avail_in == 0) {
-    set_damage(file, "the gzip data end too early; the file is truncated");
+    set_damage(file, "the gzip data end too early: the file is truncated");
     return TITAN_OK;
   }
   file->zlib.next_out = (unsigned char *)bytes;

@@ -54,11 +54,11 @@ static titan_status end_round(titan_validation_data *data) {
   int64_t tokens = data->position + queued(data);
   data->ended = true;
   if (data->known_tokens >= 0 && data->known_tokens != tokens)
-    return titan_error(
-        TITAN_ERROR_DATA,
-        "%s: the corpus %s has %lld tokens, and had %lld in the validation before: it was changed during "
-        "the run",
-        titan_corpus_option(corpus), titan_corpus_name(corpus), (long long)tokens, (long long)data->known_tokens);
+    return titan_error(TITAN_ERROR_DATA,
+                       "%s: the corpus %s has %lld tokens, and had %lld in the previous validation: it has changed "
+                       "during the run",
+                       titan_corpus_option(corpus), titan_corpus_name(corpus), (long long)tokens,
+                       (long long)data->known_tokens);
   data->known_tokens = tokens;
   return TITAN_OK;
 }

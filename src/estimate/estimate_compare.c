@@ -82,18 +82,18 @@ static titan_status print_kind(const titan_estimate *estimate, int index, const 
 static titan_status print_all(const titan_estimate *estimate, const int64_t *figures) {
   titan_text text = {0};
   bool exact = true;
-  titan_status status = titan_text_printf(&text, "\nTwo real steps beside the estimate:\n");
+  titan_status status = titan_text_printf(&text, "\nTwo real steps and the estimate:\n");
   for (int i = 0; i < estimate->kind_count && status == TITAN_OK; i++)
     status = print_kind(estimate, i, figures, &exact, &text);
   if (status == TITAN_OK)
     status = titan_text_printf(&text, "\n%s\n",
-                               exact ? "every rank took what the estimate says, to the byte"
-                                     : "NOT what the estimate says: this is a defect of the program, please report it");
+                               exact ? "every rank used the estimated memory, to the byte"
+                                     : "NOT the estimated memory: this is a defect of the program, please report it");
   if (status == TITAN_OK && (fputs(text.data, stdout) < 0 || fflush(stdout) != 0))
     status = titan_error(TITAN_ERROR_OUTPUT, "cannot write to stdout");
   titan_text_destroy(&text);
   if (status == TITAN_OK && !exact)
-    status = titan_error(TITAN_ERROR_INTERNAL, "the memory taken is not what was estimated (see the table)");
+    status = titan_error(TITAN_ERROR_INTERNAL, "the used memory differs from the estimate (see the table)");
   return status;
 }
 

@@ -140,7 +140,7 @@ static titan_status print_step(const titan_estimate *estimate, titan_text *text)
     TITAN_TRY(
         titan_text_printf(text, ", %.3f s at the device's peak of %.4g TFLOP/s", kind->work.flops / peak, peak / 1e12));
     if (kind->step_flops > 0)
-      TITAN_TRY(titan_text_printf(text, ", %.3f s with what ranks wait for each other", kind->step_flops / peak));
+      TITAN_TRY(titan_text_printf(text, ", %.3f s with the idle time of the ranks", kind->step_flops / peak));
   }
   return titan_text_printf(text, "; arenas are packed to %.3f of their lower bounds\n", kind->packing);
 }

@@ -123,8 +123,8 @@ static titan_status make_call(const titan_graph *graph, titan_node *node, const 
   *differentiable = false;
   for (int i = 0; i < call->input_count; i++) {
     if (inputs[i] < 0 || inputs[i] >= graph->value_count)
-      return titan_error(TITAN_ERROR_INTERNAL, "%s: input %d is no value of the graph %s", titan_op_name(call->kind), i,
-                         graph->name);
+      return titan_error(TITAN_ERROR_INTERNAL, "%s: input %d is not a value of the graph %s", titan_op_name(call->kind),
+                         i, graph->name);
     node->inputs[i] = inputs[i];
     call->inputs[i] = graph->values[inputs[i]].type;
     *differentiable |= graph->values[inputs[i]].differentiable;

@@ -94,7 +94,7 @@ static titan_status fix_part(planner *p, titan_value value, titan_operand home) 
     whole->home = (titan_operand){home.base, home.offset - offset};
   }
   if (!fits || whole->home.base != home.base || whole->home.offset + offset != home.offset)
-    return titan_error(TITAN_ERROR_INTERNAL, "graph %s: output %s is part of a value that lies elsewhere",
+    return titan_error(TITAN_ERROR_INTERNAL, "graph %s: output %s is part of a value that is elsewhere",
                        titan_graph_name(p->graph), titan_graph_value(p->graph, value)->name);
   whole->covered += bytes_of(p, value);
   return TITAN_OK;
@@ -163,7 +163,7 @@ static titan_status check_parameters_put_together(planner *p) {
       for (int k = 0; k < node->call.input_count; k++) {
         if (titan_graph_value(p->graph, node->inputs[k])->role != TITAN_ROLE_PARAMETER ||
             p->places[node->inputs[k]].home.offset != end)
-          return titan_error(TITAN_ERROR_INTERNAL, "graph %s: %s does not lie where a concat needs it",
+          return titan_error(TITAN_ERROR_INTERNAL, "graph %s: %s is not where a concat needs it",
                              titan_graph_name(p->graph), titan_graph_value(p->graph, node->inputs[k])->name);
         end += bytes_of(p, node->inputs[k]);
       }

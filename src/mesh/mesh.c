@@ -80,7 +80,7 @@ titan_status titan_mesh_resolve(titan_mesh_degrees *degrees, int world_size) {
     if (values[d] < 1)
       return titan_error(TITAN_ERROR_USAGE, "Invalid parallel dims: %s is %d, but a degree is at least 1%s",
                          row_names[d], values[d],
-                         d == TITAN_MESH_ROW_DP_SHARD ? " (or -1, which takes the ranks that are left over)" : "");
+                         d == TITAN_MESH_ROW_DP_SHARD ? " (or -1, which takes the remaining ranks)" : "");
     if (product <= world_size) // it cannot come back, and must not overflow
       product *= values[d];
   }
@@ -89,8 +89,7 @@ titan_status titan_mesh_resolve(titan_mesh_degrees *degrees, int world_size) {
   if (product > world_size || world_size % product != 0) {
     char reason[160];
     snprintf(reason, sizeof reason,
-             ": dp_shard -1 takes the ranks that are left over, but the other degrees do not divide %d ranks",
-             world_size);
+             ": dp_shard -1 takes the remaining ranks, but the other degrees do not divide %d ranks", world_size);
     return invalid_product(*degrees, world_size, reason);
   }
   degrees->dp_shard = (int)(world_size / product);

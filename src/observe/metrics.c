@@ -65,9 +65,9 @@ static void set_aside(const char *path, const char *why) {
   if (status != TITAN_OK)
     titan_log_warning("%s%s%s", why != NULL ? why : "", why != NULL ? "; " : "", titan_error_message());
   else if (why != NULL)
-    titan_log_warning("%s; it is kept as %s, and a new file begins", why, kept.data);
+    titan_log_warning("%s; it is kept as %s, and a new file starts", why, kept.data);
   else
-    titan_log_info("The metrics of the run before are kept as %s", kept.data);
+    titan_log_info("The metrics of the previous run are kept as %s", kept.data);
   titan_text_destroy(&kept);
 }
 

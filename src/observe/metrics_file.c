@@ -256,7 +256,7 @@ titan_status titan_metrics_file_open(const titan_metrics_file *file, const char 
   if (reason != 0)
     return system_error("write to", path, reason);
   return titan_error(TITAN_ERROR_OUTPUT,
-                     "cannot write to the metrics file %s: another file has taken its place; does another run have the "
+                     "cannot write to the metrics file %s: another file has replaced it; does another run use the "
                      "same job.dump_folder?",
                      path);
 }

@@ -146,7 +146,7 @@ static titan_status find(int descriptor, const char *path, titan_metrics_record 
   if (fstat(descriptor, &information) != 0)
     return refuse(path, strerror(errno));
   if (!S_ISREG(information.st_mode))
-    return refuse(path, "it is no regular file");
+    return refuse(path, "it is not a regular file");
   uint64_t bytes = (uint64_t)information.st_size;
   size_t available = bytes < MOST_END_BYTES ? (size_t)bytes : (size_t)MOST_END_BYTES;
   if (pread(descriptor, last, available, (off_t)(bytes - available)) != (ssize_t)available)
@@ -195,7 +195,7 @@ static titan_status read_series(int descriptor, const char *path, titan_metrics_
     size_t wanted = (size_t)(records * size);
     ssize_t got = pread(descriptor, bytes, wanted, (off_t)(record->start + done * size));
     status = got == (ssize_t)wanted ? take(path, series, (int)record->columns, bytes, records, rows, &ended)
-                                    : refuse(path, got < 0 ? strerror(errno) : "it is shorter than it says");
+                                    : refuse(path, got < 0 ? strerror(errno) : "it is shorter than its header says");
   }
   titan_memory_free(bytes);
   return status;

@@ -69,7 +69,7 @@ titan_status titan_gather_create(titan_comm *comm, titan_device *device, titan_d
   *out = NULL;
   if (intra_node == TITAN_INTRA_NODE_SHARED && !titan_comm_is_one_node(comm))
     return titan_error(TITAN_ERROR_USAGE,
-                       "comm.intra_node = shared: the %d ranks over which parameters are sharded lie on several nodes; "
+                       "comm.intra_node = shared: the %d ranks over which parameters are sharded are on several nodes; "
                        "use auto or mpi, or replicate over nodes with training.data_parallel_replicate_degree",
                        titan_comm_size(comm));
   titan_gather *gather;
@@ -110,7 +110,7 @@ void titan_gather_destroy(titan_gather **gather) {
 titan_status titan_gather_begin(titan_gather *gather, int unit, void *whole) {
   const titan_unit *source = &gather->units[unit];
   if (gather->way != TITAN_WAY_MPI)
-    return titan_error(TITAN_ERROR_INTERNAL, "unit %d is whole without a gather", unit);
+    return titan_error(TITAN_ERROR_INTERNAL, "unit %d is complete without a gather", unit);
   TITAN_TRY(titan_work_wait(&gather->works[unit]));
   gather->whole[unit] = whole;
   return titan_comm_all_gather(gather->comm, source->compute, whole, (size_t)source->shard_elements, gather->dtype,

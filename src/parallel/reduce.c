@@ -137,7 +137,7 @@ static titan_status start(titan_reduce *reduce, const titan_reduce_request *requ
 
 titan_status titan_reduce_begin(titan_reduce *reduce, const titan_reduce_request *request, int *number) {
   if (reduce->begun - reduce->waited >= IN_FLIGHT)
-    return titan_error(TITAN_ERROR_INTERNAL, "a reduction begins while %d are in flight", IN_FLIGHT);
+    return titan_error(TITAN_ERROR_INTERNAL, "a reduction starts while %d are in flight", IN_FLIGHT);
   pending *slot = &reduce->ring[reduce->begun % IN_FLIGHT];
   *slot = (pending){.request = *request};
   *number = reduce->begun++;

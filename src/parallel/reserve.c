@@ -63,7 +63,7 @@ titan_status titan_runtime_stage(titan_runtime *runtime) {
   titan_comm *tp = group_of(runtime, TITAN_MESH_TP);
   if (runtime->options.intra_node == TITAN_INTRA_NODE_SHARED && !titan_comm_is_one_node(tp))
     return titan_error(TITAN_ERROR_USAGE,
-                       "comm.intra_node = shared: the %d ranks of tensor parallelism lie on several nodes; use auto or "
+                       "comm.intra_node = shared: the %d ranks of tensor parallelism are on several nodes; use auto or "
                        "mpi",
                        titan_comm_size(tp));
   if (!is_staged(runtime))

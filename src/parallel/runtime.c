@@ -302,7 +302,7 @@ static titan_status create_exchange(titan_runtime *runtime) {
 static titan_status go_without_shared_memory(titan_runtime *runtime) {
   titan_device *device = runtime->device;
   if (titan_comm_rank(titan_mesh_comm(runtime->mesh, TITAN_MESH_WORLD)) == 0)
-    titan_log_warning("going without shared memory inside the node: %s", titan_error_message());
+    titan_log_warning("shared memory inside the node is not used: %s", titan_error_message());
   runtime->options.intra_node = TITAN_INTRA_NODE_MPI;
   for (int kind = 0; kind < STEPS; kind++)
     TITAN_TRY(titan_runtime_list_create(runtime, (runtime_step_kind)kind));

@@ -274,7 +274,7 @@ titan_status titan_runtime_logits(titan_runtime *runtime, float *logits) {
   }
   TITAN_TRY(titan_executable_prepare(program->executable));
   if (titan_comm_size(titan_runtime_pipeline_group(runtime)) > 1)
-    return titan_error(TITAN_ERROR_USAGE, "logits need all units on one rank, and these lie on %d pipeline ranks",
+    return titan_error(TITAN_ERROR_USAGE, "logits need all units on one rank, and these are on %d pipeline ranks",
                        titan_comm_size(titan_runtime_pipeline_group(runtime)));
   while (step->list.actions[head].kind != TITAN_ACTION_RUN || step->list.actions[head].unit != last)
     head++;

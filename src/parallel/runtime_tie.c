@@ -57,7 +57,7 @@ titan_status titan_runtime_tie_find(titan_runtime *runtime) {
   if (!are_alike(parameters[0], parameters[1]))
     return titan_error(TITAN_ERROR_INTERNAL,
                        "model %s ties %s and %s, of which a rank of this mesh holds different blocks; expected two "
-                       "parameters of one shape that tensor parallelism cuts alike",
+                       "parameters of one shape that tensor parallelism divides in the same manner",
                        model->name, tie->parameters[0], tie->parameters[1]);
   runtime->tie = found;
   return TITAN_OK;

@@ -96,7 +96,7 @@ static titan_status parameter(pass *p, titan_value logical, int cut, titan_value
   image *i = &p->images[logical];
   const titan_value_info *info = titan_graph_value(p->from, logical);
   if (info->role != TITAN_ROLE_PARAMETER)
-    return titan_error(TITAN_ERROR_INTERNAL, "tensor parallelism: %s is no parameter", info->name);
+    return titan_error(TITAN_ERROR_INTERNAL, "tensor parallelism: %s is not a parameter", info->name);
   if (i->layout == LAYOUT_NONE) {
     titan_tensor_type type = info->type;
     titan_block_place place = info->place;
@@ -109,7 +109,7 @@ static titan_status parameter(pass *p, titan_value logical, int cut, titan_value
     set_image(p, logical, value, cut >= 0 ? LAYOUT_COLUMNS : LAYOUT_WHOLE, cut);
   }
   if ((cut >= 0) != (i->layout == LAYOUT_COLUMNS) || (cut >= 0 && i->dim != cut))
-    return titan_error(TITAN_ERROR_INTERNAL, "tensor parallelism: %s is wanted in two layouts", info->name);
+    return titan_error(TITAN_ERROR_INTERNAL, "tensor parallelism: %s is needed in two layouts", info->name);
   *out = i->value;
   return TITAN_OK;
 }

@@ -26,7 +26,7 @@ bool titan_estimate_is_cpu(const titan_config *config) {
 static titan_status check_device(const titan_config *config, titan_text *problems) {
   if (titan_estimate_is_cpu(config) || titan_device_facts_find(config->memory_estimation.device) != NULL)
     return TITAN_OK;
-  TITAN_TRY(titan_text_printf(problems, "memory_estimation.device = %s (%s): the devices known are cpu, ",
+  TITAN_TRY(titan_text_printf(problems, "memory_estimation.device = %s (%s): the known devices are cpu, ",
                               config->memory_estimation.device,
                               titan_config_origin(config, "memory_estimation.device")));
   TITAN_TRY(titan_device_facts_names(problems));
@@ -45,7 +45,7 @@ titan_status titan_estimate_check(const titan_config *config, int ranks, titan_t
   if (world > 0 && world != ranks)
     TITAN_TRY(titan_text_printf(
         problems,
-        "memory_estimation.world_size = %lld (%s): with disable_fake_mode the ranks are those there are, %d\n",
+        "memory_estimation.world_size = %lld (%s): with disable_fake_mode the ranks are those of this run, %d\n",
         (long long)world, titan_config_origin(config, "memory_estimation.world_size"), ranks));
   if (!titan_estimate_is_cpu(config))
     TITAN_TRY(titan_text_printf(problems,

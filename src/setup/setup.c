@@ -94,7 +94,7 @@ static titan_status check_vocabulary(const titan_config *config, const titan_mod
   while (!tensor_degree_works(config, arguments, degrees, largest)) // 1 works
     largest--;
   return titan_error(TITAN_ERROR_USAGE,
-                     "training.tensor_parallel_degree = %d (%s) leaves a rank without any of the vocabulary's "
+                     "training.tensor_parallel_degree = %d (%s) leaves a rank without any token of the vocabulary's "
                      "%lld tokens; the largest degree that works is %d, or set training.enable_loss_parallel = false",
                      degrees.tp, titan_config_origin(config, "training.tensor_parallel_degree"),
                      (long long)arguments->vocabulary, largest);
@@ -136,7 +136,7 @@ static titan_status warn_of_offload(const titan_config *config, void (*report)(v
     return TITAN_OK;
   titan_status status = titan_text_printf(
       &text, "training.enable_cpu_offload = true (%s): %s", titan_config_origin(config, "training.enable_cpu_offload"),
-      other ? "the estimate is made without it"
+      other ? "the estimate ignores it"
             : "nothing is moved, since the cpu device has parameters, gradients and optimizer states "
               "in host memory already");
   if (status == TITAN_OK)

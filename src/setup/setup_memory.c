@@ -66,7 +66,7 @@ titan_status titan_setup_budget_error(const titan_config *config, titan_status s
     return status;
   return titan_error(status, "%s = %s (%s): %s%s", name, option, titan_config_origin(config, name),
                      titan_error_message(),
-                     strcmp(option, "auto") == 0 ? "; auto goes by what the device leaves to a rank" : "");
+                     strcmp(option, "auto") == 0 ? "; auto uses the memory that the device has for a rank" : "");
 }
 
 // --- the node's memory ---

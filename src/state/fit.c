@@ -59,7 +59,7 @@ static titan_status compare_scaling(const titan_rope_scaling *file, const titan_
   TITAN_TRY(describe_scaling(file, text));
   TITAN_TRY(titan_text_printf(text, " in the file, "));
   TITAN_TRY(describe_scaling(run, text));
-  return titan_text_printf(text, " in this run (model.rope_scaling_factor and the options beside it)");
+  return titan_text_printf(text, " in this run (model.rope_scaling_...)");
 }
 
 static titan_status compare_tied(bool file, bool run, titan_text *text) {

@@ -152,7 +152,7 @@ static titan_status check_step(const titan_checkpoint_file *file, int64_t step) 
   if (step < 0 || file->contents.step == step)
     return TITAN_OK;
   titan_status status = titan_error(TITAN_ERROR_CHECKPOINT,
-                                    "%s is a checkpoint of step %lld, and its name says step %lld: rename it, or move "
+                                    "%s is a checkpoint of step %lld, but its name has step %lld: rename it, or move "
                                     "it away",
                                     file->path, (long long)file->contents.step, (long long)step);
   titan_error_mark_agreed();

@@ -25,7 +25,7 @@ static titan_status compare_sizes(const titan_hugging_face_config *config, const
               {"vocab_size", "model.tokenizer_path", config->vocabulary, run->vocabulary}};
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
     if (rows[i].theirs != rows[i].mine)
-      TITAN_TRY(titan_text_printf(text, "\n  %s: %" PRId64 " there, %" PRId64 " in this run (%s)", rows[i].key,
+      TITAN_TRY(titan_text_printf(text, "\n  %s: %" PRId64 " in the file, %" PRId64 " in this run (%s)", rows[i].key,
                                   rows[i].theirs, rows[i].mine, rows[i].option));
   return TITAN_OK;
 }
@@ -34,17 +34,16 @@ static titan_status compare_factors(const titan_hugging_face_config *config, con
                                     titan_text *text) {
   const titan_rope_scaling *theirs = &config->rope_scaling, *mine = &run->rope_scaling;
   if (config->norm_epsilon != run->norm_epsilon)
-    TITAN_TRY(titan_text_printf(text, "\n  rms_norm_eps: %.9g there, %.9g in this run (model.name, model.flavor)",
+    TITAN_TRY(titan_text_printf(text, "\n  rms_norm_eps: %.9g in the file, %.9g in this run (model.name, model.flavor)",
                                 config->norm_epsilon, run->norm_epsilon));
   if (config->rope_theta != run->rope_theta)
-    TITAN_TRY(titan_text_printf(text, "\n  rope_theta: %.9g there, %.9g in this run (model.name, model.flavor)",
+    TITAN_TRY(titan_text_printf(text, "\n  rope_theta: %.9g in the file, %.9g in this run (model.name, model.flavor)",
                                 config->rope_theta, run->rope_theta));
   if (titan_model_same_scaling(theirs, mine))
     return TITAN_OK;
   return titan_text_printf(text,
                            "\n  rope_scaling: factor %g, low %g, high %g, original length %" PRId64
-                           " there; %g, %g, %g, %" PRId64
-                           " in this run (model.rope_scaling_factor and the options beside it)",
+                           " in the file; %g, %g, %g, %" PRId64 " in this run (model.rope_scaling_...)",
                            theirs->factor, theirs->low, theirs->high, theirs->original_length, mine->factor, mine->low,
                            mine->high, mine->original_length);
 }
@@ -112,7 +111,7 @@ static titan_status check_tied(const titan_weights *weights, const titan_model_a
   if (!run->tied || weights->tied)
     return TITAN_OK;
   return titan_error(TITAN_ERROR_CHECKPOINT,
-                     "%s: the output's weights are not the embedding's there (%s), and are in this run "
+                     "%s: the output's weights are not tied to the embedding (%s), but are tied in this run "
                      "(model.tie_embeddings); expected weights of a tied model, or model.tie_embeddings = false",
                      weights->set->path,
                      weights->has_config ? "tie_word_embeddings in config.json" : "no titan.tied in the metadata");

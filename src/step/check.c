@@ -137,7 +137,7 @@ static const char *gradients(checker *c, const titan_action *action) {
   if (action->add != (!each && unit->runs > 0))
     return action->add ? "nothing is there to add to" : "it would overwrite gradients";
   if (action->last != (unit->runs == c->order->microbatches - 1))
-    return "`last` stands at the wrong microbatch";
+    return "`last` is at the wrong microbatch";
   unit->runs++;
   return NULL;
 }
@@ -185,7 +185,7 @@ static const char *tie(checker *c, int rank, const titan_action *action) {
   for (int i = 0; i < 2; i++) {
     unit_state *unit = &c->units[tied[i]];
     if (unit->rank != rank)
-      return "a unit that it adds to lies on another rank";
+      return "a unit that it adds to is on another rank";
     if (!is_complete(c, rank, tied[i]))
       return "the gradients that it adds up are not complete";
     if (unit->tied || unit->updated)
@@ -218,9 +218,9 @@ static const char *gather_or_release(checker *c, const titan_action *action) {
   unit_state *unit = &c->units[action->unit];
   bool gather = action->kind == TITAN_ACTION_GATHER;
   if (!c->shape->gathers)
-    return "parameters are whole without it";
+    return "parameters are complete without it";
   if (gather == unit->whole)
-    return gather ? "the unit is whole already" : "the unit is not whole";
+    return gather ? "the unit is gathered already" : "the unit is not gathered";
   if (gather && unit->updated)
     return "the unit is updated already";
   unit->whole = gather;
@@ -296,7 +296,7 @@ static const char *wait(checker *c, int rank, int place, const titan_action *act
   if (action->after < 0)
     return NULL;
   if (action->after >= place || list->actions[action->after].kind != TITAN_ACTION_REDUCE)
-    return "it waits for what is no reduction before it";
+    return "it waits for an action that is not an earlier reduction";
   for (int i = c->waited[rank] + 1; i <= action->after; i++)
     c->in_flight[rank] -= list->actions[i].kind == TITAN_ACTION_REDUCE;
   c->waited[rank] = action->after > c->waited[rank] ? action->after : c->waited[rank];
@@ -372,7 +372,7 @@ static titan_status walk(checker *c) {
   }
   for (int rank = 0; rank < c->order->ranks; rank++)
     if (c->next[rank] < c->lists[rank].count)
-      return fault(c, rank, c->next[rank], "it waits for ever: the other rank does not come to its part of this");
+      return fault(c, rank, c->next[rank], "it deadlocks: the other rank does not reach its part of this");
   return TITAN_OK;
 }
 
@@ -391,7 +391,7 @@ static titan_status check_messages(const checker *c, int unit, int microbatch) {
     if (message == 0 || !ends_of(c, &action, &from, &to))
       continue;
     if (!has(c, unit, microbatch, gradient ? GRADIENT_HERE : INPUT_HERE))
-      return fault_at_end(c, to, unit, microbatch, "something that was sent to it is not received");
+      return fault_at_end(c, to, unit, microbatch, "a message to it is not received");
     if (!(message & SEND_ENDED))
       return fault_at_end(c, from, unit, microbatch, "it does not wait for the end of a send");
   }

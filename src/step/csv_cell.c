@@ -23,7 +23,7 @@ static const struct {
              {"I", true, true, TITAN_COMPUTE_INPUT_GRADIENT},
              {"W", true, true, TITAN_COMPUTE_WEIGHT_GRADIENT}};
 
-static const char no_action[] = "this is no action: expected stage, action, microbatch, as 3F5, 0I2 or 1UNSHARD";
+static const char no_action[] = "this is not an action: expected stage, action, microbatch, as 3F5, 0I2 or 1UNSHARD";
 
 // The number at *at, which moves behind it; -1: there is none, or it is too long.
 static int number(const char **at, const char *end) {
@@ -66,7 +66,7 @@ static const char *parse_pair(const char *text, const char *end, int microbatche
   static const char name[] = "OVERLAP_F_B";
   const char *middle = memchr(text, ';', (size_t)(end - text)), *close = memchr(text, ')', (size_t)(end - text));
   if (middle == NULL || close == NULL || middle > close)
-    return "this is no pair: expected a forward and a backward, as (0F4;7B1)OVERLAP_F_B";
+    return "this is not a pair: expected a forward and a backward, as (0F4;7B1)OVERLAP_F_B";
   size_t rest = (size_t)(end - close - 1);
   if (rest != 0 && (rest != strlen(name) || memcmp(close + 1, name, rest) != 0))
     return "expected OVERLAP_F_B after the pair";

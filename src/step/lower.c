@@ -251,7 +251,7 @@ static titan_status check_tied(const titan_order *order, const titan_step_shape 
   if (ranks[0] == ranks[1])
     return TITAN_OK;
   return titan_error(TITAN_ERROR_USAGE,
-                     "%s and %s share a parameter (model.tie_embeddings) and lie on the pipeline ranks %d and %d; "
+                     "%s and %s share a parameter (model.tie_embeddings) and are on the pipeline ranks %d and %d; "
                      "expected a schedule that has both on one rank, or model.tie_embeddings = false",
                      shape->units[shape->tied[0]].name, shape->units[shape->tied[1]].name, ranks[0], ranks[1]);
 }

@@ -63,11 +63,11 @@ static bool check_cell(const checker *c, int rank, int place) {
     return fault_at(c, rank, place, "the %s of stage %d and microbatch %d is computed a second time",
                     name_of(cell->compute), stage, m);
   if (cell->compute != TITAN_COMPUTE_FORWARD && !(*done & FORWARD))
-    return fault_at(c, rank, place, "the forward of stage %d and microbatch %d must stand before its %s", stage, m,
+    return fault_at(c, rank, place, "the forward of stage %d and microbatch %d must be before its %s", stage, m,
                     name_of(cell->compute));
   if (cell->compute == TITAN_COMPUTE_WEIGHT_GRADIENT && !(*done & INPUT_GRADIENT))
-    return fault_at(c, rank, place, "the input gradient of stage %d and microbatch %d must stand before its %s", stage,
-                    m, name_of(cell->compute));
+    return fault_at(c, rank, place, "the input gradient of stage %d and microbatch %d must be before its %s", stage, m,
+                    name_of(cell->compute));
   *done |= (unsigned char)gives(cell->compute);
   return true;
 }

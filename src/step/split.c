@@ -39,10 +39,10 @@ titan_status titan_split_at(const titan_step_unit *units, int unit_count, const 
   for (int i = 0; i < point_count; i++) {
     int unit = find_unit(units, unit_count, points[i]);
     if (unit < 0)
-      return titan_error(TITAN_ERROR_USAGE, "%s: \"%s\" is no part of the model: expected %s to %s", option, points[i],
-                         units[1].name, units[unit_count - 1].name);
+      return titan_error(TITAN_ERROR_USAGE, "%s: \"%s\" is not a part of the model: expected %s to %s", option,
+                         points[i], units[1].name, units[unit_count - 1].name);
     if (unit == 0)
-      return titan_error(TITAN_ERROR_USAGE, "%s: \"%s\" begins the first stage anyway: expected %s or a later part",
+      return titan_error(TITAN_ERROR_USAGE, "%s: \"%s\" always begins the first stage: expected %s or a later part",
                          option, points[i], units[1].name);
     if (unit <= first_unit[i])
       return titan_error(TITAN_ERROR_USAGE, "%s: \"%s\" comes after \"%s\": expected rising order, each name once",

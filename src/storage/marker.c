@@ -147,11 +147,10 @@ static void remove_dead(const char *path, const char *own, const char *turn, con
 }
 
 static titan_status elsewhere(const char *path, const holder *other) {
-  return titan_error(
-      TITAN_ERROR_OUTPUT,
-      "another run may be writing to this folder: process %ld on host %s has it, and cannot be looked at "
-      "from here; if that run is over, remove %s",
-      other->process, other->host, path);
+  return titan_error(TITAN_ERROR_OUTPUT,
+                     "another run may be writing to this folder: process %ld on host %s uses it, and this host cannot "
+                     "check that process; if that run is over, remove %s",
+                     other->process, other->host, path);
 }
 
 static titan_status take(const char *path, const char *own, const char *turn, const holder *mine, bool *held) {
@@ -174,7 +173,7 @@ static titan_status take(const char *path, const char *own, const char *turn, co
     remove_dead(path, own, turn, mine);
   }
   return titan_error(TITAN_ERROR_OUTPUT,
-                     "cannot tell who is writing to this folder: %s does not name a process; if no run uses the "
+                     "cannot determine who is writing to this folder: %s does not name a process; if no run uses the "
                      "folder, remove it",
                      path);
 }

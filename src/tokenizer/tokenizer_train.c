@@ -209,8 +209,8 @@ static titan_status train(training *t, size_t vocabulary_size) {
     TITAN_TRY(titan_train_pairs_next(&t->pairs, &pair));
     if (pair == TITAN_TRAIN_NONE || t->pairs.pairs[pair].count < 2)
       return titan_error(TITAN_ERROR_DATA,
-                         "the text gives only %zu tokens, not %zu: no pair is met twice any more; ask for a smaller "
-                         "vocabulary or give more text",
+                         "the text gives only %zu tokens, not %zu, because no further pair occurs twice; use a "
+                         "smaller vocabulary or more text",
                          t->tokens.count, vocabulary_size);
     TITAN_TRY(add_token(t, pair, &token));
     TITAN_TRY(merge_pair(t, pair, token));

@@ -157,7 +157,7 @@ static int tell_state(const comparison *c) {
   const titan_checkpoint_contents *a = &c->a->contents, *b = &c->b->contents;
   int count = tell_number("step", (double)a->step, (double)b->step);
   if (a->has_state != b->has_state || a->has_data != b->has_data) {
-    printf("%s has training state, %s has not, or not all\n", a->has_state || a->has_data ? c->a->path : c->b->path,
+    printf("%s has training state, %s lacks some or all of it\n", a->has_state || a->has_data ? c->a->path : c->b->path,
            a->has_state || a->has_data ? c->b->path : c->a->path);
     return count + 1;
   }
@@ -168,7 +168,7 @@ static int tell_state(const comparison *c) {
   }
   if (a->has_data && (a->lane_count != b->lane_count || a->corpus != b->corpus || a->seq_len != b->seq_len ||
                       memcmp(a->cursors, b->cursors, (size_t)a->lane_count * 4 * sizeof *a->cursors) != 0)) {
-    printf("the places in the data differ\n");
+    printf("the positions in the data differ\n");
     count++;
   }
   return count;

@@ -96,8 +96,9 @@ static titan_status take_tensor(exporting *e, int index) {
   e->indices[e->count] = index;
   e->units[e->count] = renamed && titan_hugging_face_is_permuted(source->name) ? model->dim / model->heads : 1;
   if (titan_checkpoint_rows(source) % e->units[e->count] != 0)
-    return titan_error(TITAN_ERROR_CHECKPOINT, "%s: %s has %" PRId64 " rows, no multiple of the head size %" PRId64,
-                       e->file->path, source->name, source->dims[0], e->units[e->count]);
+    return titan_error(TITAN_ERROR_CHECKPOINT,
+                       "%s: %s has %" PRId64 " rows, which is not a multiple of the head size %" PRId64, e->file->path,
+                       source->name, source->dims[0], e->units[e->count]);
   e->count++;
   return TITAN_OK;
 }

@@ -103,9 +103,10 @@ static titan_status write_all(int descriptor, const char *path, const titan_text
 static titan_status make(titan_tool_file *file) {
   file->descriptor = open(file->partial, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0666);
   if (file->descriptor < 0 && errno == EEXIST)
-    return titan_error(TITAN_ERROR_CHECKPOINT,
-                       "cannot write %s: %s is in the way (being written, or left by who was killed): remove it first",
-                       file->path, file->partial);
+    return titan_error(
+        TITAN_ERROR_CHECKPOINT,
+        "cannot write %s: %s is in the way (being written, or left by a killed process): remove it first", file->path,
+        file->partial);
   if (file->descriptor < 0)
     return output_error(file->path);
   file->made = true;

@@ -40,7 +40,7 @@ static titan_status find_model(importing *m) {
                                   m->arguments->flavor, &m->model));
   m->model.arguments.tied = w->tied && !m->arguments->untie;
   if (m->arguments->untie && !w->tied)
-    return titan_error(TITAN_ERROR_USAGE, "--untie: the output of %s has weights of its own already", w->set->path);
+    return titan_error(TITAN_ERROR_USAGE, "--untie: the output of %s has its own weights already", w->set->path);
   TITAN_TRY(titan_tool_model_tensors(&m->model, &m->tensors, &m->count));
   snprintf(name, sizeof name, "%s %s", m->model.definition->name, m->model.flavor);
   return titan_weights_match(m->weights, name, m->model.arguments.dim / m->model.arguments.heads, m->count, m->tensors);
@@ -124,7 +124,8 @@ static titan_status check_name(const char *out) {
   if (step <= 0)
     return TITAN_OK;
   return titan_error(TITAN_ERROR_USAGE,
-                     "%s: an import is a checkpoint of step 0, and a name step-%" PRId64 ".h5 says otherwise: call it "
+                     "%s: an import is a checkpoint of step 0, and a name step-%" PRId64
+                     ".h5 has another step: call it "
                      "step-0.h5 for a run to find it, or anything else",
                      out, step);
 }
@@ -167,7 +168,7 @@ static titan_status take_folder(importing *m) {
     status = titan_error(TITAN_ERROR_CHECKPOINT, "%s", titan_error_message());
   if (status == TITAN_OK && held)
     status = titan_error(TITAN_ERROR_CHECKPOINT,
-                         "cannot write %s: a run, or another import, is writing to this folder; wait for its end, or "
+                         "cannot write %s: a run or another import is writing to this folder; wait for its end, or "
                          "give another folder",
                          out);
   return status;
@@ -178,11 +179,12 @@ static void tell(const importing *m) {
   if (m->model.arguments.tied)
     printf("the output's weights are those of the embedding: a run trains them as one (model.tie_embeddings)\n");
   else if (m->weights->tied)
-    printf("the output's weights were those of the embedding (tie_word_embeddings): both are written, and from here on "
-           "they are trained apart\n");
+    printf("the output's weights were those of the embedding (tie_word_embeddings): both are written, and a run trains "
+           "them "
+           "separately\n");
   if (m->weights->config.unknown[0] != '\0')
-    printf("config.json has keys that are not known here, and were passed over: %s\n", m->weights->config.unknown);
-  printf("it holds weights only: a run that loads it starts with a fresh optimizer, schedule and data\n");
+    printf("config.json has unknown keys, which are ignored: %s\n", m->weights->config.unknown);
+  printf("it holds weights only: a run that loads it starts with a new optimizer, schedule and data\n");
   if (strcmp(name, "step-0.h5") != 0)
     printf("a run finds it under the name step-0.h5 in its folder of checkpoints\n");
 }

@@ -226,14 +226,14 @@ titan_status titan_tool_model_find(const titan_safetensors_set *set, bool huggin
   TITAN_TRY_CLEANUP(describe(&known, hugging_face, &sizes));
   if (found == 0)
     status = titan_error(TITAN_ERROR_CHECKPOINT,
-                         "%s: no flavor%s%s%s%s has these sizes: %s. A run could not go on from it; "
+                         "%s: no flavor%s%s%s%s has these sizes: %s. A run cannot use it; "
                          "docs/adding-a-model.md says how to add a flavor",
                          set->path, name != NULL ? " of " : "", name != NULL ? name : "",
                          flavor != NULL ? " called " : "", flavor != NULL ? flavor : "", sizes.data);
   else if (found > 1)
     status = titan_error(TITAN_ERROR_CHECKPOINT,
-                         "%s: several models have these sizes (%s): %s; say which with --model and --flavor", set->path,
-                         sizes.data, names.data);
+                         "%s: several models have these sizes (%s): %s; choose one with --model and --flavor",
+                         set->path, sizes.data, names.data);
   if (status == TITAN_OK)
     status = find_norm(set, hugging_face, &out->arguments.norm_type);
   if (status == TITAN_OK)

@@ -52,7 +52,7 @@ static void list_partial(const char *path) {
   for (const struct dirent *entry; folder != NULL && (entry = readdir(folder)) != NULL;) {
     const char *dot = strrchr(entry->d_name, '.');
     if (strncmp(entry->d_name, "step-", 5) == 0 && dot != NULL && strcmp(dot, ".partial") == 0)
-      printf("%s: not complete (being written, or left by a run that was killed)\n", entry->d_name);
+      printf("%s: not complete (being written, or left by a killed run)\n", entry->d_name);
   }
   if (folder != NULL)
     closedir(folder);
@@ -113,7 +113,7 @@ static void show_state(const titan_checkpoint_contents *contents) {
              contents->log_mean[0], contents->log_steps[0], contents->log_mean[contents->log_count - 1],
              contents->log_steps[contents->log_count - 1], contents->log_count);
   } else {
-    printf("training:       no state; a run that loads this starts its optimizer, schedule and data afresh\n");
+    printf("training:       no state; a run that loads this starts with a new optimizer, schedule and data\n");
   }
   if (contents->has_data)
     printf("data:           %" PRId64 " lanes, sequence length %" PRId64 ", corpus fingerprint %016" PRIx64 "\n",

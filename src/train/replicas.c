@@ -49,7 +49,7 @@ static titan_status differs(titan_runtime *runtime, int index, titan_comm *group
     index -= titan_runtime_unit(runtime, u)->plan->parameter_count;
   const titan_unit *unit = titan_runtime_unit(runtime, u);
   return titan_error(TITAN_ERROR_NUMBERS,
-                     "step %lld: the ranks of group %s hold different values of %s%s, which should be the same bits",
+                     "step %lld: the ranks of group %s hold different values of %s%s, which must be bitwise equal",
                      (long long)step, titan_comm_name(group), unit->prefix, unit->plan->parameters[index].name);
 }
 
@@ -82,7 +82,7 @@ static titan_status check_tie(titan_runtime *runtime, int64_t step) {
   if (titan_replicas_checksum(units[0], tie.parameters[0]) == titan_replicas_checksum(units[1], tie.parameters[1]))
     return TITAN_OK;
   return titan_error(TITAN_ERROR_NUMBERS,
-                     "step %lld: %s%s and %s%s are one parameter (model.tie_embeddings), and hold different values",
+                     "step %lld: %s%s and %s%s are tied (model.tie_embeddings) but hold different values",
                      (long long)step, units[0]->prefix, names[0], units[1]->prefix, names[1]);
 }
 

@@ -55,8 +55,8 @@ static titan_status look(const char *folder, const char *path, const token *t) {
   }
   gethostname(host, sizeof host - 1);
   return titan_error(TITAN_ERROR_USAGE,
-                     "host %s does not see the folder %s as host %s (rank 0) does; expected a folder that all nodes "
-                     "share",
+                     "host %s does not see the folder %s that host %s (rank 0) sees; expected a folder that all "
+                     "nodes share",
                      host, folder, t->host);
 }
 

@@ -48,7 +48,7 @@ static void note(int number) {
   const char *promise = atomic_load(&promised);
   if (first && promise != NULL)
     titan_log_info("%s: %s%s", titan_signals_name(number), promise,
-                   number == SIGINT ? "; a second one ends it at once" : "");
+                   number == SIGINT ? "; a second one ends the run at once" : "");
   atomic_fetch_add(&noted, 1);
 }
 
@@ -77,7 +77,7 @@ titan_status titan_signals_begin(void) {
   signal(SIGPIPE, SIG_IGN);
   int code = pthread_create(&thread, NULL, take_signals, NULL);
   if (code != 0)
-    return titan_error(TITAN_ERROR_DEVICE, "cannot create the thread that takes signals: %s", strerror(code));
+    return titan_error(TITAN_ERROR_DEVICE, "cannot create the thread that receives signals: %s", strerror(code));
   has_begun = true;
   return TITAN_OK;
 }

@@ -33,7 +33,7 @@ static titan_status choose_options(titan_trainer *trainer, size_t auto_budget, t
                  (long long)options->arguments.layers, (long long)options->arguments.dim,
                  (long long)options->arguments.vocabulary);
   titan_log_info("Model %s %s size: %s total parameters%s", config->model.name, config->model.flavor, text,
-                 options->arguments.tied ? ", of which the embedding's are the output's too" : "");
+                 options->arguments.tied ? ", with tied embedding and output" : "");
   return TITAN_OK;
 }
 
@@ -54,11 +54,11 @@ static titan_status create_runtime(titan_trainer *trainer, titan_runtime_options
 static void log_choice(const titan_pipeline_candidate *found, int count, int taken) {
   const titan_pipeline_candidate *c = &found[taken];
   titan_log_info(
-      "Schedule of the pipeline: %s with %d stages and %lld microbatches a batch, chosen of %d; predicted idle "
+      "Pipeline schedule: %s with %d stages and %lld microbatches per batch, chosen from %d; predicted idle "
       "time %.1f %%",
       c->schedule->title, c->stages, (long long)c->parts, count, 100 * c->bubble);
   if (taken > 0)
-    titan_log_info("%d quicker ones do not fit the memory; the quickest of these would take %.1f %% less time", taken,
+    titan_log_info("%d faster ones do not fit the memory; the fastest of these would take %.1f %% less time", taken,
                    100 * (1 - found[0].time / c->time));
   int next = taken + 1;
   while (next < count && found[next].schedule == c->schedule)

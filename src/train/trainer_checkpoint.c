@@ -36,11 +36,11 @@ titan_status titan_trainer_checkpoint_note(trainer_checkpoint *checkpoint, const
 
 void titan_trainer_checkpoint_log_finished(const titan_trainer *trainer) {
   const titan_config *config = trainer->env.config;
-  titan_log_info("Nothing is left to train: training.steps = %lld, and the checkpoint is of step %lld",
+  titan_log_info("No steps are left: training.steps = %lld, and the checkpoint has step %lld",
                  (long long)config->training.steps, (long long)trainer->step);
   if (config->checkpoint.model_weights_only)
     titan_log_info("checkpoint.model_weights_only: nothing is written, as the weights are saved after the last step of "
-                   "a training; titan-checkpoint export takes them out of any checkpoint");
+                   "a training; titan-checkpoint export extracts them from any checkpoint");
 }
 
 // --- the end of a save ---
@@ -77,12 +77,12 @@ static titan_status failed(titan_trainer *trainer, titan_status status, bool mus
                          (long long)checkpoint->step, titan_error_message(), titan_trainer_checkpoint_last(trainer));
   else if (most > 0 && checkpoint->failures >= most)
     status = titan_error(TITAN_ERROR_CHECKPOINT,
-                         "%lld saves in a row have failed (checkpoint.max_failures), the last at step %lld: %s; %s",
+                         "%lld saves in a row have failed (checkpoint.max_failures); the last one at step %lld: %s; %s",
                          (long long)checkpoint->failures, (long long)checkpoint->step, titan_error_message(),
                          titan_trainer_checkpoint_last(trainer));
   else {
     if (trainer->rank == 0)
-      titan_log_warning("The checkpoint of step %lld could not be saved, and the training goes on: %s; %s",
+      titan_log_warning("The checkpoint of step %lld could not be saved, and the training continues: %s; %s",
                         (long long)checkpoint->step, titan_error_message(), titan_trainer_checkpoint_last(trainer));
     return TITAN_OK;
   }

@@ -81,11 +81,11 @@ static titan_status compare_digests(const titan_corpus *corpus, int64_t count, c
     uint64_t digest;
     int64_t size = -1, expected = titan_corpus_file_size(corpus, i);
     TITAN_TRY(titan_corpus_digest(corpus, i, &digest, &size));
-    char what[96] = "the same size and other bytes";
+    char what[96] = "the same size, other bytes";
     if (size != expected)
-      snprintf(what, sizeof what, "%" PRId64 " bytes here and %" PRId64 " there", size, expected);
+      snprintf(what, sizeof what, "%" PRId64 " bytes on this host, %" PRId64 " on rank 0", size, expected);
     return titan_error(TITAN_ERROR_DATA,
-                       "host %s: the corpus file %s is not the one that rank 0 has: %s; all ranks need the same corpus",
+                       "host %s: the corpus file %s differs from that of rank 0: %s; all ranks need the same corpus",
                        host_name(), titan_corpus_file(corpus, i), what);
   }
   return TITAN_OK;

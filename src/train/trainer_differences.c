@@ -16,7 +16,7 @@ static const struct {
     {"model.norm_type", ""},
     {"optimizer.lr", ""},
     {"training.batch_size", ""},
-    {"training.seq_len", ": the lanes of the data go on where they were, in windows of the new length"},
+    {"training.seq_len", ": the lanes of the data continue at their positions, in windows of the new length"},
     {"training.warmup_steps", ""},
     {"training.max_norm", ""},
     {"training.steps", ""},
@@ -35,7 +35,7 @@ static titan_status tell_option(const titan_trainer *trainer, const char *toml, 
   bool differ;
   titan_status status = titan_config_compare(trainer->env.config, toml, name, &theirs, &mine, &differ);
   if (status == TITAN_OK && differ)
-    titan_log_info("Not as in the checkpoint: %s = %s (%s), and %s there%s", name, mine.data,
+    titan_log_info("Changed since the checkpoint: %s = %s (%s), in the checkpoint %s%s", name, mine.data,
                    titan_config_origin(trainer->env.config, name), theirs.data, remark);
   titan_text_destroy(&theirs);
   titan_text_destroy(&mine);
@@ -47,11 +47,11 @@ static void tell_machine(const titan_trainer *trainer, const titan_checkpoint_co
   size_t verb = strlen("Building "); // both begin so
   titan_mesh_describe(trainer->env.mesh, mesh, sizeof mesh);
   if (c->mesh != NULL && strcmp(c->mesh, mesh) != 0)
-    titan_log_info("Not as in the checkpoint: a %s, and a %s there: sums are taken in another order, and results "
+    titan_log_info("Changed since the checkpoint: a %s, in the checkpoint a %s: sums have another order, and results "
                    "differ by rounding",
                    mesh + verb, strlen(c->mesh) > verb ? c->mesh + verb : c->mesh);
   if (c->threads > 0 && c->threads != trainer->env.topology->threads)
-    titan_log_info("Not as in the checkpoint: %d threads a rank, and %" PRId64 " there: sums are taken in another "
+    titan_log_info("Changed since the checkpoint: %d threads a rank, in the checkpoint %" PRId64 ": sums have another "
                    "order, and results differ by rounding",
                    trainer->env.topology->threads, c->threads);
 }

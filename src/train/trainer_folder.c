@@ -82,8 +82,8 @@ static titan_status check_steps(const titan_config *config, const trainer_checkp
 
 titan_status titan_trainer_checkpoint_foreign(const char *path) {
   return titan_error(TITAN_ERROR_CHECKPOINT,
-                     "%s is no checkpoint of this program, and nothing is overwritten: move it away, as files named "
-                     "step-N.h5 in this folder are the run's own",
+                     "%s is not a checkpoint of this program, and nothing is overwritten: move it away, because this "
+                     "run writes files named step-N.h5 in this folder",
                      path);
 }
 
@@ -120,7 +120,7 @@ void titan_trainer_checkpoint_check_room(const titan_trainer *trainer) {
   uint64_t left = titan_space_left(checkpoint->folder.data), bytes = titan_saver_file_bytes(checkpoint->saver);
   if (left == 0 || left / bytes >= (uint64_t)files)
     return;
-  titan_log_warning("%s has room for %" PRIu64 " more checkpoints of %.2f GiB, and this run needs room for %" PRId64
+  titan_log_warning("%s has space for %" PRIu64 " more checkpoints of %.2f GiB, and this run needs space for %" PRId64
                     " (checkpoint.keep_latest_k = %" PRId64 "%s): saves will fail",
                     checkpoint->folder.data, left / bytes, (double)bytes / (1 << 30), files, keep,
                     keep > 0 ? ", and one more while it is written" : ": all are kept");

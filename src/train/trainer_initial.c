@@ -76,19 +76,19 @@ static titan_status load_safetensors(titan_trainer *trainer) {
   titan_weights_remarks remarks;
   if (!config->checkpoint.initial_load_model_only)
     return titan_error(TITAN_ERROR_CHECKPOINT,
-                       "checkpoint.initial_load_model_only = false (%s): %s holds weights in safetensors, and no state "
-                       "of a training beside them",
+                       "checkpoint.initial_load_model_only = false (%s): %s has only weights in safetensors, without "
+                       "a training state",
                        titan_config_origin(config, "checkpoint.initial_load_model_only"), path);
   TITAN_TRY(titan_checkpoint_load_weights(trainer->runtime, path, &remarks));
   if (trainer->rank != 0)
     return TITAN_OK;
-  titan_log_info("The run begins with the weights of %s, which has %s names", path,
+  titan_log_info("The run starts from the weights of %s (names: %s)", path,
                  remarks.hugging_face ? "Hugging Face's" : "titan-hpc's");
   if (remarks.untied)
-    titan_log_info("The output's weights are the embedding's there: here the two are trained apart "
+    titan_log_info("These weights are tied (the output is the embedding); this run trains the two separately "
                    "(model.tie_embeddings)");
   if (remarks.unknown[0] != '\0')
-    titan_log_warning("config.json has keys that are not known here, and were passed over: %s", remarks.unknown);
+    titan_log_warning("config.json has unknown keys, which are ignored: %s", remarks.unknown);
   return TITAN_OK;
 }
 
@@ -99,8 +99,9 @@ static titan_status load_model(titan_trainer *trainer, const char *path) {
   TITAN_TRY(titan_checkpoint_load(&options, path, &file, &fault));
   titan_status status = titan_comm_agree(titan_trainer_world(trainer), titan_trainer_check_tokenizer(trainer, file));
   if (status == TITAN_OK && trainer->rank == 0)
-    titan_log_info("The run begins with the weights of %s (step %" PRId64 " there); optimizer, schedule and data begin "
-                   "at their start",
+    titan_log_info("The run starts from the weights of %s (step %" PRId64
+                   " of that run); optimizer, schedule and data start "
+                   "at their beginning",
                    path, file->contents.step);
   titan_checkpoint_file_close(&file);
   return status;

@@ -15,7 +15,7 @@
 titan_status titan_trainer_by_product(titan_status status) {
   if (status != TITAN_ERROR_OUTPUT)
     return status;
-  titan_log_warning("%s; the training goes on without it", titan_error_message());
+  titan_log_warning("%s; the training continues without it", titan_error_message());
   return TITAN_OK;
 }
 
@@ -31,7 +31,7 @@ static titan_status clear_way(const char *path, bool whole) {
     return TITAN_OK;
   titan_status status = titan_set_aside(path, &kept);
   if (status == TITAN_OK && !S_ISREG(information.st_mode))
-    titan_log_warning("%s was no regular file; it is kept as %s", path, kept.data);
+    titan_log_warning("%s is not a regular file; it is renamed to %s", path, kept.data);
   titan_text_destroy(&kept);
   return status;
 }

@@ -18,7 +18,7 @@ titan_status titan_trainer_check_tokenizer(const titan_trainer *trainer, const t
     return TITAN_OK;
   return titan_error(TITAN_ERROR_CHECKPOINT,
                      "%s was trained with another tokenizer (fingerprint %016" PRIx64 ", that of model.tokenizer_path "
-                     "is %016" PRIx64 "): its weights mean other tokens",
+                     "is %016" PRIx64 "): its weights belong to other tokens",
                      file->path, file->contents.tokenizer, mine);
 }
 
@@ -26,7 +26,7 @@ static titan_status check_corpus(const titan_trainer *trainer, const titan_check
   if (file->contents.corpus == trainer->checkpoint->corpus)
     return TITAN_OK;
   return titan_error(TITAN_ERROR_CHECKPOINT,
-                     "%s was trained on another corpus than %s; to begin the data at its start, set "
+                     "%s was trained on another corpus than %s; to start the data at its beginning, set "
                      "checkpoint.exclude_from_loading = data",
                      file->path, titan_corpus_name(trainer->corpus));
 }
@@ -40,8 +40,8 @@ static titan_status deal_anew(titan_trainer *trainer, const titan_checkpoint_fil
       titan_loader_deal_anew((const titan_loader_cursor *)c->cursors, c->lane_count, all, first, lanes, mine);
   if (trainer->rank == 0)
     titan_log_warning("%s was trained with a global batch of %" PRId64 " sequences, and this run has %" PRId64
-                      " (training.global_batch_size): the data goes on with document %" PRId64 "; before it %" PRId64
-                      " documents are skipped, %" PRId64 " of them after a part was read, and none is seen again",
+                      " (training.global_batch_size): the data continues with document %" PRId64 "; before it %" PRId64
+                      " documents are skipped, %" PRId64 " of them after a part was read, and none is used twice",
                       file->path, c->lane_count, all, change.first_document, change.skipped, change.in_part);
   return TITAN_OK;
 }
@@ -52,8 +52,8 @@ static void log_place(const titan_trainer *trainer, const titan_loader_cursor *c
     if (cursors[i].document < first.document)
       first = cursors[i];
   if (trainer->rank == 0 && first.document > first.place.document)
-    titan_log_info("The data goes on in %s, past its first %" PRId64
-                   " documents; they are read again, which takes a while in a large file",
+    titan_log_info("The data continues in %s, past its first %" PRId64
+                   " documents; they are read again, which takes time in a large file",
                    titan_corpus_file(trainer->corpus, first.place.file), first.document - first.place.document);
 }
 
@@ -101,15 +101,15 @@ static void log_loaded(const titan_trainer *trainer, const titan_checkpoint_file
   titan_log_info("Loaded the checkpoint %s: step %" PRId64 ", %.3f GB in %.2f s (%.2f GB/s)", file->path,
                  file->contents.step, gigabytes, seconds, gigabytes / seconds);
   if (left_out[TITAN_EXCLUDE_OPTIMIZER])
-    titan_log_info("checkpoint.exclude_from_loading: the optimizer's moments begin at zero");
+    titan_log_info("checkpoint.exclude_from_loading: the optimizer's moments start at zero");
   else if (!titan_checkpoint_has_states(file, trainer->runtime))
-    titan_log_info("The checkpoint has no optimizer state: the moments begin at zero");
+    titan_log_info("The checkpoint has no optimizer state: the moments start at zero");
   if (left_out[TITAN_EXCLUDE_DATA])
-    titan_log_info("checkpoint.exclude_from_loading: the data begins at its start");
+    titan_log_info("checkpoint.exclude_from_loading: the data starts at its beginning");
   else if (!file->contents.has_data)
-    titan_log_info("The checkpoint has no position in the data: it begins at its start");
+    titan_log_info("The checkpoint has no position in the data: the data starts at its beginning");
   if (left_out[TITAN_EXCLUDE_SCHEDULE])
-    titan_log_info("checkpoint.exclude_from_loading: the learning rate's schedule begins at its start");
+    titan_log_info("checkpoint.exclude_from_loading: the learning rate schedule starts at its beginning");
 }
 
 // --- choosing ---
@@ -119,8 +119,8 @@ static void warn_of_newer(const titan_trainer *trainer) {
   const trainer_checkpoint *checkpoint = trainer->checkpoint;
   int64_t newest = checkpoint->step_count > 0 ? checkpoint->steps[checkpoint->step_count - 1] : -1;
   if (trainer->env.config->checkpoint.load_step >= 0 && newest > trainer->first_step)
-    titan_log_warning("%s holds checkpoints up to step %" PRId64 ", newer than the one loaded: a later run with "
-                      "checkpoint.load_step = -1 takes the newest; move away those that are not wanted",
+    titan_log_warning("%s holds checkpoints up to step %" PRId64 ", newer than the loaded one: a later run with "
+                      "checkpoint.load_step = -1 loads the newest; move the unwanted files away",
                       checkpoint->folder.data, newest);
 }
 
@@ -131,21 +131,20 @@ static void warn_of_optimizer(const titan_trainer *trainer, const titan_checkpoi
     return;
   if (!titan_checkpoint_has_states(file, trainer->runtime))
     titan_log_warning(
-        "%s was trained with %s, and this run goes on with %s (optimizer.name), whose states begin at zero", file->path,
-        theirs, mine);
+        "%s was trained with %s, and this run continues with %s (optimizer.name), whose states start at zero",
+        file->path, theirs, mine);
   else
-    titan_log_warning("%s was trained with %s, and this run goes on with %s (optimizer.name): the moments are taken "
-                      "over, weight decay acts otherwise",
+    titan_log_warning("%s was trained with %s, and this run continues with %s (optimizer.name): it keeps the moments, "
+                      "and weight decay acts differently",
                       file->path, theirs, mine);
 }
 
 static void warn_of_instruction_set(const titan_trainer *trainer, const titan_checkpoint_file *file) {
   const char *mine = trainer->env.device->level, *theirs = file->contents.instruction_set;
   if (mine != NULL && theirs != NULL && strcmp(mine, theirs) != 0)
-    titan_log_warning(
-        "%s was written with the instruction set %s, and this run goes on with %s: the numbers are rounded "
-        "otherwise from here on (TITAN_CPU_ISA lowers the level)",
-        file->path, theirs, mine);
+    titan_log_warning("%s was written with the instruction set %s, and this run continues with %s: results are rounded "
+                      "differently from this step on (TITAN_CPU_ISA lowers the level)",
+                      file->path, theirs, mine);
 }
 
 titan_status titan_trainer_checkpoint_load_file(titan_trainer *trainer, const char *path, int64_t step,
@@ -238,12 +237,12 @@ static titan_status consider(titan_trainer *trainer, int64_t step, bool *fits) {
     return TITAN_OK;
   const titan_config *config = trainer->env.config;
   if (descends)
-    titan_log_info("checkpoint.load_step = %" PRId64 " (%s) was obeyed in an earlier start: the run goes on from step "
-                   "%" PRId64 ", which descends from it (to go back once more, move the files of later steps away)",
+    titan_log_info("checkpoint.load_step = %" PRId64 " (%s) was applied at an earlier start: the run resumes from step "
+                   "%" PRId64 ", which descends from it (to load it again, move the files of later steps away)",
                    wanted, titan_config_origin(config, "checkpoint.load_step"), step);
   if (obeyed)
     titan_log_info(
-        "checkpoint.exclude_from_loading = %s (%s) was obeyed in an earlier start: all of step %" PRId64 " is taken",
+        "checkpoint.exclude_from_loading = %s (%s) was applied at an earlier start: all of step %" PRId64 " is taken",
         config->checkpoint.exclude_from_loading, titan_config_origin(config, "checkpoint.exclude_from_loading"), step);
   return TITAN_OK;
 }
@@ -272,7 +271,7 @@ static titan_status load_newest(titan_trainer *trainer) {
     if (i > 0 && trainer->rank == 0)
       titan_log_warning("%s; trying the checkpoint before it", titan_error_message());
   }
-  status = titan_error(TITAN_ERROR_CHECKPOINT, "%s; no whole checkpoint is left in %s", titan_error_message(),
+  status = titan_error(TITAN_ERROR_CHECKPOINT, "%s; no complete checkpoint is left in %s", titan_error_message(),
                        checkpoint->folder.data);
   titan_error_mark_agreed();
 cleanup:
@@ -298,10 +297,10 @@ titan_status titan_trainer_checkpoint_load(titan_trainer *trainer) {
   else if (initial != NULL)
     TITAN_TRY(titan_trainer_initial_load(trainer));
   else if (trainer->rank == 0 && config->checkpoint.enable_checkpoint)
-    titan_log_info("No checkpoint in %s: the run begins at step 1", checkpoint->folder.data);
+    titan_log_info("No checkpoint in %s: the run starts at step 1", checkpoint->folder.data);
   if (own && initial != NULL && trainer->rank == 0)
-    titan_log_info("checkpoint.initial_load_path = %s (%s) was for the first start: %s holds checkpoints of the run's "
-                   "own",
+    titan_log_info("checkpoint.initial_load_path = %s (%s) applies to the first start only: %s has checkpoints of this "
+                   "run",
                    initial, titan_config_origin(config, "checkpoint.initial_load_path"), checkpoint->folder.data);
   if (trainer->rank == 0)
     titan_trainer_checkpoint_check_room(trainer);

@@ -27,7 +27,7 @@ bool titan_trainer_stop_is_asked(const titan_trainer *trainer) {
 void titan_trainer_stop_clear(const titan_trainer *trainer) {
   char path[PATH_MAX];
   if (has_stop_file(trainer) && remove(stop_path(trainer, path)) != 0)
-    titan_log_warning("Cannot remove %s: %s. While it is there, every run into this folder ends after one step", path,
+    titan_log_warning("Cannot remove %s: %s. While it exists, every run in this folder ends after one step", path,
                       strerror(errno));
 }
 

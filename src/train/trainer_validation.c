@@ -53,7 +53,7 @@ static titan_status corpus_differs(const titan_trainer *trainer) {
   titan_status status =
       titan_error(TITAN_ERROR_DATA,
                   "validation after step %" PRId64 ": ranks read different text from %s; the corpus "
-                  "is not the same on all nodes, or has changed during the run; %s",
+                  "differs between nodes, or has changed during the run; %s",
                   trainer->step, titan_corpus_name(trainer->validation_corpus), titan_trainer_checkpoint_last(trainer));
   titan_error_mark_agreed();
   return status;
@@ -117,7 +117,7 @@ static titan_status validate(titan_trainer *trainer, bool *stop) {
   TITAN_TRY(run_round(trainer, mine, stop));
   if (*stop) {
     if (trainer->rank == 0)
-      titan_log_info("The run is asked to end: the validation after step %" PRId64 " is left out", trainer->step);
+      titan_log_info("The run is stopping: the validation after step %" PRId64 " is skipped", trainer->step);
     return TITAN_OK;
   }
   TITAN_TRY(titan_comm_all_reduce(titan_mesh_comm(trainer->env.mesh, TITAN_MESH_DP_CP), mine, dp, 2, TITAN_FLOAT64,

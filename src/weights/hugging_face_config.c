@@ -66,7 +66,7 @@ static titan_status read_real(const config_reader *reader, const json_t *from, c
   const json_t *value = json_object_get(from, key);
   *out = value == NULL || json_is_null(value) ? otherwise : json_number_value(value);
   if (!(*out > 0))
-    return titan_error(TITAN_ERROR_CHECKPOINT, "%s: \"%s\" is no number above 0", reader->path, key);
+    return titan_error(TITAN_ERROR_CHECKPOINT, "%s: \"%s\" is not a number above 0", reader->path, key);
   return TITAN_OK;
 }
 

@@ -30,7 +30,7 @@ static titan_status read_bytes(const titan_safetensors *file, uint64_t offset, v
     if (got < 0)
       return titan_error(TITAN_ERROR_CHECKPOINT, "cannot read %s: %s", file->path, strerror(errno));
     if (got == 0)
-      return titan_error(TITAN_ERROR_CHECKPOINT, "%s is cut short: byte %" PRIu64 " is missing", file->path,
+      return titan_error(TITAN_ERROR_CHECKPOINT, "%s is truncated: byte %" PRIu64 " is missing", file->path,
                          offset + done);
     done += (size_t)got;
   }
@@ -47,7 +47,7 @@ static titan_status read_header(titan_safetensors *file, uint64_t file_bytes) {
   uint64_t length = little_endian(prefix);
   if (length > HEADER_LIMIT || length > file_bytes - LENGTH_BYTES)
     return titan_error(TITAN_ERROR_CHECKPOINT,
-                       "%s is not a safetensors file, or is cut short: its header would have %" PRIu64
+                       "%s is not a safetensors file, or is truncated: its header would have %" PRIu64
                        " bytes (the format allows %d), and the file has %" PRIu64,
                        file->path, length, HEADER_LIMIT, file_bytes);
   TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GENERAL, (size_t)length, &text));

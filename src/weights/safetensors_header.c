@@ -104,7 +104,7 @@ static titan_status parse_tensor(const titan_safetensors *file, const json_t *va
                        tensor->name, tensor->bytes, (uint64_t)tensor->count * type->bytes);
   if (end > file_bytes - data)
     return titan_error(TITAN_ERROR_CHECKPOINT,
-                       "%s is cut short: tensor %.200s ends at byte %" PRIu64 ", but the file has %" PRIu64 " bytes",
+                       "%s is truncated: tensor %.200s ends at byte %" PRIu64 ", but the file has %" PRIu64 " bytes",
                        file->path, tensor->name, end + data, file_bytes);
   return TITAN_OK;
 }

@@ -107,7 +107,7 @@ options() {
   # Degrees: neither 5 nor 3 divides 1 or 4 ranks, and no rank is left idle.
   refused 2 "Invalid parallel dims: dp_replicate(1) * dp_shard(5) * cp(1) * tp(1) * pp(1) != WORLD_SIZE($ranks)" \
     --training.data_parallel_shard_degree 5
-  refused 2 "Invalid parallel dims: dp_replicate(3)|!= WORLD_SIZE($ranks): the product of|has to be the number of ranks, $ranks (mpirun -np)" \
+  refused 2 "Invalid parallel dims: dp_replicate(3)|!= WORLD_SIZE($ranks): the product of|must be the number of ranks, $ranks (mpirun -np)" \
     --training.data_parallel_replicate_degree 3
   refused 2 "Invalid parallel dims: dp_replicate(8) * dp_shard(8)|!= WORLD_SIZE($ranks)" \
     --training.data_parallel_replicate_degree 8 --training.data_parallel_shard_degree 8
@@ -327,7 +327,7 @@ pipeline() {
     "${e[@]}" 16 --${pp}_degree 16 --training.batch_size 16
   refused 2 "16 pipeline stages need at least as many parts|${pp}_schedule, command line" "${e[@]}" 8 --${pp}_degree 8 \
     --training.batch_size 16 --${pp}_schedule DualPipeV --${pp}_microbatches 16
-  refused 2 "${pp}_split_points: \"layers.8\" is no part of the model: expected layers.0 to head|${pp}_split_points, command line" \
+  refused 2 "${pp}_split_points: \"layers.8\" is not a part of the model: expected layers.0 to head|${pp}_split_points, command line" \
     "${four[@]}" --${pp}_split_points layers.2,layers.8,layers.3
   refused 2 "${pp}_split_points: \"layers.2\" comes after \"layers.3\"|rising order|${pp}_split_points, command line" \
     "${four[@]}" --${pp}_split_points layers.3,layers.2,layers.5
@@ -338,7 +338,7 @@ pipeline() {
   refused 2 "the schedule ZBVZeroBubble needs 2 stages a rank, not 4 stages on 4 ranks|${pp}_schedule, command line" \
     "${four[@]}" --${pp}_schedule ZBVZeroBubble --${pp}_split_points layers.3,layers.4,layers.5
   refused 2 "${pp}_split|expected one of auto, even|\"uneven\"" "${four[@]}" --${pp}_split uneven
-  refused 2 'embedding and head share a parameter (model.tie_embeddings) and lie on the pipeline ranks 0 and 3' "${four[@]}" \
+  refused 2 'embedding and head share a parameter (model.tie_embeddings) and are on the pipeline ranks 0 and 3' "${four[@]}" \
     --model.tie_embeddings true
   # Schedules and microbatches.
   refused 2 "${pp}_schedule|expected one of auto, 1F1B, GPipe|PipelineScheduleMulti|\"2F2B\"" "${four[@]}" --${pp}_schedule 2F2B
@@ -373,7 +373,7 @@ pipeline() {
   refused 2 'stage.csv: row 2 (rank 1), cell 2, "2F1": stage 2 is on two ranks: it is also in row 3 (rank 2), cell 1' \
     "${single[@]}" stage.csv
   sed '2s/1F1/1X1/' good.csv >cell.csv
-  refused 2 'cell.csv: row 2 (rank 1), cell 2, "1X1": this is no action' "${single[@]}" cell.csv
+  refused 2 'cell.csv: row 2 (rank 1), cell 2, "1X1": this is not an action' "${single[@]}" cell.csv
   sed '3s/2F3/2F4/' good.csv >beyond.csv
   refused 2 'beyond.csv: row 3 (rank 2), cell 4, "2F4"|microbatch' "${single[@]}" beyond.csv
   # Rank 0 wants a gradient before it has sent all that rank 1 wants first.
@@ -432,9 +432,9 @@ checkpoint() {
   refused 4 'step-2.h5 does not fit this model|rope_theta: 500000 in the file, 10000 in this run' $on --model.name llama2
   # The newest is of another program, or damaged beyond knowing.
   cp out/metrics.h5 out/checkpoint/step-5.h5
-  refused 4 'step-5.h5 is no checkpoint of this program|move it away' $on
+  refused 4 'step-5.h5 is not a checkpoint of this program|move it away' $on
   head -c 100000 /dev/zero >out/checkpoint/step-5.h5
-  refused 4 'step-5.h5 is no checkpoint of this program' $on --checkpoint.load_step 5
+  refused 4 'step-5.h5 is not a checkpoint of this program' $on --checkpoint.load_step 5
   rm out/checkpoint/step-5.h5
   [ "$(cksum <$made)" = "$sum" ] || fail "$made has changed"
   [ "$(ls out/checkpoint)" = step-2.h5 ] || fail "something was written: $(ls out/checkpoint)"

@@ -119,7 +119,7 @@ kinds() {
   run 0 kept one --checkpoint.interval 5 --checkpoint.keep_latest_k 2
   [ "$(echo $(ls kept/checkpoint))" = 'step-15.h5 step-20.h5' ] || fail "kept: $(ls kept/checkpoint)"
   run 0 kept one --checkpoint.model_weights_only
-  said kept 'Nothing is left to train'
+  said kept 'No steps are left'
   said kept 'checkpoint.model_weights_only: nothing is written'
   run 0 weights fsdp4 --checkpoint.model_weights_only --checkpoint.export_dtype bfloat16
   digest weights/checkpoint/step-20.h5 weights.digest
@@ -130,9 +130,9 @@ kinds() {
   run 0 seconds ddp2 --checkpoint.interval_type seconds --checkpoint.interval 1 --training.steps 60
   [ "$(ls seconds/checkpoint | wc -l)" -gt 1 ] || fail "no save by time: $(tail -n 2 seconds.log)"
   run 0 fresh one --training.steps 22 --checkpoint.exclude_from_loading optimizer,data,schedule
-  said fresh "the optimizer's moments begin at zero"
-  said fresh 'the data begins at its start'
-  said fresh "the learning rate's schedule begins at its start"
+  said fresh "the optimizer's moments start at zero"
+  said fresh 'the data starts at its beginning'
+  said fresh "the learning rate schedule starts at its beginning"
   # What float16 cannot hold is saved in float32.
   run 0 large one --training.steps 2
   run 0 large one --training.steps 3 --optimizer.lr 1e9 --checkpoint.model_weights_only --checkpoint.export_dtype float16
@@ -154,7 +154,7 @@ branches() {
   run 0 b one --training.steps 10 --checkpoint.interval 2 || return
   cksum b/checkpoint/step-8.h5 b/checkpoint/step-10.h5 >before
   run 0 b one --training.steps 7 --checkpoint.interval 1 --checkpoint.keep_latest_k 2 --checkpoint.load_step 4
-  said b 'holds checkpoints up to step 10, newer than the one loaded'
+  said b 'holds checkpoints up to step 10, newer than the loaded one'
   [ "$(echo $(ls b/checkpoint))" = 'step-10.h5 step-6.h5 step-7.h5 step-8.h5' ] || fail "kept: $(ls b/checkpoint)"
   cksum b/checkpoint/step-8.h5 b/checkpoint/step-10.h5 | cmp -s - before || fail "the branch that was left has changed"
 }
@@ -198,18 +198,18 @@ folders() {
     esac
     [ $kind = pipe ] || cp first/checkpoint/step-6.h5 kept
     run 4 second fsdp2 --checkpoint.interval 1
-    said second 'step-6.h5 is no checkpoint of this program, and nothing is overwritten: move it away'
+    said second 'step-6.h5 is not a checkpoint of this program, and nothing is overwritten: move it away'
     run 4 second one --checkpoint.interval 1 --checkpoint.load_step 2
-    said second 'step-6.h5 is no checkpoint of this program, and nothing is overwritten: move it away'
+    said second 'step-6.h5 is not a checkpoint of this program, and nothing is overwritten: move it away'
     [ $kind = pipe ] || cmp -s first/checkpoint/step-6.h5 kept || fail "$kind: it was written over"
     rm first/checkpoint/step-6.h5
   done
   # A name says which step it is.
   cp first/checkpoint/step-4.h5 first/checkpoint/step-7.h5
   run 4 second fsdp2
-  said second 'step-7.h5 is a checkpoint of step 4, and its name says step 7'
+  said second 'step-7.h5 is a checkpoint of step 4, but its name has step 7'
   run 4 second one --checkpoint.load_step 7
-  said second 'step-7.h5 is a checkpoint of step 4, and its name says step 7'
+  said second 'step-7.h5 is a checkpoint of step 4, but its name has step 7'
   [ "$(echo $(ls first/checkpoint))" = 'step-2.h5 step-4.h5 step-50.h5.partial step-7.h5' ] ||
     fail "left: $(ls first/checkpoint)"
 }
@@ -226,7 +226,7 @@ other_models() {
   [ "$(ls m/checkpoint)" = step-2.h5 ] || fail "something was written: $(ls m/checkpoint)"
   run 0 m one --training.steps 3 --model.norm_type fused_rmsnorm --model.name llama --optimizer.name Adam
   said m 'Loaded the checkpoint m/checkpoint/step-2.h5'
-  said m 'was trained with AdamW, and this run goes on with Adam (optimizer.name)'
+  said m 'was trained with AdamW, and this run continues with Adam (optimizer.name)'
   run 0 m fsdp2 --training.steps 4 --optimizer.name Adam
   grep -q 'was trained with' m.log && fail "a warning of an optimizer that is the same"
 }
@@ -235,8 +235,8 @@ other_models() {
 failing_saves() {
   ulimit -S -f 80000
   run 4 row fsdp4 --checkpoint.interval 3
-  said row 'The checkpoint of step 3 could not be saved, and the training goes on'
-  said row '3 saves in a row have failed (checkpoint.max_failures), the last at step 9'
+  said row 'The checkpoint of step 3 could not be saved, and the training continues'
+  said row '3 saves in a row have failed (checkpoint.max_failures); the last one at step 9'
   [ "$(wc -l <row/steps.txt)" = 9 ] || fail "$(wc -l <row/steps.txt) steps instead of 9"
   run 4 on fsdp4 --checkpoint.interval 3 --checkpoint.max_failures 0 --checkpoint.async_mode async
   said on 'the checkpoint of step 20 could not be saved'
@@ -268,7 +268,7 @@ damaged() {
   truncate -s 1000000 d/checkpoint/step-6.h5
   truncate -s 0 d/checkpoint/step-4.h5
   run 4 d one
-  said d 'no whole checkpoint is left in d/checkpoint'
+  said d 'no complete checkpoint is left in d/checkpoint'
 }
 
 # 64 ranks, 4 x 16, save into one file: it is whole, and one rank goes on from it as one that made all steps.

@@ -19,13 +19,13 @@ with() {
 # One rank's storage fails: all ranks go on, or end with the code of checkpoints; never with a signal or not at all.
 failing_calls() {
   with pwrite:5:1:1 run 0 once tp2 --training.steps 4 --checkpoint.interval 2 --checkpoint.async_mode async
-  said once 'The checkpoint of step 2 could not be saved, and the training goes on: rank 1: cannot write'
+  said once 'The checkpoint of step 2 could not be saved, and the training continues: rank 1: cannot write'
   said once 'step-2.h5: Input/output error'
   [ "$(ls once/checkpoint)" = step-4.h5 ] || fail "after one failure: $(ls once/checkpoint)"
   run 0 straight tp2 --training.steps 4
   same_state straight/checkpoint/step-4.h5 once/checkpoint/step-4.h5
   with fsync:122:0:0 run 4 always fsdp2 --training.steps 4 --checkpoint.interval 3
-  said always 'The checkpoint of step 3 could not be saved, and the training goes on'
+  said always 'The checkpoint of step 3 could not be saved, and the training continues'
   said always 'the checkpoint of step 4 could not be saved'
   said always 'Disk quota exceeded'
   [ -z "$(ls always/checkpoint)" ] || fail "something is left: $(ls always/checkpoint)"
@@ -80,7 +80,7 @@ unreadable() {
   cksum u/checkpoint/* | cmp -s - before || fail "exclude_from_loading: files have changed: $(ls u/checkpoint)"
   # Once the storage reads again, the same command goes on.
   run 0 u fsdp2 --training.steps 7 --checkpoint.interval 1 --checkpoint.load_step 4
-  said u 'was obeyed in an earlier start: the run goes on from step 6'
+  said u 'was applied at an earlier start: the run goes on from step 6'
 }
 
 # What a run reads beside its own checkpoints: an error in reading is told with the file and the system's reason, is not taken

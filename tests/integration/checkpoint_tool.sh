@@ -184,10 +184,10 @@ scaled() {
   done
   launch 1 "$TITAN" --job.config_file "$here/small.toml" "${options[@]}" --job.dump_folder plain --checkpoint.folder ../new \
     2>plain.log && fail "a run without the scaling took a checkpoint with it"
-  grep -qF 'rope_scaling: factor 8, low 1, high 4, original length 64 in the file, none in this run (model.rope_scaling_factor' plain.log ||
+  grep -qF 'rope_scaling: factor 8, low 1, high 4, original length 64 in the file, none in this run (model.rope_scaling_...' plain.log ||
     fail "$(tail -n 3 plain.log)"
   sed -i 's/"tie_word_embeddings": false/"tie_word_embeddings": true, "new_trick": 1/' hf/config.json
-  does 0 'tie_word_embeddings): both are written|not known here, and were passed over: new_trick' import hf tied.h5 --untie
+  does 0 'tie_word_embeddings): both are written|has unknown keys, which are ignored: new_trick' import hf tied.h5 --untie
   does 0 '75 tensors' export tied.h5 tied.safetensors
   does 0 '75 tensors' export new/step-0.h5 untied.safetensors
   cmp -s tied.safetensors untied.safetensors && fail "the output is not the embedding's"
@@ -229,16 +229,16 @@ tied() {
   refuses "tie_embeddings: the output's weights are the embedding's in the file, of their own in this run (model.tie_embeddings)" \
     --checkpoint.folder ../new
   # With weights of its own from here on.
-  does 0 'both are written, and from here on they are trained apart' import hf untied/step-0.h5 --untie
+  does 0 'both are written, and a run trains them separately' import hf untied/step-0.h5 --untie
   does 0 'equal in their weights' compare --weights $last untied/step-0.h5
   refuses "tie_embeddings: the output's weights are of their own in the file, the embedding's in this run (model.tie_embeddings)" \
     --checkpoint.folder ../untied "${tie[@]}"
   train begun 1 "${options[@]}" --checkpoint.initial_load_path hf --training.steps 1
-  grep -q 'here the two are trained apart' begun.log || fail "the run does not say that its output is apart"
+  grep -q 'this run trains the two separately' begun.log || fail "the run does not say that its output is apart"
   train tied_begun 1 "${options[@]}" "${tie[@]}" --checkpoint.initial_load_path hf --training.steps 1
-  grep -q 'trained apart' tied_begun.log && fail "the run says that its output is apart"
+  grep -q 'trains the two separately' tied_begun.log && fail "the run says that its output is apart"
   does 0 '75 tensors' export apart/checkpoint/step-2.h5 hf_apart --hf
-  refuses "the output's weights are not the embedding's there (tie_word_embeddings in config.json), and are in this run" \
+  refuses "the output's weights are not tied to the embedding (tie_word_embeddings in config.json), but are tied in this run" \
     --checkpoint.initial_load_path hf_apart "${tie[@]}"
   does 2 '--untie: the output of hf_apart' import hf_apart none.h5 --untie
 }
@@ -263,11 +263,11 @@ checkpoints() {
     [ "$command" = export ] && rest=out.safetensors
     does 4 'nowhere.h5|No such file' $command nowhere.h5 $rest
     echo 'a text, and no more' >text.h5
-    does 4 'text.h5 is no checkpoint of this program' $command text.h5 $rest
+    does 4 'text.h5 is not a checkpoint of this program' $command text.h5 $rest
     : >empty.h5
     does 4 'empty.h5' $command empty.h5 $rest
     cp run/metrics.h5 other.h5
-    does 4 'other.h5 is no checkpoint of this program' $command other.h5 $rest
+    does 4 'other.h5 is not a checkpoint of this program' $command other.h5 $rest
     does 4 'run is a folder' $command run $rest
     copy newer.h5
     put newer.h5 24 '\002'

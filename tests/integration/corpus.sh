@@ -51,10 +51,10 @@ at_the_start() {
   fresh
   differ 0 '' data --training.steps 2
   put b/data 50 x
-  differ 3 "rank 1: host $(hostname): the corpus file data|not the one that rank 0 has: the same size and other bytes" data
+  differ 3 "rank 1: host $(hostname): the corpus file data|differs from that of rank 0: the same size, other bytes" data
   fresh
   echo '{"text": "more"}' >>b/data
-  differ 3 "rank 1: host $(hostname): the corpus file data|77217 bytes here and 77200 there" data
+  differ 3 "rank 1: host $(hostname): the corpus file data|77217 bytes on this host, 77200 on rank 0" data
   rm b/data
   differ 3 "rank 1: host $(hostname): cannot read the corpus file data: No such file" data
   # Folders: rank 0's list counts.

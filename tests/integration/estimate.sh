@@ -64,7 +64,7 @@ compared() {
   shift
   launch "$ranks" "$TITAN" --job.config_file "$here/small.toml" --memory_estimation.enabled \
     --memory_estimation.disable_fake_mode "$@" >stdout 2>stderr || fail "$ranks ranks, $*: exit code $?: $(tail -n 3 stderr)"
-  grep -q '^every rank took what the estimate says, to the byte' stdout || fail "$ranks ranks, $*: $(tail -n 20 stdout)"
+  grep -q '^every rank used the estimated memory, to the byte' stdout || fail "$ranks ranks, $*: $(tail -n 20 stdout)"
 }
 
 # Saves and their staging memory are part of what is compared; the folder that a real run uses is left alone.

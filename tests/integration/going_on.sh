@@ -14,7 +14,7 @@ not_said() {
 }
 
 load_step() {
-  local again='was obeyed in an earlier start: the run goes on from step'
+  local again='was applied at an earlier start: the run resumes from step'
   run 0 run one --training.steps 6 --checkpoint.interval 2
   cksum run/checkpoint/step-6.h5 >left
   run 75 run one --training.steps 5 --checkpoint.load_step 2 --debug.raise_signal_step 3
@@ -24,7 +24,7 @@ load_step() {
   run 75 run one --training.steps 5 --checkpoint.load_step 2 --checkpoint.keep_latest_k 1 --debug.raise_signal_step 4
   said run "checkpoint.load_step = 2 (command line) $again 3,"
   said run 'Training starts at step 4'
-  said run 'holds checkpoints up to step 6, newer than the one loaded'
+  said run 'holds checkpoints up to step 6, newer than the loaded one'
   # So it is when step 2 itself is gone, and after a run without the option.
   [ -e run/checkpoint/step-2.h5 ] && fail "step 2 is still there"
   cksum run/checkpoint/step-6.h5 | cmp -s - left || fail "the branch that was left has changed"
@@ -43,15 +43,15 @@ exclusion() {
   cp -r run straight
   run 0 straight one $options
   run 75 run one $options --debug.raise_signal_step 4
-  said run 'the data begins at its start'
+  said run 'the data starts at its beginning'
   run 0 run one $options
-  said run 'checkpoint.exclude_from_loading = data,schedule,optimizer (command line) was obeyed in an earlier start: all of step 4 is taken'
-  not_said run 'the data begins at its start'
+  said run 'checkpoint.exclude_from_loading = data,schedule,optimizer (command line) was applied at an earlier start: all of step 4 is taken'
+  not_said run 'the data starts at its beginning'
   alike "an exclusion in two pieces" bitwise 6 straight/steps.txt run/steps.txt
   # Another exclusion is a new start.
   run 0 run one --training.steps 7 --checkpoint.exclude_from_loading data
-  said run 'the data begins at its start'
-  not_said run 'obeyed in an earlier start'
+  said run 'the data starts at its beginning'
+  not_said run 'applied at an earlier start'
 }
 
 differences() {
@@ -59,15 +59,15 @@ differences() {
   run 0 run one --training.steps 3 || return
   OMP_NUM_THREADS=2 run 0 run fsdp2 --training.steps 4 --optimizer.lr 1e-4 --training.seed 5 --training.warmup_steps 0 \
     --training.mixed_precision_param bfloat16 --training.max_norm 0.5
-  said run 'optimizer.lr = 0.0001 (command line), and 0.0008 there'
-  said run 'training.seed = 5 (command line), and 0 there, which has no effect: the weights are the checkpoint'
-  said run 'training.warmup_steps = 0 (command line), and 2 there'
-  said run 'training.mixed_precision_param = "bfloat16" (command line), and "float32" there'
-  said run 'training.max_norm = 0.5 (command line), and 1.0 there'
-  said run '2 threads a rank, and 1 there: sums are taken in another order, and results differ by rounding'
-  said run "Not as in the checkpoint: a 1-D device mesh with ['dp_shard'], [2], and a 0-D device mesh with [], [] there"
-  said run 'training.steps = 4 (command line), and 3 there'
-  [ "$(grep -c 'Not as in the checkpoint' run.log)" = 9 ] || fail "not nine differences: $(grep 'Not as' run.log)"
+  said run 'optimizer.lr = 0.0001 (command line), in the checkpoint 0.0008'
+  said run 'training.seed = 5 (command line), in the checkpoint 0, which has no effect: the weights are the checkpoint'
+  said run 'training.warmup_steps = 0 (command line), in the checkpoint 2'
+  said run 'training.mixed_precision_param = "bfloat16" (command line), in the checkpoint "float32"'
+  said run 'training.max_norm = 0.5 (command line), in the checkpoint 1.0'
+  said run '2 threads a rank, in the checkpoint 1: sums have another order, and results differ by rounding'
+  said run "Changed since the checkpoint: a 1-D device mesh with ['dp_shard'], [2], in the checkpoint a 0-D device mesh with [], []"
+  said run 'training.steps = 4 (command line), in the checkpoint 3'
+  [ "$(grep -c 'Changed since the checkpoint' run.log)" = 9 ] || fail "not nine differences: $(grep 'Changed since' run.log)"
   said run 'The learning rate of step 4 is 2.5e-05; it was 0.0008 in step 3, and would be 0 by'
   # Two tokens of a tokenizer are swapped: the same size, another meaning.
   tokenizer=$(dirname "$TITAN")/assets/test_tokenizer.model
@@ -81,9 +81,9 @@ batch() {
   run 0 run fsdp4 --training.steps 4 || return
   run 0 run one3 --training.steps 5 --training.seq_len 24
   said run 'step-4.h5 was trained with a global batch of 4 sequences, and this run has 3'
-  said run 'the data goes on with document'
-  said run 'The data goes on in '
-  said run 'training.seq_len = 24 (command line), and 16 there: the lanes of the data go on where they were'
+  said run 'the data continues with document'
+  said run 'The data continues in '
+  said run 'training.seq_len = 24 (command line), in the checkpoint 16: the lanes of the data continue at their positions'
   run 0 run fsdp2x4 --training.steps 6 --training.seq_len 24
   said run 'a global batch of 3 sequences, and this run has 8'
   digest run/checkpoint/step-6.h5 run.digest
@@ -100,7 +100,7 @@ initial() {
   for from in base/checkpoint base hf own.safetensors; do
     rm -rf seed
     run 0 seed one --checkpoint.create_seed_checkpoint --checkpoint.initial_load_path $from
-    said seed 'The run begins with the weights of '
+    said seed 'The run starts from the weights of '
     "$tool" compare --weights base/checkpoint/step-2.h5 seed/checkpoint/step-0.h5 >compare.out 2>&1 ||
       fail "$from: $(cat compare.out)"
   done
@@ -109,7 +109,7 @@ initial() {
   alike "weights of Hugging Face's form on a mesh" numbers 1 1e-5 seed/steps.txt tuned/steps.txt
   # The second start is from the run's own.
   run 0 tuned one --training.steps 2 --checkpoint.initial_load_path nowhere
-  said tuned 'checkpoint.initial_load_path = nowhere (command line) was for the first start'
+  said tuned 'checkpoint.initial_load_path = nowhere (command line) applies to the first start'
   said tuned 'Training starts at step 2'
   # With everything, it goes on in another folder.
   run 0 whole fsdp2 --training.steps 3 --checkpoint.initial_load_path base/checkpoint/step-2.h5 \
@@ -123,9 +123,9 @@ initial() {
   said bad 'checkpoint.initial_load_path (command line) needs checkpoint.enable_checkpoint'
   run 4 bad fsdp2 --checkpoint.initial_load_path hf --model.name llama2
   said bad 'hf: config.json is of another model:'
-  said bad 'rope_theta: 500000 there, 10000 in this run (model.name, model.flavor)'
+  said bad 'rope_theta: 500000 in the file, 10000 in this run (model.name, model.flavor)'
   run 4 bad one --checkpoint.initial_load_path hf --checkpoint.initial_load_model_only=false
-  said bad 'hf holds weights in safetensors, and no state of a training beside them'
+  said bad 'hf has only weights in safetensors, without a training state'
   sed -i 's/"shape":\[256,768\]/"shape":[768,256]/g' own.safetensors
   run 4 bad fsdp2 --checkpoint.initial_load_path own.safetensors
   said bad 'of shape [768, 256], not [256, 768]: layers.0.feed_forward.w2.weight'

@@ -61,7 +61,7 @@ faults() {
   mkdir -p run/metrics.h5 run/steps.txt run/configuration.toml run/run.log run/weights.txt run/plans/block.txt
   echo text >run/graphs
   train run 1 --training.seq_len 16 --training.batch_size 1 --training.steps 2 --debug.dump_plan --debug.dump_graph || return
-  said run 1 'debug.dump_plan: cannot write run/plans/block.txt: Is a directory; the training goes on without it'
+  said run 1 'debug.dump_plan: cannot write run/plans/block.txt: Is a directory; the training continues without it'
   said run 1 'debug.dump_graph: cannot write run/graphs/embedding.txt: cannot make the folder run/graphs'
   local name first
   for name in metrics.h5 steps.txt configuration.toml run.log weights.txt; do
@@ -72,17 +72,17 @@ faults() {
   # A row is 41 writes: the first fits, the attempts to write the three after it do not.
   [ -n "${TITAN_SANITIZE:-}" ] && return
   LD_PRELOAD=$tools/libmetrics_fault.so METRICS_FIRST=42 METRICS_LAST=44 train full 1 "${quick[@]}" --training.steps 6
-  said full 1 'cannot write to the metrics file full/metrics.h5: No space left on device; the training goes on'
-  said full 1 'metrics.h5 is written again, with the rows that were missing'
+  said full 1 'cannot write to the metrics file full/metrics.h5: No space left on device; the training continues'
+  said full 1 'metrics.h5 is written again, including the missing rows'
   [ "$(rows full/metrics.h5 | cut -d ' ' -f 1 | tr '\n' ' ')" = '1 2 3 4 5 6 ' ] || fail "rows: $(rows full/metrics.h5)"
   LD_PRELOAD=$tools/libmetrics_fault.so METRICS_FIRST=42 METRICS_LAST=1000 train gone 1 "${quick[@]}" --training.steps 4
-  said gone 1 'metrics.h5 lacks the last 3 rows, which could not be written'
+  said gone 1 'metrics.h5 lacks the last 3 rows, because they could not be written'
   [ "$(rows gone/metrics.h5 | wc -l)" = 1 ] || fail "rows: $(rows gone/metrics.h5)"
   # The file is being made: the next row makes it anew, and the run ends well (MPI_Finalize closes HDF5).
   for first in 1 2 30; do
     METRICS_NAME=metrics.h5.partial LD_PRELOAD=$tools/libmetrics_fault.so METRICS_FIRST=$first METRICS_LAST=$first \
       train "made.$first" 1 "${quick[@]}" --training.steps 3
-    said "made.$first" 1 "cannot create the metrics file made.$first/metrics.h5: No space left on device; the training goes on"
+    said "made.$first" 1 "cannot create the metrics file made.$first/metrics.h5: No space left on device; the training continues"
     [ "$(rows "made.$first/metrics.h5" | wc -l)" = 3 ] || fail "rows: $(rows "made.$first/metrics.h5")"
   done
 }
@@ -98,13 +98,13 @@ second_run() {
   cp run/steps.txt first.txt
   local -a resume=("${quick[@]}" --checkpoint.enable_checkpoint --checkpoint.interval 100 --metrics.log_freq 2)
   train run 1 "${resume[@]}" --training.steps 4 || return
-  said run 1 'The metrics of the run before are kept as run/metrics.1.h5'
+  said run 1 'The metrics of the previous run are kept as run/metrics.1.h5'
   cmp -s first.h5 run/metrics.1.h5 || fail "the first run's metrics are not kept"
   cmp -s first.toml run/configuration.1.toml || fail "the first run's configuration is not kept"
   cmp -s first.txt run/steps.1.txt || fail "the first run's steps.txt is not kept"
   said run 0 'WARNING'
   said run 1 ' INFO - The run: steps 1 to 4, 64 tokens in '
-  said run 1 'To train further, start the same command with a larger training.steps: '
+  said run 1 'To train further, run the same command with a larger training.steps: '
   train run 1 "${resume[@]}" --training.steps 6 || return
   said run 0 'are kept as'
   said run 1 ' INFO - This start: steps 5 to 6, 32 tokens in '
@@ -163,7 +163,7 @@ description() {
   # A share above 100 % is not printed without a word, be it one.
   said mine 0 'mfu is above 100 %'
   train above 1 "${quick[@]}" --training.steps 2 --metrics.peak_flops 1e6
-  said above 1 'mfu is above 100 %: metrics.peak_flops = 1.000e+06 (command line) is less than what a rank reaches'
+  said above 1 'mfu is above 100 %: metrics.peak_flops = 1.000e+06 (command line) is lower than the measured speed of a rank'
 }
 
 # Every column of metrics.h5 and every field of the log's lines against what other runs and formulas give: fsdp over four

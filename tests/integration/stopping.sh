@@ -28,7 +28,7 @@ signals() {
     step=$((step + 1))
     stopped run one $signal $step 0
     said run "SIG$signal: the run finishes this step, saves a checkpoint and ends"
-    [ $signal != INT ] || said run 'a second one ends it at once'
+    [ $signal != INT ] || said run 'a second one ends the run at once'
   done
   run 0 run one --training.steps 4 --checkpoint.interval 2 --debug.raise_signal HUP --debug.raise_signal_step 4
   grep -q 'Ending early' run.log && fail "a run of which the last step is done ends early"
@@ -60,7 +60,7 @@ stop_file() {
   # What cannot be removed is said.
   mkdir -p run/STOP/full
   run 75 run one --training.steps 6
-  said run 'Cannot remove run/STOP: Directory not empty. While it is there, every run into this folder ends after one step'
+  said run 'Cannot remove run/STOP: Directory not empty. While it exists, every run in this folder ends after one step'
 }
 
 # `2>&1 | head -1`: nobody reads the log any more.

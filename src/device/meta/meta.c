@@ -21,7 +21,7 @@ static size_t workspace_bytes(titan_device *device, const titan_op_call *call) {
 }
 
 static titan_status no_such_device(const titan_device *device) {
-  return titan_error(TITAN_ERROR_DEVICE, "%s: a stand-in for plans, without memory or kernels", device->description);
+  return titan_error(TITAN_ERROR_DEVICE, "%s: a substitute for plans, without memory or kernels", device->description);
 }
 
 static titan_status meta_run(titan_device *device, const titan_op_call *call, void *state, const void *const *inputs,

@@ -43,10 +43,10 @@ static void check_mfu(event_log *log, const titan_trainer *trainer, double mfu) 
     return;
   log->mfu_is_told = true;
   if (trainer->env.config->metrics.peak_flops > 0)
-    titan_log_warning("mfu is above 100 %%: metrics.peak_flops = %.3e (%s) is less than what a rank reaches",
+    titan_log_warning("mfu is above 100 %%: metrics.peak_flops = %.3e (%s) is lower than the measured speed of a rank",
                       trainer->peak_flops, titan_config_origin(trainer->env.config, "metrics.peak_flops"));
   else
-    titan_log_warning("mfu is above 100 %%: the peak of %.3e FLOP/s that was measured at the start is too low (other "
+    titan_log_warning("mfu is above 100 %%: the peak of %.3e FLOP/s, measured at the start, is too low (other "
                       "programs were running then); metrics.peak_flops sets it",
                       trainer->peak_flops);
 }
@@ -106,7 +106,7 @@ static titan_status log_save(void *state, titan_trainer *trainer, const trainer_
   titan_status status = titan_text_printf(&line, "Saved the checkpoint %s: %.3f GB in %.2f s (%.2f GB/s)", save->path,
                                           save->bytes / 1e9, save->seconds, save->bytes / 1e9 / save->seconds);
   if (status == TITAN_OK && save->copy_seconds >= 0)
-    status = titan_text_printf(&line, ", while the training stood still for %.3f s", save->copy_seconds);
+    status = titan_text_printf(&line, ", the training waited for %.3f s", save->copy_seconds);
   if (status == TITAN_OK && log->json) {
     object = json_object();
     json_object_set_new(object, "step", json_integer(save->step));
@@ -125,7 +125,7 @@ static titan_status log_save(void *state, titan_trainer *trainer, const trainer_
 static void log_whole_run(const titan_trainer *trainer, const trainer_end *end) {
   char text[TITAN_REPORT_BYTES];
   if (!end->whole_is_known) {
-    titan_log_info("The whole run: steps 1 to %lld; the time of its earlier starts is not known, as metrics.h5 has no "
+    titan_log_info("The whole run: steps 1 to %lld; the time of its earlier starts is unknown, because metrics.h5 has no "
                    "rows of them",
                    (long long)trainer->step);
     return;
@@ -139,13 +139,13 @@ static void log_how_to_go_on(const titan_trainer *trainer, bool complete) {
   titan_log_info("Everything the run wrote is in %s; its options are in %s/configuration.toml", config->job.dump_folder,
                  config->job.dump_folder);
   if (!config->checkpoint.enable_checkpoint)
-    titan_log_info("It cannot go on: checkpoint.enable_checkpoint is off. The command was: %s",
+    titan_log_info("The run cannot be resumed: checkpoint.enable_checkpoint is off. Its command: %s",
                    trainer->about.command.data);
   else if (complete)
-    titan_log_info("To train further, start the same command with a larger training.steps: %s",
+    titan_log_info("To train further, run the same command with a larger training.steps: %s",
                    trainer->about.command.data);
   else
-    titan_log_info("To go on, start the same command again: %s", trainer->about.command.data);
+    titan_log_info("To resume, run the same command: %s", trainer->about.command.data);
 }
 
 static titan_status log_end(void *state, titan_trainer *trainer, const trainer_end *end) {

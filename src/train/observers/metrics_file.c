@@ -66,7 +66,7 @@ static titan_status metrics_file_validation(void *state, titan_trainer *trainer,
 static titan_status metrics_file_end(void *state, titan_trainer *trainer, const trainer_end *end) {
   (void)trainer, (void)end;
   if (titan_metrics_pending(state) > 0)
-    titan_log_warning("metrics.h5 lacks the last %llu rows, which could not be written",
+    titan_log_warning("metrics.h5 lacks the last %llu rows, because they could not be written",
                       (unsigned long long)titan_metrics_pending(state));
   return TITAN_OK;
 }
@@ -79,7 +79,7 @@ static void metrics_file_destroy(void **state) {
 
 const titan_observer titan_observer_metrics_file = {
     .name = "metrics.h5",
-    .missing = "the rows are written when that is possible again",
+    .missing = "the rows are written as soon as possible",
     .written = ", with the rows that were missing",
     .create = metrics_file_create,
     .row = metrics_file_row,

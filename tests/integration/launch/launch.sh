@@ -94,24 +94,24 @@ faulty() {
 shared() {
   local wanted=0 rank
   faulty 2 FAULT_MEMFD=38 -- # /dev/shm takes its place
-  says log 0 'going without shared memory'
+  says log 0 'shared memory inside the node is not used'
   says log 1 'parameters gathered through: shared memory'
   for rank in 0 1; do
     faulty 2 FAULT_PAGES=$rank --
-    says log 1 'going without shared memory inside the node: '
+    says log 1 'shared memory inside the node is not used: '
     says log 1 'No space left on device'
     says log 1 'parameters gathered through: MPI'
   done
   faulty 2 FAULT_TRUNCATE=0 --
-  says log 1 'going without shared memory inside the node: '
+  says log 1 'shared memory inside the node is not used: '
   says log 1 'ftruncate: File too large'
   for rank in 0 1; do
     faulty 2 FAULT_MAP=$rank --
-    says log 1 'going without shared memory inside the node: '
+    says log 1 'shared memory inside the node is not used: '
     says log 1 'mmap: Cannot allocate memory'
   done
   faulty 4 FAULT_MEMFD=1 FAULT_SHM=3 -- --training.tensor_parallel_degree 2
-  says log 1 'going without shared memory inside the node: '
+  says log 1 'shared memory inside the node is not used: '
   wanted=5
   faulty 2 FAULT_PAGES=1 -- --comm.intra_node shared
   says log 1 ' - ERROR - '
@@ -135,7 +135,7 @@ race() {
   fi
   faulty 2 FAULT_MEMFD=38 FAULT_FILL=ftruncate --
   says log 1 '/dev/shm has been filled'
-  says log 1 'going without shared memory inside the node: '
+  says log 1 'shared memory inside the node is not used: '
   says log 1 'No space left on device'
   rm /dev/shm/filler
   faulty 2 FAULT_MEMFD=38 FAULT_FILL=mmap FAULT_FILL_AT=0 --
@@ -151,9 +151,9 @@ cores() {
   local host where=': 4 ranks are bound to the same 1 core(s), and '
   host=$(hostname)
   look env OMP_NUM_THREADS=abc mpirun --oversubscribe --bind-to none -np 2
-  says log 1 "host $host: OMP_NUM_THREADS = \"abc\" is no number of threads of at least 1: each rank uses "
+  says log 1 "host $host: OMP_NUM_THREADS = \"abc\" is not a number of threads of at least 1: each rank uses "
   look env OMP_NUM_THREADS=0 mpirun --oversubscribe --bind-to none -np 2
-  says log 1 'OMP_NUM_THREADS = "0" is no number'
+  says log 1 'OMP_NUM_THREADS = "0" is not a number'
   look env OMP_NUM_THREADS=64 mpirun --oversubscribe --bind-to none -np 2
   says log 1 "host $host: 64 threads (OMP_NUM_THREADS) share the "
   if [ "$(nproc)" -gt 1 ]; then
@@ -183,7 +183,7 @@ levels() {
   alike mixed bitwise 4 mixed/steps.txt baseline/steps.txt
   ends 0 env TITAN_CPU_ISA=avx2 mpirun --oversubscribe --bind-to none -np 2 "$TITAN" --job.config_file "$small" $ours \
     --training.steps 5 --training.data_parallel_replicate_degree 2 --job.dump_folder mixed --checkpoint.enable_checkpoint
-  says log 1 'was written with the instruction set baseline, and this run goes on with avx2'
+  says log 1 'was written with the instruction set baseline, and this run continues with avx2'
 }
 
 "$part"

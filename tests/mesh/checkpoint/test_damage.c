@@ -218,7 +218,7 @@ static void a_name_of_another_step_is_refused(void **unused) {
   state_each(&loader, state_spoil);
   expect_on_all(titan_checkpoint_load(&options, damaged_path, &file, &fault) == TITAN_ERROR_CHECKPOINT);
   expect_on_all(fault == TITAN_CHECKPOINT_SOUND);
-  expect_on_all(strstr(titan_error_message(), "a checkpoint of step 7, and its name says step 8") != NULL);
+  expect_on_all(strstr(titan_error_message(), "a checkpoint of step 7, but its name has step 8") != NULL);
   expect_on_all(state_each(&loader, state_is_spoiled));
 }
 

@@ -134,7 +134,7 @@ static void a_span_beyond_the_end_is_an_error(void **state) {
     assert_int_equal(titan_stream_take(stream, &bytes, &fault), TITAN_OK);
     assert_int_equal(titan_stream_take(stream, &bytes, &fault), TITAN_OK);
     assert_int_equal(titan_stream_take(stream, &bytes, &fault), TITAN_ERROR_CHECKPOINT);
-    assert_non_null(strstr(titan_error_message(), "cut off at byte"));
+    assert_non_null(strstr(titan_error_message(), "truncated at byte"));
     assert_non_null(strstr(titan_error_message(), path));
     titan_stream_destroy(&stream); // with spans that nobody takes
   }

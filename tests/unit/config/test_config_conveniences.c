@@ -148,7 +148,7 @@ static void a_key_without_counterpart_is_an_error_that_says_so(void **state) {
        "@:2: model.converters: expected \"\", got an array of strings; models are not converted; "
        "float8.enable_float8_linear asks for products in float8"},
       {"[parallelism]\nmodule_fqns_per_model_part = ['a']\n",
-       "@:2: parallelism.module_fqns_per_model_part: this option of TorchTitan has no counterpart here; give "
+       "@:2: parallelism.module_fqns_per_model_part: titan-hpc has no counterpart of this option of TorchTitan; give "
        "experimental.pipeline_parallel_split_points instead"},
       {"[optimizer]\nimplementation = 'slow'\n",
        "@:2: optimizer.implementation: expected \"for-loop\" or \"foreach\" or \"fused\", got \"slow\""},

@@ -181,7 +181,8 @@ static void mistakes_on_the_command_line_are_named(void **state) {
       {"--training.steps", "command line: training.steps: expected an integer of at least 1, got no value"},
       {"--training.steps --metrics.enable_tensorboard",
        "command line: training.steps: expected an integer of at least 1, got no value"},
-      {"run.toml", "command line: unexpected argument \"run.toml\"; a configuration file is given as --job.config_file run.toml"},
+      {"run.toml",
+       "command line: unexpected argument \"run.toml\"; a configuration file is given as --job.config_file run.toml"},
       {"-x", "command line: unexpected argument \"-x\"; options are written --section.key value"},
       {"--training.quux 4",
        "command line: --training.quux: unknown option; titan-hpc --help training lists the options of this section"},
@@ -211,7 +212,7 @@ static void mistakes_in_toml_are_named_with_file_and_line(void **state) {
       {"[training]\nsteps = 'ten'\n", "@:2: training.steps: expected an integer of at least 1, got \"ten\""},
       {"[training]\nsteps = 10.0\n", "@:2: training.steps: expected an integer of at least 1, got 10.0"},
       {"[training]\nsteps = [10]\n",
-       "@:2: training.steps: expected an integer of at least 1, got an array of other things than strings"},
+       "@:2: training.steps: expected an integer of at least 1, got an array with elements that are not strings"},
       {"[training]\nsteps = 2024-12-01\n",
        "@:2: training.steps: expected an integer of at least 1, got a date or time"},
       {"[training]\nsteps = 0\n", "@:2: training.steps: expected an integer of at least 1, got 0"},
@@ -250,7 +251,7 @@ static void mistakes_in_libconfig_are_named_with_file_and_line(void **state) {
       {"training: {\nsteps = 10.5; };\n", "@:2: training.steps: expected an integer of at least 1, got 10.5"},
       {"training: {\nsteps = { x = 1; }; };\n", "@:2: training.steps: expected an integer of at least 1, got a group"},
       {"training: {\nsteps = (1, 2); };\n",
-       "@:2: training.steps: expected an integer of at least 1, got a list of other things than strings"},
+       "@:2: training.steps: expected an integer of at least 1, got a list with elements that are not strings"},
       {"training: {\nsteps = -5; };\n", "@:2: training.steps: expected an integer of at least 1, got -5"},
       {"training: {\nsteps = 99999999999999999999; };\n",
        "@:2: 99999999999999999999: expected an integer that fits 64 bits"},
@@ -264,11 +265,11 @@ static void mistakes_in_libconfig_are_named_with_file_and_line(void **state) {
       {"training: {\nsteps = ;\n};\n", "@:2: not valid libconfig: syntax error"},
       {"training: {\nsteps = - 5;\n};\n", "@:2: not valid libconfig: syntax error"},
       {"training: { steps = 5; };\n/* nobody closes this\noptimizer: { lr = 1e-3; };\n",
-       "@:2: the comment that begins here is never closed"},
-      {"job: {\n/* a */ description = \"x\"; /*/ };\n", "@:2: the comment that begins here is never closed"},
+       "@:2: the comment that starts here is never closed"},
+      {"job: {\n/* a */ description = \"x\"; /*/ };\n", "@:2: the comment that starts here is never closed"},
       {"job: {\ndescription = \"x\" \"y; };\ntraining: { steps = 5; };\n",
-       "@:2: the string that begins here is never closed"},
-      {"job: { description = \"x\\\"; };\n", "@:1: the string that begins here is never closed"},
+       "@:2: the string that starts here is never closed"},
+      {"job: { description = \"x\\\"; };\n", "@:1: the string that starts here is never closed"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     if (cases[i][1] != NULL) {
@@ -277,7 +278,7 @@ static void mistakes_in_libconfig_are_named_with_file_and_line(void **state) {
     }
     titan_config *config;
     assert_int_equal(create_with_file(&config, "e.cfg", cases[i][0], ""), TITAN_ERROR_USAGE);
-    assert_non_null(strstr(titan_error_message(), "e.cfg:1: @include: a configuration is one file"));
+    assert_non_null(strstr(titan_error_message(), "e.cfg:1: @include: a configuration cannot include"));
   }
 }
 

@@ -107,7 +107,7 @@ static void a_curve_that_is_not_what_its_options_say_is_warned_about(void **stat
   (void)state;
   expect_warning("[training]\nsteps = 10\nwarmup_steps = 4\n[lr_scheduler]\ndecay_ratio = 0.7\n",
                  "lr_scheduler.decay_ratio = 0.7 (@:5): 4 steps of warm-up and 7 of decay are more than the 10 of the "
-                 "curve; the decay takes the steps that the warm-up leaves");
+                 "curve; the decay gets the steps after the warm-up");
   expect_warning("[training]\nsteps = 10\nwarmup_steps = 4\n[lr_scheduler]\ndecay_ratio = 0.6\n", NULL);
   expect_warning("[training]\nsteps = 10\nwarmup_steps = 4\n[lr_scheduler]\ndecay_ratio = 0.6\ntotal_steps = 10\n",
                  NULL);
@@ -192,7 +192,7 @@ static void a_validation_corpus_that_is_not_installed_needs_its_path(void **stat
                  names[i], path_given ? "dataset_path = 'x.jsonl'\n" : "");
         snprintf(expected, sizeof expected,
                  "validation.dataset = %s: this corpus is not installed with the program; give "
-                 "the file or folder that has it as validation.dataset_path, or use c4_test or c4_mini",
+                 "the file or folder as validation.dataset_path, or use c4_test or c4_mini",
                  names[i]);
         titan_config *config = read_well(text);
         titan_status status = titan_config_validate(config, 1);

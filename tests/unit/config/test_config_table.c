@@ -318,11 +318,11 @@ static void a_configuration_made_by_the_program_is_checked_like_one_that_was_rea
       "model.norm_type = batchnorm: expected one of layernorm, np_layernorm, rmsnorm, fused_rmsnorm\n"
       "optimizer.lr = 0.0: expected a number above 0\n"
       "training.steps = 0: expected an integer of at least 1\n"
-      "training.dataset = c4: this corpus is not installed with the program; give the file or folder that has it as "
+      "training.dataset = c4: this corpus is not installed with the program; give its file or folder as "
       "training.dataset_path, or use c4_test or c4_mini\n"
       "Invalid parallel dims: dp_replicate(3) * dp_shard(2) * cp(1) * tp(1) * pp(1) != WORLD_SIZE(7): the product of "
       "training.data_parallel_replicate_degree = 3 (default), training.data_parallel_shard_degree = -1 (default; the "
-      "ranks that the others leave over) has to be the number of ranks, 7 (mpirun -np)");
+      "remaining ranks) must be the number of ranks, 7 (mpirun -np)");
   titan_config_destroy(&config);
 }
 

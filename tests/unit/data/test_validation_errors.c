@@ -143,7 +143,7 @@ static void a_corpus_that_changes_or_vanishes_during_the_run_is_refused(void **s
   assert_int_equal(titan_validation_data_rewind(data), TITAN_OK);
   assert_int_equal(titan_validation_data_has(data, 100, &exists), TITAN_ERROR_DATA);
   assert_non_null(strstr(titan_error_message(), "validation.dataset_path: the corpus "));
-  assert_non_null(strstr(titan_error_message(), "changed.jsonl has 19 tokens, and had 18 in the validation before"));
+  assert_non_null(strstr(titan_error_message(), "changed.jsonl has 19 tokens, and had 18 in the previous validation"));
   assert_int_equal(unlink(data_folder_path("changed.jsonl")), 0);
   assert_int_equal(titan_validation_data_rewind(data), TITAN_OK);
   assert_int_equal(next_window(data, 0), TITAN_ERROR_USAGE);

@@ -282,7 +282,7 @@ static void tied_units_on_two_pipeline_ranks_are_refused(void **state) {
   t.shape.first_unit = first_unit;
   assert_int_equal(titan_order_create(2, 2, 1, &t.order), TITAN_OK);
   assert_int_equal(titan_step_lower(&t.order, &t.shape, 0, &list), TITAN_ERROR_USAGE);
-  assert_non_null(strstr(titan_error_message(), "lie on the pipeline ranks 0 and 1"));
+  assert_non_null(strstr(titan_error_message(), "are on the pipeline ranks 0 and 1"));
   toy_destroy(&t);
 }
 

@@ -155,9 +155,8 @@ static void a_fault_in_the_order_names_the_cell(void **state) {
   (void)state;
   expect_fault("0F0,0B0\n1F0,1I0\n", false, 2, 1, "row 2 (rank 1), cell 2, \"1I0\"",
                "the weight gradient of stage 1 and microbatch 0 is missing");
-  expect_fault("0F0,0B0\n1F0,1W0,1I0\n", false, 2, 1, "row 2 (rank 1), cell 2",
-               "must stand before its weight gradient");
-  expect_fault("0B0,0F0\n1F0,1B0\n", false, 2, 1, "row 1 (rank 0), cell 1", "must stand before its backward");
+  expect_fault("0F0,0B0\n1F0,1W0,1I0\n", false, 2, 1, "row 2 (rank 1), cell 2", "must be before its weight gradient");
+  expect_fault("0B0,0F0\n1F0,1B0\n", false, 2, 1, "row 1 (rank 0), cell 1", "must be before its backward");
   expect_fault("0F0,0B0\n1F0,,1B0,1F0\n", false, 2, 1, "row 2 (rank 1), cell 4", "a second time");
   expect_fault("0F0,0B0\n1F0,1B0,1W0\n", false, 2, 1, "row 2 (rank 1), cell 3", "a second time");
   expect_fault("0F0,0B0\n1F0,1B0\n", false, 2, 2, "row 1 (rank 0), after its last cell",

@@ -74,12 +74,12 @@ static void expect_refused(int ranks, int count, const char *const *points, cons
 static void points_that_do_not_exist_or_are_out_of_order_are_refused(void **state) {
   (void)state;
   expect_refused(2, 1, (const char *const[]){"layers.4"},
-                 "\"layers.4\" is no part of the model: expected layers.0 to head");
-  expect_refused(2, 1, (const char *const[]){""}, "\"\" is no part");
+                 "\"layers.4\" is not a part of the model: expected layers.0 to head");
+  expect_refused(2, 1, (const char *const[]){""}, "\"\" is not a part");
   expect_refused(2, 3, (const char *const[]){"layers.1", "layers.3", "layers.2"},
                  "\"layers.2\" comes after \"layers.3\"");
   expect_refused(2, 3, (const char *const[]){"layers.1", "layers.1", "layers.2"}, "each name once");
-  expect_refused(2, 1, (const char *const[]){"embedding"}, "begins the first stage anyway");
+  expect_refused(2, 1, (const char *const[]){"embedding"}, "always begins the first stage");
   expect_refused(2, 2, (const char *const[]){"layers.1", "layers.2"}, "3 stages, which 2 pipeline ranks cannot share");
 }
 

@@ -263,7 +263,7 @@ static void only_members_and_zeros_follow_a_member(void **state) {
   // Plain text behind gzip.
   memcpy(bytes + length, "{\"text\":\"plain\"}\n", 17);
   write_plain(bytes, length + 17);
-  snprintf(where, sizeof where, "what follows a member is no gzip (byte %zu of the file)", length);
+  snprintf(where, sizeof where, "the bytes after a member are not gzip (byte %zu of the file)", length);
   expect_data_error(where);
   // Zeros up to the end are padding: a few, and more than the reader's buffers hold. Something behind them is not.
   for (size_t zeros = 1; length + zeros < sizeof bytes - 100; zeros = zeros * 7 + 3) {

@@ -116,7 +116,7 @@ static void an_offload_that_moves_nothing_is_told(void **state) {
   expect_warning(on, 1, "training.enable_cpu_offload = true (");
   expect_warning(on, 1, "nothing is moved");
   expect_warning(on, 2, "nothing is moved"); // no estimate
-  expect_warning(on, 3, "the estimate is made without it");
+  expect_warning(on, 3, "the estimate ignores it");
 }
 
 int main(void) {
