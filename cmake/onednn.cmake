@@ -4,7 +4,7 @@ find_path(DNNL_INCLUDE_DIR dnnl.h)
 find_library(DNNL_LIBRARY dnnl)
 if(NOT DNNL_INCLUDE_DIR OR NOT DNNL_LIBRARY)
   message(FATAL_ERROR "oneDNN is missing: dnnl.h and libdnnl, version 2 or 3. "
-    "Debian, Ubuntu: libdnnl-dev. Spack: onednn. In a place of its own: -DCMAKE_PREFIX_PATH=that place.")
+    "Debian, Ubuntu: libdnnl-dev. Spack: onednn. In another folder: -DCMAKE_PREFIX_PATH=FOLDER.")
 endif()
 set(version_file ${DNNL_INCLUDE_DIR}/oneapi/dnnl/dnnl_version.h)
 set(DNNL_VERSION "")

@@ -15,7 +15,7 @@ const char titan_tokenizer_usage[] =
     "        new one is complete.\n"
     "encode  prints the ids of each document in one line; without --jsonl, standard input is one document.\n"
     "        --special puts <|begin_of_text|> and <|end_of_text|> around each document, as training does.\n"
-    "decode  reads ids from standard input, separated by white space, and writes the bytes they stand for.\n"
+    "decode  reads ids from standard input, separated by white space, and writes their bytes.\n"
     "info    prints the sizes, the special ids, the longest token and the fingerprint of a tokenizer.\n"
     "\n"
     "Other options: --help, --version. Exit codes: 0 done, 2 usage, 3 broken data, 5 memory or output.\n";

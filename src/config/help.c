@@ -167,13 +167,12 @@ static titan_status append_all_help(titan_text *out) {
       out,
       "Usage: titan-hpc [--job.config_file FILE[,FILE]...] [--section.option VALUE | --section.option=VALUE]...\n"
       "       titan-hpc --help [SECTION | SECTION.OPTION] | --version\n\n"
-      "Trains a Llama model. The command line wins over the configuration files (.toml or .cfg), later files over\n"
-      "earlier ones, and files over the defaults. An option of true or false may stand alone (true); of an option\n"
-      "that is given again, the last value counts. In paths, ~ and ${NAME} are replaced. Options marked [ours] are\n"
-      "not TorchTitan's.\n\n"
-      "Sections, the most used first. `titan-hpc --help SECTION` prints one, `titan-hpc --help SECTION.OPTION` all "
-      "that\n"
-      "is known of one option:\n\n"));
+      "Trains a Llama model. The command line overrides the configuration files (.toml or .cfg), later files override\n"
+      "earlier ones, and files override the defaults. An option of true or false without a value is true. The last\n"
+      "value of a repeated option counts. In paths, ~ and ${NAME} are replaced. TorchTitan does not have the options\n"
+      "marked [ours].\n\n"
+      "Sections, the most used first. `titan-hpc --help SECTION` prints one, `titan-hpc --help SECTION.OPTION` one\n"
+      "option in full:\n\n"));
   const titan_option_section **order = NULL;
   titan_status status = TITAN_OK;
   TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_CONFIG, titan_option_section_count * sizeof *order, &order));
@@ -185,7 +184,7 @@ static titan_status append_all_help(titan_text *out) {
     TITAN_TRY_CLEANUP(append_section_help(order[s], out));
   }
   TITAN_TRY_CLEANUP(
-      titan_text_printf(out, "\nTorchTitan's later spellings are understood too, as --training.local_batch_size: "
+      titan_text_printf(out, "\nLater spellings of TorchTitan are accepted too, such as --training.local_batch_size: "
                              "see docs/options.md.\n"));
 cleanup:
   titan_memory_free(order);

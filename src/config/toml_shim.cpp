@@ -75,7 +75,7 @@ titan_value value_of(const toml::node &node, std::string &storage) {
       value.kind = TITAN_VALUE_LIST;
       value.string = storage.c_str();
     } else {
-      value.string = "an array of other things than strings";
+      value.string = "an array with elements that are not strings";
     }
   }
   return value;

@@ -64,13 +64,22 @@ words)
   printf '%s\n' 'Documents todos, /tmp/a-XXXXXX and \uXXXX.' >"$copy/README.md"
   passes
   while IFS= read -r word; do
-    echo "A line, then ($word), and more" >"$copy/docs/planted.md"
-    finds "docs/planted.md:1:A line, then ($word)"
+    echo "A line, then (${word#page: }), and more" >"$copy/docs/planted.md"
+    finds "docs/planted.md:1:A line, then (${word#page: })"
   done < <(grep -v '^#' "$here/words.txt")
   rm "$copy/docs/planted.md"
   passes
   echo '  return titan_error(status, "todo: %s", name);' >"$copy/src/planted.c"
   finds 'src/planted.c:1'
+  # Words of pages and messages: in strings only, and not in those of generated text.
+  echo '// beside' >"$copy/src/planted.c"
+  echo 'int beside; // "beside"' >>"$copy/src/planted.c"
+  echo 'const char *text = "he sat beside her";' >"$copy/src/corpus_generate_planted.c"
+  echo 'OPTION("plain", "a word")' >"$copy/src/planted.def"
+  sed -i 's/ \/\/ .*//' "$copy/src/planted.c"
+  passes
+  echo '  say("one", beside, "the other \"one\" is beside it");' >>"$copy/src/planted.c"
+  finds 'src/planted.c:3:"the other \"one\" is beside it"'
   ;;
 links)
   mkdir "$copy/docs"

@@ -80,7 +80,7 @@ unreadable() {
   cksum u/checkpoint/* | cmp -s - before || fail "exclude_from_loading: files have changed: $(ls u/checkpoint)"
   # Once the storage reads again, the same command goes on.
   run 0 u fsdp2 --training.steps 7 --checkpoint.interval 1 --checkpoint.load_step 4
-  said u 'was applied at an earlier start: the run goes on from step 6'
+  said u 'was applied at an earlier start: the run resumes from step 6'
 }
 
 # What a run reads beside its own checkpoints: an error in reading is told with the file and the system's reason, is not taken

@@ -131,8 +131,8 @@ weights() {
     fail "no q_proj in the index"
   does 0 '75 tensors of step 4' export $last half.safetensors --dtype float16
 
-  three 0 'fresh optimizer' import one.safetensors new/a/step-0.h5
-  does 0 'fresh optimizer|step-0.h5' import hf b.h5
+  three 0 'new optimizer' import one.safetensors new/a/step-0.h5
+  does 0 'new optimizer|step-0.h5' import hf b.h5
   does 0 'llama3 debugmodel' import hf_many c.h5
   does 0 'llama3 debugmodel' import hf_many/model.safetensors.index.json d.h5
   does 0 'llama3 debugmodel' import half.safetensors half.h5
@@ -175,9 +175,9 @@ scaled() {
   does 0 'rope scaling: factor 8, low 1, high 4, original length 64' show $last
   does 0 'with config.json' export $last hf --hf
   grep -q '"original_max_position_embeddings": 64' hf/config.json || fail "no scaling in config.json"
-  does 0 'fresh optimizer' import hf new/step-0.h5
+  does 0 'new optimizer' import hf new/step-0.h5
   does 0 '75 tensors' export $last own.safetensors
-  does 0 'fresh optimizer' import own.safetensors own.h5
+  does 0 'new optimizer' import own.safetensors own.h5
   for file in new/step-0.h5 own.h5; do
     does 0 'rope scaling: factor 8, low 1, high 4, original length 64' show $file
     does 0 'equal in their weights' compare --weights $last $file
@@ -338,8 +338,8 @@ outputs() {
   does 4 "$last" import $last out.h5
   does 4 'empty|0 files' import "$(mkdir -p empty && echo empty)" out.h5
   head -c 1000000 w.safetensors >cut.safetensors
-  does 4 'cut.safetensors|cut short' import cut.safetensors out.h5
-  three 4 'cut.safetensors|cut short' import cut.safetensors out.h5
+  does 4 'cut.safetensors|truncated' import cut.safetensors out.h5
+  three 4 'cut.safetensors|truncated' import cut.safetensors out.h5
   sed 's/layers\.7\.ffn_norm/layers.7.fff_norm/' w.safetensors >renamed.safetensors
   does 4 'renamed.safetensors|2 tensors|missing: layers.7.ffn_norm.weight|not part of the model: layers.7.fff_norm.weight' import renamed.safetensors out.h5
   sed 's/"titan.model_flavor":"debugmodel"/"titan.model_flavor":"debugmodal"/' w.safetensors >flavor.safetensors
@@ -439,9 +439,9 @@ held() {
   tool=$real
   [ "$(cat taken_folder/step-0.h5.partial)" = mine ] || fail "what a run writes was written over"
   rm -r taken_folder/step-0.h5.partial
-  does 0 'fresh optimizer' import w.safetensors taken_folder/step-0.h5
+  does 0 'new optimizer' import w.safetensors taken_folder/step-0.h5
   [ "$(ls -A taken_folder | wc -l)" = 2 ] || fail "not just the import and the run's lock: $(ls -A taken_folder)"
-  does 0 'fresh optimizer' import w.safetensors untouched/step-0.h5
+  does 0 'new optimizer' import w.safetensors untouched/step-0.h5
   [ "$(ls -A untouched)" = step-0.h5 ] || fail "not just the import: $(ls -A untouched)"
 }
 

@@ -102,20 +102,20 @@ static void put_see_also(const titan_help_program *program, FILE *file) {
 
 static const char *const TABLE_DESCRIPTION[] = {
     "titan-hpc pre-trains Llama models. It runs under MPI: mpirun or srun starts it, one process for each rank.",
-    "The command line wins over the configuration files (.toml or .cfg), later files over earlier ones, and files over "
-    "the defaults. An option of true or false may stand alone, which means true. Of an option that is given again, the "
-    "last value counts. In paths, ~ and ${NAME} are replaced.",
-    "Options marked [ours] are not TorchTitan's.",
+    "The command line overrides the configuration files (.toml or .cfg), later files override earlier ones, and files "
+    "override the defaults. An option of true or false without a value is true. The last value of a repeated option "
+    "counts. In paths, ~ and ${NAME} are replaced.",
+    "TorchTitan does not have the options marked [ours].",
 };
 
 static const struct {
   const char *name, *text;
 } ENVIRONMENT[] = {
     {"OMP_NUM_THREADS", "The number of threads of each rank. Without it, the ranks of a node share its cores."},
-    {"TITAN_ASSETS", "The folder in which the small corpora and the test tokenizer are looked for first."},
+    {"TITAN_ASSETS", "The folder with the small corpora and the test tokenizer."},
     {"TITAN_CPU_ISA", "Lowers the instruction set in use: baseline, avx2, avx512, avx512_bf16 or amx."},
-    {"TITAN_TRACE", "With any value, an error is followed by the source lines that it passed."},
-    {"NO_COLOR", "Where it is not empty, the log has no colour, unless metrics.enable_color_printing asks for it."},
+    {"TITAN_TRACE", "If it is set, an error message includes the source lines that the error passed."},
+    {"NO_COLOR", "If it is not empty, the log has no colour, unless metrics.enable_color_printing is true."},
 };
 
 static const struct {
@@ -124,10 +124,10 @@ static const struct {
     {"titan-hpc --training.steps 10 --training.seq_len 256 --job.dump_folder outputs",
      "Trains a small model for ten steps on one rank, with the installed corpus and tokenizer."},
     {"mpirun -np 2 titan-hpc --job.config_file run.toml --checkpoint.enable_checkpoint",
-     "Trains on two ranks as a file says, and saves. The same command again goes on where it stopped."},
+     "Trains on two ranks and saves checkpoints. The same command resumes the run."},
     {"titan-hpc --job.config_file run.toml --memory_estimation.enabled --memory_estimation.world_size 256",
-     "Says what memory a run on 256 ranks needs."},
-    {"titan-hpc --help training.steps", "Says all that is known of one option."},
+     "Estimates the memory of a run on 256 ranks."},
+    {"titan-hpc --help training.steps", "Describes one option in full."},
 };
 
 static bool put_option(int index, FILE *file) {
@@ -153,9 +153,9 @@ static bool put_table(FILE *file) {
   titan_option_sections_by_use(order);
   put_heading(file, "SH", "OPTIONS");
   put_tag(file, "--help", "[SECTION | SECTION.OPTION]");
-  put_line(file, "Prints what the options mean: all of them, those of a section, or one.");
+  put_line(file, "Describes all options, those of a section, or one option.");
   put_tag(file, "--version", "");
-  put_line(file, "Prints the versions of the program and of what it is built with.");
+  put_line(file, "Prints the versions of the program and its libraries.");
   for (size_t s = 0; s < titan_option_section_count; s++) {
     char heading[TITAN_HELP_WORDS_BYTES];
     snprintf(heading, sizeof heading, "%s: %s", order[s]->name, order[s]->text);
@@ -172,8 +172,7 @@ static bool put_spellings(FILE *file) {
   bool done = true;
   put_heading(file, "SH", "LATER SPELLINGS");
   put_line(file,
-           "TorchTitan's later configuration files have these keys. They are understood in files and on the command "
-           "line.");
+           "Later versions of TorchTitan have these keys. titan-hpc accepts them in files and on the command line.");
   for (size_t i = 0; i < titan_spelling_count; i++) {
     char name[TITAN_HELP_NAME_BYTES];
     titan_text text = {0};

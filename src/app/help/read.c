@@ -75,8 +75,8 @@ bool titan_help_read_table(titan_help_program *program) {
   if (help == NULL || version == NULL)
     return false;
   help->takes = TITAN_HELP_TOPIC;
-  help->text = "Print what the options mean: all of them, those of a section, or one";
-  version->text = "Print the versions of the program and of what it is built with";
+  help->text = "Describe all options, those of a section, or one option";
+  version->text = "Print the versions of the program and its libraries";
   return true;
 }
 

@@ -86,7 +86,7 @@ static void a_file_cut_anywhere_is_known_for_damaged(void **unused) {
   for (int i = 0; i < CUTS; i++) {
     size_t count = i == 0 ? 0 : i == 1 ? 1 : i == 2 ? 4096 : i == 3 ? length - 1 : draw(&seed) % length;
     write_damaged(count);
-    expect_fault(TITAN_CHECKPOINT_DAMAGED, count < 4096 ? "cut off" : "was written with");
+    expect_fault(TITAN_CHECKPOINT_DAMAGED, count < 4096 ? "truncated" : "bytes, expected");
   }
 }
 
@@ -171,11 +171,11 @@ static void a_short_file_is_damaged_where_it_begins_as_ours(void **unused) {
   (void)unused;
   static const char zeros[100];
   write_text("titan-hpc checkpoint\n", 21);
-  expect_fault(TITAN_CHECKPOINT_DAMAGED, "cut off");
+  expect_fault(TITAN_CHECKPOINT_DAMAGED, "truncated");
   write_text("titan-hpc chackpoind", 20);
-  expect_fault(TITAN_CHECKPOINT_DAMAGED, "cut off");
+  expect_fault(TITAN_CHECKPOINT_DAMAGED, "truncated");
   write_text(zeros, sizeof zeros);
-  expect_fault(TITAN_CHECKPOINT_DAMAGED, "cut off");
+  expect_fault(TITAN_CHECKPOINT_DAMAGED, "truncated");
   write_text("a text, and no more\n", 20);
   expect_fault(TITAN_CHECKPOINT_FOREIGN, "no checkpoint of this program");
 }

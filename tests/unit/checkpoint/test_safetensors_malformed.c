@@ -44,8 +44,8 @@ static void each_broken_rule_is_named(void **state) {
   refused("{" TENSOR("a", "F32", "[1]", "[0,4,8]") "}", 4, "data_offsets");
   refused("{" TENSOR("a", "F32", "[1]", "[-4,0]") "}", 4, "data_offsets");
   refused("{" TENSOR("a", "F32", "[2]", "[0,4]") "}", 4, "shape and dtype make 8");
-  refused("{" TENSOR("a", "F32", "[2]", "[0,8]") "}", 4, "cut short");
-  refused("{" TENSOR("a", "F32", "[1]", "[9223372036854775803,9223372036854775807]") "}", 4, "cut short");
+  refused("{" TENSOR("a", "F32", "[2]", "[0,8]") "}", 4, "truncated");
+  refused("{" TENSOR("a", "F32", "[1]", "[9223372036854775803,9223372036854775807]") "}", 4, "truncated");
   refused("{" TENSOR("a", "F32", "[2]", "[0,8]") "," TENSOR("b", "F32", "[2]", "[4,12]") "}", 12, "overlap");
   refused("{" TENSOR("a", "F32", "[1]", "[4,8]") "}", 8, "belong to no tensor");
   refused("{" TENSOR("a", "F32", "[1]", "[0,4]") "}", 8, "belong to no tensor");

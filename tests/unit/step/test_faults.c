@@ -213,14 +213,14 @@ static void orders_that_cannot_run_are_refused_with_rank_and_action(void **state
   (void)state;
   expect_fault(2, 2, 1, (const char *const[]){"B00 F00", "F10 B10"}, "pipeline rank 0, action #");
   expect_fault(2, 2, 2, (const char *const[]){"F00 B00 F01 B01", "F11 B11 F10 B10"},
-               "of stage 0 and microbatch 0: it waits for ever");
+               "of stage 0 and microbatch 0: it deadlocks");
   // Without a forward the head has no gradient to send.
   expect_fault(2, 2, 2, (const char *const[]){"F00 F01 B00 B01", "F10 B10 B11"},
                "of stage 1 and microbatch 1: its forward has not run");
   expect_fault(2, 2, 1, (const char *const[]){"F00 I00", "F10 B10"}, "of stage 0 and microbatch 0: a forward or back");
   expect_fault(2, 2, 1, (const char *const[]){"F00 B00", "F10 W10 I10"}, "its gradient of the input comes first");
   expect_fault(2, 2, 1, (const char *const[]){"F00", "F10 B10"},
-               "SENT layers.1 input_gradient m0 to rank 0), of stage 1 and microbatch 0: it waits for ever");
+               "SENT layers.1 input_gradient m0 to rank 0), of stage 1 and microbatch 0: it deadlocks");
   // Rank 0 wants a gradient that rank 1 sends only after an activation that rank 0 has still to send.
   expect_fault(2, 2, 2, (const char *const[]){"F00 B01 F01 B00", "F10 F11 B11 B10"}, "for ever");
 }

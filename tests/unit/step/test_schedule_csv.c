@@ -123,16 +123,16 @@ static void expect_fault(const char *csv, bool single, int ranks, int microbatch
 
 static void a_fault_in_a_cell_names_file_row_and_cell(void **state) {
   (void)state;
-  expect_fault("0F0,0B0\n1F0,,1X0\n", false, 2, 1, "row 2 (rank 1), cell 3, \"1X0\"", "no action");
-  expect_fault("0F0,0B0\n1F0,B0\n", false, 2, 1, "row 2 (rank 1), cell 2, \"B0\"", "no action");
-  expect_fault("0F0,0B0x\n1F0,1B0\n", false, 2, 1, "row 1 (rank 0), cell 2, \"0B0x\"", "no action");
-  expect_fault("0F0,0B0\n1F0,1f0\n", false, 2, 1, "row 2 (rank 1), cell 2, \"1f0\"", "no action");
+  expect_fault("0F0,0B0\n1F0,,1X0\n", false, 2, 1, "row 2 (rank 1), cell 3, \"1X0\"", "not an action");
+  expect_fault("0F0,0B0\n1F0,B0\n", false, 2, 1, "row 2 (rank 1), cell 2, \"B0\"", "not an action");
+  expect_fault("0F0,0B0x\n1F0,1B0\n", false, 2, 1, "row 1 (rank 0), cell 2, \"0B0x\"", "not an action");
+  expect_fault("0F0,0B0\n1F0,1f0\n", false, 2, 1, "row 2 (rank 1), cell 2, \"1f0\"", "not an action");
   expect_fault("0F0,0B\n1F0,1B0\n", false, 2, 1, "row 1 (rank 0), cell 2, \"0B\"", "the microbatch is missing");
   expect_fault("0F0,0B0\n1F0,1SEND_B\n", false, 2, 1, "row 2 (rank 1), cell 2", "the microbatch is missing");
-  expect_fault("0UNSHARD0,0F0,0B0\n1F0,1B0\n", false, 2, 1, "row 1 (rank 0), cell 1, \"0UNSHARD0\"", "no action");
+  expect_fault("0UNSHARD0,0F0,0B0\n1F0,1B0\n", false, 2, 1, "row 1 (rank 0), cell 1, \"0UNSHARD0\"", "not an action");
   expect_fault("0F0,0B0\n1F0,1B4\n", false, 2, 1, "row 2 (rank 1), cell 2", "the microbatches are 0 to 0");
   expect_fault("0F0,0B0\n1F0,1B99999999999\n", false, 2, 1, "row 2 (rank 1), cell 2", "microbatch is missing");
-  expect_fault("0F0,(0F1;0B0,0B1\n1F0,1B0\n", false, 2, 2, "row 1 (rank 0), cell 2", "no pair");
+  expect_fault("0F0,(0F1;0B0,0B1\n1F0,1B0\n", false, 2, 2, "row 1 (rank 0), cell 2", "not a pair");
   expect_fault("0F0,(0B0;0F1),0B1\n1F0,1B0\n", false, 2, 2, "row 1 (rank 0), cell 2", "a pair is a forward and");
   expect_fault("0F0,(0F1;0B1)\n1F0,1B0\n", false, 2, 2, "row 1 (rank 0), cell 2", "of another microbatch");
 }

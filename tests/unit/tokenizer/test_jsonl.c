@@ -141,7 +141,7 @@ static void broken_lines_are_told_by_file_and_line(void **state) {
       {"{\"text\":\"a", "ends inside a string"},
       {"{\"text\":\"a\\", "unknown escape"},
       {"{\"text\":\"a\"", "ends inside an object"},
-      {"{\"text\":\"a\"} {}", "something follows"},
+      {"{\"text\":\"a\"} {}", "text follows"},
       {"{\"text\":\"a\",}", "double quotes"},
       {"{\"text\" \"a\"}", "expected :"},
       {"{\"text\":\"\\x\"}", "unknown escape"},
@@ -273,7 +273,7 @@ static void only_members_and_zeros_follow_a_member(void **state) {
     assert_int_equal(status, TITAN_OK);
     bytes[length + zeros] = 'x';
     write_plain(bytes, length + zeros + 1);
-    snprintf(where, sizeof where, "follows the zeros after the last member (byte %zu", length + zeros);
+    snprintf(where, sizeof where, "follow the zeros after the last member (byte %zu", length + zeros);
     expect_data_error(where);
   }
   // Members without any bytes, and many of them.
