@@ -334,14 +334,15 @@ static void a_mesh_that_does_not_fit_names_the_options_that_made_it(void **state
   assert_string_equal(
       titan_error_message(),
       "Invalid parallel dims: dp_replicate(1) * dp_shard(1) * cp(1) * tp(2) * pp(1) != WORLD_SIZE(3): the product of "
-      "training.data_parallel_shard_degree = 1 (command line), training.tensor_parallel_degree = 2 (command line) has "
-      "to be the number of ranks, 3 (mpirun -np)");
+      "training.data_parallel_shard_degree = 1 (command line), training.tensor_parallel_degree = 2 (command line) "
+      "must be the number of ranks, 3 (mpirun -np)");
   titan_config_destroy(&config);
   config = CREATE("--training.tensor_parallel_degree", "2", "--memory_estimation.enabled",
                   "--memory_estimation.world_size", "3");
   assert_int_equal(titan_config_validate(config, 3), TITAN_ERROR_USAGE);
   assert_non_null(strstr(titan_error_message(), "3 (memory_estimation.world_size, command line)"));
-  assert_non_null(strstr(titan_error_message(), "training.data_parallel_shard_degree = -1 (default; the ranks"));
+  assert_non_null(strstr(titan_error_message(), "training.data_parallel_shard_degree = -1 (default; the remaining "
+                                                "ranks"));
   titan_config_destroy(&config);
 }
 
