@@ -153,7 +153,7 @@ static void another_programs_file_is_refused(void **unused) {
     H5Fclose(file);
   }
   MPI_Barrier(MPI_COMM_WORLD);
-  expect_fault(TITAN_CHECKPOINT_FOREIGN, "no checkpoint of this program");
+  expect_fault(TITAN_CHECKPOINT_FOREIGN, "not a checkpoint of this program");
 }
 
 static void write_text(const char *text, size_t count) {
@@ -177,7 +177,7 @@ static void a_short_file_is_damaged_where_it_begins_as_ours(void **unused) {
   write_text(zeros, sizeof zeros);
   expect_fault(TITAN_CHECKPOINT_DAMAGED, "truncated");
   write_text("a text, and no more\n", 20);
-  expect_fault(TITAN_CHECKPOINT_FOREIGN, "no checkpoint of this program");
+  expect_fault(TITAN_CHECKPOINT_FOREIGN, "not a checkpoint of this program");
 }
 
 static void what_is_no_file_is_refused_and_not_waited_for(void **unused) {

@@ -192,7 +192,7 @@ static void a_validation_corpus_that_is_not_installed_needs_its_path(void **stat
                  names[i], path_given ? "dataset_path = 'x.jsonl'\n" : "");
         snprintf(expected, sizeof expected,
                  "validation.dataset = %s: this corpus is not installed with the program; give "
-                 "the file or folder as validation.dataset_path, or use c4_test or c4_mini",
+                 "its file or folder as validation.dataset_path, or use c4_test or c4_mini",
                  names[i]);
         titan_config *config = read_well(text);
         titan_status status = titan_config_validate(config, 1);

@@ -222,7 +222,7 @@ static void orders_that_cannot_run_are_refused_with_rank_and_action(void **state
   expect_fault(2, 2, 1, (const char *const[]){"F00", "F10 B10"},
                "SENT layers.1 input_gradient m0 to rank 0), of stage 1 and microbatch 0: it deadlocks");
   // Rank 0 wants a gradient that rank 1 sends only after an activation that rank 0 has still to send.
-  expect_fault(2, 2, 2, (const char *const[]){"F00 B01 F01 B00", "F10 F11 B11 B10"}, "for ever");
+  expect_fault(2, 2, 2, (const char *const[]){"F00 B01 F01 B00", "F10 F11 B11 B10"}, "it deadlocks");
 }
 
 // Moves the TIE by `away` places, where it waits for nothing.
