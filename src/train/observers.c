@@ -35,8 +35,8 @@ static titan_status tell(titan_trainer *trainer, int index, bool at_end, titan_s
   if (status != TITAN_OK && !fails)
     return status;
   if (fails && !*failed)
-    titan_log_warning("%s; the training continues%s%s", titan_error_message(), observer->missing != NULL ? ", and " : "",
-                      observer->missing != NULL ? observer->missing : "");
+    titan_log_warning("%s; the training continues%s%s", titan_error_message(),
+                      observer->missing != NULL ? ", and " : "", observer->missing != NULL ? observer->missing : "");
   else if (!fails && *failed && !at_end)
     titan_log_info("%s is written again%s", observer->name, observer->written != NULL ? observer->written : "");
   *failed = fails;

@@ -53,10 +53,9 @@ static titan_status create_runtime(titan_trainer *trainer, titan_runtime_options
 
 static void log_choice(const titan_pipeline_candidate *found, int count, int taken) {
   const titan_pipeline_candidate *c = &found[taken];
-  titan_log_info(
-      "Pipeline schedule: %s with %d stages and %lld microbatches per batch, chosen from %d; predicted idle "
-      "time %.1f %%",
-      c->schedule->title, c->stages, (long long)c->parts, count, 100 * c->bubble);
+  titan_log_info("Pipeline schedule: %s with %d stages and %lld microbatches per batch, chosen from %d; predicted idle "
+                 "time %.1f %%",
+                 c->schedule->title, c->stages, (long long)c->parts, count, 100 * c->bubble);
   if (taken > 0)
     titan_log_info("%d faster ones do not fit the memory; the fastest of these would take %.1f %% less time", taken,
                    100 * (1 - found[0].time / c->time));
@@ -387,7 +386,7 @@ static titan_status log_busy(const titan_prediction *measured, const titan_predi
     status = titan_text_printf(&text, "%s%.1f %%, %.1f %%, %.1f %%", rank > 0 ? "; " : "", busy_percent(measured, rank),
                                busy_percent(processor, rank), busy_percent(predicted, rank));
   if (status == TITAN_OK)
-    titan_log_info("The pipeline's ranks were busy in the last step by the clock, by processor time, as predicted: %s",
+    titan_log_info("Busy time of the pipeline ranks in the last step (by the clock, by processor time, predicted): %s",
                    text.data);
   titan_text_destroy(&text);
   return status;

@@ -222,7 +222,7 @@ reports() {
   reference
   for schedule in "$@"; do
     checked $schedule pp2ddp2 $schedule --debug.check_replicas --debug.dump_plan
-    grep -Eq 'ranks were busy in the last step by the clock, by processor time, as predicted:( [0-9.]+ %,){2} [0-9.]+ %; ' \
+    grep -Eq 'pipeline ranks in the last step \(by the clock, by processor time, predicted\):( [0-9.]+ %,){2} [0-9.]+ %; ' \
       $schedule.log || fail "$schedule: how busy two ranks were is not told"
     for kind in SEND SENT RECV RECEIVED; do
       grep -q "^#[0-9]* *$kind layers" $schedule/plans/step.txt || fail "$schedule: no $kind in step.txt"

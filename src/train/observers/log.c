@@ -125,9 +125,10 @@ static titan_status log_save(void *state, titan_trainer *trainer, const trainer_
 static void log_whole_run(const titan_trainer *trainer, const trainer_end *end) {
   char text[TITAN_REPORT_BYTES];
   if (!end->whole_is_known) {
-    titan_log_info("The whole run: steps 1 to %lld; the time of its earlier starts is unknown, because metrics.h5 has no "
-                   "rows of them",
-                   (long long)trainer->step);
+    titan_log_info(
+        "The whole run: steps 1 to %lld; the time of its earlier starts is unknown, because metrics.h5 has no "
+        "rows of them",
+        (long long)trainer->step);
     return;
   }
   titan_report_part_text(&end->whole, text, sizeof text);

@@ -80,7 +80,7 @@ static void metrics_file_destroy(void **state) {
 const titan_observer titan_observer_metrics_file = {
     .name = "metrics.h5",
     .missing = "the rows are written as soon as possible",
-    .written = ", with the rows that were missing",
+    .written = ", including the missing rows",
     .create = metrics_file_create,
     .row = metrics_file_row,
     .validation = metrics_file_validation,
