@@ -37,7 +37,7 @@ static void check(titan_status status) {
 
 static void *operand(const titan_tensor_type *type) {
   void *data;
-  check(device->allocate(device, TITAN_MEMORY_SCRATCH, titan_tensor_bytes(type), &data));
+  check(device->allocate(device, TITAN_SPACE_DEVICE, TITAN_MEMORY_SCRATCH, titan_tensor_bytes(type), &data));
   uint32_t random = 1;
   for (int64_t i = 0; i < titan_tensor_elements(type); i++) {
     random = random * 1664525u + 1013904223u;
@@ -54,7 +54,7 @@ static void *operand(const titan_tensor_type *type) {
 static double fastest(int runs, const titan_kernel *kernel, const titan_op_call *call, const void *const *inputs,
                       void **outputs) {
   void *workspace, *state = NULL;
-  check(device->allocate(device, TITAN_MEMORY_SCRATCH, kernel->workspace ? kernel->workspace(device, call) : 0,
+  check(device->allocate(device, TITAN_SPACE_DEVICE, TITAN_MEMORY_SCRATCH, kernel->workspace ? kernel->workspace(device, call) : 0,
                          &workspace));
   if (kernel->prepare != NULL)
     check(kernel->prepare(device, call, &state));
@@ -68,7 +68,7 @@ static double fastest(int runs, const titan_kernel *kernel, const titan_op_call 
   }
   if (kernel->release != NULL)
     kernel->release(device, state);
-  device->free(device, workspace);
+  device->free(device, TITAN_SPACE_DEVICE, workspace);
   return best;
 }
 
@@ -79,9 +79,9 @@ static double matmul_ceiling(void) {
   void *a = operand(&call.inputs[0]), *b = operand(&call.inputs[1]), *c = operand(&call.outputs[0]);
   const double seconds =
       fastest(3, device->kernel(device, TITAN_OP_matmul), &call, (const void *const[]){a, b}, (void *[]){c});
-  device->free(device, a);
-  device->free(device, b);
-  device->free(device, c);
+  device->free(device, TITAN_SPACE_DEVICE, a);
+  device->free(device, TITAN_SPACE_DEVICE, b);
+  device->free(device, TITAN_SPACE_DEVICE, c);
   return 2 * 4096.0 * 4096.0 * 4096.0 / seconds;
 }
 
@@ -108,7 +108,7 @@ static void report(shape s, titan_dtype dtype, double ceiling) {
     fflush(stdout);
   }
   for (int i = 0; i < 9; i++)
-    device->free(device, tensors[i]);
+    device->free(device, TITAN_SPACE_DEVICE, tensors[i]);
 }
 
 int main(int argc, char **argv) {

@@ -52,9 +52,9 @@ double bench_ceiling(titan_device *device, titan_dtype dtype, int64_t size, int 
   size_t matrix = (size_t)(size * size) * sizeof(float);
   void *state = NULL, *workspace;
   char *memory;
-  bench_end(device->allocate(device, TITAN_MEMORY_GENERAL, 3 * matrix, &memory));
+  bench_end(device->allocate(device, TITAN_SPACE_DEVICE, TITAN_MEMORY_GENERAL, 3 * matrix, &memory));
   device->vector->fill(device, 3 * size * size, (float *)(void *)memory, 1);
-  bench_end(device->allocate(device, TITAN_MEMORY_GENERAL, kernel->workspace ? kernel->workspace(device, &call) : 0,
+  bench_end(device->allocate(device, TITAN_SPACE_DEVICE, TITAN_MEMORY_GENERAL, kernel->workspace ? kernel->workspace(device, &call) : 0,
                              &workspace));
   if (kernel->prepare != NULL)
     bench_end(kernel->prepare(device, &call, &state));
@@ -67,8 +67,8 @@ double bench_ceiling(titan_device *device, titan_dtype dtype, int64_t size, int 
   }
   if (state != NULL && kernel->release != NULL)
     kernel->release(device, state);
-  device->free(device, workspace);
-  device->free(device, memory);
+  device->free(device, TITAN_SPACE_DEVICE, workspace);
+  device->free(device, TITAN_SPACE_DEVICE, memory);
   return best;
 }
 

@@ -27,7 +27,7 @@ static void check(titan_status status) {
 // Small numbers of the type; integers are token numbers.
 static void *operand(const titan_tensor_type *type) {
   void *data;
-  check(device->allocate(device, TITAN_MEMORY_SCRATCH, titan_tensor_bytes(type), &data));
+  check(device->allocate(device, TITAN_SPACE_DEVICE, TITAN_MEMORY_SCRATCH, titan_tensor_bytes(type), &data));
   uint32_t random = 1;
   for (int64_t i = 0; i < titan_tensor_elements(type); i++) {
     random = random * 1664525u + 1013904223u;
@@ -69,22 +69,22 @@ static double measure(titan_op_call *call) {
   for (int i = 0; i < call->output_count; i++)
     outputs[i] = operand(&call->outputs[i]);
   if (call->kind == TITAN_OP_matmul && call->input_count == 3) { // accumulates in place, as plans do
-    device->free(device, outputs[0]);
+    device->free(device, TITAN_SPACE_DEVICE, outputs[0]);
     outputs[0] = inputs[2];
   }
   size_t bytes = kernel->workspace != NULL ? kernel->workspace(device, call) : 0;
-  check(device->allocate(device, TITAN_MEMORY_SCRATCH, bytes, &workspace));
+  check(device->allocate(device, TITAN_SPACE_DEVICE, TITAN_MEMORY_SCRATCH, bytes, &workspace));
   if (kernel->prepare != NULL)
     check(kernel->prepare(device, call, &state));
   double seconds = fastest(kernel, call, state, (const void *const *)inputs, outputs, workspace);
   if (kernel->release != NULL)
     kernel->release(device, state);
-  device->free(device, workspace);
+  device->free(device, TITAN_SPACE_DEVICE, workspace);
   for (int i = 0; i < call->input_count; i++)
-    device->free(device, inputs[i]);
+    device->free(device, TITAN_SPACE_DEVICE, inputs[i]);
   for (int i = 0; i < call->output_count; i++)
     if (call->kind != TITAN_OP_matmul || call->input_count < 3)
-      device->free(device, outputs[i]);
+      device->free(device, TITAN_SPACE_DEVICE, outputs[i]);
   return seconds;
 }
 
@@ -141,8 +141,8 @@ static double copy(double bytes) {
     double seconds = titan_clock_seconds() - begin;
     best = round > 0 && seconds < best ? seconds : best;
   }
-  device->free(device, from);
-  device->free(device, to);
+  device->free(device, TITAN_SPACE_DEVICE, from);
+  device->free(device, TITAN_SPACE_DEVICE, to);
   return best;
 }
 
@@ -227,11 +227,12 @@ static void report_adam(titan_dtype dtype) {
   for (int i = 0; i < 5; i++)
     operands[i] = operand(&vector);
   device->vector->fill(device, N, operands[2], 0.5f);
-  titan_adam_step step = {1e-3f, 0.9f, 0.95f, 1e-8f, 0.1f, 0.1f, 0.05f, true, 1.0f};
+  titan_step_state step = {.constants = {1e-3f, 0.9f, 0.95f, 1e-8f, 0, 0.1f, 0.05f}, .gradient_scale = 1};
+  titan_adam_decay decay = {0.1f, true};
   double best = 1e30;
   for (int i = 0; i < 12; i++) {
     double begin = titan_clock_seconds();
-    device->vector->adam(device, &step, N, operands[0], operands[1], operands[2], operands[3],
+    device->vector->adam(device, &step, decay, N, operands[0], operands[1], operands[2], operands[3],
                          dtype == TITAN_FLOAT32 ? operands[0] : operands[4], dtype);
     double seconds = titan_clock_seconds() - begin;
     best = seconds < best ? seconds : best;
@@ -240,7 +241,7 @@ static void report_adam(titan_dtype dtype) {
   printf("%-32s %-9s %9.3f ms %9.2f GB/s     %5.2f of a long addition\n", "adam (8M parameters)",
          titan_dtype_name(dtype), best * 1e3, bytes / best * 1e-9, bytes / best / bandwidth_ceiling);
   for (int i = 0; i < 5; i++)
-    device->free(device, operands[i]);
+    device->free(device, TITAN_SPACE_DEVICE, operands[i]);
 }
 
 static void find_ceilings(void) {

@@ -7,7 +7,7 @@
 #include "comm/recorder.h"
 #include "comm/watchdog.h"
 #include "data/assets.h"
-#include "device/device.h"
+#include "device/plugin.h"
 #include "estimate/estimate.h"
 #include "setup/setup.h"
 #include "train/signals.h"
@@ -142,6 +142,41 @@ static titan_status choose_level(application *app, titan_cpu_isa *level) {
   return TITAN_OK;
 }
 
+// Every rank has the device that rank 0 has.
+static titan_status compare_devices(const application *app) {
+  char name[32] = "";
+  titan_status status = TITAN_OK;
+  snprintf(name, sizeof name, "%s", app->device->name);
+  TITAN_TRY(titan_comm_broadcast(app->world, name, sizeof name / sizeof(int32_t), TITAN_INT32, 0, NULL));
+  if (strcmp(name, app->device->name) != 0)
+    status = titan_error(TITAN_ERROR_DEVICE,
+                         "job.device = %s: this rank has the device %s, and rank 0 the device %s; expected one kind for "
+                         "all (job.device = cpu, or cuda for the reason)",
+                         app->config->job.device, app->device->name, name);
+  return titan_comm_agree(app->world, status);
+}
+
+static titan_status make_device(application *app, titan_cpu_isa level) {
+  static const struct {
+    const char *name;
+    titan_device_wish wish;
+  } wishes[] = {{"cpu", TITAN_DEVICE_CPU}, {"cuda", TITAN_DEVICE_CUDA}, {"auto", TITAN_DEVICE_AUTO}};
+  const titan_device_request request = {.threads = app->topology.threads,
+                                        .level = level,
+                                        .node_rank = titan_comm_rank(app->node),
+                                        .node_size = titan_comm_size(app->node)};
+  titan_device_wish wish = TITAN_DEVICE_AUTO;
+  titan_text remark = {0};
+  for (size_t i = 0; i < sizeof wishes / sizeof *wishes; i++)
+    if (strcmp(wishes[i].name, app->config->job.device) == 0)
+      wish = wishes[i].wish;
+  titan_status status = titan_device_create(wish, &request, &remark, &app->device);
+  if (status == TITAN_OK && remark.length > 0 && app->mpi.rank == 0)
+    titan_log_warning("job.device = auto: %s", remark.data);
+  titan_text_destroy(&remark);
+  return status;
+}
+
 static titan_status create_device(application *app) {
   titan_cpu_isa level;
   TITAN_TRY(choose_level(app, &level));
@@ -152,8 +187,8 @@ static titan_status create_device(application *app) {
   if (told.message[0] != '\0' && app->mpi.rank == 0)
     titan_log(told.warning ? TITAN_LOG_WARNING : TITAN_LOG_INFO, "host %s: %s", host, told.message);
   omp_set_num_threads(app->topology.threads);
-  titan_status status = titan_device_create_cpu_of_level(app->topology.threads, level, &app->device);
-  TITAN_TRY(titan_comm_agree(app->world, status));
+  TITAN_TRY(titan_comm_agree(app->world, make_device(app, level)));
+  TITAN_TRY(compare_devices(app));
   if (app->mpi.rank == 0)
     titan_log_info("%d rank%s, %d on this node; device %s", app->mpi.size, app->mpi.size == 1 ? "" : "s",
                    app->topology.node_size, app->device->description);

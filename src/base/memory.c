@@ -20,6 +20,7 @@ static const size_t huge_page_bytes = (size_t)2 << 20;
 static pthread_mutex_t usage_lock = PTHREAD_MUTEX_INITIALIZER;
 static titan_memory_usage usage[TITAN_MEMORY_TAG_COUNT];
 static titan_memory_usage usage_total;
+static titan_memory_usage device_usage[TITAN_MEMORY_TAG_COUNT];
 
 static const char *const tag_texts[] = {
 #define TEXT(name, text) text,
@@ -47,6 +48,19 @@ void titan_memory_unaccount(titan_memory_tag tag, size_t bytes) {
   usage[tag].live_count--;
   usage_total.live_bytes -= bytes;
   usage_total.live_count--;
+  pthread_mutex_unlock(&usage_lock);
+}
+
+void titan_memory_account_device(titan_memory_tag tag, size_t bytes) {
+  pthread_mutex_lock(&usage_lock);
+  usage_add(&device_usage[tag], bytes);
+  pthread_mutex_unlock(&usage_lock);
+}
+
+void titan_memory_unaccount_device(titan_memory_tag tag, size_t bytes) {
+  pthread_mutex_lock(&usage_lock);
+  device_usage[tag].live_bytes -= bytes;
+  device_usage[tag].live_count--;
   pthread_mutex_unlock(&usage_lock);
 }
 
@@ -115,6 +129,13 @@ titan_memory_usage titan_memory_usage_of(titan_memory_tag tag) {
   return copy;
 }
 
+titan_memory_usage titan_memory_usage_of_device(titan_memory_tag tag) {
+  pthread_mutex_lock(&usage_lock);
+  titan_memory_usage copy = device_usage[tag];
+  pthread_mutex_unlock(&usage_lock);
+  return copy;
+}
+
 titan_memory_usage titan_memory_usage_total(void) {
   pthread_mutex_lock(&usage_lock);
   titan_memory_usage copy = usage_total;
@@ -129,19 +150,23 @@ const char *titan_memory_tag_text(titan_memory_tag tag) {
 void titan_memory_reset_peaks(void) {
   pthread_mutex_lock(&usage_lock);
   for (int tag = 0; tag < TITAN_MEMORY_TAG_COUNT; tag++)
-    usage[tag].peak_bytes = usage[tag].live_bytes;
+    usage[tag].peak_bytes = usage[tag].live_bytes, device_usage[tag].peak_bytes = device_usage[tag].live_bytes;
   usage_total.peak_bytes = usage_total.live_bytes;
   pthread_mutex_unlock(&usage_lock);
 }
 
-uint64_t titan_memory_report_leaks(void) {
+static uint64_t report_leaks(const char *where, titan_memory_usage (*usage_of)(titan_memory_tag tag)) {
   uint64_t count = 0;
   for (int tag = 0; tag < TITAN_MEMORY_TAG_COUNT; tag++) {
-    titan_memory_usage entry = titan_memory_usage_of((titan_memory_tag)tag);
+    titan_memory_usage entry = usage_of((titan_memory_tag)tag);
     count += entry.live_count;
     if (entry.live_count > 0)
-      fprintf(stderr, "memory left at the end: %s: %llu allocations, %zu bytes\n", tag_texts[tag],
+      fprintf(stderr, "%smemory left at the end: %s: %llu allocations, %zu bytes\n", where, tag_texts[tag],
               (unsigned long long)entry.live_count, entry.live_bytes);
   }
   return count;
+}
+
+uint64_t titan_memory_report_leaks(void) {
+  return report_leaks("", titan_memory_usage_of) + report_leaks("device ", titan_memory_usage_of_device);
 }

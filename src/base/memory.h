@@ -61,6 +61,10 @@ void titan_memory_unaccount(titan_memory_tag tag, size_t bytes);
 
 titan_memory_usage titan_memory_usage_of(titan_memory_tag tag);
 titan_memory_usage titan_memory_usage_total(void);
+// The same for memory that lies on a device apart from the host's: a ledger of its own.
+void titan_memory_account_device(titan_memory_tag tag, size_t bytes);
+void titan_memory_unaccount_device(titan_memory_tag tag, size_t bytes);
+titan_memory_usage titan_memory_usage_of_device(titan_memory_tag tag);
 const char *titan_memory_tag_text(titan_memory_tag tag);
 
 // Forgets peaks: each peak becomes the present live size.

@@ -79,6 +79,11 @@ typedef struct titan_comm_backend {
   size_t (*buffer_bytes)(const titan_comm *comm, titan_operation_kind kind, size_t count, titan_dtype dtype);
   // Makes the group keep exactly so many buffers of so many bytes each. Nothing is in flight.
   titan_status (*reserve)(titan_comm *comm, int buffers, size_t bytes);
+  // Of groups on the memory of a device, both or neither. An operation has been put into the device's queue when it has
+  // started. join: who waits for it is the device's COMPUTE, which goes on after it; the host does not wait.
+  titan_status (*join)(titan_work *work);
+  // A collective in a group of one rank: recv = send.
+  titan_status (*alone)(titan_comm *comm, void *recv, const void *send, size_t bytes);
   // optional: frees comm->state
   void (*destroy)(titan_comm *comm);
 } titan_comm_backend;
@@ -103,6 +108,10 @@ struct titan_comm {
 
 // Wraps `mpi`, which it owns from now on (also when it fails). Collective over mpi.
 titan_status titan_comm_create(const titan_comm_backend *backend, MPI_Comm mpi, const char *name, titan_comm **out);
+
+// A group of the same ranks as `host`, which must outlive it, without an MPI communicator of its own: for backends that
+// know how to set themselves up. `state` is the backend's from now on, also when it fails. Not collective.
+titan_status titan_comm_create_over(const titan_comm_backend *backend, titan_comm *host, void *state, titan_comm **out);
 
 // The one way into every operation. `operation` is copied. work as in comm.h.
 titan_status titan_comm_begin(titan_comm *comm, const titan_operation *operation, titan_work_start *start,

@@ -88,6 +88,28 @@ cleanup:
   return status;
 }
 
+titan_status titan_comm_create_over(const titan_comm_backend *backend, titan_comm *host, void *state,
+                                    titan_comm **out) {
+  *out = NULL;
+  titan_comm *comm = NULL;
+  titan_status status = titan_memory_allocate_zeroed(TITAN_MEMORY_COMMUNICATION, 1, sizeof *comm, &comm);
+  if (status != TITAN_OK)
+    return status;
+  *comm = (titan_comm){.backend = backend,
+                       .state = state,
+                       .rank = host->rank,
+                       .size = host->size,
+                       .one_node = host->one_node,
+                       .mpi = MPI_COMM_NULL};
+  TITAN_TRY_CLEANUP(titan_memory_duplicate(TITAN_MEMORY_COMMUNICATION, host->name, &comm->name));
+  TITAN_TRY_CLEANUP(titan_comm_reserve(comm, titan_comm_reservation_least(comm)));
+  *out = comm;
+  return TITAN_OK;
+cleanup:
+  titan_comm_destroy(&comm);
+  return status;
+}
+
 void titan_comm_destroy(titan_comm **handle) {
   titan_comm *comm = *handle;
   if (comm == NULL)
@@ -220,12 +242,17 @@ static void count_traffic(titan_comm *comm, const titan_operation *operation) {
 }
 
 // A group of one rank: nothing but a copy is left of a collective.
-static void complete_alone(const titan_operation *operation) {
+static titan_status complete_alone(titan_comm *comm, const titan_operation *operation) {
   const void *send = operation->send;
+  size_t bytes = operation->count * titan_dtype_bytes(operation->dtype);
   if (operation->kind == TITAN_OPERATION_SHARED_REDUCE_SCATTER)
     send = (const char *)titan_shared_part(operation->shared, 0) + operation->offset;
-  if (send != NULL && operation->recv != NULL && send != operation->recv)
-    memcpy(operation->recv, send, operation->count * titan_dtype_bytes(operation->dtype));
+  if (send == NULL || operation->recv == NULL || send == operation->recv)
+    return TITAN_OK;
+  if (comm->backend->alone != NULL)
+    return comm->backend->alone(comm, operation->recv, send, bytes);
+  memcpy(operation->recv, send, bytes);
+  return TITAN_OK;
 }
 
 static bool is_communication_thread(void) {
@@ -258,10 +285,8 @@ titan_status titan_comm_begin(titan_comm *comm, const titan_operation *operation
   count_traffic(comm, operation);
   if (operation->count == 0 && !is_synchronization(operation->kind) && !point_to_point)
     return TITAN_OK;
-  if (comm->size == 1 && !point_to_point) {
-    complete_alone(operation);
-    return TITAN_OK;
-  }
+  if (comm->size == 1 && !point_to_point)
+    return complete_alone(comm, operation);
   titan_work *work = NULL;
   TITAN_TRY(take_work(comm, &work));
   work->operation = *operation;
@@ -281,7 +306,10 @@ titan_status titan_comm_begin(titan_comm *comm, const titan_operation *operation
     comm->idle_works = work;
     return titan_error_pass(status, __FILE__, __LINE__);
   }
-  titan_work_list_append(work);
+  if (comm->backend->join == NULL)
+    titan_work_list_append(work);
+  else
+    comm->in_flight++;
   if (handle != NULL) {
     *handle = work;
     return TITAN_OK;

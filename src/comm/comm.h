@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A communicator: one group of ranks and its collectives. Backends: MPI (host memory).
+// A communicator: one group of ranks and its collectives. Backends: MPI (host memory); groups of a device
+// (titan_device.group) for its memory, whose operations begin after all that the device's COMPUTE has got so far, and
+// whose waits make COMPUTE wait, not the host.
 //
 // Every call marked "Collective" is made by all ranks of the group in the same order. The non-blocking form is asked
 // for with work != NULL: buffers stay untouched by the caller until titan_work_wait. With work == NULL the call blocks.
@@ -136,6 +138,10 @@ titan_status titan_comm_reserve(titan_comm *comm, titan_comm_reservation reserva
 size_t titan_comm_reservation_bytes(const titan_comm *comm, titan_comm_reservation reservation);
 // Bytes of a new group, under the tag COMMUNICATION.
 size_t titan_comm_bytes(const titan_comm *comm);
+
+// Bytes under the tag COMMUNICATION of a group on a device's memory (backend.h: titan_comm_create_over) beside its host
+// group, once it is reserved for so many operations in flight.
+size_t titan_comm_over_bytes(const titan_comm *host, int works);
 
 // Not collective, no communication: a group that stands for one which is not there, to plan for it. It has a rank, a
 // size and a place; its reservations are those of an MPI group; its operations are errors (TITAN_ERROR_INTERNAL)

@@ -41,6 +41,10 @@ size_t titan_comm_bytes(const titan_comm *comm) {
   return sizeof *comm + strlen(comm->name) + 1 + titan_comm_reservation_bytes(comm, titan_comm_reservation_least(comm));
 }
 
+size_t titan_comm_over_bytes(const titan_comm *host, int works) {
+  return sizeof *host + strlen(host->name) + 1 + (size_t)(works > 1 ? works : 1) * sizeof(titan_work);
+}
+
 static titan_status reserve_works(titan_comm *comm, int count) {
   int idle = 0;
   for (const titan_work *work = comm->idle_works; work != NULL; work = work->next)

@@ -58,10 +58,26 @@ void titan_comm_progress(void) {
 
 titan_status titan_work_test(titan_work *work, bool *done) {
   // Everything moves, not just this work: another rank may wait for a step of ours in an older one.
-  if (work != NULL && !work->done)
+  bool joined = work != NULL && work->comm->backend->join != NULL; // its wait does not block
+  if (work != NULL && !work->done && !joined)
     titan_comm_progress();
-  *done = work == NULL || work->done;
+  *done = work == NULL || work->done || joined;
   return TITAN_OK;
+}
+
+static titan_status recycle(titan_work *work, titan_status status) {
+  work->next = work->comm->idle_works;
+  work->comm->idle_works = work;
+  return status;
+}
+
+// Of a group on a device's memory.
+static titan_status join(titan_work *work) {
+  titan_status status = work->comm->backend->join(work);
+  if (work->release != NULL)
+    work->release(work);
+  work->comm->in_flight--;
+  return recycle(work, status);
 }
 
 titan_status titan_work_wait(titan_work **handle) {
@@ -69,6 +85,8 @@ titan_status titan_work_wait(titan_work **handle) {
   if (work == NULL)
     return TITAN_OK;
   *handle = NULL;
+  if (work->comm->backend->join != NULL)
+    return join(work);
   if (!work->done) {
     double begun = titan_clock_seconds();
     titan_recorder_wait(work->comm, &work->operation, work->record, begun);
@@ -83,7 +101,5 @@ titan_status titan_work_wait(titan_work **handle) {
   titan_status status = work->status;
   if (status != TITAN_OK)
     titan_error(status, "%s", work->message);
-  work->next = work->comm->idle_works;
-  work->comm->idle_works = work;
-  return status;
+  return recycle(work, status);
 }

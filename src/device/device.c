@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "device/device.h"
 
+#include "comm/comm.h"
+
 static titan_status slot_missing(const titan_device *device, const char *slot) {
   return titan_error(TITAN_ERROR_INTERNAL, "device %s: required slot %s is missing",
                      device->name ? device->name : "(no name)", slot);
@@ -41,6 +43,16 @@ titan_status titan_device_check(titan_device *device) {
   REQUIRE(device->vector, fill);
   REQUIRE(device->vector, accumulate);
   REQUIRE(device->vector, scaled_add);
+  REQUIRE(device->vector, numbers);
+  if (device->queues != NULL) {
+    REQUIRE(device->queues, mark);
+    REQUIRE(device->queues, after);
+    REQUIRE(device->queues, wait);
+    REQUIRE(device->queues, reached);
+    REQUIRE(device->queues, copy);
+    REQUIRE(device->queues, copy_rows);
+    REQUIRE(device, group); // host groups cannot reach its memory
+  }
 #undef REQUIRE
   return check_kernels(device);
 }
@@ -49,4 +61,19 @@ void titan_device_destroy(titan_device **device) {
   if (*device != NULL)
     (*device)->destroy(*device);
   *device = NULL;
+}
+
+titan_status titan_device_group_create(titan_device *device, titan_comm *host, titan_queue queue, titan_comm **out) {
+  *out = host;
+  return device->group == NULL || titan_comm_size(host) == 1 ? TITAN_OK : device->group(device, host, queue, out);
+}
+
+void titan_device_group_destroy(titan_comm *host, titan_comm **group) {
+  if (*group != host)
+    titan_comm_destroy(group);
+  *group = NULL;
+}
+
+size_t titan_device_group_bytes(const titan_device *device, const titan_comm *host, int works) {
+  return device->group == NULL || titan_comm_size(host) == 1 ? 0 : titan_comm_over_bytes(host, works);
 }

@@ -2,7 +2,11 @@
 // The device interface: a typed table of functions. What a device author includes.
 //
 // A device gives memory, one kernel for each operation that is no view, and the vector functions of the optimizer. All
-// required slots are checked by titan_device_check at creation. Pointers are device pointers.
+// required slots are checked by titan_device_check at creation.
+//
+// What is asked of a device is put into a queue and may be done later. Host code never reads or writes memory of DEVICE
+// space: who needs a result on the host copies it out and waits for a mark. The CPU device has no queues: it does
+// everything at once, in host memory.
 #ifndef TITAN_DEVICE_DEVICE_H
 #define TITAN_DEVICE_DEVICE_H
 
@@ -11,7 +15,9 @@
 #include "graph/op.h"
 
 typedef struct titan_device titan_device;
-typedef struct titan_comm titan_comm; // comm/comm.h
+typedef struct titan_comm titan_comm;                       // comm/comm.h
+typedef struct titan_step_numbers titan_step_numbers;       // device/numbers.h
+typedef struct titan_numbers_request titan_numbers_request; // device/numbers.h
 
 // One operation's kernel. `state` is what prepare made (oneDNN primitives, say); a plan prepares each call once and
 // runs it many times. Nothing in run allocates.
@@ -30,31 +36,87 @@ typedef struct titan_kernel {
   void (*release)(titan_device *device, void *state);
 } titan_kernel;
 
-// Hyper-parameters of one optimizer step t (counted from 1).
-typedef struct titan_adam_step {
-  float learning_rate, beta1, beta2, epsilon, weight_decay;
-  float bias_correction1, bias_correction2; // 1 - beta^t
-  bool decoupled;                           // AdamW: w -= lr*wd*w before the update; Adam: g += wd*w
-  float gradient_scale;                     // multiplies the gradient first (clipping)
-} titan_adam_step;
+// Where memory of a device lies. On a device without queues they are one.
+typedef enum titan_space {
+  TITAN_SPACE_DEVICE,   // kernels and copies use it; host code never does
+  TITAN_SPACE_EXCHANGE, // the same, and groups of the device may register it with their library
+  TITAN_SPACE_HOST,     // host memory that copies can be made to and from while the host goes on (pinned)
+} titan_space;
 
-// Functions over flat vectors. All required.
+// Queues of a device: what is put into one is done in that order; different queues know of each other by marks alone.
+typedef enum titan_queue {
+  TITAN_QUEUE_COMPUTE, // kernels and vector functions
+  TITAN_QUEUE_GATHER,  // groups: parameters
+  TITAN_QUEUE_REDUCE,  // groups: gradients
+  TITAN_QUEUE_TENSOR,  // groups: transfers of tensor parallelism that go on beside products
+  TITAN_QUEUE_PIPELINE, // groups: activations and their gradients
+  TITAN_QUEUE_COPY,     // batches, and what is saved
+  TITAN_QUEUES
+} titan_queue;
+
+// A point in a queue. 0 is the past: it has been reached.
+typedef struct titan_mark {
+  uint64_t number;
+} titan_mark;
+
+// All required. See device/queue.h for the calls, which do with devices without queues too.
+typedef struct titan_queue_functions {
+  // The point after all that the queue has got so far.
+  titan_status (*mark)(titan_device *device, titan_queue queue, titan_mark *out);
+  // What the queue gets from now on begins after the mark; the host does not wait.
+  titan_status (*after)(titan_device *device, titan_queue queue, titan_mark mark);
+  // The host waits. Errors of what was done before the mark come out here.
+  titan_status (*wait)(titan_device *device, titan_mark mark);
+  bool (*reached)(titan_device *device, titan_mark mark);
+  // Any two spaces. Host memory is of TITAN_SPACE_HOST, and stays as it is until the copy has been made.
+  titan_status (*copy)(titan_device *device, titan_queue queue, void *to, const void *from, size_t bytes);
+  titan_status (*copy_rows)(titan_device *device, titan_queue queue, void *to, size_t to_pitch, const void *from,
+                            size_t from_pitch, size_t row_bytes, size_t rows);
+} titan_queue_functions;
+
+// Hyper-parameters of optimizer step t (counted from 1), the same for all parameters.
+typedef struct titan_step_constants {
+  float learning_rate, beta1, beta2, epsilon, momentum;
+  float bias_correction1, bias_correction2; // 1 - beta^t
+} titan_step_constants;
+
+// What an update goes by. In DEVICE space: the host writes `constants` at a step's beginning, the device the rest.
+typedef struct titan_step_state {
+  titan_step_constants constants;
+  float gradient_scale; // multiplies the gradient first (clipping)
+  uint32_t bad;         // a step's numbers were not finite, or its ranks had different tokens: updates change nothing
+} titan_step_state;
+
+// How Adam decays weights: AdamW's `decoupled` w -= lr*wd*w before the update; else g += wd*w.
+typedef struct titan_adam_decay {
+  float weight_decay;
+  bool decoupled;
+} titan_adam_decay;
+
+// Functions over flat vectors in DEVICE space. All required. Each is put into COMPUTE. Those with a state change
+// nothing where that is bad.
 typedef struct titan_vector_functions {
   // master, exp_avg, exp_avg_sq [n] f32 are updated from gradient [n] f32; where compute is not NULL, the new master is
   // also written to compute [n] of type `dtype` (it may be master itself when float32).
-  void (*adam)(titan_device *device, const titan_adam_step *step, int64_t n, float *master, float *exp_avg,
-               float *exp_avg_sq, const float *gradient, void *compute, titan_dtype dtype);
-  // Sum of squares of x[n] f32, accumulated in float64 in a fixed order.
-  double (*sum_of_squares)(titan_device *device, int64_t n, const float *x);
+  titan_status (*adam)(titan_device *device, const titan_step_state *state, titan_adam_decay decay, int64_t n,
+                       float *master, float *exp_avg, float *exp_avg_sq, const float *gradient, void *compute,
+                       titan_dtype dtype);
+  // *sum = sum of squares of x[n] f32, accumulated in float64 in a fixed order.
+  titan_status (*sum_of_squares)(titan_device *device, int64_t n, const float *x, double *sum);
   // to[n] = from[n], rounded to nearest even where narrowing. float32 and bfloat16.
-  void (*convert)(titan_device *device, int64_t n, const void *from, titan_dtype from_dtype, void *to,
-                  titan_dtype to_dtype);
+  titan_status (*convert)(titan_device *device, int64_t n, const void *from, titan_dtype from_dtype, void *to,
+                          titan_dtype to_dtype);
   // x[n] = value
-  void (*fill)(titan_device *device, int64_t n, float *x, float value);
+  titan_status (*fill)(titan_device *device, int64_t n, float *x, float value);
   // y[n] += x[n]
-  void (*accumulate)(titan_device *device, int64_t n, float *y, const float *x);
-  // y[n] = a y[n] + b x[n]
-  void (*scaled_add)(titan_device *device, int64_t n, float *y, float a, const float *x, float b);
+  titan_status (*accumulate)(titan_device *device, int64_t n, float *y, const float *x);
+  // y[n] = a y[n] + b x[n], of an optimizer; with `gradient`, x is one, and b is multiplied by the state's
+  // gradient_scale.
+  titan_status (*scaled_add)(titan_device *device, const titan_step_state *state, int64_t n, float *y, float a,
+                             const float *x, float b, bool gradient);
+  // One of the stages of a step's numbers: titan_step_numbers_apply (device/numbers.h).
+  titan_status (*numbers)(titan_device *device, const titan_numbers_request *request, titan_step_numbers *numbers,
+                          titan_step_state *state);
 } titan_vector_functions;
 
 struct titan_device {
@@ -63,16 +125,26 @@ struct titan_device {
   const char *description; // "AMD EPYC, avx512_bf16, 2 threads": for the log
   int threads;             // of this rank, where that has a meaning
   size_t alignment;        // of the blocks in a plan's arenas, bytes; 0: TITAN_PLAN_ALIGNMENT
-  titan_status (*allocate)(titan_device *device, titan_memory_tag tag, size_t bytes, void *out);
-  void (*free)(titan_device *device, void *pointer);
+  titan_status (*allocate)(titan_device *device, titan_space space, titan_memory_tag tag, size_t bytes, void *out);
+  void (*free)(titan_device *device, titan_space space, void *pointer); // NULL is fine
   const titan_kernel *(*kernel)(titan_device *device, titan_op_kind kind); // NULL for views
   const titan_vector_functions *vector;
+  const titan_queue_functions *queues; // NULL: host memory, and all is done when a call returns
+  // A group of the device for the ranks of a host group, whose operations go over DEVICE space and are put into
+  // `queue`; NULL: the host group serves. Collective over host, which must outlive it.
+  titan_status (*group)(titan_device *device, titan_comm *host, titan_queue queue, titan_comm **out);
   void (*destroy)(titan_device *device);
   void *implementation;
 };
 
 // Whether every required slot is there; TITAN_ERROR_INTERNAL names the first that is not.
 titan_status titan_device_check(titan_device *device);
+// Collective over host. The group of the device, or the host group itself where it serves: on a device without such
+// groups, and where it has one rank. To be destroyed by titan_device_group_destroy, before host is.
+titan_status titan_device_group_create(titan_device *device, titan_comm *host, titan_queue queue, titan_comm **out);
+void titan_device_group_destroy(titan_comm *host, titan_comm **group);
+// Bytes of it under the tag COMMUNICATION, with handles for so many operations in flight.
+size_t titan_device_group_bytes(const titan_device *device, const titan_comm *host, int works);
 // NULL is fine; the handle becomes NULL.
 void titan_device_destroy(titan_device **device);
 

@@ -3,23 +3,10 @@
 // moments.
 #include "optim/rule.h"
 
-#include <math.h>
-
 static titan_status update(const titan_update *u, bool decoupled) {
-  titan_adam_step step = {
-      .learning_rate = (float)u->learning_rate,
-      .beta1 = (float)u->beta1,
-      .beta2 = (float)u->beta2,
-      .epsilon = (float)u->epsilon,
-      .weight_decay = (float)u->weight_decay,
-      .bias_correction1 = (float)(1 - pow(u->beta1, (double)u->updates)),
-      .bias_correction2 = (float)(1 - pow(u->beta2, (double)u->updates)),
-      .decoupled = decoupled,
-      .gradient_scale = (float)u->gradient_scale,
-  };
-  u->device->vector->adam(u->device, &step, u->count, u->master, u->slots[0], u->slots[1], u->gradient, u->compute,
-                          u->dtype);
-  return TITAN_OK;
+  titan_adam_decay decay = {.weight_decay = (float)u->weight_decay, .decoupled = decoupled};
+  return u->device->vector->adam(u->device, u->state, decay, u->count, u->master, u->slots[0], u->slots[1], u->gradient,
+                                 u->compute, u->dtype);
 }
 
 static titan_status update_adam(const titan_update *u) {

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "optim/optimizer.h"
 
+#include "parallel/shard_view.h"
+
+#include <math.h>
 #include <string.h>
 
-static void add_squares(titan_runtime *runtime, int index, double *sum) {
+static titan_status add_squares(titan_runtime *runtime, int index, int *count) {
   titan_device *device = titan_runtime_device(runtime);
   const titan_unit *unit = titan_runtime_unit(runtime, index);
   bool first = titan_comm_rank(titan_mesh_comm(titan_runtime_mesh(runtime), TITAN_MESH_TP)) == 0;
@@ -11,19 +14,34 @@ static void add_squares(titan_runtime *runtime, int index, double *sum) {
     titan_unit_slice slice;
     bool counts = (first || unit->plan->parameters[p].sharded) && !titan_runtime_is_copy(runtime, index, p);
     if (counts && titan_unit_slice_of(unit, p, &slice))
-      *sum += device->vector->sum_of_squares(device, slice.count, unit->gradient + slice.first_in_shard);
+      TITAN_TRY(device->vector->sum_of_squares(device, slice.count, unit->gradient + slice.first_in_shard,
+                                               titan_runtime_squares(runtime) + (*count)++));
   }
+  return TITAN_OK;
+}
+
+titan_status titan_optimizer_add_squares(titan_optimizer_step_state *state, titan_runtime *runtime) {
+  for (int i = 0; !state->early && i < titan_runtime_unit_count(runtime); i++)
+    TITAN_TRY(add_squares(runtime, i, &state->squares));
+  return TITAN_OK;
+}
+
+titan_status titan_optimizer_read_squares(titan_optimizer_step_state *state, titan_runtime *runtime, double *sum) {
+  titan_shard_view view;
+  *sum = 0;
+  TITAN_TRY(titan_optimizer_add_squares(state, runtime));
+  int64_t floats = state->squares * (int64_t)(sizeof(double) / sizeof(float));
+  TITAN_TRY(titan_shard_view_open(titan_runtime_device(runtime), (float *)(void *)titan_runtime_squares(runtime), floats,
+                                  TITAN_ACCESS_READ, TITAN_MEMORY_GENERAL, &view));
+  for (int i = 0; i < state->squares; i++)
+    *sum += ((const double *)(const void *)view.values)[i];
+  return titan_shard_view_close(&view);
 }
 
 double titan_optimizer_sum_of_squares(titan_runtime *runtime) {
-  double sum = 0;
-  for (int i = 0; i < titan_runtime_unit_count(runtime); i++)
-    add_squares(runtime, i, &sum);
-  return sum;
-}
-
-double titan_optimizer_squares(const titan_optimizer_step_state *state, titan_runtime *runtime) {
-  return state->early ? state->squares : titan_optimizer_sum_of_squares(runtime);
+  titan_optimizer_step_state state = {0};
+  double sum;
+  return titan_optimizer_read_squares(&state, runtime, &sum) == TITAN_OK ? sum : NAN;
 }
 
 double titan_optimizer_learning_rate(const titan_optimizer_options *options, int64_t step) {
@@ -49,14 +67,10 @@ bool titan_optimizer_role_find(const char *name, size_t length, unsigned *bit) {
 static titan_update update_of(const titan_optimizer_step_state *state, titan_runtime *runtime) {
   const titan_optimizer_options *options = state->options;
   return (titan_update){.device = titan_runtime_device(runtime),
+                        .state = titan_runtime_state(runtime),
                         .learning_rate = titan_optimizer_learning_rate(options, state->step),
-                        .beta1 = options->beta1,
-                        .beta2 = options->beta2,
-                        .epsilon = options->epsilon,
                         .momentum = options->momentum,
                         .weight_decay = options->weight_decay,
-                        .gradient_scale = state->gradient_scale,
-                        .updates = state->step - options->moments_first,
                         .dtype = titan_runtime_options_of(runtime)->shape.dtype};
 }
 
@@ -98,28 +112,49 @@ static titan_status update_unit(void *context, titan_runtime *runtime, int index
   const titan_unit *unit = titan_runtime_unit(runtime, index);
   titan_update update = update_of(state, runtime);
   if (state->early)
-    add_squares(runtime, index, &state->squares);
+    TITAN_TRY(add_squares(runtime, index, &state->squares));
   if (state->options->no_decay != 0)
     return update_by_role(state, runtime, unit, update);
   return update_run(state->options->rule, update, unit, 0, unit->shard_elements);
 }
 
-void titan_optimizer_begin(titan_optimizer_step_state *state, titan_runtime *runtime,
-                           const titan_optimizer_options *options, int64_t step) {
+titan_status titan_optimizer_begin(titan_optimizer_step_state *state, titan_runtime *runtime,
+                                   const titan_optimizer_options *options, int64_t step) {
+  double updates = (double)(step - options->moments_first); // of the states, this one included
+  titan_step_constants constants = {
+      .learning_rate = (float)titan_optimizer_learning_rate(options, step),
+      .beta1 = (float)options->beta1,
+      .beta2 = (float)options->beta2,
+      .epsilon = (float)options->epsilon,
+      .momentum = (float)options->momentum,
+      .bias_correction1 = (float)(1 - pow(options->beta1, updates)),
+      .bias_correction2 = (float)(1 - pow(options->beta2, updates)),
+  };
   *state = (titan_optimizer_step_state){
-      .options = options, .step = step, .gradient_scale = 1, .early = titan_runtime_options_of(runtime)->early_update};
+      .options = options, .step = step, .early = titan_runtime_options_of(runtime)->early_update};
   titan_runtime_set_updater(runtime, (titan_updater){update_unit, state});
+  return titan_runtime_set_constants(runtime, step, &constants);
+}
+
+titan_status titan_optimizer_update(titan_optimizer_step_state *state, titan_runtime *runtime) {
+  return state->early ? titan_runtime_publish(runtime) : titan_runtime_update(runtime);
 }
 
 titan_status titan_optimizer_end(titan_optimizer_step_state *state, titan_runtime *runtime, double norm) {
   double clip = state->options->max_norm / (norm + 1e-6);
-  state->gradient_scale = clip < 1 ? clip : 1;
-  return state->early ? titan_runtime_publish(runtime) : titan_runtime_update(runtime);
+  titan_shard_view scale;
+  if (!state->early) {
+    TITAN_TRY(titan_shard_view_open(titan_runtime_device(runtime), &titan_runtime_state(runtime)->gradient_scale, 1,
+                                    TITAN_ACCESS_WRITE, TITAN_MEMORY_GENERAL, &scale));
+    *scale.values = (float)(clip < 1 ? clip : 1);
+    TITAN_TRY(titan_shard_view_close(&scale));
+  }
+  return titan_optimizer_update(state, runtime);
 }
 
 titan_status titan_optimizer_step(titan_runtime *runtime, const titan_optimizer_options *options, int64_t step,
                                   double norm) {
   titan_optimizer_step_state state;
-  titan_optimizer_begin(&state, runtime, options, step);
+  TITAN_TRY(titan_optimizer_begin(&state, runtime, options, step));
   return titan_optimizer_end(&state, runtime, norm);
 }

@@ -22,30 +22,35 @@ typedef struct titan_optimizer_options {
 // One step on its way.
 typedef struct titan_optimizer_step_state {
   const titan_optimizer_options *options;
-  int64_t step;          // counted from 1
-  double gradient_scale; // of clipping
-  double squares;        // with early updates: the sum of squares of the gradients of the units updated so far
+  int64_t step; // counted from 1
+  int squares;  // sums of squares that were asked for so far, in titan_runtime_squares
   bool early;
 } titan_optimizer_step_state;
 
-// Not collective. Sum of squares of this rank's reduced gradient shards (over all its units, in a fixed order), with
-// what all ranks of the tp group hold alike counted on the first of them, and tied parameters once: the sum over
-// sharding group and tp group is the square of the global norm.
+// Not collective. After titan_runtime_step, also where early updates have used the memory of the gradients again: has
+// the sums of squares of this rank's reduced gradient shards made, over all its units, in a fixed order, state->squares
+// of them; with what all ranks of the tp group hold alike counted on the first of them, and tied parameters once. Their
+// sum over sharding group and tp group is the square of the global norm.
+titan_status titan_optimizer_add_squares(titan_optimizer_step_state *state, titan_runtime *runtime);
+// The same, and waits for this rank's sum.
+titan_status titan_optimizer_read_squares(titan_optimizer_step_state *state, titan_runtime *runtime, double *sum);
+// The same for a step without early updates; NaN where the device fails.
 double titan_optimizer_sum_of_squares(titan_runtime *runtime);
-// The same after titan_runtime_step, also where early updates have used the memory of the gradients again.
-double titan_optimizer_squares(const titan_optimizer_step_state *state, titan_runtime *runtime);
 
 // Learning rate of step `step`, counted from 1.
 double titan_optimizer_learning_rate(const titan_optimizer_options *options, int64_t step);
 
 // Not collective. Before titan_runtime_step: `state` (borrowed until the step's end) becomes what the runtime's updates
 // go by.
-void titan_optimizer_begin(titan_optimizer_step_state *state, titan_runtime *runtime,
-                           const titan_optimizer_options *options, int64_t step);
-// Collective. After it, with the global L2 norm of the gradients: updates all units (but for early updates, which are
-// done), with the gradient multiplied by min(1, max_norm / (norm + 1e-6)), and publishes the new parameters.
+titan_status titan_optimizer_begin(titan_optimizer_step_state *state, titan_runtime *runtime,
+                                   const titan_optimizer_options *options, int64_t step);
+// Collective. After it, with the gradient's scale in the runtime's state (titan_runtime_sum_numbers): updates all units
+// (but for early updates, which are done) and publishes the new parameters.
+titan_status titan_optimizer_update(titan_optimizer_step_state *state, titan_runtime *runtime);
+// The same with the global L2 norm of the gradients from the host: they are multiplied by
+// min(1, max_norm / (norm + 1e-6)).
 titan_status titan_optimizer_end(titan_optimizer_step_state *state, titan_runtime *runtime, double norm);
-// Collective. Both at once, for a step without early updates.
+// Collective. Begin and end at once, for a step without early updates.
 titan_status titan_optimizer_step(titan_runtime *runtime, const titan_optimizer_options *options, int64_t step,
                                   double norm);
 

@@ -7,12 +7,12 @@
 #include "device/device.h"
 #include "parallel/unit.h"
 
-// One step on a run of parameters of one unit, all [count], which lie in the rank's shard.
+// One step on a run of parameters of one unit, all [count], which lie in the rank's shard, in the device's memory: a
+// rule only has the device's functions put to work.
 typedef struct titan_update {
   titan_device *device;
-  double learning_rate, beta1, beta2, epsilon, momentum, weight_decay;
-  double gradient_scale; // multiplies the gradient first (clipping)
-  int64_t updates;       // of the slots, this one included
+  const titan_step_state *state; // of the device: constants, the gradient's scale, and whether to change anything
+  double learning_rate, momentum, weight_decay;
   int64_t count;
   float *master;
   float *slots[TITAN_MOST_SLOTS]; // in the order of the rule

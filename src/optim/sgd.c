@@ -7,13 +7,13 @@ static titan_status update(const titan_update *u) {
   titan_device *device = u->device;
   const titan_vector_functions *vector = device->vector;
   float *momentum = u->slots[0];
-  vector->scaled_add(device, u->count, momentum, (float)u->momentum, u->gradient, (float)u->gradient_scale);
+  TITAN_TRY(vector->scaled_add(device, u->state, u->count, momentum, (float)u->momentum, u->gradient, 1, true));
   if (u->weight_decay != 0)
-    vector->scaled_add(device, u->count, momentum, 1, u->master, (float)u->weight_decay);
-  vector->scaled_add(device, u->count, u->master, 1, momentum, (float)-u->learning_rate);
-  if (u->compute != NULL && u->dtype != TITAN_FLOAT32)
-    vector->convert(device, u->count, u->master, TITAN_FLOAT32, u->compute, u->dtype);
-  return TITAN_OK;
+    TITAN_TRY(vector->scaled_add(device, u->state, u->count, momentum, 1, u->master, (float)u->weight_decay, false));
+  TITAN_TRY(vector->scaled_add(device, u->state, u->count, u->master, 1, momentum, (float)-u->learning_rate, false));
+  if (u->compute == NULL || u->dtype == TITAN_FLOAT32)
+    return TITAN_OK;
+  return vector->convert(device, u->count, u->master, TITAN_FLOAT32, u->compute, u->dtype);
 }
 
 static const char *const constants[] = {"optimizer.momentum", NULL};

@@ -4,6 +4,7 @@
 struct titan_gather {
   titan_way way;
   titan_comm *comm;
+  titan_comm *group; // what parameters go over
   titan_device *device;
   titan_dtype dtype;
   int unit_count;
@@ -40,9 +41,9 @@ static titan_status create_shards(titan_gather *gather) {
       TITAN_TRY(titan_shared_create(gather->comm, bytes, tag, &gather->shared[i]));
       unit->compute = titan_shared_part(gather->shared[i], titan_comm_rank(gather->comm));
     } else {
-      TITAN_TRY(gather->device->allocate(gather->device, tag, bytes, &gather->owned[i]));
+      TITAN_TRY(gather->device->allocate(gather->device, TITAN_SPACE_EXCHANGE, tag, bytes, &gather->owned[i]));
       unit->compute = gather->owned[i];
-      gather->device->vector->fill(gather->device, (int64_t)(bytes / sizeof(float)), unit->compute, 0);
+      TITAN_TRY(gather->device->vector->fill(gather->device, (int64_t)(bytes / sizeof(float)), unit->compute, 0));
     }
     if (gather->dtype == TITAN_FLOAT32)
       unit->master = unit->compute;
@@ -61,6 +62,8 @@ static titan_status allocate_tables(titan_gather *gather) {
 // Agreed on before the collective part, so that no rank of the group enters that alone.
 static titan_status create(titan_gather *gather) {
   TITAN_TRY(titan_comm_agree(gather->comm, allocate_tables(gather)));
+  if (gather->way == TITAN_WAY_MPI)
+    TITAN_TRY(titan_device_group_create(gather->device, gather->comm, TITAN_QUEUE_GATHER, &gather->group));
   return create_shards(gather);
 }
 
@@ -76,6 +79,7 @@ titan_status titan_gather_create(titan_comm *comm, titan_device *device, titan_d
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, 1, sizeof *gather, &gather));
   *gather = (titan_gather){.way = titan_way_choose(comm, intra_node),
                            .comm = comm,
+                           .group = comm,
                            .device = device,
                            .dtype = dtype,
                            .unit_count = unit_count,
@@ -97,8 +101,9 @@ void titan_gather_destroy(titan_gather **gather) {
     if (g->shared != NULL)
       titan_shared_destroy(&g->shared[i]);
     if (g->owned != NULL)
-      g->device->free(g->device, g->owned[i]);
+      g->device->free(g->device, TITAN_SPACE_EXCHANGE, g->owned[i]);
   }
+  titan_device_group_destroy(g->comm, &g->group);
   titan_memory_free(g->shared);
   titan_memory_free(g->owned);
   titan_memory_free(g->whole);
@@ -113,7 +118,7 @@ titan_status titan_gather_begin(titan_gather *gather, int unit, void *whole) {
     return titan_error(TITAN_ERROR_INTERNAL, "unit %d is complete without a gather", unit);
   TITAN_TRY(titan_work_wait(&gather->works[unit]));
   gather->whole[unit] = whole;
-  return titan_comm_all_gather(gather->comm, source->compute, whole, (size_t)source->shard_elements, gather->dtype,
+  return titan_comm_all_gather(gather->group, source->compute, whole, (size_t)source->shard_elements, gather->dtype,
                                &gather->works[unit]);
 }
 
@@ -142,6 +147,11 @@ titan_status titan_gather_publish(titan_gather *gather) {
     if (gather->shared[i] != NULL)
       TITAN_TRY(titan_shared_synchronize(gather->shared[i], NULL));
   return TITAN_OK;
+}
+
+titan_status titan_gather_reserve(titan_gather *gather, int works) {
+  return gather->group != gather->comm ? titan_comm_reserve(gather->group, (titan_comm_reservation){.works = works})
+                                       : TITAN_OK;
 }
 
 const char *titan_gather_description(const titan_gather *gather) {

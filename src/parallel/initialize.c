@@ -3,10 +3,12 @@
 // begins with the same bits.
 #include "base/random.h"
 #include "parallel/runtime_private.h"
+#include "parallel/shard_view.h"
 
 #include <stdio.h>
 
-enum { CHUNK = 1 << 15 };
+// Elements of a thread at a time; of a copy that goes to a device whose memory is apart, 64 MiB.
+enum { CHUNK = 1 << 15, PIECE = 1 << 24 };
 
 // Fills elements first .. first+count-1 of the whole parameter.
 static void fill_range(titan_runtime *runtime, const titan_parameter_init *init, titan_random_stream stream,
@@ -27,17 +29,37 @@ typedef struct fill_context {
   titan_runtime *runtime;
   titan_parameter_init init;
   titan_random_stream stream;
-  float *out;
+  float *values; // of the shard from element `first` on
+  int64_t first;
 } fill_context;
 
 static void fill_run(void *context, const titan_unit_run *run) {
-  fill_context *fill = context;
+  const fill_context *fill = context;
   fill_range(fill->runtime, &fill->init, fill->stream, run->first_in_whole, run->count,
-             fill->out + run->first_in_shard);
+             fill->values + (run->first_in_shard - fill->first));
+}
+
+// Padding between runs stays 0.
+static titan_status fill_slice(fill_context *fill, const titan_unit_slice *slice, float *shard) {
+  titan_device *device = fill->runtime->device;
+  int64_t most = titan_shard_view_copies(device) ? PIECE : slice->count;
+  titan_unit_slice piece = *slice;
+  for (int64_t done = 0; done < slice->count; done += piece.count) {
+    titan_shard_view view;
+    piece.first_in_parameter = slice->first_in_parameter + done;
+    piece.first_in_shard = fill->first = slice->first_in_shard + done;
+    piece.count = slice->count - done < most ? slice->count - done : most;
+    TITAN_TRY(titan_shard_view_open(device, shard + fill->first, piece.count, TITAN_ACCESS_UPDATE, TITAN_MEMORY_GENERAL,
+                                    &view));
+    fill->values = view.values;
+    titan_unit_slice_runs(&piece, fill_run, fill);
+    TITAN_TRY(titan_shard_view_close(&view));
+  }
+  return TITAN_OK;
 }
 
 // A parameter that is a copy has the values of the one that it is equal to.
-static void fill_parameter(titan_runtime *runtime, int index, int parameter, uint64_t seed) {
+static titan_status fill_parameter(titan_runtime *runtime, int index, int parameter, uint64_t seed) {
   const titan_runtime_options *options = &runtime->options;
   const titan_runtime_tie *tie = &runtime->tie;
   const titan_unit *unit = &runtime->units[index];
@@ -48,11 +70,12 @@ static void fill_parameter(titan_runtime *runtime, int index, int parameter, uin
   char name[TITAN_PREFIX_BYTES + TITAN_NAME_BYTES];
   titan_unit_slice slice;
   if (!titan_unit_slice_of(unit, parameter, &slice))
-    return;
+    return TITAN_OK;
   snprintf(name, sizeof name, "%s%s", source->prefix, base);
-  fill_context fill = {runtime, options->model->init(&options->arguments, base, layer),
-                       titan_random_stream_create(seed, name), unit->master};
-  titan_unit_slice_runs(&slice, fill_run, &fill);
+  fill_context fill = {.runtime = runtime,
+                       .init = options->model->init(&options->arguments, base, layer),
+                       .stream = titan_random_stream_create(seed, name)};
+  return fill_slice(&fill, &slice, unit->master);
 }
 
 titan_status titan_runtime_publish_masters(titan_runtime *runtime) {
@@ -60,7 +83,7 @@ titan_status titan_runtime_publish_masters(titan_runtime *runtime) {
   titan_dtype dtype = runtime->options.shape.dtype;
   for (int i = 0; i < runtime->unit_count && dtype != TITAN_FLOAT32; i++) {
     const titan_unit *unit = &runtime->units[i];
-    device->vector->convert(device, unit->shard_elements, unit->master, TITAN_FLOAT32, unit->compute, dtype);
+    TITAN_TRY(device->vector->convert(device, unit->shard_elements, unit->master, TITAN_FLOAT32, unit->compute, dtype));
   }
   return titan_runtime_publish(runtime);
 }
@@ -69,7 +92,7 @@ titan_status titan_runtime_initialize(titan_runtime *runtime, uint64_t seed) {
   for (int i = 0; i < runtime->unit_count; i++) {
     titan_unit *unit = &runtime->units[i];
     for (int p = 0; p < unit->plan->parameter_count; p++)
-      fill_parameter(runtime, i, p, seed);
+      TITAN_TRY(fill_parameter(runtime, i, p, seed));
   }
   return titan_runtime_publish_masters(runtime);
 }

@@ -12,6 +12,7 @@ typedef struct pending {
 struct titan_reduce {
   titan_reduce_options options;
   titan_way way;
+  titan_comm *shard, *replicate; // what gradients go over
   float *gradients;     // the shards of all units, the first completed first; NULL where they lie elsewhere
   titan_shared *shared; // the arena, or
   void *owned;          // the arena from the device
@@ -47,8 +48,9 @@ static titan_status allocate_own(titan_reduce *reduce) {
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, count, sizeof(int), &reduce->completed));
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, count, sizeof(void *), &reduce->sums));
   if (options->own_shards) {
-    TITAN_TRY(device->allocate(device, TITAN_MEMORY_GRADIENTS, (size_t)elements * sizeof(float), &reduce->gradients));
-    device->vector->fill(device, elements, reduce->gradients, 0);
+    TITAN_TRY(device->allocate(device, TITAN_SPACE_EXCHANGE, TITAN_MEMORY_GRADIENTS, (size_t)elements * sizeof(float),
+                               &reduce->gradients));
+    TITAN_TRY(device->vector->fill(device, elements, reduce->gradients, 0));
     place_shards(reduce);
   }
   return TITAN_OK;
@@ -59,17 +61,24 @@ static titan_status allocate(titan_reduce *reduce) {
   const titan_reduce_options *options = &reduce->options;
   titan_device *device = options->device;
   TITAN_TRY(titan_comm_agree(options->shard, allocate_own(reduce)));
+  if (reduce->way == TITAN_WAY_MPI)
+    TITAN_TRY(titan_device_group_create(device, options->shard, TITAN_QUEUE_REDUCE, &reduce->shard));
+  TITAN_TRY(titan_device_group_create(device, options->replicate, TITAN_QUEUE_REDUCE, &reduce->replicate));
   if (options->exchange_bytes == 0)
     return TITAN_OK;
   return reduce->way == TITAN_WAY_SHARED
              ? titan_shared_create(options->shard, options->exchange_bytes, TITAN_MEMORY_GRADIENTS, &reduce->shared)
-             : device->allocate(device, TITAN_MEMORY_GRADIENTS, options->exchange_bytes, &reduce->owned);
+             : device->allocate(device, TITAN_SPACE_EXCHANGE, TITAN_MEMORY_GRADIENTS, options->exchange_bytes,
+                                &reduce->owned);
 }
 
 titan_status titan_reduce_create(const titan_reduce_options *options, titan_reduce **out) {
   titan_reduce *reduce;
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, 1, sizeof *reduce, &reduce));
-  *reduce = (titan_reduce){.options = *options, .way = titan_way_choose(options->shard, options->intra_node)};
+  *reduce = (titan_reduce){.options = *options,
+                           .way = titan_way_choose(options->shard, options->intra_node),
+                           .shard = options->shard,
+                           .replicate = options->replicate};
   titan_status status = allocate(reduce);
   if (status != TITAN_OK)
     titan_reduce_destroy(&reduce);
@@ -87,8 +96,10 @@ void titan_reduce_destroy(titan_reduce **reduce) {
   for (int i = 0; i < r->sum_count; i++)
     titan_work_wait(&r->sums[i]);
   titan_shared_destroy(&r->shared);
-  device->free(device, r->owned);
-  device->free(device, r->gradients);
+  titan_device_group_destroy(r->options.shard, &r->shard);
+  titan_device_group_destroy(r->options.replicate, &r->replicate);
+  device->free(device, TITAN_SPACE_EXCHANGE, r->owned);
+  device->free(device, TITAN_SPACE_EXCHANGE, r->gradients);
   titan_memory_free(r->completed);
   titan_memory_free(r->sums);
   titan_memory_free(r);
@@ -100,11 +111,19 @@ void *titan_reduce_exchange(const titan_reduce *reduce) {
                                 : reduce->owned;
 }
 
+titan_status titan_reduce_reserve(titan_reduce *reduce) {
+  if (reduce->shard != reduce->options.shard)
+    TITAN_TRY(titan_comm_reserve(reduce->shard, (titan_comm_reservation){.works = TITAN_REDUCE_SCATTERS_IN_FLIGHT}));
+  if (reduce->replicate != reduce->options.replicate)
+    TITAN_TRY(titan_comm_reserve(reduce->replicate, (titan_comm_reservation){.works = TITAN_REDUCE_SUMS_IN_FLIGHT}));
+  return TITAN_OK;
+}
+
 // --- replicas ---
 
 // Starts the all-reduce of the completed units that are not yet summed, once they fill a bucket or `all` are wanted.
 static titan_status sum_bucket(titan_reduce *reduce, bool all) {
-  titan_comm *replicate = reduce->options.replicate;
+  titan_comm *replicate = reduce->replicate;
   if (titan_comm_size(replicate) == 1 || reduce->summed == reduce->completed_count)
     return TITAN_OK;
   int end = reduce->options.own_shards ? reduce->completed_count : reduce->summed + 1;
@@ -131,7 +150,7 @@ static titan_status start(titan_reduce *reduce, const titan_reduce_request *requ
     return TITAN_OK;
   if (reduce->way == TITAN_WAY_SHARED)
     return titan_shared_reduce_scatter(reduce->shared, request->offset, to, count, TITAN_FLOAT32, TITAN_SUM, work);
-  return titan_comm_reduce_scatter(reduce->options.shard, (const char *)reduce->owned + request->offset, to, count,
+  return titan_comm_reduce_scatter(reduce->shard, (const char *)reduce->owned + request->offset, to, count,
                                    TITAN_FLOAT32, TITAN_SUM, work);
 }
 
@@ -153,7 +172,7 @@ titan_status titan_reduce_wait(titan_reduce *reduce, int number) {
     titan_unit *unit = &reduce->options.units[slot->request.unit];
     TITAN_TRY(titan_work_wait(&slot->work));
     if (slot->request.part != NULL)
-      device->vector->accumulate(device, unit->shard_elements, unit->gradient, slot->request.part);
+      TITAN_TRY(device->vector->accumulate(device, unit->shard_elements, unit->gradient, slot->request.part));
     if (slot->request.last) {
       reduce->completed[reduce->completed_count++] = slot->request.unit;
       TITAN_TRY(sum_bucket(reduce, false));

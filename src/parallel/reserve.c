@@ -3,9 +3,6 @@
 #include "parallel/runtime_private.h"
 #include "passes/tensor.h"
 
-// Of the sharding group: what publishing needs.
-enum { PUBLISHING = 1 };
-
 static titan_comm *group_of(const titan_runtime *runtime, titan_mesh_rows rows) {
   return titan_mesh_comm(runtime->mesh, rows);
 }
@@ -81,9 +78,8 @@ void titan_runtime_unstage(titan_runtime *runtime) {
 
 static titan_comm_reservation of_shards(const titan_runtime *runtime) {
   const titan_comm *comm = group_of(runtime, TITAN_MESH_DP_SHARD_CP);
-  // A unit is being gathered while those ahead of it are begun.
-  int gathers = runtime->steps[STEP_TRAINING].lowering.look_ahead + 1;
-  titan_comm_reservation reservation = {.works = gathers + TITAN_REDUCE_SCATTERS_IN_FLIGHT + PUBLISHING};
+  titan_comm_reservation reservation = {.works =
+                                            titan_runtime_gathers_in_flight(runtime) + TITAN_REDUCE_SCATTERS_IN_FLIGHT};
   if (titan_way_choose(comm, runtime->options.intra_node) == TITAN_WAY_MPI) {
     reservation.buffers = TITAN_REDUCE_SCATTERS_IN_FLIGHT;
     for (int unit = 0; unit < runtime->unit_count; unit++)
@@ -136,7 +132,7 @@ static int count_held(const titan_runtime *runtime) {
 
 size_t titan_runtime_communication_bytes(const titan_runtime *runtime) {
   const titan_comm *shards = group_of(runtime, TITAN_MESH_DP_SHARD_CP);
-  size_t bytes = 0;
+  size_t bytes = titan_runtime_group_bytes(runtime);
   for (int i = 0; i < titan_mesh_group_count(runtime->mesh); i++) {
     const titan_mesh_group *group = titan_mesh_group_at(runtime->mesh, i);
     bytes += titan_comm_reservation_bytes(group->comm, reservation_of(runtime, group->rows)) -

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "device/queue.h"
 #include "parallel/runtime_private.h"
 
 #include "base/log.h"
@@ -108,7 +109,8 @@ titan_status titan_runtime_create(const titan_runtime_options *options, titan_me
     runtime->options.microbatches = 1;
   runtime->mesh = mesh;
   runtime->device = device;
-  runtime->groups[TITAN_PLACEMENT_TP] = titan_mesh_comm(mesh, TITAN_MESH_TP);
+  if (device->queues != NULL) // windows of shared memory are the host's
+    runtime->options.intra_node = TITAN_INTRA_NODE_MPI;
   titan_status status = plan(runtime);
   if (status != TITAN_OK)
     titan_runtime_destroy(&runtime);
@@ -155,20 +157,6 @@ static size_t activation_bytes(const titan_runtime *runtime) {
   return arena > scratch ? arena : scratch;
 }
 
-static size_t batch_bytes(const titan_runtime *runtime) {
-  const titan_runtime_options *options = &runtime->options;
-  int64_t training = options->microbatches * options->shape.batch * options->shape.length;
-  int64_t validation =
-      titan_runtime_microbatches(runtime, STEP_VALIDATION) * options->validation.batch * options->validation.length;
-  return (size_t)(training > validation ? training : validation) * sizeof(int32_t);
-}
-
-static size_t losses_bytes(const titan_runtime *runtime) {
-  int training = titan_runtime_microbatches(runtime, STEP_TRAINING),
-      validation = titan_runtime_microbatches(runtime, STEP_VALIDATION);
-  return (size_t)(training > validation ? training : validation) * sizeof(float);
-}
-
 titan_reduce_options titan_runtime_reduce_options(titan_runtime *runtime) {
   return (titan_reduce_options){
       .shard = titan_runtime_shard_group(runtime),
@@ -199,18 +187,19 @@ titan_runtime_memory titan_runtime_memory_of(const titan_runtime *runtime) {
   memory.chosen = activation_bytes(runtime);
   by_tag[TITAN_MEMORY_ACTIVATIONS] = titan_runtime_constant_bytes(runtime) + memory.chosen;
   by_tag[TITAN_MEMORY_COMMUNICATION] = titan_runtime_communication_bytes(runtime);
-  by_tag[TITAN_MEMORY_BATCH] = 2 * batch_bytes(runtime) + losses_bytes(runtime) + sizeof(float);
+  by_tag[TITAN_MEMORY_BATCH] = 2 * titan_runtime_batch_bytes(runtime) + titan_runtime_numbers_bytes(runtime);
   for (int tag = 0; tag < TITAN_MEMORY_TAG_COUNT; tag++)
     memory.total += by_tag[tag];
+  if (runtime->device->queues != NULL)
+    memory.pinned = 2 * PAIRS * titan_runtime_batch_bytes(runtime) + titan_runtime_numbers_host_bytes(runtime);
   return memory;
 }
 
 static titan_status allocate_shards(titan_runtime *runtime, titan_memory_tag tag, float **out) {
   titan_device *device = runtime->device;
   int64_t elements = titan_units_shard_elements(runtime->unit_count, runtime->units);
-  TITAN_TRY(device->allocate(device, tag, (size_t)elements * sizeof(float), out));
-  device->vector->fill(device, elements, *out, 0);
-  return TITAN_OK;
+  TITAN_TRY(device->allocate(device, TITAN_SPACE_DEVICE, tag, (size_t)elements * sizeof(float), out));
+  return device->vector->fill(device, elements, *out, 0);
 }
 
 static titan_status allocate_states(titan_runtime *runtime) {
@@ -232,7 +221,9 @@ static titan_status allocate_states(titan_runtime *runtime) {
 }
 
 static titan_status allocate_arena(titan_runtime *runtime, titan_arena arena, titan_memory_tag tag, size_t bytes) {
-  return bytes > 0 ? runtime->device->allocate(runtime->device, tag, bytes, &runtime->arenas[arena]) : TITAN_OK;
+  titan_device *device = runtime->device;
+  titan_space space = arena == TITAN_ARENA_PARAMETERS ? TITAN_SPACE_EXCHANGE : TITAN_SPACE_DEVICE;
+  return bytes > 0 ? device->allocate(device, space, tag, bytes, &runtime->arenas[arena]) : TITAN_OK;
 }
 
 static titan_status allocate_step(titan_runtime *runtime) {
@@ -245,14 +236,10 @@ static titan_status allocate_step(titan_runtime *runtime) {
                            titan_runtime_arena_bytes(runtime, TITAN_ARENA_GRADIENTS)));
   for (int i = 0; constants != NULL && i < constants->external_count; i++)
     if (is_result(constants, i))
-      TITAN_TRY(device->allocate(device, TITAN_MEMORY_ACTIVATIONS, titan_tensor_bytes(&constants->externals[i].type),
-                                 &runtime->constant_values[i]));
-  TITAN_TRY(device->allocate(device, TITAN_MEMORY_BATCH, batch_bytes(runtime), &runtime->tokens));
-  TITAN_TRY(device->allocate(device, TITAN_MEMORY_BATCH, batch_bytes(runtime), &runtime->labels));
-  TITAN_TRY(device->allocate(device, TITAN_MEMORY_BATCH, losses_bytes(runtime), &runtime->losses));
-  TITAN_TRY(device->allocate(device, TITAN_MEMORY_BATCH, sizeof(float), &runtime->d_loss));
-  *runtime->d_loss = (float)(1.0 / (double)runtime->options.global_tokens);
-  return TITAN_OK;
+      TITAN_TRY(device->allocate(device, TITAN_SPACE_DEVICE, TITAN_MEMORY_ACTIVATIONS,
+                                 titan_tensor_bytes(&constants->externals[i].type), &runtime->constant_values[i]));
+  TITAN_TRY(titan_runtime_batch_allocate(runtime));
+  return titan_runtime_numbers_allocate(runtime);
 }
 
 static titan_status prepare_kernels(titan_runtime *runtime) {
@@ -288,7 +275,10 @@ static titan_status create_exchange(titan_runtime *runtime) {
   }
   if (status == TITAN_OK)
     status = titan_comm_agree(world, titan_runtime_stage(runtime));
+  if (status == TITAN_OK)
+    status = titan_comm_agree(world, titan_runtime_groups_create(runtime));
   if (status != TITAN_OK) {
+    titan_runtime_groups_destroy(runtime);
     titan_runtime_unstage(runtime);
     titan_reduce_destroy(&runtime->reduce);
     titan_gather_destroy(&runtime->gather);
@@ -306,7 +296,7 @@ static titan_status go_without_shared_memory(titan_runtime *runtime) {
   runtime->options.intra_node = TITAN_INTRA_NODE_MPI;
   for (int kind = 0; kind < STEPS; kind++)
     TITAN_TRY(titan_runtime_list_create(runtime, (runtime_step_kind)kind));
-  device->free(device, runtime->arenas[TITAN_ARENA_PARAMETERS]);
+  device->free(device, TITAN_SPACE_EXCHANGE, runtime->arenas[TITAN_ARENA_PARAMETERS]);
   runtime->arenas[TITAN_ARENA_PARAMETERS] = NULL;
   TITAN_TRY(allocate_arena(runtime, TITAN_ARENA_PARAMETERS, TITAN_MEMORY_PARAMETERS,
                            titan_runtime_arena_bytes(runtime, TITAN_ARENA_PARAMETERS)));
@@ -339,19 +329,21 @@ void titan_runtime_destroy(titan_runtime **runtime) {
   if (r == NULL)
     return;
   titan_device *device = r->device;
+  titan_device_drain(device); // of what failed, if anything, the run has told already
+  titan_runtime_groups_destroy(r);
   titan_runtime_unstage(r);
   titan_gather_destroy(&r->gather);
   titan_reduce_destroy(&r->reduce);
   r->arenas[TITAN_ARENA_EXCHANGE] = NULL; // it was the reduction's
   for (int i = 0; i < TITAN_ARENAS; i++)
-    device->free(device, r->arenas[i]);
+    device->free(device, i == TITAN_ARENA_PARAMETERS ? TITAN_SPACE_EXCHANGE : TITAN_SPACE_DEVICE, r->arenas[i]);
   for (int i = 0; i <= TITAN_MAX_OUTPUTS; i++)
-    device->free(device, r->constant_values[i]);
+    device->free(device, TITAN_SPACE_DEVICE, r->constant_values[i]);
   for (int i = 0; i < TITAN_MOST_SLOTS; i++)
-    device->free(device, r->slots[i]);
-  void *const buffers[] = {r->masters, r->tokens, r->labels, r->losses, r->d_loss};
-  for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
-    device->free(device, buffers[i]);
+    device->free(device, TITAN_SPACE_DEVICE, r->slots[i]);
+  device->free(device, TITAN_SPACE_DEVICE, r->masters);
+  titan_runtime_batch_free(r);
+  titan_runtime_numbers_free(r);
   for (int kind = 0; kind < STEPS; kind++)
     titan_runtime_step_destroy(&r->steps[kind]);
   titan_runtime_program_destroy(&r->constants);
@@ -371,12 +363,6 @@ titan_status titan_runtime_publish(titan_runtime *runtime) {
   return titan_gather_publish(runtime->gather);
 }
 
-int32_t *titan_runtime_tokens(titan_runtime *runtime) {
-  return runtime->tokens;
-}
-int32_t *titan_runtime_labels(titan_runtime *runtime) {
-  return runtime->labels;
-}
 int titan_runtime_unit_count(const titan_runtime *runtime) {
   return runtime->unit_count;
 }

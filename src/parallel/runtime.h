@@ -79,6 +79,7 @@ typedef struct titan_runtime_memory {
   size_t by_tag[TITAN_MEMORY_TAG_COUNT];
   size_t total;
   size_t chosen; // of total: the arena of activations, which modes of activation checkpointing decide
+  size_t pinned; // host memory (TITAN_SPACE_HOST) besides, where the device's memory is apart: tag BATCH
 } titan_runtime_memory;
 
 // FLOPs of a rank's step, and of these, what is computed again.
@@ -116,10 +117,13 @@ titan_status titan_runtime_publish(titan_runtime *runtime);
 // The same, of compute copies that follow from the masters: for who has set masters by hand.
 titan_status titan_runtime_publish_masters(titan_runtime *runtime);
 
-// The rank's buffers for the next step's batch: [M,B,L] int32 each, M the microbatches; for validation of its own
-// shape and number of microbatches, in the same memory.
-int32_t *titan_runtime_tokens(titan_runtime *runtime);
-int32_t *titan_runtime_labels(titan_runtime *runtime);
+// The rank's buffers for the next step's batch, in host memory: [M,B,L] int32 each, M the microbatches; for validation
+// of its own shape and number of microbatches, in the same memory.
+int32_t *titan_runtime_tokens(const titan_runtime *runtime);
+int32_t *titan_runtime_labels(const titan_runtime *runtime);
+// Not collective. The buffers may be written again: waits for the device where it still reads them. To be called before
+// a batch is written while an earlier step may still go on; what an earlier batch left in them is not there any longer.
+titan_status titan_runtime_next_batch(titan_runtime *runtime);
 
 // Not collective. TITAN_ERROR_DATA when a token or label of the batch is outside the vocabulary (a label may be
 // TITAN_LABEL_IGNORED). To be agreed on before the step, which the ranks of a tp group could not refuse: each knows a
@@ -137,11 +141,26 @@ void titan_runtime_set_updater(titan_runtime *runtime, titan_updater updater);
 
 // Collective. The list up to its last gradient: forward, backward and the reduction of gradients; with early_update the
 // updates too. *loss: the sum over this rank's tokens divided by global_tokens (the sum over the data-parallel ranks is
-// the mean loss). Afterwards every unit's gradient shard holds the gradient of the mean loss (not with early_update,
+// the mean loss); NULL: it is not waited for. Afterwards every unit's gradient shard holds the gradient of the mean loss (not with early_update,
 // where its memory has been used again).
 titan_status titan_runtime_step(titan_runtime *runtime, double *loss);
 // Collective. The rest of the list: the updates; then makes the new parameters visible to all.
 titan_status titan_runtime_update(titan_runtime *runtime);
+
+// --- the step's numbers (device/numbers.h) ---
+
+// In DEVICE space: what updates go by, and room for a sum of squares for each parameter of each unit that the rank
+// holds.
+titan_step_state *titan_runtime_state(titan_runtime *runtime);
+double *titan_runtime_squares(titan_runtime *runtime);
+// Before a step's first update. step: counted from 1; what the host waits for is of the step two before.
+titan_status titan_runtime_set_constants(titan_runtime *runtime, int64_t step, const titan_step_constants *constants);
+// Collective, after titan_runtime_step and the sums of squares. Sums the numbers over the ranks and judges them, without
+// waiting. Of the request: square_count, spoil, flags, replicas, max_norm, token_ranks; the rest is filled in.
+titan_status titan_runtime_sum_numbers(titan_runtime *runtime, titan_numbers_request *request);
+// Has the numbers of a step sent to the host; waits for them. Those of two steps can be on their way.
+titan_status titan_runtime_send_numbers(titan_runtime *runtime, int64_t step);
+titan_status titan_runtime_numbers(titan_runtime *runtime, int64_t step, titan_step_numbers *out);
 
 // Collective. Runs the list of forwards for the validation batch. *loss_sum: the sum over this rank's counted tokens.
 titan_status titan_runtime_validate(titan_runtime *runtime, double *loss_sum);

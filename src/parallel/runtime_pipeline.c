@@ -158,7 +158,7 @@ static const titan_tensor_type *type_of_input(const runtime_step *step, int unit
 
 titan_status titan_runtime_transfer(titan_runtime *runtime, runtime_step *step, int place, void *block) {
   const titan_action *action = &step->list.actions[place];
-  titan_comm *group = titan_runtime_pipeline_group(runtime);
+  titan_comm *group = runtime->device_groups[GROUP_PIPELINE];
   if (action->kind == TITAN_ACTION_SENT || action->kind == TITAN_ACTION_RECEIVED)
     return titan_work_wait(&step->works[step->begun_at[place]]);
   const titan_tensor_type *type = type_of_input(step, action->unit);

@@ -2,6 +2,7 @@
 #ifndef TITAN_PARALLEL_RUNTIME_PRIVATE_H
 #define TITAN_PARALLEL_RUNTIME_PRIVATE_H
 
+#include "device/numbers.h"
 #include "parallel/gather.h"
 #include "parallel/reduce.h"
 #include "parallel/runtime.h"
@@ -41,6 +42,26 @@ typedef enum runtime_step_kind { STEP_TRAINING, STEP_VALIDATION, STEPS } runtime
 
 enum { UNIT_NAME_BYTES = 48, KINDS_MOST = 16 };
 
+// Batches that the host fills in turn, and numbers of steps that it reads in turn.
+enum { PAIRS = 2, SLOTS = 2 };
+
+typedef struct runtime_batch {
+  int32_t *tokens, *labels;
+  titan_mark copied; // into the device's memory
+} runtime_batch;
+
+typedef struct runtime_slot runtime_slot; // runtime_numbers.c
+
+// Groups of the device that the runtime itself uses; gathers and reductions have their own.
+typedef enum runtime_group {
+  GROUP_TENSOR, // collectives of programs
+  GROUP_PIPELINE,
+  GROUP_NUMBERS_DATA, // a step's numbers
+  GROUP_NUMBERS_PIPELINE,
+  GROUP_NUMBERS_TENSOR,
+  RUNTIME_GROUPS
+} runtime_group;
+
 // One list with its programs and its memory.
 typedef struct runtime_step {
   bool exists;
@@ -72,7 +93,8 @@ struct titan_runtime {
   titan_runtime_options options;
   titan_mesh *mesh;
   titan_device *device;
-  titan_comm *groups[TITAN_PLACEMENT_DIMENSIONS]; // borrowed: what collectives of programs go over
+  titan_comm *device_groups[RUNTIME_GROUPS];      // of the device, or the mesh's
+  titan_comm *groups[TITAN_PLACEMENT_DIMENSIONS]; // of these: what collectives of programs go over
   runtime_step steps[STEPS];
   runtime_program constants, logits;
   int unit_count;
@@ -90,9 +112,18 @@ struct titan_runtime {
   float *masters;                 // shards of all units when the compute type is not float32
   float *slots[TITAN_MOST_SLOTS]; // shards of all units
   void *constant_values[TITAN_MAX_OUTPUTS + 1];
-  int32_t *tokens, *labels;
-  float *losses; // by microbatch
+  int32_t *tokens, *labels; // what programs read
+  runtime_batch pairs[PAIRS];
+  int pair; // that the host fills now
+  // Of a step's numbers, in one block of the device's memory.
+  void *block;
+  titan_step_state *state;
+  titan_step_numbers *numbers;
+  double *squares; // by counted slice of a parameter
+  float *losses;   // by microbatch
   float *d_loss;
+  runtime_slot *slots_of_numbers; // of the host
+  float *host_losses;             // where the device's memory is apart
   titan_updater updater;
   runtime_measurement *measured; // by action of training; NULL: it is not asked for
 };
@@ -168,7 +199,7 @@ titan_status titan_runtime_wires_check(const titan_runtime *runtime, const runti
 // differently.
 titan_status titan_runtime_tie_find(titan_runtime *runtime);
 // Adds up the gradients of the two, in the shards of both.
-void titan_runtime_tie_gradients(titan_runtime *runtime);
+titan_status titan_runtime_tie_gradients(titan_runtime *runtime);
 // Sets the units' places, once programs are there and what is tied is known.
 void titan_runtime_lay_out(titan_runtime *runtime);
 // Makes the list of a step and packs its memory; anew where there was one.
@@ -182,6 +213,32 @@ size_t titan_runtime_arena_bytes(const titan_runtime *runtime, titan_arena arena
 titan_reduce_options titan_runtime_reduce_options(titan_runtime *runtime);
 // Bytes of the constants together, each aligned.
 size_t titan_runtime_constant_bytes(const titan_runtime *runtime);
+
+// Buffers of the batch; bytes of one of them. LOAD, before the first of which a step has begun.
+titan_status titan_runtime_batch_allocate(titan_runtime *runtime);
+void titan_runtime_batch_free(titan_runtime *runtime);
+size_t titan_runtime_batch_bytes(const titan_runtime *runtime);
+titan_status titan_runtime_batch_begin(titan_runtime *runtime);
+titan_status titan_runtime_batch_load(titan_runtime *runtime, const runtime_step *step, int microbatch);
+
+// Where a step's numbers lie; bytes in DEVICE space, and in HOST space where the device's memory is apart.
+titan_status titan_runtime_numbers_allocate(titan_runtime *runtime);
+void titan_runtime_numbers_free(titan_runtime *runtime);
+size_t titan_runtime_numbers_bytes(const titan_runtime *runtime);
+size_t titan_runtime_numbers_host_bytes(const titan_runtime *runtime);
+// Waits. The sum of the losses of a list's microbatches; 0 on a rank without the last stage.
+titan_status titan_runtime_read_losses(titan_runtime *runtime, runtime_step_kind kind, double *sum);
+
+// Collective over the mesh: the groups of the device. Destroying them is collective too. Their bytes, those of gathers
+// and reductions included.
+titan_status titan_runtime_groups_create(titan_runtime *runtime);
+void titan_runtime_groups_destroy(titan_runtime *runtime);
+size_t titan_runtime_group_bytes(const titan_runtime *runtime);
+int titan_runtime_gathers_in_flight(const titan_runtime *runtime);
+
+// Where the RUN at `place` finds what is wired. The plan's parameters in a unit's whole flat vector.
+void *titan_runtime_wire_address(const titan_runtime *runtime, const runtime_step *step, int place, int wire);
+const void *titan_runtime_plan_parameters(const titan_runtime *runtime, int unit, const void *whole);
 
 // Runs the actions first .. end - 1 of a step's list.
 titan_status titan_runtime_run(titan_runtime *runtime, runtime_step *step, int first, int end);

@@ -13,8 +13,9 @@ static void *address(const titan_runtime *runtime, const runtime_step *step, int
 
 // --- RUN ---
 
-static void *wire_address(const titan_runtime *runtime, const runtime_step *step, const titan_action *run,
-                          const titan_step_places *places, int wire) {
+void *titan_runtime_wire_address(const titan_runtime *runtime, const runtime_step *step, int place, int wire) {
+  const titan_action *run = &step->list.actions[place];
+  const titan_step_places *places = &step->memory.places[place];
   size_t tokens = (size_t)(step->shape.batch * step->shape.length) * (size_t)run->microbatch;
   switch (wire) {
   case WIRE_TOKENS:
@@ -62,8 +63,7 @@ static gradient_places gradient_places_of(const titan_runtime *runtime, const ru
   return run->last ? (gradient_places){flat, flat, sum} : (gradient_places){flat, sum, flat};
 }
 
-// The plan's parameters in a unit's whole flat vector.
-static const void *plan_parameters(const titan_runtime *runtime, int unit, const void *whole) {
+const void *titan_runtime_plan_parameters(const titan_runtime *runtime, int unit, const void *whole) {
   return (const char *)whole + (size_t)runtime->units[unit].lead * titan_dtype_bytes(runtime->options.shape.dtype);
 }
 
@@ -102,12 +102,12 @@ static titan_status run_unit(titan_runtime *runtime, runtime_step *step, int pla
   const void *parameters;
   TITAN_TRY(titan_gather_wait(runtime->gather, run->unit, &parameters));
   for (int i = 0; i < program->plan->external_count; i++)
-    program->externals[i] = wire_address(runtime, step, run, places, program->wires[i]);
+    program->externals[i] = titan_runtime_wire_address(runtime, step, place, program->wires[i]);
   titan_bindings bindings = {.scratch = address(runtime, step, places->scratch),
                              .saved = address(runtime, step, places->saved),
                              .kept = address(runtime, step, places->kept),
                              .passed = address(runtime, step, places->passed),
-                             .parameters = plan_parameters(runtime, run->unit, parameters),
+                             .parameters = titan_runtime_plan_parameters(runtime, run->unit, parameters),
                              .gradients = gradients.written != NULL ? gradients.written + unit->lead : NULL,
                              .externals = program->externals,
                              .groups = runtime->groups};
@@ -115,9 +115,10 @@ static titan_status run_unit(titan_runtime *runtime, runtime_step *step, int pla
   double begin = measured ? titan_clock_seconds() : 0, processor = measured ? titan_clock_thread_seconds() : 0;
   TITAN_TRY(run_phases(program, run->compute, &bindings));
   if (gradients.written != NULL)
-    titan_unit_clear_gaps(unit, gradients.written);
+    TITAN_TRY(titan_unit_clear_gaps(unit, runtime->device, gradients.written));
   if (gradients.add_to != NULL)
-    runtime->device->vector->accumulate(runtime->device, unit->flat_elements, gradients.add_to, gradients.add);
+    TITAN_TRY(runtime->device->vector->accumulate(runtime->device, unit->flat_elements, gradients.add_to,
+                                                  gradients.add));
   if (measured)
     runtime->measured[place] = (runtime_measurement){.span = {begin, titan_clock_seconds()},
                                                      .processor = titan_clock_thread_seconds() - processor};
@@ -153,8 +154,7 @@ static titan_status update(titan_runtime *runtime, const titan_action *action) {
 // Needs the sums over replicas of both units.
 static titan_status tie(titan_runtime *runtime) {
   TITAN_TRY(titan_reduce_finish(runtime->reduce));
-  titan_runtime_tie_gradients(runtime);
-  return TITAN_OK;
+  return titan_runtime_tie_gradients(runtime);
 }
 
 static titan_status run_action(titan_runtime *runtime, runtime_step *step, int place) {
@@ -163,7 +163,8 @@ static titan_status run_action(titan_runtime *runtime, runtime_step *step, int p
   if (action->after >= 0)
     TITAN_TRY(titan_reduce_wait(runtime->reduce, step->reduce_numbers[action->after]));
   switch (action->kind) {
-  case TITAN_ACTION_LOAD: // the batch was written where programs read it
+  case TITAN_ACTION_LOAD:
+    return titan_runtime_batch_load(runtime, step, action->microbatch);
   case TITAN_ACTION_RELEASE:
     return TITAN_OK;
   case TITAN_ACTION_GATHER:
@@ -197,47 +198,19 @@ titan_status titan_runtime_run(titan_runtime *runtime, runtime_step *step, int f
 
 // --- steps ---
 
-static titan_status check_ids(const char *what, const int32_t *ids, int64_t count, int64_t least, int64_t vocabulary) {
-  for (int64_t i = 0; i < count; i++)
-    if (ids[i] < least || ids[i] >= vocabulary)
-      return titan_error(TITAN_ERROR_DATA, "%s %d at row %lld of the batch, expected 0 to %lld%s", what, ids[i],
-                         (long long)i, (long long)vocabulary - 1,
-                         least < 0 ? ", or -1 for a token that does not count" : "");
-  return TITAN_OK;
-}
-
-static titan_status check_batch(const titan_runtime *runtime, const runtime_step *step, int64_t microbatches) {
-  int64_t count = microbatches * step->shape.batch * step->shape.length;
-  int64_t vocabulary = runtime->options.arguments.vocabulary;
-  TITAN_TRY(check_ids("token", runtime->tokens, count, 0, vocabulary));
-  return check_ids("label", runtime->labels, count, TITAN_LABEL_IGNORED, vocabulary);
-}
-
-titan_status titan_runtime_check_batch(const titan_runtime *runtime) {
-  return check_batch(runtime, &runtime->steps[STEP_TRAINING], runtime->options.microbatches);
-}
-
-titan_status titan_runtime_check_validation_batch(const titan_runtime *runtime) {
-  return check_batch(runtime, &runtime->steps[STEP_VALIDATION], titan_runtime_microbatches(runtime, STEP_VALIDATION));
-}
-
 void titan_runtime_set_updater(titan_runtime *runtime, titan_updater updater) {
   runtime->updater = updater;
 }
 
-// Of the list's microbatches; 0 on a rank without the last stage.
-static double sum_losses(const titan_runtime *runtime, runtime_step_kind kind) {
-  double sum = 0;
-  for (int m = 0; runtime->holds[runtime->unit_count - 1] && m < titan_runtime_microbatches(runtime, kind); m++)
-    sum += (double)runtime->losses[m];
-  return sum;
-}
-
 titan_status titan_runtime_step(titan_runtime *runtime, double *loss) {
   runtime_step *step = &runtime->steps[STEP_TRAINING];
+  TITAN_TRY(titan_runtime_batch_begin(runtime));
   TITAN_TRY(titan_runtime_run(runtime, step, 0, step->first_update));
   TITAN_TRY(titan_reduce_end_step(runtime->reduce));
-  *loss = sum_losses(runtime, STEP_TRAINING) / (double)runtime->options.global_tokens;
+  if (loss == NULL)
+    return TITAN_OK;
+  TITAN_TRY(titan_runtime_read_losses(runtime, STEP_TRAINING, loss));
+  *loss /= (double)runtime->options.global_tokens;
   return TITAN_OK;
 }
 
@@ -253,45 +226,7 @@ titan_status titan_runtime_validate(titan_runtime *runtime, double *loss_sum) {
   runtime_step *step = &runtime->steps[STEP_VALIDATION];
   if (!step->exists)
     return titan_error(TITAN_ERROR_INTERNAL, "the runtime was made without validation");
+  TITAN_TRY(titan_runtime_batch_begin(runtime));
   TITAN_TRY(titan_runtime_run(runtime, step, 0, step->list.count));
-  *loss_sum = sum_losses(runtime, STEP_VALIDATION);
-  return TITAN_OK;
-}
-
-titan_status titan_runtime_logits(titan_runtime *runtime, float *logits) {
-  runtime_step *step = &runtime->steps[STEP_TRAINING];
-  runtime_program *program = &runtime->logits;
-  const titan_model_kind *row = runtime->options.model->logits;
-  int last = runtime->unit_count - 1, head = 0;
-  void *scratch = NULL;
-  const void *parameters;
-  if (row == NULL)
-    return titan_error(TITAN_ERROR_USAGE, "model %s offers no logits", runtime->options.model->name);
-  if (program->graph == NULL) {
-    titan_graph *graph;
-    TITAN_TRY(titan_runtime_graph_create(runtime, row, &step->shape, false, NULL, &graph));
-    TITAN_TRY(titan_runtime_program_create(runtime, row, -1, graph, NULL, false, program));
-  }
-  TITAN_TRY(titan_executable_prepare(program->executable));
-  if (titan_comm_size(titan_runtime_pipeline_group(runtime)) > 1)
-    return titan_error(TITAN_ERROR_USAGE, "logits need all units on one rank, and these are on %d pipeline ranks",
-                       titan_comm_size(titan_runtime_pipeline_group(runtime)));
-  while (step->list.actions[head].kind != TITAN_ACTION_RUN || step->list.actions[head].unit != last)
-    head++;
-  TITAN_TRY(titan_runtime_run(runtime, step, 0, head));
-  TITAN_TRY(titan_gather_wait(runtime->gather, last, &parameters));
-  for (int i = 0; i < program->plan->external_count; i++)
-    program->externals[i] =
-        program->wires[i] == WIRE_LOGITS
-            ? logits
-            : wire_address(runtime, step, &step->list.actions[head], &step->memory.places[head], program->wires[i]);
-  // Not part of training, so not part of the runtime's arenas.
-  TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GENERAL, program->plan->phases[TITAN_FORWARD].scratch_bytes, &scratch));
-  titan_bindings bindings = {.scratch = scratch,
-                             .parameters = plan_parameters(runtime, last, parameters),
-                             .externals = program->externals,
-                             .groups = runtime->groups};
-  titan_status status = titan_executable_run(program->executable, TITAN_FORWARD, &bindings, NULL);
-  titan_memory_free(scratch);
-  return status;
+  return titan_runtime_read_losses(runtime, STEP_VALIDATION, loss_sum);
 }

@@ -63,7 +63,7 @@ titan_status titan_runtime_tie_find(titan_runtime *runtime) {
   return TITAN_OK;
 }
 
-void titan_runtime_tie_gradients(titan_runtime *runtime) {
+titan_status titan_runtime_tie_gradients(titan_runtime *runtime) {
   const titan_device *device = runtime->device;
   const titan_runtime_tie *tie = &runtime->tie;
   titan_unit_slice slices[2];
@@ -71,11 +71,11 @@ void titan_runtime_tie_gradients(titan_runtime *runtime) {
   for (int i = 0; i < 2; i++) {
     const titan_unit *unit = &runtime->units[tie->units[i]];
     if (!titan_unit_slice_of(unit, tie->parameters[i], &slices[i]))
-      return; // of the other neither
+      return TITAN_OK; // of the other neither
     gradients[i] = unit->gradient + slices[i].first_in_shard;
   }
-  device->vector->accumulate(runtime->device, slices[0].count, gradients[0], gradients[1]);
-  device->vector->convert(runtime->device, slices[0].count, gradients[0], TITAN_FLOAT32, gradients[1], TITAN_FLOAT32);
+  TITAN_TRY(device->vector->accumulate(runtime->device, slices[0].count, gradients[0], gradients[1]));
+  return device->vector->convert(runtime->device, slices[0].count, gradients[0], TITAN_FLOAT32, gradients[1], TITAN_FLOAT32);
 }
 
 titan_runtime_tie titan_runtime_tie_of(const titan_runtime *runtime) {

@@ -78,14 +78,14 @@ void titan_unit_slice_runs(const titan_unit_slice *slice, void (*visit)(void *co
   }
 }
 
-void titan_unit_clear_gaps(const titan_unit *unit, float *flat) {
+titan_status titan_unit_clear_gaps(const titan_unit *unit, titan_device *device, float *flat) {
   int64_t end = 0;
   for (int i = 0; i <= unit->plan->parameter_count; i++) {
     bool parameter = i < unit->plan->parameter_count;
     int64_t next = parameter ? unit->lead + unit->plan->parameters[i].first : unit->flat_elements;
-    for (; end < next; end++)
-      flat[end] = 0;
-    if (parameter)
-      end = next + unit->plan->parameters[i].elements;
+    if (next > end)
+      TITAN_TRY(device->vector->fill(device, next - end, flat + end, 0));
+    end = parameter ? next + unit->plan->parameters[i].elements : next;
   }
+  return TITAN_OK;
 }

@@ -5,6 +5,7 @@
 #define TITAN_PARALLEL_UNIT_H
 
 #include "comm/comm.h"
+#include "device/device.h"
 #include "graph/plan.h"
 
 enum { TITAN_PREFIX_BYTES = 32, TITAN_MOST_SLOTS = 4 };
@@ -66,7 +67,7 @@ typedef struct titan_unit_run {
 void titan_unit_slice_runs(const titan_unit_slice *slice, void (*visit)(void *context, const titan_unit_run *run),
                            void *context);
 
-// Zeroes the elements of a flat float32 vector that belong to no parameter.
-void titan_unit_clear_gaps(const titan_unit *unit, float *flat);
+// Zeroes the elements of a flat float32 vector of the device that belong to no parameter.
+titan_status titan_unit_clear_gaps(const titan_unit *unit, titan_device *device, float *flat);
 
 #endif

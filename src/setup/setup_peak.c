@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/clock.h"
+#include "device/queue.h"
 #include "setup/setup.h"
 
 // The best of several counts: what else the machine does makes some of them slow. They take half a second where a few
@@ -20,7 +21,7 @@ static titan_status run(titan_device *device, titan_dtype dtype, void *memory, d
   titan_status status = TITAN_OK;
   const void *inputs[2] = {memory, (char *)memory + matrix};
   void *outputs[1] = {(char *)memory + 2 * matrix};
-  TITAN_TRY(device->allocate(device, TITAN_MEMORY_GENERAL, workspace_bytes, &workspace));
+  TITAN_TRY(device->allocate(device, TITAN_SPACE_DEVICE, TITAN_MEMORY_GENERAL, workspace_bytes, &workspace));
   if (kernel->prepare != NULL)
     TITAN_TRY_CLEANUP(kernel->prepare(device, &call, &state));
   double best = 0, begin = titan_clock_seconds();
@@ -29,6 +30,7 @@ static titan_status run(titan_device *device, titan_dtype dtype, void *memory, d
     if (i > LEAST_REPETITIONS && start - begin > most_seconds)
       break;
     TITAN_TRY_CLEANUP(kernel->run(device, &call, state, inputs, outputs, workspace));
+    TITAN_TRY_CLEANUP(titan_device_drain(device));
     double rate = titan_op_cost_of(&call).flops / (titan_clock_seconds() - start);
     if (i > 0 && rate > best)
       best = rate;
@@ -37,16 +39,19 @@ static titan_status run(titan_device *device, titan_dtype dtype, void *memory, d
 cleanup:
   if (state != NULL && kernel->release != NULL)
     kernel->release(device, state);
-  device->free(device, workspace);
+  device->free(device, TITAN_SPACE_DEVICE, workspace);
   return status;
 }
 
 titan_status titan_setup_measure_peak(titan_device *device, titan_dtype dtype, double *flops) {
   void *memory;
   size_t bytes = 3 * (size_t)SIZE * SIZE * sizeof(float);
-  TITAN_TRY(device->allocate(device, TITAN_MEMORY_GENERAL, bytes, &memory));
-  device->vector->fill(device, (int64_t)(bytes / sizeof(float)), memory, 1.0f);
-  titan_status status = run(device, dtype, memory, flops);
-  device->free(device, memory);
+  TITAN_TRY(device->allocate(device, TITAN_SPACE_DEVICE, TITAN_MEMORY_GENERAL, bytes, &memory));
+  titan_status status = device->vector->fill(device, (int64_t)(bytes / sizeof(float)), memory, 1.0f);
+  if (status == TITAN_OK)
+    status = titan_device_drain(device);
+  if (status == TITAN_OK)
+    status = run(device, dtype, memory, flops);
+  device->free(device, TITAN_SPACE_DEVICE, memory);
   return status;
 }

@@ -13,6 +13,21 @@ float *titan_checkpoint_shard(const titan_unit *unit, int kept) {
   return kept == 0 ? unit->master : unit->slots[kept - 1];
 }
 
+static int64_t span_of(const titan_checkpoint_rectangle *r) {
+  return r->rows > 0 ? (r->rows - 1) * r->stride + r->columns : 0;
+}
+
+titan_status titan_checkpoint_view_open(titan_runtime *runtime, const titan_checkpoint_rectangle *rectangle, int kept,
+                                        titan_access access, titan_shard_view *view) {
+  float *shard = titan_checkpoint_shard(titan_runtime_unit(runtime, rectangle->unit), kept);
+  return titan_shard_view_open(titan_runtime_device(runtime), shard + rectangle->first_in_shard, span_of(rectangle),
+                               access, TITAN_MEMORY_CHECKPOINT, view);
+}
+
+size_t titan_checkpoint_view_bytes(const titan_checkpoint_rectangle *rectangle) {
+  return (size_t)span_of(rectangle) * sizeof(float);
+}
+
 static titan_status list_kept(titan_runtime *runtime, titan_checkpoint_layout *layout) {
   const titan_runtime_options *options = titan_runtime_options_of(runtime);
   layout->kept[0] = TITAN_CHECKPOINT_MODEL;

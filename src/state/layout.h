@@ -5,6 +5,7 @@
 
 #include "checkpoint/file.h"
 #include "parallel/runtime.h"
+#include "parallel/shard_view.h"
 
 // A rectangle of a whole parameter that lies in this rank's shard of a unit.
 typedef struct titan_checkpoint_rectangle {
@@ -41,6 +42,12 @@ void titan_checkpoint_layout_destroy(titan_checkpoint_layout **layout);
 
 // The shard that holds a unit's values of layout->kept[kept].
 float *titan_checkpoint_shard(const titan_unit *unit, int kept);
+
+// A view of a rectangle's elements in its shard, from the first to the last, rows `stride` elements apart. Where the
+// device's memory is apart it is a copy under the tag CHECKPOINT, of as many bytes.
+titan_status titan_checkpoint_view_open(titan_runtime *runtime, const titan_checkpoint_rectangle *rectangle, int kept,
+                                        titan_access access, titan_shard_view *view);
+size_t titan_checkpoint_view_bytes(const titan_checkpoint_rectangle *rectangle);
 
 // Whether the file has every state that the runtime's optimizer keeps (and it keeps one).
 bool titan_checkpoint_has_states(const titan_checkpoint_file *file, titan_runtime *runtime);

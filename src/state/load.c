@@ -2,6 +2,7 @@
 #include "state/load.h"
 
 #include "checkpoint/share.h"
+#include "parallel/shard_view.h"
 #include "state/fit.h"
 
 #include <string.h>
@@ -62,11 +63,10 @@ static titan_status add_slab(load *l, int64_t index, const target *to) {
   return add_section(l, &section, to);
 }
 
-static titan_status add_rectangle(load *l, const titan_checkpoint_rectangle *r, int kept) {
+static titan_status add_rectangle(load *l, const titan_checkpoint_rectangle *r, int kept, float *shard) {
   const titan_checkpoint_file *file = l->file;
   int tensor = titan_checkpoint_file_find(file, l->layout->kept[kept], l->layout->parameters[r->parameter].name);
-  const target to = {r, file->tensors[tensor].number,
-                     titan_checkpoint_shard(titan_runtime_unit(l->runtime, r->unit), kept)};
+  const target to = {r, file->tensors[tensor].number, shard};
   int64_t first = 0, end = file->slab_count; // the slabs are sorted by tensor
   while (first < end) {
     int64_t middle = first + (end - first) / 2;
@@ -89,12 +89,40 @@ static void use_elements(void *context, int64_t section, int64_t row, int64_t co
                         to->shard + r->first_in_shard + (row - r->row) * r->stride + (column - r->column));
 }
 
-// The first `count` of what is kept.
-static titan_status load_groups(load *l, int count) {
-  for (int kept = 0; kept < count; kept++)
-    for (int64_t i = 0; i < l->layout->rectangle_count; i++)
-      TITAN_TRY(add_rectangle(l, &l->layout->rectangles[i], kept));
+static titan_status read_sections(load *l) {
   return titan_checkpoint_file_read_sections(l->file, l->sections, l->count, use_elements, l, &l->fault);
+}
+
+// One shard, through a copy where the device's memory is apart.
+static titan_status load_shard(load *l, int kept, int unit) {
+  const titan_unit *u = titan_runtime_unit(l->runtime, unit);
+  titan_shard_view view;
+  titan_status status = TITAN_OK;
+  l->count = 0;
+  TITAN_TRY(titan_shard_view_open(titan_runtime_device(l->runtime), titan_checkpoint_shard(u, kept), u->shard_elements,
+                                  TITAN_ACCESS_UPDATE, TITAN_MEMORY_GENERAL, &view));
+  for (int64_t i = 0; i < l->layout->rectangle_count && status == TITAN_OK; i++)
+    if (l->layout->rectangles[i].unit == unit)
+      status = add_rectangle(l, &l->layout->rectangles[i], kept, view.values);
+  if (status == TITAN_OK)
+    status = read_sections(l);
+  titan_status closed = titan_shard_view_close(&view);
+  return status != TITAN_OK ? status : closed;
+}
+
+// The first `count` of what is kept: all at once, or where the device's memory is apart shard by shard.
+static titan_status load_groups(load *l, int count) {
+  bool copies = titan_shard_view_copies(titan_runtime_device(l->runtime));
+  for (int kept = 0; kept < count; kept++) {
+    for (int unit = 0; copies && unit < titan_runtime_unit_count(l->runtime); unit++)
+      if (titan_runtime_holds(l->runtime, unit))
+        TITAN_TRY(load_shard(l, kept, unit));
+    for (int64_t i = 0; !copies && i < l->layout->rectangle_count; i++) {
+      const titan_checkpoint_rectangle *r = &l->layout->rectangles[i];
+      TITAN_TRY(add_rectangle(l, r, kept, titan_checkpoint_shard(titan_runtime_unit(l->runtime, r->unit), kept)));
+    }
+  }
+  return copies ? TITAN_OK : read_sections(l);
 }
 
 static bool is_left_to_me(void *context, int64_t slab) {
@@ -109,12 +137,14 @@ static titan_status verify_rest(load *l, titan_comm *world) {
   return titan_checkpoint_file_verify(l->file, is_left_to_me, l, &l->fault);
 }
 
-static void clear_states(titan_runtime *runtime) {
+static titan_status clear_states(titan_runtime *runtime) {
+  titan_device *device = titan_runtime_device(runtime);
   for (int u = 0; u < titan_runtime_unit_count(runtime); u++) {
     const titan_unit *unit = titan_runtime_unit(runtime, u);
     for (int slot = 0; slot < titan_runtime_options_of(runtime)->slot_count; slot++)
-      memset(unit->slots[slot], 0, (size_t)unit->shard_elements * sizeof *unit->slots[slot]);
+      TITAN_TRY(device->vector->fill(device, unit->shard_elements, unit->slots[slot], 0));
   }
+  return TITAN_OK;
 }
 
 // Collective. Where one rank found damage, and another one could not read, the latter speaks: nobody knows then what
@@ -133,8 +163,8 @@ static titan_status load_tensors(load *l, titan_comm *world, int count, titan_ch
   TITAN_TRY(titan_comm_agree(world, status));
   l->fault = TITAN_CHECKPOINT_SYSTEM;
   if (count == 1)
-    clear_states(l->runtime);
-  status = agree_on_fault(l, world, load_groups(l, count));
+    status = clear_states(l->runtime);
+  status = agree_on_fault(l, world, status == TITAN_OK ? load_groups(l, count) : status);
   if (status == TITAN_OK)
     status = titan_comm_all_reduce(world, l->verified, l->verified, (size_t)l->file->slab_count, TITAN_INT32, TITAN_MAX,
                                    NULL);

@@ -72,7 +72,7 @@ static int64_t source_row(int64_t row, int64_t unit) {
 
 // One rectangle of this rank's, by rows: several at once where they follow one another in the file.
 static titan_status read_rectangle(const titan_weights *weights, const titan_checkpoint_tensor *tensor,
-                                   const titan_checkpoint_rectangle *r, float *piece, float *shard) {
+                                   const titan_checkpoint_rectangle *r, float *piece, float *values) {
   int parameter = (int)r->parameter;
   int64_t columns = titan_checkpoint_columns(tensor), unit = weights->units[parameter];
   bool together = unit == 1 && r->columns == columns;
@@ -82,7 +82,7 @@ static titan_status read_rectangle(const titan_weights *weights, const titan_che
     int64_t first = source_row(r->row + done, unit) * columns + r->column;
     TITAN_TRY(titan_weights_read(weights, parameter, first, rows * r->columns, piece));
     for (int64_t i = 0; i < rows; i++)
-      memcpy(shard + r->first_in_shard + (done + i) * r->stride, piece + i * r->columns,
+      memcpy(values + (done + i) * r->stride, piece + i * r->columns,
              (size_t)r->columns * sizeof *piece);
   }
   return TITAN_OK;
@@ -99,8 +99,12 @@ static titan_status read_all(titan_runtime *runtime, const titan_weights *weight
   TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GENERAL, (size_t)largest * sizeof *piece, &piece));
   for (int64_t i = 0; i < layout->rectangle_count && status == TITAN_OK; i++) {
     const titan_checkpoint_rectangle *r = &layout->rectangles[i];
-    float *shard = titan_checkpoint_shard(titan_runtime_unit(runtime, r->unit), TITAN_CHECKPOINT_MODEL);
-    status = read_rectangle(weights, &layout->parameters[r->parameter], r, piece, shard);
+    titan_shard_view view;
+    status = titan_checkpoint_view_open(runtime, r, TITAN_CHECKPOINT_MODEL, TITAN_ACCESS_UPDATE, &view);
+    if (status == TITAN_OK)
+      status = read_rectangle(weights, &layout->parameters[r->parameter], r, piece, view.values);
+    titan_status closed = titan_shard_view_close(&view);
+    status = status == TITAN_OK ? closed : status;
   }
   titan_memory_free(piece);
   return status;

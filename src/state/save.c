@@ -8,6 +8,7 @@
 #include "checkpoint/writer.h"
 #include "comm/bootstrap.h"
 #include "comm/mpi_error.h"
+#include "device/queue.h"
 #include "state/join.h"
 #include "state/layout.h"
 
@@ -44,12 +45,23 @@ static size_t copy_bytes(const titan_checkpoint_layout *layout) {
   return (size_t)layout->kept_count * (size_t)layout->elements * sizeof(float);
 }
 
+// What a save at once looks at, where the device's memory is apart.
+static size_t view_bytes(titan_runtime *runtime, const titan_checkpoint_layout *layout) {
+  size_t most = 0;
+  for (int64_t i = 0; titan_shard_view_copies(titan_runtime_device(runtime)) && i < layout->rectangle_count; i++) {
+    size_t bytes = titan_checkpoint_view_bytes(&layout->rectangles[i]);
+    most = bytes > most ? bytes : most;
+  }
+  return most;
+}
+
 size_t titan_checkpoint_staging_bytes(titan_runtime *runtime, titan_save_mode mode) {
   titan_checkpoint_layout *layout;
   size_t piece = TITAN_CHECKPOINT_STAGING_BYTES;
   if (titan_checkpoint_layout_create(runtime, true, &layout) != TITAN_OK)
     return piece;
   size_t join = titan_checkpoint_join_bytes(layout, piece), copy = copy_bytes(layout);
+  piece += view_bytes(runtime, layout);
   titan_checkpoint_layout_destroy(&layout);
   if (mode == TITAN_SAVE_AT_ONCE)
     return piece + join;
@@ -81,6 +93,17 @@ static titan_status allocate_join(titan_saver *saver) {
   return titan_memory_allocate(TITAN_MEMORY_GENERAL, 4 * (size_t)join->size * sizeof *join->numbers, &join->numbers);
 }
 
+static titan_status allocate_copy(titan_saver *saver) {
+  titan_device *device = titan_runtime_device(saver->runtime);
+  return device->allocate(device, TITAN_SPACE_HOST, TITAN_MEMORY_CHECKPOINT, copy_bytes(saver->layout), &saver->copy);
+}
+
+static void free_copy(titan_saver *saver) {
+  titan_device *device = titan_runtime_device(saver->runtime);
+  device->free(device, TITAN_SPACE_HOST, saver->copy);
+  saver->copy = NULL;
+}
+
 static titan_status allocate(titan_saver *saver) {
   TITAN_TRY(check_threads(saver->mode));
   TITAN_TRY(titan_checkpoint_layout_create(saver->runtime, true, &saver->layout));
@@ -94,7 +117,7 @@ static titan_status allocate(titan_saver *saver) {
   if (saver->mode != TITAN_SAVE_ASYNC_PINNED)
     return TITAN_OK;
   // Written once now, so that no save waits for the system to give the pages.
-  TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_CHECKPOINT, copy_bytes(saver->layout), &saver->copy));
+  TITAN_TRY(allocate_copy(saver));
   memset(saver->copy, 0, copy_bytes(saver->layout));
   return TITAN_OK;
 }
@@ -146,7 +169,7 @@ void titan_saver_destroy(titan_saver **saver) {
   titan_checkpoint_layout_destroy(&s->layout);
   titan_memory_free(s->join.numbers);
   titan_memory_free(s->tensors);
-  titan_memory_free(s->copy);
+  free_copy(s);
   titan_memory_free(s);
   *saver = NULL;
 }
@@ -171,6 +194,17 @@ static titan_status write_rectangle(titan_saver *saver, titan_checkpoint_writer 
   return status == TITAN_OK ? titan_checkpoint_writer_write(writer, &slab, data, stride) : status;
 }
 
+// One rectangle from its shard.
+static titan_status write_from_shard(titan_saver *saver, titan_checkpoint_writer *writer, int group,
+                                     const titan_checkpoint_rectangle *r, titan_status status) {
+  titan_shard_view view = {0};
+  if (status == TITAN_OK)
+    status = titan_checkpoint_view_open(saver->runtime, r, group, TITAN_ACCESS_READ, &view);
+  status = write_rectangle(saver, writer, group, r, view.values, r->stride, status);
+  titan_status closed = titan_shard_view_close(&view);
+  return status == TITAN_OK ? closed : status;
+}
+
 // The rectangles of a group, from the shards or, where `copy` is there, from it. A rank that has failed goes on as far
 // as others wait for it.
 static titan_status write_group(titan_saver *saver, titan_checkpoint_writer *writer, int group, const float *copy,
@@ -178,9 +212,8 @@ static titan_status write_group(titan_saver *saver, titan_checkpoint_writer *wri
   const titan_checkpoint_layout *layout = saver->layout;
   for (int64_t i = 0; i < layout->rectangle_count; i++) {
     const titan_checkpoint_rectangle *r = &layout->rectangles[i];
-    const float *shard = titan_checkpoint_shard(titan_runtime_unit(saver->runtime, r->unit), group);
     status = copy != NULL ? write_rectangle(saver, writer, group, r, copy, r->columns, status)
-                          : write_rectangle(saver, writer, group, r, shard + r->first_in_shard, r->stride, status);
+                          : write_from_shard(saver, writer, group, r, status);
     if (copy != NULL)
       copy += r->rows * r->columns;
   }
@@ -248,7 +281,7 @@ static void copy_rectangle(const titan_checkpoint_rectangle *r, const float *sha
     memcpy(out + i * r->columns, from + i * r->stride, (size_t)r->columns * sizeof *out);
 }
 
-static void copy_shards(titan_saver *saver) {
+static void copy_host_shards(titan_saver *saver) {
   const titan_checkpoint_layout *layout = saver->layout;
   titan_device *device = titan_runtime_device(saver->runtime);
 #pragma omp parallel num_threads(device->threads)
@@ -269,6 +302,33 @@ static void copy_shards(titan_saver *saver) {
   }
 }
 
+// From a device whose memory is apart, in COPY, past all that COMPUTE has got so far.
+static titan_status copy_from_device(titan_saver *saver) {
+  titan_device *device = titan_runtime_device(saver->runtime);
+  const titan_checkpoint_layout *layout = saver->layout;
+  float *out = saver->copy;
+  titan_mark mark;
+  TITAN_TRY(titan_queue_follow(device, TITAN_QUEUE_COPY, TITAN_QUEUE_COMPUTE));
+  for (int group = 0; group < layout->kept_count; group++)
+    for (int64_t i = 0; i < layout->rectangle_count; i++) {
+      const titan_checkpoint_rectangle *r = &layout->rectangles[i];
+      const float *shard = titan_checkpoint_shard(titan_runtime_unit(saver->runtime, r->unit), group);
+      TITAN_TRY(titan_queue_copy_rows(device, TITAN_QUEUE_COPY, out, (size_t)r->columns * sizeof *out,
+                                      shard + r->first_in_shard, (size_t)r->stride * sizeof *out,
+                                      (size_t)r->columns * sizeof *out, (size_t)r->rows));
+      out += r->rows * r->columns;
+    }
+  TITAN_TRY(titan_queue_mark(device, TITAN_QUEUE_COPY, &mark));
+  return titan_queue_wait(device, mark);
+}
+
+static titan_status copy_shards(titan_saver *saver) {
+  if (titan_shard_view_copies(titan_runtime_device(saver->runtime)))
+    return copy_from_device(saver);
+  copy_host_shards(saver);
+  return TITAN_OK;
+}
+
 // The thread gets no signals: those are for the training's. Where the system gives no thread, it is done here.
 static void start_thread(titan_saver *saver) {
   sigset_t all, before;
@@ -284,11 +344,11 @@ static titan_status start_async(titan_saver *saver) {
   titan_comm *world = titan_mesh_comm(titan_runtime_mesh(saver->runtime), TITAN_MESH_WORLD);
   titan_status status = TITAN_OK;
   if (saver->copy == NULL)
-    status = titan_memory_allocate(TITAN_MEMORY_CHECKPOINT, copy_bytes(saver->layout), &saver->copy);
+    status = allocate_copy(saver);
   status = titan_comm_agree(world, status);
   if (status != TITAN_OK)
     return titan_error(TITAN_ERROR_CHECKPOINT, "%s", titan_error_message());
-  copy_shards(saver);
+  TITAN_TRY(titan_comm_agree(world, copy_shards(saver)));
   saver->result.copy_seconds = titan_clock_seconds() - saver->start;
   saver->busy = saver->threaded = true;
   start_thread(saver);
@@ -304,19 +364,24 @@ uint64_t titan_saver_file_bytes(const titan_saver *saver) {
   return bytes;
 }
 
-titan_status titan_saver_check_values(titan_saver *saver, titan_number number) {
-  const titan_checkpoint_layout *layout = saver->layout;
+static titan_status check_rectangle(titan_saver *saver, const titan_checkpoint_rectangle *r, titan_number number) {
+  titan_shard_view view;
+  TITAN_TRY(titan_checkpoint_view_open(saver->runtime, r, TITAN_CHECKPOINT_MODEL, TITAN_ACCESS_READ, &view));
   titan_status status = TITAN_OK;
-  for (int64_t i = 0; i < layout->rectangle_count && status == TITAN_OK; i++) {
-    const titan_checkpoint_rectangle *r = &layout->rectangles[i];
-    const float *values = titan_runtime_unit(saver->runtime, r->unit)->master + r->first_in_shard;
-    for (int64_t row = 0; row < r->rows && status == TITAN_OK; row++) {
-      int64_t place = titan_number_unfit(number, r->columns, values + row * r->stride);
-      if (place >= 0)
-        status = titan_number_unfit_error("the model", layout->parameters[r->parameter].name,
-                                          values[row * r->stride + place]);
-    }
+  for (int64_t row = 0; row < r->rows && status == TITAN_OK; row++) {
+    const float *values = view.values + row * r->stride;
+    int64_t place = titan_number_unfit(number, r->columns, values);
+    if (place >= 0)
+      status = titan_number_unfit_error("the model", saver->layout->parameters[r->parameter].name, values[place]);
   }
+  titan_status closed = titan_shard_view_close(&view);
+  return status == TITAN_OK ? closed : status;
+}
+
+titan_status titan_saver_check_values(titan_saver *saver, titan_number number) {
+  titan_status status = TITAN_OK;
+  for (int64_t i = 0; i < saver->layout->rectangle_count && status == TITAN_OK; i++)
+    status = check_rectangle(saver, &saver->layout->rectangles[i], number);
   return titan_checkpoint_agree(saver->comm, status, false);
 }
 
@@ -347,8 +412,7 @@ titan_status titan_saver_finish(titan_saver *saver, titan_save_result *result) {
   if (saver->threaded && saver->joinable)
     pthread_join(saver->thread, NULL);
   if (saver->threaded && saver->mode == TITAN_SAVE_ASYNC) {
-    titan_memory_free(saver->copy);
-    saver->copy = NULL;
+    free_copy(saver);
   }
   bool failed = saver->threaded && saver->status != TITAN_OK;
   saver->busy = saver->threaded = false;

@@ -46,8 +46,9 @@ typedef struct titan_observer {
   titan_status (*create)(titan_trainer *trainer, void **state);
   // Before each step.
   void (*step_begins)(void *state, titan_trainer *trainer, int64_t step);
-  // When this rank's share of a step's loss is there, before the ranks add it up.
-  void (*loss)(void *state, titan_trainer *trainer, int64_t step, double *loss);
+  // When the device has been asked for a step's gradients, before the ranks add up its numbers. *spoil: this rank's loss
+  // is to be NaN.
+  void (*computed)(void *state, titan_trainer *trainer, int64_t step, bool *spoil);
   // At each step's end. TITAN_ERROR_OUTPUT, here and below, is a warning, once until it works again.
   titan_status (*step)(void *state, titan_trainer *trainer, const trainer_step *step);
   titan_status (*row)(void *state, titan_trainer *trainer, const trainer_row *row);
@@ -65,7 +66,7 @@ void titan_observers_destroy(titan_trainer *trainer);
 
 // Not collective. Events; the status is that of the first observer that fails otherwise than in its output.
 void titan_observers_step_begins(titan_trainer *trainer, int64_t step);
-void titan_observers_loss(titan_trainer *trainer, int64_t step, double *loss);
+void titan_observers_computed(titan_trainer *trainer, int64_t step, bool *spoil);
 titan_status titan_observers_step(titan_trainer *trainer, const trainer_step *step);
 titan_status titan_observers_row(titan_trainer *trainer, const trainer_row *row);
 titan_status titan_observers_validation(titan_trainer *trainer, const trainer_validation *validation);

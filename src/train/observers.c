@@ -110,10 +110,10 @@ void titan_observers_step_begins(titan_trainer *trainer, int64_t step) {
       table[i]->step_begins(trainer->observers->states[i], trainer, step);
 }
 
-void titan_observers_loss(titan_trainer *trainer, int64_t step, double *loss) {
+void titan_observers_computed(titan_trainer *trainer, int64_t step, bool *spoil) {
   for (int i = 0; i < OBSERVERS; i++)
-    if (trainer->observers->states[i] != NULL && table[i]->loss != NULL)
-      table[i]->loss(trainer->observers->states[i], trainer, step, loss);
+    if (trainer->observers->states[i] != NULL && table[i]->computed != NULL)
+      table[i]->computed(trainer->observers->states[i], trainer, step, spoil);
 }
 
 // Calls a slot of every observer that has it.

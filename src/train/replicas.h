@@ -5,9 +5,9 @@
 
 #include "parallel/runtime.h"
 
-// Not collective. A hash of the index in the whole and the bits of each element that this rank holds of the master
+// Not collective. *sum: a hash of the index in the whole and the bits of each element that this rank holds of the master
 // weights of the unit's parameter `index`, summed: any partition of the elements gives the same sum.
-uint64_t titan_replicas_checksum(const titan_unit *unit, int index);
+titan_status titan_replicas_checksum(titan_device *device, const titan_unit *unit, int index, uint64_t *sum);
 
 // Collective over the mesh. Compares all parameters over dp_replicate, and over tp those that it does not cut.
 // TITAN_ERROR_NUMBERS on all ranks, with the step and the first tensor that differs on the lowest rank that sees one.

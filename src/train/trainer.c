@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "device/numbers.h"
 #include "train/observer.h"
 #include "train/plan_files.h"
 #include "train/replicas.h"
@@ -288,70 +289,111 @@ titan_status titan_trainer_add_over_pipeline(const titan_trainer *trainer, const
                                TITAN_SUM, NULL);
 }
 
-// What the ranks add up at a step's end. Flags are 1 on the ranks that raise them.
-enum { SUM_LOSS, SUM_SQUARES, SUM_STOP, SUM_DUE, SUM_ENDED, SUM_TOKENS, SUM_TOKENS_SQUARED, SUMS };
-
-// Mean loss over all tokens, the global gradient norm and the flags: over the ranks with other samples, then over the
-// pipeline, of which the last stage has the loss, then over a tp group. A loss that is finite on some ranks of a tp
-// group only is NaN on all, so that all end alike; so are hashes of the batch, whose sums over dp are the same on all
-// ranks of a pipeline and a tp group when their batches are.
-static titan_status reduce_numbers(titan_trainer *trainer, double loss_share, trainer_step *step) {
+// Has the numbers of a step summed over the ranks and judged. Flags of the host are of now.
+static titan_status sum_numbers(titan_trainer *trainer, bool spoil, double batch_hash) {
   const titan_mesh *mesh = trainer->env.mesh;
-  double mine[SUMS] = {[SUM_LOSS] = loss_share,
-                       [SUM_SQUARES] = titan_optimizer_squares(&trainer->optimizer_step, trainer->runtime),
-                       [SUM_STOP] = titan_trainer_stop_is_asked(trainer),
-                       [SUM_DUE] = titan_trainer_checkpoint_is_due(trainer),
-                       [SUM_ENDED] = titan_trainer_checkpoint_has_ended(trainer),
-                       [SUM_TOKENS] = step->batch_hash};
-  double dp[SUMS], pp[SUMS], all[SUMS];
-  int replicas = titan_comm_size(titan_mesh_comm(mesh, TITAN_MESH_DP_REPLICATE));
-  TITAN_TRY(
-      titan_comm_all_reduce(titan_mesh_comm(mesh, TITAN_MESH_DP_CP), mine, dp, SUMS, TITAN_FLOAT64, TITAN_SUM, NULL));
-  dp[SUM_TOKENS] = titan_trainer_fold_hash(dp[SUM_TOKENS]);
-  dp[SUM_TOKENS_SQUARED] = dp[SUM_TOKENS] * dp[SUM_TOKENS];
-  TITAN_TRY(titan_trainer_add_over_pipeline(trainer, dp, pp, SUMS));
-  double loss = pp[SUM_LOSS]; // alike on all ranks of a tp group
-  pp[SUM_LOSS] = isfinite(loss) ? 0 : 1;
-  TITAN_TRY(titan_comm_all_reduce(titan_mesh_comm(mesh, TITAN_MESH_TP), pp, all, SUMS, TITAN_FLOAT64, TITAN_SUM, NULL));
-  step->loss = all[SUM_LOSS] > 0 ? NAN : loss;
-  step->grad_norm = sqrt(all[SUM_SQUARES] / replicas); // every replica counted the whole gradient
-  step->same_tokens = titan_trainer_hashes_agree(all[SUM_TOKENS], all[SUM_TOKENS_SQUARED],
-                                                 titan_mesh_degree(mesh, TITAN_MESH_PP | TITAN_MESH_TP));
-  step->stop = all[SUM_STOP] > 0;
-  step->save_due = all[SUM_DUE] > 0;
-  step->save_ended = all[SUM_ENDED] == titan_comm_size(titan_trainer_world(trainer));
+  titan_numbers_request request = {
+      .square_count = trainer->optimizer_step.squares,
+      .spoil = spoil,
+      .flags = {[TITAN_NUMBER_STOP] = titan_trainer_stop_is_asked(trainer),
+                [TITAN_NUMBER_DUE] = titan_trainer_checkpoint_is_due(trainer),
+                [TITAN_NUMBER_ENDED] = titan_trainer_checkpoint_has_ended(trainer),
+                [TITAN_NUMBER_TOKENS] = batch_hash},
+      .replicas = titan_comm_size(titan_mesh_comm(mesh, TITAN_MESH_DP_REPLICATE)),
+      .max_norm = trainer->optimizer_step.early ? INFINITY : trainer->optimizer.max_norm,
+      .token_ranks = titan_mesh_degree(mesh, TITAN_MESH_PP | TITAN_MESH_TP),
+  };
+  return titan_runtime_sum_numbers(trainer->runtime, &request);
+}
+
+// Everything of a step that the device does; the host waits for nothing but the loader.
+static titan_status begin_step(titan_trainer *trainer) {
+  titan_runtime *runtime = trainer->runtime;
+  titan_optimizer_step_state *optimizer = &trainer->optimizer_step;
+  const titan_runtime_options *options = titan_runtime_options_of(runtime);
+  int64_t step = trainer->begun + 1;
+  bool spoil = false;
+  double start = titan_clock_seconds();
+  if (trainer->begun == trainer->step) {
+    trainer->step_start = start;
+    trainer->step_exposed = titan_comm_exposed_seconds_of_all();
+  }
+  titan_observers_step_begins(trainer, step);
+  titan_status status = titan_runtime_next_batch(runtime);
+  if (status == TITAN_OK)
+    status = titan_loader_next(trainer->loader, titan_runtime_tokens(runtime), titan_runtime_labels(runtime));
+  if (status == TITAN_OK)
+    status = titan_runtime_check_batch(runtime);
+  TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer), status));
+  double hash =
+      titan_trainer_hash_batch(trainer, (size_t)(options->microbatches * options->shape.batch * options->shape.length));
+  TITAN_TRY(titan_optimizer_begin(optimizer, runtime, &trainer->optimizer, step));
+  TITAN_TRY(titan_runtime_step(runtime, NULL));
+  titan_observers_computed(trainer, step, &spoil);
+  TITAN_TRY(titan_optimizer_add_squares(optimizer, runtime));
+  TITAN_TRY(sum_numbers(trainer, spoil, hash));
+  TITAN_TRY(titan_runtime_send_numbers(runtime, step));
+  TITAN_TRY(titan_optimizer_update(optimizer, runtime));
+  trainer->begun = step;
   return TITAN_OK;
 }
 
-static titan_status train_step(titan_trainer *trainer, trainer_step *step) {
-  double start = titan_clock_seconds();
-  titan_runtime *runtime = trainer->runtime;
-  const titan_config *config = trainer->env.config;
-  double loss, exposed = titan_comm_exposed_seconds_of_all();
+// Waits for the oldest step that was begun.
+static titan_status end_step(titan_trainer *trainer, trainer_step *step) {
+  titan_step_numbers numbers;
   *step = (trainer_step){.step = trainer->step + 1};
-  titan_observers_step_begins(trainer, step->step);
-  titan_status status =
-      titan_loader_next(trainer->loader, titan_runtime_tokens(runtime), titan_runtime_labels(runtime));
-  if (status == TITAN_OK)
-    status = titan_runtime_check_batch(runtime);
-  step->data_seconds = titan_clock_seconds() - start;
-  TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer), status));
-  const titan_runtime_options *options = titan_runtime_options_of(runtime);
-  step->batch_hash =
-      titan_trainer_hash_batch(trainer, (size_t)(options->microbatches * options->shape.batch * options->shape.length));
-  titan_optimizer_begin(&trainer->optimizer_step, runtime, &trainer->optimizer, step->step);
-  TITAN_TRY(titan_runtime_step(runtime, &loss));
-  titan_observers_loss(trainer, step->step, &loss);
-  step->local_loss = loss * trainer->dp;
-  TITAN_TRY(reduce_numbers(trainer, loss, step));
+  TITAN_TRY(titan_runtime_numbers(trainer->runtime, step->step, &numbers));
+  step->local_loss = numbers.own_loss * trainer->dp;
+  step->loss = numbers.loss;
+  step->grad_norm = numbers.norm;
+  step->same_tokens = numbers.same_tokens > 0;
+  step->stop = numbers.sums[TITAN_NUMBER_STOP] > 0;
+  step->save_due = numbers.sums[TITAN_NUMBER_DUE] > 0;
+  step->save_ended = numbers.sums[TITAN_NUMBER_ENDED] == titan_comm_size(titan_trainer_world(trainer));
   TITAN_TRY(check_numbers(trainer, step));
-  TITAN_TRY(titan_optimizer_end(&trainer->optimizer_step, runtime, step->grad_norm));
-  if (config->debug.check_replicas)
-    TITAN_TRY(titan_replicas_check(runtime, step->step));
+  if (trainer->env.config->debug.check_replicas)
+    TITAN_TRY(titan_replicas_check(trainer->runtime, step->step));
   trainer->step = step->step;
-  trainer->tokens += options->global_tokens;
-  step->seconds = titan_clock_seconds() - start;
-  step->exposed_seconds = titan_comm_exposed_seconds_of_all() - exposed;
+  trainer->tokens += titan_runtime_options_of(trainer->runtime)->global_tokens;
+  double now = titan_clock_seconds();
+  double exposed = titan_comm_exposed_seconds_of_all();
+  step->seconds = now - trainer->step_start;
+  step->exposed_seconds = exposed - trainer->step_exposed;
+  step->data_seconds = trainer->data_seconds;
+  trainer->step_start = now;
+  trainer->step_exposed = exposed;
+  trainer->data_seconds = 0;
+  return TITAN_OK;
+}
+
+// Steps that go on while the host begins another one: where the device computes later, the host learns a step's numbers
+// while it computes the next one. Weights of a step that was bad are as before it (titan_step_state.bad).
+static int64_t steps_ahead(const titan_trainer *trainer) {
+  return titan_runtime_device(trainer->runtime)->queues != NULL ? 1 : 0;
+}
+
+// Whether the host does something with the weights of the step that was begun last, known before it ends.
+static bool is_looked_at(const titan_trainer *trainer) {
+  const titan_config *config = trainer->env.config;
+  return trainer->begun == config->training.steps || config->debug.check_replicas ||
+         titan_trainer_checkpoint_is_numbered(trainer, trainer->begun) ||
+         titan_trainer_validation_is_numbered(trainer, trainer->begun);
+}
+
+// Ends steps until `ahead` of those that were begun go on. What a step asks for is done once none goes on: then all of
+// them end.
+static titan_status end_steps(titan_trainer *trainer, int64_t ahead, trainer_step *last) {
+  bool stop = last->stop, due = last->save_due, ended = last->save_ended;
+  while (trainer->begun - trainer->step > (stop || due || ended ? 0 : ahead)) {
+    TITAN_TRY(end_step(trainer, last));
+    TITAN_TRY(titan_trainer_report(trainer, last));
+    stop |= last->stop;
+    due |= last->save_due;
+    ended |= last->save_ended;
+  }
+  last->stop = stop;
+  last->save_due = due;
+  last->save_ended = ended;
   return TITAN_OK;
 }
 
@@ -359,13 +401,16 @@ static titan_status train_step(titan_trainer *trainer, trainer_step *step) {
 static titan_status take_steps(titan_trainer *trainer, bool *stop) {
   int64_t steps = trainer->env.config->training.steps;
   *stop = false;
+  trainer->begun = trainer->step;
   // What an early end kept an earlier start from; a run whose steps are done is validated at its end.
   if (trainer->step < steps)
     TITAN_TRY(titan_trainer_validate(trainer, false, stop));
   while (!*stop && trainer->step < steps) {
-    trainer_step step;
-    TITAN_TRY(train_step(trainer, &step));
-    TITAN_TRY(titan_trainer_report(trainer, &step));
+    trainer_step step = {0};
+    TITAN_TRY(begin_step(trainer));
+    TITAN_TRY(end_steps(trainer, is_looked_at(trainer) ? 0 : steps_ahead(trainer), &step));
+    if (trainer->step < trainer->begun)
+      continue;
     if (!step.stop)
       TITAN_TRY(titan_trainer_validate(trainer, false, &step.stop));
     TITAN_TRY(titan_trainer_checkpoint_step(trainer, &step));

@@ -145,11 +145,17 @@ static titan_status save(titan_trainer *trainer, bool model_only, titan_number n
   return async && !must ? TITAN_OK : finish(trainer, false);
 }
 
+static bool goes_by_seconds(const titan_trainer *trainer) {
+  return strcmp(trainer->env.config->checkpoint.interval_type, "seconds") == 0;
+}
+
+bool titan_trainer_checkpoint_is_numbered(const titan_trainer *trainer, int64_t step) {
+  return trainer->checkpoint != NULL && !goes_by_seconds(trainer) &&
+         step % trainer->env.config->checkpoint.interval == 0;
+}
+
 static bool is_time(const titan_trainer *trainer, const trainer_step *step) {
-  const titan_config *config = trainer->env.config;
-  if (strcmp(config->checkpoint.interval_type, "seconds") == 0)
-    return step->save_due;
-  return step->step % config->checkpoint.interval == 0;
+  return goes_by_seconds(trainer) ? step->save_due : titan_trainer_checkpoint_is_numbered(trainer, step->step);
 }
 
 titan_status titan_trainer_checkpoint_step(titan_trainer *trainer, const trainer_step *step) {

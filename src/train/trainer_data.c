@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The corpus of a run: found once, the same on all ranks, and read by the loader.
+#include "device/numbers.h"
 #include "train/trainer_private.h"
 
 #include "base/log.h"
@@ -205,16 +206,7 @@ static uint64_t hash_ids(uint64_t hash, const int32_t *ids, size_t count) {
 double titan_trainer_hash_batch(const titan_trainer *trainer, size_t count) {
   uint64_t hash = hash_ids(1, titan_runtime_tokens(trainer->runtime), count);
   hash = hash_ids(hash, titan_runtime_labels(trainer->runtime), count);
-  return (double)(hash >> (64 - TITAN_TRAINER_HASH_BITS));
-}
-
-double titan_trainer_fold_hash(double sum) {
-  return (double)((uint64_t)sum & ((1u << TITAN_TRAINER_HASH_BITS) - 1));
-}
-
-bool titan_trainer_hashes_agree(double sum, double sum_of_squares, int ranks) {
-  // Cauchy and Schwarz: equal if and only if all terms are. Both sides are below 2^62.
-  return (uint64_t)sum * (uint64_t)sum == (uint64_t)sum_of_squares * (uint64_t)ranks;
+  return (double)(hash >> (64 - TITAN_NUMBERS_HASH_BITS));
 }
 
 titan_status titan_trainer_tokens_differ(const titan_trainer *trainer, int64_t step) {

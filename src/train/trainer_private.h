@@ -30,7 +30,6 @@ typedef struct trainer_step {
   double seconds;
   double data_seconds;    // of these, waiting for the batch
   double exposed_seconds; // of these, in communication that nothing hides
-  double batch_hash;      // of this rank's tokens and labels
   // What the ranks agree on with the step's numbers.
   bool same_tokens; // within each tp group
   bool stop;        // a signal asks for the end
@@ -85,6 +84,10 @@ struct titan_trainer {
   titan_lock *lock; // rank 0: on the dump folder
   int rank, dp;     // in the world; data-parallel ranks
   double flops_per_token, peak_flops;
+  int64_t begun;                    // steps that the device has been asked for
+  double step_start;                // clock, of the step that ends next
+  double step_exposed;              // titan_comm_exposed_seconds_of_all then
+  double data_seconds;              // waiting for batches, since then
   int64_t step, tokens;             // finished; tokens of all ranks
   int64_t first_step, first_tokens; // finished before this run
   trainer_window window;
@@ -116,15 +119,10 @@ titan_status titan_trainer_open_corpus(titan_trainer *trainer);
 // Collective. Starts reading.
 titan_status titan_trainer_open_loader(titan_trainer *trainer);
 
-// A hash of `count` tokens of this rank's buffers and their labels: a whole number below 2^TITAN_TRAINER_HASH_BITS, so
+// A hash of `count` tokens of this rank's buffers and their labels: a whole number below 2^TITAN_NUMBERS_HASH_BITS, so
 // that sums of it over a million ranks are exact.
-enum { TITAN_TRAINER_HASH_BITS = 21 };
 double titan_trainer_hash_batch(const titan_trainer *trainer, size_t count);
-// A sum of hashes as a hash.
-double titan_trainer_fold_hash(double sum);
-// Whether `ranks` (1024 at most) folded hashes with this sum and this sum of squares are all the same.
-bool titan_trainer_hashes_agree(double sum, double sum_of_squares, int ranks);
-// The error when they are not.
+// The error when those of ranks that work on the same sequences are not the same (titan_numbers_agree).
 titan_status titan_trainer_tokens_differ(const titan_trainer *trainer, int64_t step);
 
 // Collective. Reads the validation corpus as far as its first text, where validation is enabled.
@@ -184,6 +182,9 @@ void titan_trainer_checkpoint_log_finished(const titan_trainer *trainer);
 // Not collective. This rank's part of what trainer_step agrees on.
 bool titan_trainer_checkpoint_is_due(const titan_trainer *trainer);
 bool titan_trainer_checkpoint_has_ended(const titan_trainer *trainer);
+// Not collective. Whether a checkpoint is saved, or the validation loss computed, after the step whatever happens.
+bool titan_trainer_checkpoint_is_numbered(const titan_trainer *trainer, int64_t step);
+bool titan_trainer_validation_is_numbered(const titan_trainer *trainer, int64_t step);
 // For messages: "the last good checkpoint is out/checkpoint/step-10.h5".
 const char *titan_trainer_checkpoint_last(const titan_trainer *trainer);
 

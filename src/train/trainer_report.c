@@ -228,10 +228,11 @@ void titan_trainer_report_failure(titan_trainer *trainer) {
 }
 
 // What a tp group holds alike counts on its first rank.
-static uint64_t parameter_checksum(const titan_trainer *trainer, const titan_unit *unit, int p) {
+static titan_status parameter_checksum(const titan_trainer *trainer, const titan_unit *unit, int p, uint64_t *sum) {
   bool counts =
       unit->plan->parameters[p].sharded || titan_comm_rank(titan_mesh_comm(trainer->env.mesh, TITAN_MESH_TP)) == 0;
-  return counts ? titan_replicas_checksum(unit, p) : 0;
+  *sum = 0;
+  return counts ? titan_replicas_checksum(trainer->env.device, unit, p, sum) : TITAN_OK;
 }
 
 // Adds the line of a parameter. Collective over the mesh.
@@ -239,7 +240,8 @@ static titan_status add_checksum(const titan_trainer *trainer, const titan_unit 
   titan_comm *group = titan_mesh_comm(trainer->env.mesh, TITAN_MESH_DP_SHARD_CP);
   titan_comm *tp = titan_mesh_comm(trainer->env.mesh, TITAN_MESH_TP);
   // Sums of 32-bit halves fit int64 exactly for any number of ranks; wrap-around is the hash's own arithmetic.
-  uint64_t mine = parameter_checksum(trainer, unit, p);
+  uint64_t mine;
+  TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer), parameter_checksum(trainer, unit, p, &mine)));
   int64_t halves[2] = {(int64_t)(mine & 0xffffffffu), (int64_t)(mine >> 32)}, shards[2], part[2], all[2];
   TITAN_TRY(titan_comm_all_reduce(group, halves, shards, 2, TITAN_INT64, TITAN_SUM, NULL));
   TITAN_TRY(titan_comm_all_reduce(titan_mesh_comm(trainer->env.mesh, TITAN_MESH_PP), shards, part, 2, TITAN_INT64,

@@ -33,6 +33,7 @@ static int64_t rows_of(const titan_trainer *trainer) {
 // corpus has that window, alike on all ranks.
 static titan_status load_batch(titan_trainer *trainer, int64_t first, bool *exists, int64_t *counted) {
   int64_t rows = rows_of(trainer), length = titan_runtime_options_of(trainer->runtime)->validation.length;
+  TITAN_TRY(titan_runtime_next_batch(trainer->runtime));
   int32_t *labels = titan_runtime_labels(trainer->runtime);
   int64_t mine = first + rows * titan_comm_rank(titan_mesh_comm(trainer->env.mesh, TITAN_MESH_DP));
   *counted = 0;
@@ -91,7 +92,7 @@ static titan_status run_round(titan_trainer *trainer, double sums[2], bool *stop
   TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer), titan_validation_data_rewind(trainer->validation_data)));
   for (int64_t batch = 0; config->validation.steps < 0 || batch < config->validation.steps; batch++) {
     bool exists = false;
-    int64_t counted;
+    int64_t counted = 0;
     double loss;
     titan_status status = load_batch(trainer, batch * rows, &exists, &counted);
     TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer), status));
@@ -131,8 +132,12 @@ static titan_status validate(titan_trainer *trainer, bool *stop) {
   return titan_comm_agree(titan_trainer_world(trainer), report(trainer, all, seconds));
 }
 
+bool titan_trainer_validation_is_numbered(const titan_trainer *trainer, int64_t step) {
+  return trainer->validation_data != NULL && step > 0 && step % trainer->env.config->validation.freq == 0;
+}
+
 titan_status titan_trainer_validate(titan_trainer *trainer, bool at_end, bool *stop) {
-  bool is_time = at_end || (trainer->step > 0 && trainer->step % trainer->env.config->validation.freq == 0);
+  bool is_time = at_end || titan_trainer_validation_is_numbered(trainer, trainer->step);
   if (trainer->validation_data == NULL || trainer->validated_step == trainer->step || !is_time)
     return TITAN_OK;
   return validate(trainer, stop);

@@ -21,7 +21,7 @@ typedef struct buffer {
 
 static buffer buffer_create(titan_device *device, size_t bytes, unsigned char guard) {
   buffer b = {.bytes = bytes, .guard = guard};
-  if (device->allocate(device, TITAN_MEMORY_SCRATCH, bytes + 2 * (size_t)GUARD, &b.base) != TITAN_OK)
+  if (device->allocate(device, TITAN_SPACE_DEVICE, TITAN_MEMORY_SCRATCH, bytes + 2 * (size_t)GUARD, &b.base) != TITAN_OK)
     abort();
   memset(b.base, guard, bytes + 2 * (size_t)GUARD);
   b.data = b.base + GUARD;
@@ -108,7 +108,7 @@ static titan_status run_kernel(titan_device *device, const titan_op_call *call, 
       kernel->release(device, state);
   }
   *workspace_held = guards_hold(&workspace);
-  device->free(device, workspace.base);
+  device->free(device, TITAN_SPACE_DEVICE, workspace.base);
   return status;
 }
 
@@ -143,14 +143,14 @@ static int run_once(titan_device *device, const titan_op_call *call, int reused,
   for (int i = 0; i < call->input_count; i++) {
     if (!guards_hold(&inputs[i]))
       failures += report(call, "wrote beyond an input", reused, i, 0, 0, 0);
-    device->free(device, inputs[i].base);
+    device->free(device, TITAN_SPACE_DEVICE, inputs[i].base);
   }
   return failures;
 }
 
 static void release_buffers(titan_device *device, buffer *out, int count) {
   for (int i = 0; i < count; i++)
-    device->free(device, out[i].base);
+    device->free(device, TITAN_SPACE_DEVICE, out[i].base);
 }
 
 static int runs_of_kind[TITAN_OP_COUNT];

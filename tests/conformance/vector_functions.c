@@ -27,15 +27,16 @@ static float *floats(int64_t n, uint64_t seed) {
 }
 
 // One step of torch.optim.Adam or AdamW, as its single-tensor form computes it, in float64.
-static void adam_reference(const titan_adam_step *s, int64_t n, double *w, double *m, double *v,
+static void adam_reference(const titan_step_state *state, titan_adam_decay decay, int64_t n, double *w, double *m, double *v,
                            const float *gradient) {
+  const titan_step_constants *s = &state->constants;
   double lr = (double)s->learning_rate, beta1 = (double)s->beta1, beta2 = (double)s->beta2;
   for (int64_t i = 0; i < n; i++) {
-    double g = (double)gradient[i] * (double)s->gradient_scale;
-    if (s->decoupled)
-      w[i] *= 1 - lr * (double)s->weight_decay;
+    double g = (double)gradient[i] * (double)state->gradient_scale;
+    if (decay.decoupled)
+      w[i] *= 1 - lr * (double)decay.weight_decay;
     else
-      g += (double)s->weight_decay * w[i];
+      g += (double)decay.weight_decay * w[i];
     m[i] = beta1 * m[i] + (1 - beta1) * g;
     v[i] = beta2 * v[i] + (1 - beta2) * g * g;
     double denominator = sqrt(v[i]) / sqrt((double)s->bias_correction2) + (double)s->epsilon;
@@ -85,19 +86,18 @@ static int check_adam(titan_device *device, int64_t n, bool decoupled, int kind)
   }
   void *const compute[] = {NULL, state[0], copy, narrow};
   for (int t = 1; t <= STEPS; t++) {
-    titan_adam_step step = {.learning_rate = 1e-2f,
-                            .beta1 = 0.9f,
-                            .beta2 = 0.95f,
-                            .epsilon = 1e-8f,
-                            .weight_decay = 0.1f,
-                            .bias_correction1 = (float)(1 - pow(0.9, t)),
-                            .bias_correction2 = (float)(1 - pow(0.95, t)),
-                            .decoupled = decoupled,
-                            .gradient_scale = 0.5f};
+    titan_step_state step = {.constants = {.learning_rate = 1e-2f,
+                                           .beta1 = 0.9f,
+                                           .beta2 = 0.95f,
+                                           .epsilon = 1e-8f,
+                                           .bias_correction1 = (float)(1 - pow(0.9, t)),
+                                           .bias_correction2 = (float)(1 - pow(0.95, t))},
+                             .gradient_scale = 0.5f};
+    titan_adam_decay decay = {0.1f, decoupled};
     float *gradient = floats(n, 10 + (uint64_t)t);
-    device->vector->adam(device, &step, n, state[0], state[1], state[2], gradient, compute[kind],
+    device->vector->adam(device, &step, decay, n, state[0], state[1], state[2], gradient, compute[kind],
                          kind == 3 ? TITAN_BFLOAT16 : TITAN_FLOAT32);
-    adam_reference(&step, n, wanted[0], wanted[1], wanted[2], gradient);
+    adam_reference(&step, decay, n, wanted[0], wanted[1], wanted[2], gradient);
     free(gradient);
   }
   int failures = check_adam_numbers(n, (const float *[3]){state[0], state[1], state[2]}, wanted);
@@ -146,7 +146,8 @@ static int check_simple(titan_device *device, int64_t n) {
   int failures = 0;
   for (int64_t i = 0; i < n; i++)
     square += (double)x[i] * (double)x[i];
-  double got = device->vector->sum_of_squares(device, n, x);
+  double got = 0;
+  device->vector->sum_of_squares(device, n, x, &got);
   if (!(fabs(got - square) <= 1e-13 * square))
     failures += failed("sum_of_squares", n, 0, got, square);
   device->vector->accumulate(device, n, y, x);
@@ -154,7 +155,11 @@ static int check_simple(titan_device *device, int64_t n) {
     if (y[i] != before[i] + x[i])
       failures += failed("accumulate", n, i, (double)y[i], (double)(before[i] + x[i]));
   memcpy(before, y, (size_t)n * sizeof *y);
-  device->vector->scaled_add(device, n, y, 0.75f, x, -1.5f);
+  const titan_step_state state = {.gradient_scale = 0.5f}, bad = {.gradient_scale = 0.5f, .bad = 1};
+  device->vector->scaled_add(device, &bad, n, y, 0.75f, x, -1.5f, false);
+  if (memcmp(before, y, (size_t)n * sizeof *y) != 0)
+    failures += failed("scaled_add of a bad step", n, 0, 0, 0);
+  device->vector->scaled_add(device, &state, n, y, 0.75f, x, -3, true);
   for (int64_t i = 0; i < n && failures == 0; i++) {
     double wanted = 0.75 * (double)before[i] - 1.5 * (double)x[i]; // two roundings, or one where they are fused
     double size = 0.75 * fabs((double)before[i]) + 1.5 * fabs((double)x[i]);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "device/cpu/cpu.h"
 #include "device/cpu/kernel.h"
+#include "device/numbers.h"
 
 #include <stdio.h>
 
@@ -46,14 +47,22 @@ static const struct {
 
 // Not touched here: the first kernel that writes it, with its own threads, brings its pages to their NUMA domains, and
 // a run starts without waiting for gigabytes to be cleared.
-static titan_status cpu_allocate(titan_device *device, titan_memory_tag tag, size_t bytes, void *out) {
-  (void)device;
+static titan_status cpu_allocate(titan_device *device, titan_space space, titan_memory_tag tag, size_t bytes,
+                                 void *out) {
+  (void)device, (void)space;
   return titan_memory_allocate(tag, bytes, out);
 }
 
-static void cpu_free(titan_device *device, void *pointer) {
-  (void)device;
+static void cpu_free(titan_device *device, titan_space space, void *pointer) {
+  (void)device, (void)space;
   titan_memory_free(pointer);
+}
+
+titan_status titan_cpu_numbers(titan_device *device, const titan_numbers_request *request, titan_step_numbers *numbers,
+                               titan_step_state *state) {
+  (void)device;
+  titan_step_numbers_apply(request, numbers, state);
+  return TITAN_OK;
 }
 
 static const titan_kernel *cpu_kernel(titan_device *device, titan_op_kind kind) {

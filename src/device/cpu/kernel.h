@@ -15,6 +15,10 @@
 #define TITAN_CPU_KERNEL(name) TITAN_CPU_SYMBOL(name, TITAN_ISA)
 #endif
 
+// The same for all levels (cpu.c).
+titan_status titan_cpu_numbers(titan_device *device, const titan_numbers_request *request, titan_step_numbers *numbers,
+                               titan_step_state *state);
+
 #define TITAN_CPU_DECLARE_LEVEL(level) extern const titan_vector_functions TITAN_CPU_PASTE(vector_functions, level);
 TITAN_CPU_DECLARE_LEVEL(baseline)
 TITAN_CPU_DECLARE_LEVEL(avx2)

@@ -10,18 +10,19 @@ typedef struct adam_factors {
   float beta1, one_minus_beta1, beta2, one_minus_beta2, epsilon, decay, l2, step_size, inverse_root2, gradient_scale;
 } adam_factors;
 
-static adam_factors adam_factors_of(const titan_adam_step *s) {
+static adam_factors adam_factors_of(const titan_step_state *state, titan_adam_decay decay) {
+  const titan_step_constants *s = &state->constants;
   return (adam_factors){
       .beta1 = s->beta1,
       .one_minus_beta1 = (float)(1.0 - (double)s->beta1),
       .beta2 = s->beta2,
       .one_minus_beta2 = (float)(1.0 - (double)s->beta2),
       .epsilon = s->epsilon,
-      .decay = s->decoupled ? (float)(1.0 - (double)s->learning_rate * (double)s->weight_decay) : 1.0f,
-      .l2 = s->decoupled ? 0.0f : s->weight_decay,
+      .decay = decay.decoupled ? (float)(1.0 - (double)s->learning_rate * (double)decay.weight_decay) : 1.0f,
+      .l2 = decay.decoupled ? 0.0f : decay.weight_decay,
       .step_size = (float)((double)s->learning_rate / (double)s->bias_correction1),
       .inverse_root2 = (float)(1.0 / sqrt((double)s->bias_correction2)),
-      .gradient_scale = s->gradient_scale,
+      .gradient_scale = state->gradient_scale,
   };
 }
 
@@ -40,9 +41,12 @@ static void adam_block(const adam_factors *f, int64_t n, float *restrict w, floa
 
 // Kingma and Ba, "Adam", ICLR 2015; decoupled: Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR
 // 2019.
-static void adam(titan_device *device, const titan_adam_step *step, int64_t n, float *master, float *exp_avg,
-                 float *exp_avg_sq, const float *gradient, void *compute, titan_dtype dtype) {
-  adam_factors factors = adam_factors_of(step);
+static titan_status adam(titan_device *device, const titan_step_state *state, titan_adam_decay decay, int64_t n,
+                         float *master, float *exp_avg, float *exp_avg_sq, const float *gradient, void *compute,
+                         titan_dtype dtype) {
+  if (state->bad)
+    return TITAN_OK;
+  adam_factors factors = adam_factors_of(state, decay);
 #pragma omp parallel for schedule(static) num_threads(device->threads) if (n > 16 * TITAN_BLOCK)
   for (int64_t i = 0; i < n; i += TITAN_BLOCK) {
     int64_t count = titan_block_length(i, n);
@@ -52,11 +56,12 @@ static void adam(titan_device *device, const titan_adam_step *step, int64_t n, f
     else if (compute != NULL && compute != (void *)master)
       memcpy((float *)compute + i, master + i, (size_t)count * sizeof(float));
   }
+  return TITAN_OK;
 }
 
 // The vector is cut in a fixed number of parts, whose sums are added in order: the result does not depend on the
 // threads.
-static double sum_of_squares(titan_device *device, int64_t n, const float *x) {
+static titan_status sum_of_squares(titan_device *device, int64_t n, const float *x, double *out) {
   double sums[PARTS];
 #pragma omp parallel for schedule(static) num_threads(device->threads) if (n > 16 * TITAN_BLOCK)
   for (int64_t part = 0; part < PARTS; part++) {
@@ -71,11 +76,12 @@ static double sum_of_squares(titan_device *device, int64_t n, const float *x) {
   double total = 0;
   for (int part = 0; part < PARTS; part++)
     total += sums[part];
-  return total;
+  *out = total;
+  return TITAN_OK;
 }
 
-static void convert(titan_device *device, int64_t n, const void *from, titan_dtype from_dtype, void *to,
-                    titan_dtype to_dtype) {
+static titan_status convert(titan_device *device, int64_t n, const void *from, titan_dtype from_dtype, void *to,
+                            titan_dtype to_dtype) {
 #pragma omp parallel for schedule(static) num_threads(device->threads) if (n > 16 * TITAN_BLOCK)
   for (int64_t i = 0; i < n; i += TITAN_BLOCK) {
     int64_t count = titan_block_length(i, n);
@@ -87,24 +93,33 @@ static void convert(titan_device *device, int64_t n, const void *from, titan_dty
     else
       titan_narrow_exactly(count, (const float *)from + i, (titan_bf16 *)to + i);
   }
+  return TITAN_OK;
 }
 
-static void fill(titan_device *device, int64_t n, float *x, float value) {
+static titan_status fill(titan_device *device, int64_t n, float *x, float value) {
 #pragma omp parallel for simd schedule(static) num_threads(device->threads) if (n > 16 * TITAN_BLOCK)
   for (int64_t i = 0; i < n; i++)
     x[i] = value;
+  return TITAN_OK;
 }
 
-static void accumulate(titan_device *device, int64_t n, float *y, const float *x) {
+static titan_status accumulate(titan_device *device, int64_t n, float *y, const float *x) {
 #pragma omp parallel for simd schedule(static) num_threads(device->threads) if (n > 16 * TITAN_BLOCK)
   for (int64_t i = 0; i < n; i++)
     y[i] += x[i];
+  return TITAN_OK;
 }
 
-static void scaled_add(titan_device *device, int64_t n, float *y, float a, const float *x, float b) {
+static titan_status scaled_add(titan_device *device, const titan_step_state *state, int64_t n, float *y, float a,
+                               const float *x, float b, bool gradient) {
+  if (state->bad)
+    return TITAN_OK;
+  if (gradient)
+    b *= state->gradient_scale;
 #pragma omp parallel for simd schedule(static) num_threads(device->threads) if (n > 16 * TITAN_BLOCK)
   for (int64_t i = 0; i < n; i++)
     y[i] = a * y[i] + b * x[i];
+  return TITAN_OK;
 }
 
 const titan_vector_functions TITAN_CPU_KERNEL(vector_functions) = {.adam = adam,
@@ -112,4 +127,5 @@ const titan_vector_functions TITAN_CPU_KERNEL(vector_functions) = {.adam = adam,
                                                                    .convert = convert,
                                                                    .fill = fill,
                                                                    .accumulate = accumulate,
-                                                                   .scaled_add = scaled_add};
+                                                                   .scaled_add = scaled_add,
+                                                                   .numbers = titan_cpu_numbers};

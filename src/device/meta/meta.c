@@ -30,14 +30,15 @@ static titan_status meta_run(titan_device *device, const titan_op_call *call, vo
   return no_such_device(device);
 }
 
-static titan_status meta_allocate(titan_device *device, titan_memory_tag tag, size_t bytes, void *out) {
-  (void)tag, (void)bytes;
+static titan_status meta_allocate(titan_device *device, titan_space space, titan_memory_tag tag, size_t bytes,
+                                  void *out) {
+  (void)space, (void)tag, (void)bytes;
   *(void **)out = NULL;
   return no_such_device(device);
 }
 
-static void meta_free(titan_device *device, void *pointer) {
-  (void)device, (void)pointer;
+static void meta_free(titan_device *device, titan_space space, void *pointer) {
+  (void)device, (void)space, (void)pointer;
 }
 
 static const titan_kernel *meta_kernel(titan_device *device, titan_op_kind kind) {
@@ -47,32 +48,45 @@ static const titan_kernel *meta_kernel(titan_device *device, titan_op_kind kind)
 }
 
 // Nothing can be allocated, so there is nothing for these to work on.
-static void meta_adam(titan_device *device, const titan_adam_step *step, int64_t n, float *master, float *exp_avg,
-                      float *exp_avg_sq, const float *gradient, void *compute, titan_dtype dtype) {
-  (void)device, (void)step, (void)n, (void)master, (void)exp_avg, (void)exp_avg_sq, (void)gradient, (void)compute;
+static titan_status meta_adam(titan_device *device, const titan_step_state *state, titan_adam_decay decay, int64_t n,
+                              float *master, float *exp_avg, float *exp_avg_sq, const float *gradient, void *compute,
+                              titan_dtype dtype) {
+  (void)state, (void)decay, (void)n, (void)master, (void)exp_avg, (void)exp_avg_sq, (void)gradient, (void)compute;
   (void)dtype;
+  return no_such_device(device);
 }
 
-static double meta_sum_of_squares(titan_device *device, int64_t n, const float *x) {
-  (void)device, (void)n, (void)x;
-  return 0;
+static titan_status meta_sum_of_squares(titan_device *device, int64_t n, const float *x, double *sum) {
+  (void)n, (void)x, (void)sum;
+  return no_such_device(device);
 }
 
-static void meta_convert(titan_device *device, int64_t n, const void *from, titan_dtype from_dtype, void *to,
-                         titan_dtype to_dtype) {
-  (void)device, (void)n, (void)from, (void)from_dtype, (void)to, (void)to_dtype;
+static titan_status meta_convert(titan_device *device, int64_t n, const void *from, titan_dtype from_dtype, void *to,
+                                 titan_dtype to_dtype) {
+  (void)n, (void)from, (void)from_dtype, (void)to, (void)to_dtype;
+  return no_such_device(device);
 }
 
-static void meta_fill(titan_device *device, int64_t n, float *x, float value) {
-  (void)device, (void)n, (void)x, (void)value;
+static titan_status meta_fill(titan_device *device, int64_t n, float *x, float value) {
+  (void)n, (void)x, (void)value;
+  return no_such_device(device);
 }
 
-static void meta_accumulate(titan_device *device, int64_t n, float *y, const float *x) {
-  (void)device, (void)n, (void)y, (void)x;
+static titan_status meta_accumulate(titan_device *device, int64_t n, float *y, const float *x) {
+  (void)n, (void)y, (void)x;
+  return no_such_device(device);
 }
 
-static void meta_scaled_add(titan_device *device, int64_t n, float *y, float a, const float *x, float b) {
-  (void)device, (void)n, (void)y, (void)a, (void)x, (void)b;
+static titan_status meta_scaled_add(titan_device *device, const titan_step_state *state, int64_t n, float *y, float a,
+                                    const float *x, float b, bool gradient) {
+  (void)state, (void)n, (void)y, (void)a, (void)x, (void)b, (void)gradient;
+  return no_such_device(device);
+}
+
+static titan_status meta_numbers(titan_device *device, const titan_numbers_request *request,
+                                 titan_step_numbers *numbers, titan_step_state *state) {
+  (void)request, (void)numbers, (void)state;
+  return no_such_device(device);
 }
 
 static void meta_destroy(titan_device *device) {
@@ -85,7 +99,8 @@ titan_status titan_device_create_meta(const titan_device_facts *facts, titan_dev
                                                 .convert = meta_convert,
                                                 .fill = meta_fill,
                                                 .accumulate = meta_accumulate,
-                                                .scaled_add = meta_scaled_add};
+                                                .scaled_add = meta_scaled_add,
+                                                .numbers = meta_numbers};
   titan_device *device;
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, 1, sizeof *device, &device));
   *device = (titan_device){.name = "meta",

@@ -94,7 +94,7 @@ static bool run_microbatches(titan_reduce *reduce, titan_unit *units, int count,
         good &= titan_reduce_wait(reduce, at - 2) == TITAN_OK;
       float *flat = arena != NULL ? (float *)(void *)(arena + (size_t)(at % 2) * turn) : units[u].gradient;
       fill(&units[u], step + m, u, flat);
-      titan_unit_clear_gaps(&units[u], flat);
+      titan_unit_clear_gaps(&units[u], device, flat);
       titan_comm_progress();
       titan_reduce_request request = {u, (size_t)(at % 2) * turn, m > 0 ? parts[at % 2] : NULL, m == microbatches - 1};
       good &= titan_reduce_begin(reduce, &request, &number) == TITAN_OK && number == at;

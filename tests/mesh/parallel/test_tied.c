@@ -69,11 +69,11 @@ static bool step(run *r, int number, bool early, double *loss, double *norm) {
                                      .max_norm = early ? 1e9 : 0.5,
                                      .total_steps = STEPS};
   titan_optimizer_step_state state;
-  double mine, squares;
+  double mine = 0, squares = 0;
   small_model_batch(r->runtime, number, dp_rank(r));
-  titan_optimizer_begin(&state, r->runtime, &options, number + 1);
-  bool good = titan_runtime_step(r->runtime, &mine) == TITAN_OK;
-  squares = titan_optimizer_squares(&state, r->runtime);
+  bool good = titan_optimizer_begin(&state, r->runtime, &options, number + 1) == TITAN_OK;
+  good &= titan_runtime_step(r->runtime, &mine) == TITAN_OK;
+  good &= titan_optimizer_read_squares(&state, r->runtime, &squares) == TITAN_OK;
   titan_comm *shards = titan_mesh_comm(r->mesh, TITAN_MESH_DP_SHARD_CP), *tp = titan_mesh_comm(r->mesh, TITAN_MESH_TP);
   good &= titan_comm_all_reduce(shards, &squares, &squares, 1, TITAN_FLOAT64, TITAN_SUM, NULL) == TITAN_OK;
   good &= titan_comm_all_reduce(tp, &squares, &squares, 1, TITAN_FLOAT64, TITAN_SUM, NULL) == TITAN_OK;

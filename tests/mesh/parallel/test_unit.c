@@ -90,6 +90,8 @@ static void units_beyond_32_bits_are_cut_without_gap_or_overlap(void **state) {
 static void gaps_are_cleared_and_parameters_are_not(void **state) {
   (void)state;
   static float flat[2 * MOST];
+  titan_device *device;
+  assert_int_equal(titan_device_create_cpu(1, &device), TITAN_OK);
   for (int ranks = 1; ranks <= RANKS; ranks++) {
     fake_units fake;
     fake_units_create(&fake, 1, 0, ranks);
@@ -98,12 +100,13 @@ static void gaps_are_cleared_and_parameters_are_not(void **state) {
       assert_true(unit->flat_elements + 1 <= 2 * MOST);
       for (int64_t i = 0; i <= unit->flat_elements; i++)
         flat[i] = 7;
-      titan_unit_clear_gaps(unit, flat);
+      assert_int_equal(titan_unit_clear_gaps(unit, device, flat), TITAN_OK);
       for (int64_t i = 0; i < unit->flat_elements; i++)
         assert_true(flat[i] == (fake_unit_has(unit, i) ? 7 : 0));
       assert_true(flat[unit->flat_elements] == 7);
     }
   }
+  titan_device_destroy(&device);
 }
 
 static void a_long_prefix_stays_whole(void **state) {

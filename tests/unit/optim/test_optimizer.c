@@ -189,7 +189,7 @@ static double set_gradients(titan_runtime *runtime, int step, double size) {
     titan_unit *unit = titan_runtime_unit(runtime, u);
     for (int64_t i = 0; i < unit->shard_elements; i++)
       unit->gradient[i] = i % 13 == 5 ? 0 : (float)(size * sin((double)(i * 17 + u * 5 + step * 31)));
-    titan_unit_clear_gaps(unit, unit->gradient);
+    assert_int_equal(titan_unit_clear_gaps(unit, device, unit->gradient), TITAN_OK);
     for (int64_t i = 0; i < unit->shard_elements; i++)
       squares += (double)unit->gradient[i] * unit->gradient[i];
   }

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "device/queue.h"
+
+titan_status titan_queue_follow(titan_device *device, titan_queue queue, titan_queue before) {
+  titan_mark mark;
+  TITAN_TRY(titan_queue_mark(device, before, &mark));
+  return titan_queue_after(device, queue, mark);
+}
+
+titan_status titan_device_drain(titan_device *device) {
+  for (int queue = 0; device->queues != NULL && queue < TITAN_QUEUES; queue++) {
+    titan_mark mark;
+    TITAN_TRY(titan_queue_mark(device, (titan_queue)queue, &mark));
+    TITAN_TRY(titan_queue_wait(device, mark));
+  }
+  return TITAN_OK;
+}
