@@ -54,8 +54,8 @@ static void *operand(const titan_tensor_type *type) {
 static double fastest(int runs, const titan_kernel *kernel, const titan_op_call *call, const void *const *inputs,
                       void **outputs) {
   void *workspace, *state = NULL;
-  check(device->allocate(device, TITAN_SPACE_DEVICE, TITAN_MEMORY_SCRATCH, kernel->workspace ? kernel->workspace(device, call) : 0,
-                         &workspace));
+  check(device->allocate(device, TITAN_SPACE_DEVICE, TITAN_MEMORY_SCRATCH,
+                         kernel->workspace ? kernel->workspace(device, call) : 0, &workspace));
   if (kernel->prepare != NULL)
     check(kernel->prepare(device, call, &state));
   double best = 1e30;

@@ -54,8 +54,8 @@ double bench_ceiling(titan_device *device, titan_dtype dtype, int64_t size, int 
   char *memory;
   bench_end(device->allocate(device, TITAN_SPACE_DEVICE, TITAN_MEMORY_GENERAL, 3 * matrix, &memory));
   device->vector->fill(device, 3 * size * size, (float *)(void *)memory, 1);
-  bench_end(device->allocate(device, TITAN_SPACE_DEVICE, TITAN_MEMORY_GENERAL, kernel->workspace ? kernel->workspace(device, &call) : 0,
-                             &workspace));
+  bench_end(device->allocate(device, TITAN_SPACE_DEVICE, TITAN_MEMORY_GENERAL,
+                             kernel->workspace ? kernel->workspace(device, &call) : 0, &workspace));
   if (kernel->prepare != NULL)
     bench_end(kernel->prepare(device, &call, &state));
   double best = 0;

@@ -149,10 +149,11 @@ static titan_status compare_devices(const application *app) {
   snprintf(name, sizeof name, "%s", app->device->name);
   TITAN_TRY(titan_comm_broadcast(app->world, name, sizeof name / sizeof(int32_t), TITAN_INT32, 0, NULL));
   if (strcmp(name, app->device->name) != 0)
-    status = titan_error(TITAN_ERROR_DEVICE,
-                         "job.device = %s: this rank has the device %s, and rank 0 the device %s; expected one kind for "
-                         "all (job.device = cpu, or cuda for the reason)",
-                         app->config->job.device, app->device->name, name);
+    status =
+        titan_error(TITAN_ERROR_DEVICE,
+                    "job.device = %s: this rank has the device %s, and rank 0 the device %s; expected one kind for "
+                    "all (job.device = cpu, or cuda for the reason)",
+                    app->config->job.device, app->device->name, name);
   return titan_comm_agree(app->world, status);
 }
 

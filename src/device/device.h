@@ -45,10 +45,10 @@ typedef enum titan_space {
 
 // Queues of a device: what is put into one is done in that order; different queues know of each other by marks alone.
 typedef enum titan_queue {
-  TITAN_QUEUE_COMPUTE, // kernels and vector functions
-  TITAN_QUEUE_GATHER,  // groups: parameters
-  TITAN_QUEUE_REDUCE,  // groups: gradients
-  TITAN_QUEUE_TENSOR,  // groups: transfers of tensor parallelism that go on beside products
+  TITAN_QUEUE_COMPUTE,  // kernels and vector functions
+  TITAN_QUEUE_GATHER,   // groups: parameters
+  TITAN_QUEUE_REDUCE,   // groups: gradients
+  TITAN_QUEUE_TENSOR,   // groups: transfers of tensor parallelism that go on beside products
   TITAN_QUEUE_PIPELINE, // groups: activations and their gradients
   TITAN_QUEUE_COPY,     // batches, and what is saved
   TITAN_QUEUES
@@ -126,7 +126,7 @@ struct titan_device {
   int threads;             // of this rank, where that has a meaning
   size_t alignment;        // of the blocks in a plan's arenas, bytes; 0: TITAN_PLAN_ALIGNMENT
   titan_status (*allocate)(titan_device *device, titan_space space, titan_memory_tag tag, size_t bytes, void *out);
-  void (*free)(titan_device *device, titan_space space, void *pointer); // NULL is fine
+  void (*free)(titan_device *device, titan_space space, void *pointer);    // NULL is fine
   const titan_kernel *(*kernel)(titan_device *device, titan_op_kind kind); // NULL for views
   const titan_vector_functions *vector;
   const titan_queue_functions *queues; // NULL: host memory, and all is done when a call returns

@@ -24,9 +24,9 @@ enum {
 
 struct titan_step_numbers {
   double sums[TITAN_NUMBERS];
-  double own_loss;  // this rank's part of the mean loss
-  double loss;      // the mean over all tokens; NaN where it is not finite on some rank
-  double norm;      // global L2 norm of the gradients
+  double own_loss;    // this rank's part of the mean loss
+  double loss;        // the mean over all tokens; NaN where it is not finite on some rank
+  double norm;        // global L2 norm of the gradients
   double same_tokens; // 1 or 0: whether the ranks that work on the same sequences had the same tokens
 };
 
@@ -81,8 +81,8 @@ static inline void titan_numbers_own(const titan_numbers_request *r, titan_step_
 static inline void titan_numbers_judge(const titan_numbers_request *r, titan_step_numbers *n, titan_step_state *state) {
   n->loss = n->sums[TITAN_NUMBER_LOSS] > 0 ? (double)NAN : n->loss;
   n->norm = sqrt(n->sums[TITAN_NUMBER_SQUARES] / r->replicas);
-  n->same_tokens = titan_numbers_agree(n->sums[TITAN_NUMBER_TOKENS], n->sums[TITAN_NUMBER_TOKENS_SQUARED],
-                                       r->token_ranks);
+  n->same_tokens =
+      titan_numbers_agree(n->sums[TITAN_NUMBER_TOKENS], n->sums[TITAN_NUMBER_TOKENS_SQUARED], r->token_ranks);
   double clip = r->max_norm / (n->norm + 1e-6);
   state->gradient_scale = (float)(clip < 1 ? clip : 1);
   state->bad |= !(isfinite(n->loss) && isfinite(n->norm) && n->same_tokens > 0);

@@ -10,8 +10,8 @@
 
 // What a device is made from.
 typedef struct titan_device_request {
-  int threads;           // of this rank
-  titan_cpu_isa level;   // that all ranks have
+  int threads;              // of this rank
+  titan_cpu_isa level;      // that all ranks have
   int node_rank, node_size; // of this rank among those of its node
 } titan_device_request;
 
@@ -33,8 +33,8 @@ typedef enum titan_device_wish {
 } titan_device_wish;
 
 // The device of a rank. *remark (owned by the caller, may stay empty): why AUTO goes on with the CPU on a machine that
-// has a GPU, or a plugin. The plugin is libtitan_cuda.so beside the program, in ../lib/titan-hpc from there, or the file
-// that the environment variable TITAN_CUDA_PLUGIN names. Not collective: the ranks compare what they got.
+// has a GPU, or a plugin. The plugin is libtitan_cuda.so beside the program, in ../lib/titan-hpc from there, or the
+// file that the environment variable TITAN_CUDA_PLUGIN names. Not collective: the ranks compare what they got.
 titan_status titan_device_create(titan_device_wish wish, const titan_device_request *request, titan_text *remark,
                                  titan_device **out);
 

@@ -31,8 +31,8 @@ titan_status titan_optimizer_read_squares(titan_optimizer_step_state *state, tit
   *sum = 0;
   TITAN_TRY(titan_optimizer_add_squares(state, runtime));
   int64_t floats = state->squares * (int64_t)(sizeof(double) / sizeof(float));
-  TITAN_TRY(titan_shard_view_open(titan_runtime_device(runtime), (float *)(void *)titan_runtime_squares(runtime), floats,
-                                  TITAN_ACCESS_READ, TITAN_MEMORY_GENERAL, &view));
+  TITAN_TRY(titan_shard_view_open(titan_runtime_device(runtime), (float *)(void *)titan_runtime_squares(runtime),
+                                  floats, TITAN_ACCESS_READ, TITAN_MEMORY_GENERAL, &view));
   for (int i = 0; i < state->squares; i++)
     *sum += ((const double *)(const void *)view.values)[i];
   return titan_shard_view_close(&view);

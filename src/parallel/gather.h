@@ -35,8 +35,8 @@ titan_status titan_gather_publish(titan_gather *gather);
 
 // "shared memory", "MPI", "one rank": for the log.
 const char *titan_gather_description(const titan_gather *gather);
-// Not collective. Handles for so many gathers in flight, in the group of a device (titan_comm_reserve is for that of the
-// host).
+// Not collective. Handles for so many gathers in flight, in the group of a device (titan_comm_reserve is for that of
+// the host).
 titan_status titan_gather_reserve(titan_gather *gather, int works);
 
 #endif

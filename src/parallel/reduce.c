@@ -13,9 +13,9 @@ struct titan_reduce {
   titan_reduce_options options;
   titan_way way;
   titan_comm *shard, *replicate; // what gradients go over
-  float *gradients;     // the shards of all units, the first completed first; NULL where they lie elsewhere
-  titan_shared *shared; // the arena, or
-  void *owned;          // the arena from the device
+  float *gradients;              // the shards of all units, the first completed first; NULL where they lie elsewhere
+  titan_shared *shared;          // the arena, or
+  void *owned;                   // the arena from the device
   pending ring[IN_FLIGHT];
   int begun, waited; // requests of this step
   int *completed;    // units whose gradients are complete over the sharding group, in order

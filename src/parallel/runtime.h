@@ -141,8 +141,8 @@ void titan_runtime_set_updater(titan_runtime *runtime, titan_updater updater);
 
 // Collective. The list up to its last gradient: forward, backward and the reduction of gradients; with early_update the
 // updates too. *loss: the sum over this rank's tokens divided by global_tokens (the sum over the data-parallel ranks is
-// the mean loss); NULL: it is not waited for. Afterwards every unit's gradient shard holds the gradient of the mean loss (not with early_update,
-// where its memory has been used again).
+// the mean loss); NULL: it is not waited for. Afterwards every unit's gradient shard holds the gradient of the mean
+// loss (not with early_update, where its memory has been used again).
 titan_status titan_runtime_step(titan_runtime *runtime, double *loss);
 // Collective. The rest of the list: the updates; then makes the new parameters visible to all.
 titan_status titan_runtime_update(titan_runtime *runtime);
@@ -155,8 +155,8 @@ titan_step_state *titan_runtime_state(titan_runtime *runtime);
 double *titan_runtime_squares(titan_runtime *runtime);
 // Before a step's first update. step: counted from 1; what the host waits for is of the step two before.
 titan_status titan_runtime_set_constants(titan_runtime *runtime, int64_t step, const titan_step_constants *constants);
-// Collective, after titan_runtime_step and the sums of squares. Sums the numbers over the ranks and judges them, without
-// waiting. Of the request: square_count, spoil, flags, replicas, max_norm, token_ranks; the rest is filled in.
+// Collective, after titan_runtime_step and the sums of squares. Sums the numbers over the ranks and judges them,
+// without waiting. Of the request: square_count, spoil, flags, replicas, max_norm, token_ranks; the rest is filled in.
 titan_status titan_runtime_sum_numbers(titan_runtime *runtime, titan_numbers_request *request);
 // Has the numbers of a step sent to the host; waits for them. Those of two steps can be on their way.
 titan_status titan_runtime_send_numbers(titan_runtime *runtime, int64_t step);

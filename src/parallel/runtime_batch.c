@@ -7,8 +7,7 @@
 #include <string.h>
 
 static int64_t tokens_of(const titan_runtime *runtime, runtime_step_kind kind) {
-  const titan_model_shape *shape =
-      kind == STEP_TRAINING ? &runtime->options.shape : &runtime->options.validation;
+  const titan_model_shape *shape = kind == STEP_TRAINING ? &runtime->options.shape : &runtime->options.validation;
   return titan_runtime_microbatches(runtime, kind) * shape->batch * shape->length;
 }
 

@@ -4,7 +4,7 @@
 #include "parallel/runtime_private.h"
 
 static const titan_mesh_rows rows_of[RUNTIME_GROUPS] = {
-    [GROUP_TENSOR] = TITAN_MESH_TP,         [GROUP_PIPELINE] = TITAN_MESH_PP,
+    [GROUP_TENSOR] = TITAN_MESH_TP,          [GROUP_PIPELINE] = TITAN_MESH_PP,
     [GROUP_NUMBERS_DATA] = TITAN_MESH_DP_CP, [GROUP_NUMBERS_PIPELINE] = TITAN_MESH_PP,
     [GROUP_NUMBERS_TENSOR] = TITAN_MESH_TP,
 };
@@ -41,8 +41,7 @@ titan_status titan_runtime_groups_create(titan_runtime *runtime) {
     titan_comm *host = host_of(runtime, i);
     TITAN_TRY(titan_device_group_create(runtime->device, host, queue_of(runtime, i), &runtime->device_groups[i]));
     if (runtime->device_groups[i] != host)
-      TITAN_TRY(titan_comm_reserve(runtime->device_groups[i],
-                                   (titan_comm_reservation){.works = works_of(runtime, i)}));
+      TITAN_TRY(titan_comm_reserve(runtime->device_groups[i], (titan_comm_reservation){.works = works_of(runtime, i)}));
   }
   runtime->groups[TITAN_PLACEMENT_TP] = runtime->device_groups[GROUP_TENSOR];
   TITAN_TRY(titan_gather_reserve(runtime->gather, titan_runtime_gathers_in_flight(runtime)));

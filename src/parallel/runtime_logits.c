@@ -10,9 +10,8 @@ static titan_status run(titan_runtime *runtime, runtime_step *step, int place, v
   const void *parameters;
   TITAN_TRY(titan_gather_wait(runtime->gather, unit, &parameters));
   for (int i = 0; i < program->plan->external_count; i++)
-    program->externals[i] = program->wires[i] == WIRE_LOGITS
-                                ? result
-                                : titan_runtime_wire_address(runtime, step, place, program->wires[i]);
+    program->externals[i] =
+        program->wires[i] == WIRE_LOGITS ? result : titan_runtime_wire_address(runtime, step, place, program->wires[i]);
   titan_bindings bindings = {.scratch = scratch,
                              .parameters = titan_runtime_plan_parameters(runtime, unit, parameters),
                              .externals = program->externals,

@@ -121,8 +121,8 @@ titan_status titan_runtime_sum_numbers(titan_runtime *runtime, titan_numbers_req
 
 titan_status titan_runtime_send_numbers(titan_runtime *runtime, int64_t step) {
   runtime_slot *slot = slot_of(runtime, step);
-  TITAN_TRY(titan_queue_copy(runtime->device, TITAN_QUEUE_COMPUTE, &slot->numbers, runtime->numbers,
-                             sizeof slot->numbers));
+  TITAN_TRY(
+      titan_queue_copy(runtime->device, TITAN_QUEUE_COMPUTE, &slot->numbers, runtime->numbers, sizeof slot->numbers));
   return titan_queue_mark(runtime->device, TITAN_QUEUE_COMPUTE, &slot->copied);
 }
 

@@ -117,8 +117,8 @@ static titan_status run_unit(titan_runtime *runtime, runtime_step *step, int pla
   if (gradients.written != NULL)
     TITAN_TRY(titan_unit_clear_gaps(unit, runtime->device, gradients.written));
   if (gradients.add_to != NULL)
-    TITAN_TRY(runtime->device->vector->accumulate(runtime->device, unit->flat_elements, gradients.add_to,
-                                                  gradients.add));
+    TITAN_TRY(
+        runtime->device->vector->accumulate(runtime->device, unit->flat_elements, gradients.add_to, gradients.add));
   if (measured)
     runtime->measured[place] = (runtime_measurement){.span = {begin, titan_clock_seconds()},
                                                      .processor = titan_clock_thread_seconds() - processor};

@@ -75,7 +75,8 @@ titan_status titan_runtime_tie_gradients(titan_runtime *runtime) {
     gradients[i] = unit->gradient + slices[i].first_in_shard;
   }
   TITAN_TRY(device->vector->accumulate(runtime->device, slices[0].count, gradients[0], gradients[1]));
-  return device->vector->convert(runtime->device, slices[0].count, gradients[0], TITAN_FLOAT32, gradients[1], TITAN_FLOAT32);
+  return device->vector->convert(runtime->device, slices[0].count, gradients[0], TITAN_FLOAT32, gradients[1],
+                                 TITAN_FLOAT32);
 }
 
 titan_runtime_tie titan_runtime_tie_of(const titan_runtime *runtime) {

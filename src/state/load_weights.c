@@ -82,8 +82,7 @@ static titan_status read_rectangle(const titan_weights *weights, const titan_che
     int64_t first = source_row(r->row + done, unit) * columns + r->column;
     TITAN_TRY(titan_weights_read(weights, parameter, first, rows * r->columns, piece));
     for (int64_t i = 0; i < rows; i++)
-      memcpy(values + (done + i) * r->stride, piece + i * r->columns,
-             (size_t)r->columns * sizeof *piece);
+      memcpy(values + (done + i) * r->stride, piece + i * r->columns, (size_t)r->columns * sizeof *piece);
   }
   return TITAN_OK;
 }

@@ -46,8 +46,8 @@ typedef struct titan_observer {
   titan_status (*create)(titan_trainer *trainer, void **state);
   // Before each step.
   void (*step_begins)(void *state, titan_trainer *trainer, int64_t step);
-  // When the device has been asked for a step's gradients, before the ranks add up its numbers. *spoil: this rank's loss
-  // is to be NaN.
+  // When the device has been asked for a step's gradients, before the ranks add up its numbers. *spoil: this rank's
+  // loss is to be NaN.
   void (*computed)(void *state, titan_trainer *trainer, int64_t step, bool *spoil);
   // At each step's end. TITAN_ERROR_OUTPUT, here and below, is a warning, once until it works again.
   titan_status (*step)(void *state, titan_trainer *trainer, const trainer_step *step);

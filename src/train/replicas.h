@@ -5,8 +5,8 @@
 
 #include "parallel/runtime.h"
 
-// Not collective. *sum: a hash of the index in the whole and the bits of each element that this rank holds of the master
-// weights of the unit's parameter `index`, summed: any partition of the elements gives the same sum.
+// Not collective. *sum: a hash of the index in the whole and the bits of each element that this rank holds of the
+// master weights of the unit's parameter `index`, summed: any partition of the elements gives the same sum.
 titan_status titan_replicas_checksum(titan_device *device, const titan_unit *unit, int index, uint64_t *sum);
 
 // Collective over the mesh. Compares all parameters over dp_replicate, and over tp those that it does not cut.

@@ -21,7 +21,8 @@ typedef struct buffer {
 
 static buffer buffer_create(titan_device *device, size_t bytes, unsigned char guard) {
   buffer b = {.bytes = bytes, .guard = guard};
-  if (device->allocate(device, TITAN_SPACE_DEVICE, TITAN_MEMORY_SCRATCH, bytes + 2 * (size_t)GUARD, &b.base) != TITAN_OK)
+  if (device->allocate(device, TITAN_SPACE_DEVICE, TITAN_MEMORY_SCRATCH, bytes + 2 * (size_t)GUARD, &b.base) !=
+      TITAN_OK)
     abort();
   memset(b.base, guard, bytes + 2 * (size_t)GUARD);
   b.data = b.base + GUARD;

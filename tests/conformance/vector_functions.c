@@ -27,8 +27,8 @@ static float *floats(int64_t n, uint64_t seed) {
 }
 
 // One step of torch.optim.Adam or AdamW, as its single-tensor form computes it, in float64.
-static void adam_reference(const titan_step_state *state, titan_adam_decay decay, int64_t n, double *w, double *m, double *v,
-                           const float *gradient) {
+static void adam_reference(const titan_step_state *state, titan_adam_decay decay, int64_t n, double *w, double *m,
+                           double *v, const float *gradient) {
   const titan_step_constants *s = &state->constants;
   double lr = (double)s->learning_rate, beta1 = (double)s->beta1, beta2 = (double)s->beta2;
   for (int64_t i = 0; i < n; i++) {

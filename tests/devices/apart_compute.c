@@ -40,11 +40,11 @@ static void kernel_release(titan_device *device, void *state) {
 
 static titan_status run_kernel(apart *a, apart_op *op) {
   const titan_kernel *kernel = op->of.kernel.kernel;
-  return kernel->run != NULL ? kernel->run(a->cpu, op->of.kernel.call, op->of.kernel.state, op->of.kernel.inputs,
-                                           op->of.kernel.outputs, op->of.kernel.workspace)
-                             : kernel->run_in_group(a->cpu, op->of.kernel.call, op->of.kernel.state,
-                                                    op->of.kernel.group, op->of.kernel.inputs, op->of.kernel.outputs,
-                                                    op->of.kernel.workspace);
+  return kernel->run != NULL
+             ? kernel->run(a->cpu, op->of.kernel.call, op->of.kernel.state, op->of.kernel.inputs, op->of.kernel.outputs,
+                           op->of.kernel.workspace)
+             : kernel->run_in_group(a->cpu, op->of.kernel.call, op->of.kernel.state, op->of.kernel.group,
+                                    op->of.kernel.inputs, op->of.kernel.outputs, op->of.kernel.workspace);
 }
 
 static titan_status kernel_run_in_group(titan_device *device, const titan_op_call *call, void *state, titan_comm *group,
@@ -69,10 +69,8 @@ static titan_status kernel_run(titan_device *device, const titan_op_call *call, 
 }
 
 const titan_kernel *apart_kernel(titan_device *device, titan_op_kind kind) {
-  static const titan_kernel alone = {.workspace = kernel_workspace,
-                                     .prepare = kernel_prepare,
-                                     .run = kernel_run,
-                                     .release = kernel_release};
+  static const titan_kernel alone = {
+      .workspace = kernel_workspace, .prepare = kernel_prepare, .run = kernel_run, .release = kernel_release};
   static const titan_kernel in_group = {.workspace = kernel_workspace,
                                         .prepare = kernel_prepare,
                                         .run_in_group = kernel_run_in_group,

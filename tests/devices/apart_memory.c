@@ -29,10 +29,10 @@ static void on_fault(int number, siginfo_t *info, void *context) {
   if (guarded != NULL && address >= guarded->memory && address < guarded->memory + most_bytes) {
     const apart_block *block = find(guarded, address);
     char text[256];
-    int length = snprintf(text, sizeof text,
-                          "apart device, seed %llu: host code touched device memory: %s, byte %lld of %zu\n",
-                          (unsigned long long)guarded->seed, block != NULL ? titan_memory_tag_text(block->tag) : "freed",
-                          block != NULL ? (long long)(address - block->begin) : 0LL, block != NULL ? block->bytes : 0);
+    int length =
+        snprintf(text, sizeof text, "apart device, seed %llu: host code touched device memory: %s, byte %lld of %zu\n",
+                 (unsigned long long)guarded->seed, block != NULL ? titan_memory_tag_text(block->tag) : "freed",
+                 block != NULL ? (long long)(address - block->begin) : 0LL, block != NULL ? block->bytes : 0);
     if (write(STDERR_FILENO, text, (size_t)length) < 0)
       _exit(139);
   }

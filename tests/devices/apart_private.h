@@ -47,8 +47,8 @@ struct apart_op {
     } numbers;
     struct {
       titan_operation operation;
-      titan_comm *group;  // of the host
-      titan_work **work;  // of a transfer between two ranks, from its beginning to its end
+      titan_comm *group; // of the host
+      titan_work **work; // of a transfer between two ranks, from its beginning to its end
     } exchange_of;
   } of;
 };

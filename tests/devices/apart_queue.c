@@ -83,8 +83,7 @@ titan_status apart_execute(apart *a) {
     move_on(a, &h);
     if (next_random(a) % 8 == 0)
       shuffle(a, order);
-    while (at < TITAN_QUEUES &&
-           (h.queue[order[at]] == a->op_count || !can_run(a, &h, h.queue[order[at]])))
+    while (at < TITAN_QUEUES && (h.queue[order[at]] == a->op_count || !can_run(a, &h, h.queue[order[at]])))
       at++;
     if (at == TITAN_QUEUES) {
       fprintf(stderr, "apart device, seed %llu: %zu operations wait for marks that nothing reaches\n",
