@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Property: on a fresh Debian 12 that has git and nothing else, the commands of README.md in their order set up, build, train, install and
 # load the module, and another user runs what was installed, with four libraries that lie in a private prefix only. Oracle: readme.sh,
-# which runs there; the libraries are not installed in the system.
+# which runs there; the packages of their headers are not installed in the system.
 #
 # Needs root, debootstrap and the network; a machine without them skips it, with a word. TITAN_CHROOT names a folder that a run before
 # has made, or where it is to stay.
@@ -10,7 +10,7 @@
 # usage: chroot.sh SOURCE
 set -euo pipefail
 source=$1
-libraries="libconfig9 libconfig-dev libxxhash0 libxxhash-dev libjansson4 libjansson-dev libdnnl2 libdnnl-dev"
+libraries="libconfig9 libxxhash0 libjansson4 libdnnl2" headers="libconfig-dev libxxhash-dev libjansson-dev libdnnl-dev"
 skip() {
   echo "SKIPPED: $*"
   exit 77
@@ -45,7 +45,7 @@ rm -rf \$prefix
 mkdir -p \$prefix/include \$prefix/lib
 apt-get update -q >/dev/null
 cd \$unpacked
-apt-get download -q $libraries >/dev/null
+apt-get download -q $libraries $headers >/dev/null
 for package in *.deb; do dpkg -x \$package .; done
 cp -a usr/include/* \$prefix/include/
 cp -a usr/lib/*-linux-gnu/* \$prefix/lib/
@@ -54,7 +54,7 @@ for tool in cc cmake mpirun pkg-config; do
   if command -v \$tool >/dev/null; then echo "not fresh: \$tool is there"; [ -n "${TITAN_CHROOT:-}" ] || exit 1; fi
 done
 TITAN_PRIVATE_PREFIX=\$prefix bash /readme.sh /source
-for package in $libraries; do
+for package in $headers; do
   if dpkg -s \$package >/dev/null 2>&1; then echo "FAILED: \$package was installed, although it lies in \$prefix"; exit 1; fi
 done
 echo "a fresh \$(. /etc/os-release; echo "\$PRETTY_NAME") with \$(dpkg-query -f . -W | wc -c) packages, \$(nproc) cores"

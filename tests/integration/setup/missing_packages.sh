@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Property: on a machine without apt-get that lacks everything, quickstart lists each missing thing by its Debian and Spack
 # name, and once more as commands to copy, exits 2 and leaves the folder as it was. What only tests need is asked for by
-# `quickstart test` only. Oracle: a PATH that holds only the tools of a bare system.
+# `quickstart test` only. With apt-get it installs what is missing, but nothing that pkg-config, which may have to be installed first,
+# finds in a private prefix. Oracle: a PATH that holds only the tools of a bare system; an apt-get that writes down what it is asked for.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -44,3 +45,29 @@ for command in train build test; do
     exit 1
   fi
 done
+
+# libconfig lies in a private prefix, and pkg-config is not there yet.
+ln -s "$(command -v env)" "$(command -v chmod)" "$(command -v mkdir)" "$folder/bin/"
+rm "$folder/bin/id"
+printf '#!/bin/bash\necho 0\n' >"$folder/bin/id"
+printf '#!/bin/bash\n' >"$folder/bin/dpkg-query"
+cat >"$folder/bin/apt-get" <<SCRIPT
+#!/bin/bash
+echo "\$*" >>'$folder/asked'
+case " \$* " in
+*' install '*' pkg-config '*)
+  printf '#!/bin/bash\n[ "\$2" = libconfig ]\n' >'$folder/bin/pkg-config'
+  chmod +x '$folder/bin/pkg-config'
+  ;;
+esac
+SCRIPT
+chmod +x "$folder/bin/id" "$folder/bin/dpkg-query" "$folder/bin/apt-get"
+listed build
+cat "$folder/asked"
+[ "$(grep -c ' install \|^install ' "$folder/asked")" = 2 ] || { echo "not two calls of apt-get install"; exit 1; }
+grep -q '^install .* pkg-config$' "$folder/asked" || { echo "pkg-config is not installed by itself first"; exit 1; }
+named "$(tail -n 1 "$folder/asked")" build-essential libjansson-dev libdnnl-dev
+if tail -n 1 "$folder/asked" | grep -q libconfig-dev; then
+  echo "libconfig-dev is installed, though pkg-config finds libconfig"
+  exit 1
+fi
