@@ -434,8 +434,8 @@ held() {
   printf '#!/bin/bash\nexec flock taken_folder/.checkpoints.lock %s "$@"\n' "$tool" >held.sh
   chmod +x held.sh
   tool=./held.sh
-  does 4 'taken_folder/step-0.h5: a run, or another import, is writing to this folder' import w.safetensors taken_folder/step-0.h5
-  does 4 'taken_folder/other.h5: a run, or another import, is writing to this folder' import w.safetensors taken_folder/other.h5
+  does 4 'taken_folder/step-0.h5: a run or another import is writing to this folder' import w.safetensors taken_folder/step-0.h5
+  does 4 'taken_folder/other.h5: a run or another import is writing to this folder' import w.safetensors taken_folder/other.h5
   tool=$real
   [ "$(cat taken_folder/step-0.h5.partial)" = mine ] || fail "what a run writes was written over"
   rm -r taken_folder/step-0.h5.partial
