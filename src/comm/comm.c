@@ -297,6 +297,7 @@ titan_status titan_comm_begin(titan_comm *comm, const titan_operation *operation
   work->record = titan_recorder_begin(comm, &work->operation, begun);
   if (status == TITAN_OK)
     status = start(work);
+  titan_recorder_begin_ended(work->record);
   titan_comm_count_exposed(comm, &work->operation, true, begun);
   if (status != TITAN_OK) {
     titan_recorder_end(work->record, true);

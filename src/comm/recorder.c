@@ -71,6 +71,7 @@ static void fill(titan_record *record, const titan_comm *comm, const titan_opera
       .rank = comm->rank,
       .size = comm->size,
       .peer = has_peer ? operation->peer : -1,
+      .tag = operation->tag,
       .step = present.step,
       .begun = begun,
   };
@@ -87,11 +88,26 @@ uint64_t titan_recorder_begin(const titan_comm *comm, const titan_operation *ope
   return number;
 }
 
+// With the mutex held. NULL where it is not kept, or has been overwritten.
+static titan_record *find(uint64_t number) {
+  titan_record *record = capacity > 0 ? &ring[number % capacity] : NULL;
+  return record != NULL && record->number == number ? record : NULL;
+}
+
+void titan_recorder_begin_ended(uint64_t number) {
+  double now = titan_clock_seconds();
+  pthread_mutex_lock(&mutex);
+  titan_record *record = find(number);
+  if (record != NULL)
+    record->begin_ended = now;
+  pthread_mutex_unlock(&mutex);
+}
+
 void titan_recorder_end(uint64_t number, bool failed) {
   double now = titan_clock_seconds();
   pthread_mutex_lock(&mutex);
-  titan_record *record = capacity > 0 ? &ring[number % capacity] : NULL;
-  if (record != NULL && record->number == number) { // else it has been overwritten
+  titan_record *record = find(number);
+  if (record != NULL) {
     record->ended = now;
     record->failed = failed;
   }
@@ -107,8 +123,14 @@ void titan_recorder_wait(const titan_comm *comm, const titan_operation *operatio
 }
 
 void titan_recorder_waited(void) {
+  double now = titan_clock_seconds();
   pthread_mutex_lock(&mutex);
   present.waits = false;
+  titan_record *record = find(present.operation.number);
+  if (record != NULL) {
+    record->wait_begun = waits_since;
+    record->wait_ended = now;
+  }
   pthread_mutex_unlock(&mutex);
 }
 

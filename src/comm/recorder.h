@@ -18,10 +18,11 @@ typedef struct titan_record {
   char group[TITAN_RECORD_NAME_BYTES], operation[TITAN_RECORD_NAME_BYTES];
   int32_t leader;     // the group's first rank, in the world: it and the name tell groups apart
   int32_t rank, size; // in the group
-  int32_t peer;       // of a broadcast, send or recv; else -1
+  int32_t peer, tag;  // peer: of a broadcast, send or recv; else -1. tag: of a send or recv
   int32_t failed;
   int64_t step;
-  double begun, ended; // as titan_clock_seconds; ended 0: in flight
+  // As titan_clock_seconds; 0: not yet, or never. begin_ended: the call that began it returned.
+  double begun, begin_ended, ended, wait_begun, wait_ended;
 } titan_record;
 
 // What a process is doing. Plain bytes too.

@@ -7,6 +7,8 @@
 
 // An operation begins; returns its number, which the end is told with.
 uint64_t titan_recorder_begin(const titan_comm *comm, const titan_operation *operation, double begun);
+// The call that began it returns.
+void titan_recorder_begin_ended(uint64_t number);
 void titan_recorder_end(uint64_t number, bool failed);
 // This rank waits for the operation, from `begun` on, until titan_recorder_waited.
 void titan_recorder_wait(const titan_comm *comm, const titan_operation *operation, uint64_t number, double begun);

@@ -124,6 +124,9 @@ static titan_status run_kernel(const titan_executable *executable, const titan_o
   return kernel->run_in_group(device, call, state, group, inputs, outputs, workspace);
 }
 
+static void (*watch)(void *context, const titan_op_call *call, double begin, double end);
+static void *watch_context;
+
 titan_status titan_executable_run(titan_executable *executable, titan_phase phase, const titan_bindings *bindings,
                                   void (*progress)(void)) {
   const titan_plan_phase *list = &executable->plan->phases[phase];
@@ -140,14 +143,22 @@ titan_status titan_executable_run(titan_executable *executable, titan_phase phas
     for (int k = 0; k < call->output_count; k++)
       outputs[k] = address(bindings, instruction->outputs[k]);
     void *workspace = instruction->workspace_bytes > 0 ? address(bindings, instruction->workspace) : NULL;
-    double start = timing_on ? titan_clock_seconds() : 0;
+    double start = timing_on || watch != NULL ? titan_clock_seconds() : 0;
     TITAN_TRY(run_kernel(executable, call, executable->states[phase][i], bindings->groups, inputs, outputs, workspace));
     if (timing_on)
       record(call, titan_clock_seconds() - start);
+    if (watch != NULL)
+      watch(watch_context, call, start, titan_clock_seconds());
     if (progress != NULL)
       progress();
   }
   return TITAN_OK;
+}
+
+void titan_executor_watch(void (*watcher)(void *context, const titan_op_call *call, double begin, double end),
+                          void *context) {
+  watch = watcher;
+  watch_context = context;
 }
 
 void titan_executor_timing_start(void) {

@@ -33,6 +33,11 @@ const titan_plan *titan_executable_plan(const titan_executable *executable);
 titan_status titan_executable_run(titan_executable *executable, titan_phase phase, const titan_bindings *bindings,
                                   void (*progress)(void));
 
+// Not collective. From now on `watcher` is called, from the thread that computes, after each operation of every
+// executable of the process, with when it ran (as titan_clock_seconds); NULL: no more. Off, it costs nothing.
+void titan_executor_watch(void (*watcher)(void *context, const titan_op_call *call, double begin, double end),
+                          void *context);
+
 // Seconds and calls by kind of operation, for all executables of the process, while timing is on.
 typedef struct titan_op_timing {
   double seconds, flops, bytes;

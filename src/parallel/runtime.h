@@ -193,6 +193,17 @@ titan_runtime_pipeline titan_runtime_pipeline_of(const titan_runtime *runtime);
 // The training's order in a simulation (parallel/pipeline_costs.h). scale: seconds a FLOP; 1: times are in FLOPs. To be
 // destroyed by titan_prediction_destroy.
 titan_status titan_runtime_predict(const titan_runtime *runtime, double scale, titan_prediction *out);
+// One action of a step's list as it ran: a unit's forward or backward, the begin or end of a transfer, an update.
+typedef struct titan_runtime_span {
+  const char *what;  // static: "forward", "gather", ...
+  const char *unit;  // valid during the call; "" where it is of none
+  int microbatch;    // -1: of none
+  double begin, end; // as titan_clock_seconds
+} titan_runtime_span;
+// Not collective. From now on `watcher` is called after each action of training and validation; NULL: no more. Off, it
+// costs nothing.
+void titan_runtime_watch(titan_runtime *runtime, void (*watcher)(void *context, const titan_runtime_span *span),
+                         void *context);
 // From now on steps note when what was computed; before the first of them. Not collective.
 titan_status titan_runtime_measure(titan_runtime *runtime);
 // Collective over a pipeline's ranks, after a step: the latest step as a simulation gives it, in seconds. *clock: as it

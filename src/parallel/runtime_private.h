@@ -125,6 +125,8 @@ struct titan_runtime {
   runtime_slot *slots_of_numbers; // of the host
   float *host_losses;             // where the device's memory is apart
   titan_updater updater;
+  void (*watch)(void *context, const titan_runtime_span *span); // NULL: nobody watches
+  void *watch_context;
   runtime_measurement *measured; // by action of training; NULL: it is not asked for
 };
 

@@ -82,14 +82,20 @@ static titan_status run_phases(runtime_program *program, titan_compute compute, 
   return TITAN_OK;
 }
 
-static void note_action(const runtime_step *step, const titan_action *run) {
-  static const char *const names[TITAN_COMPUTES] = {
+static const char *name_of(const titan_action *action) {
+  static const char *const computes[TITAN_COMPUTES] = {
       [TITAN_COMPUTE_FORWARD] = "forward",
       [TITAN_COMPUTE_BACKWARD] = "backward",
       [TITAN_COMPUTE_INPUT_GRADIENT] = "gradients of inputs",
       [TITAN_COMPUTE_WEIGHT_GRADIENT] = "gradients of weights",
   };
-  titan_recorder_set_action(names[run->compute], step->names[run->unit]);
+  static const char *const others[TITAN_ACTIONS] = {
+      [TITAN_ACTION_LOAD] = "load",     [TITAN_ACTION_GATHER] = "gather",     [TITAN_ACTION_RELEASE] = "release",
+      [TITAN_ACTION_SEND] = "send",     [TITAN_ACTION_SENT] = "sent",         [TITAN_ACTION_RECV] = "receive",
+      [TITAN_ACTION_REDUCE] = "reduce", [TITAN_ACTION_RECEIVED] = "received", [TITAN_ACTION_TIE] = "tie",
+      [TITAN_ACTION_UPDATE] = "update",
+  };
+  return action->kind == TITAN_ACTION_RUN ? computes[action->compute] : others[action->kind];
 }
 
 static titan_status run_unit(titan_runtime *runtime, runtime_step *step, int place) {
@@ -111,7 +117,7 @@ static titan_status run_unit(titan_runtime *runtime, runtime_step *step, int pla
                              .gradients = gradients.written != NULL ? gradients.written + unit->lead : NULL,
                              .externals = program->externals,
                              .groups = runtime->groups};
-  note_action(step, run);
+  titan_recorder_set_action(name_of(run), step->names[run->unit]);
   double begin = measured ? titan_clock_seconds() : 0, processor = measured ? titan_clock_thread_seconds() : 0;
   TITAN_TRY(run_phases(program, run->compute, &bindings));
   if (gradients.written != NULL)
@@ -190,9 +196,29 @@ static titan_status run_action(titan_runtime *runtime, runtime_step *step, int p
   return titan_error(TITAN_ERROR_INTERNAL, "action #%d is none", place);
 }
 
+void titan_runtime_watch(titan_runtime *runtime, void (*watcher)(void *context, const titan_runtime_span *span),
+                         void *context) {
+  runtime->watch = watcher;
+  runtime->watch_context = context;
+}
+
+static void tell_watcher(const titan_runtime *runtime, const runtime_step *step, int place, double begin) {
+  const titan_action *action = &step->list.actions[place];
+  const titan_runtime_span span = {.what = name_of(action),
+                                   .unit = action->unit >= 0 ? step->names[action->unit] : "",
+                                   .microbatch = action->microbatch,
+                                   .begin = begin,
+                                   .end = titan_clock_seconds()};
+  runtime->watch(runtime->watch_context, &span);
+}
+
 titan_status titan_runtime_run(titan_runtime *runtime, runtime_step *step, int first, int end) {
-  for (int place = first; place < end; place++)
+  for (int place = first; place < end; place++) {
+    double begin = runtime->watch != NULL ? titan_clock_seconds() : 0;
     TITAN_TRY(run_action(runtime, step, place));
+    if (runtime->watch != NULL)
+      tell_watcher(runtime, step, place, begin);
+  }
   return TITAN_OK;
 }
 

@@ -44,12 +44,14 @@ typedef struct titan_observer {
   // Required. Collective over the world, once the model and the data are there. *state stays NULL on a rank that the
   // observer does nothing on. An output error is a warning, and *state is valid nevertheless.
   titan_status (*create)(titan_trainer *trainer, void **state);
-  // Before each step.
-  void (*step_begins)(void *state, titan_trainer *trainer, int64_t step);
+  // Before each step. TITAN_ERROR_OUTPUT, here and below, is a warning, once until it works again.
+  titan_status (*step_begins)(void *state, titan_trainer *trainer, int64_t step);
+  // A part of a step begins, and ends with the next one: "data", "forward and backward", "optimizer", ... (static).
+  void (*stage)(void *state, titan_trainer *trainer, const char *name);
   // When the device has been asked for a step's gradients, before the ranks add up its numbers. *spoil: this rank's
   // loss is to be NaN.
   void (*computed)(void *state, titan_trainer *trainer, int64_t step, bool *spoil);
-  // At each step's end. TITAN_ERROR_OUTPUT, here and below, is a warning, once until it works again.
+  // At each step's end.
   titan_status (*step)(void *state, titan_trainer *trainer, const trainer_step *step);
   titan_status (*row)(void *state, titan_trainer *trainer, const trainer_row *row);
   titan_status (*validation)(void *state, titan_trainer *trainer, const trainer_validation *validation);
@@ -65,7 +67,8 @@ titan_status titan_observers_create(titan_trainer *trainer);
 void titan_observers_destroy(titan_trainer *trainer);
 
 // Not collective. Events; the status is that of the first observer that fails otherwise than in its output.
-void titan_observers_step_begins(titan_trainer *trainer, int64_t step);
+titan_status titan_observers_step_begins(titan_trainer *trainer, int64_t step);
+void titan_observers_stage(titan_trainer *trainer, const char *name);
 void titan_observers_computed(titan_trainer *trainer, int64_t step, bool *spoil);
 titan_status titan_observers_step(titan_trainer *trainer, const trainer_step *step);
 titan_status titan_observers_row(titan_trainer *trainer, const trainer_row *row);

@@ -104,10 +104,10 @@ void titan_observers_destroy(titan_trainer *trainer) {
   trainer->observers = NULL;
 }
 
-void titan_observers_step_begins(titan_trainer *trainer, int64_t step) {
+void titan_observers_stage(titan_trainer *trainer, const char *name) {
   for (int i = 0; i < OBSERVERS; i++)
-    if (trainer->observers->states[i] != NULL && table[i]->step_begins != NULL)
-      table[i]->step_begins(trainer->observers->states[i], trainer, step);
+    if (trainer->observers->states[i] != NULL && table[i]->stage != NULL)
+      table[i]->stage(trainer->observers->states[i], trainer, name);
 }
 
 void titan_observers_computed(titan_trainer *trainer, int64_t step, bool *spoil) {
@@ -125,6 +125,10 @@ void titan_observers_computed(titan_trainer *trainer, int64_t step, bool *spoil)
         TITAN_TRY(tell(trainer, i, at_end, table[i]->slot(trainer->observers->states[i], trainer, event)));            \
     return TITAN_OK;                                                                                                   \
   } while (0)
+
+titan_status titan_observers_step_begins(titan_trainer *trainer, int64_t step) {
+  REPORT(step_begins, step, false);
+}
 
 titan_status titan_observers_step(titan_trainer *trainer, const trainer_step *step) {
   REPORT(step, step, false);

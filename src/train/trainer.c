@@ -318,7 +318,8 @@ static titan_status begin_step(titan_trainer *trainer) {
     trainer->step_start = start;
     trainer->step_exposed = titan_comm_exposed_seconds_of_all();
   }
-  titan_observers_step_begins(trainer, step);
+  TITAN_TRY(titan_observers_step_begins(trainer, step));
+  titan_observers_stage(trainer, "data");
   titan_status status = titan_runtime_next_batch(runtime);
   if (status == TITAN_OK)
     status = titan_loader_next(trainer->loader, titan_runtime_tokens(runtime), titan_runtime_labels(runtime));
@@ -328,12 +329,16 @@ static titan_status begin_step(titan_trainer *trainer) {
   double hash =
       titan_trainer_hash_batch(trainer, (size_t)(options->microbatches * options->shape.batch * options->shape.length));
   TITAN_TRY(titan_optimizer_begin(optimizer, runtime, &trainer->optimizer, step));
+  titan_observers_stage(trainer, "forward and backward");
   TITAN_TRY(titan_runtime_step(runtime, NULL));
+  titan_observers_stage(trainer, "loss and norm");
   titan_observers_computed(trainer, step, &spoil);
   TITAN_TRY(titan_optimizer_add_squares(optimizer, runtime));
   TITAN_TRY(sum_numbers(trainer, spoil, hash));
   TITAN_TRY(titan_runtime_send_numbers(runtime, step));
+  titan_observers_stage(trainer, "optimizer");
   TITAN_TRY(titan_optimizer_update(optimizer, runtime));
+  titan_observers_stage(trainer, "report");
   trainer->begun = step;
   return TITAN_OK;
 }
@@ -411,8 +416,10 @@ static titan_status take_steps(titan_trainer *trainer, bool *stop) {
     TITAN_TRY(end_steps(trainer, is_looked_at(trainer) ? 0 : steps_ahead(trainer), &step));
     if (trainer->step < trainer->begun)
       continue;
+    titan_observers_stage(trainer, "validation");
     if (!step.stop)
       TITAN_TRY(titan_trainer_validate(trainer, false, &step.stop));
+    titan_observers_stage(trainer, "save");
     TITAN_TRY(titan_trainer_checkpoint_step(trainer, &step));
     *stop = step.stop && trainer->step < steps;
   }

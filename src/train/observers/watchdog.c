@@ -9,9 +9,10 @@ static titan_status watchdog_create(titan_trainer *trainer, void **state) {
   return TITAN_OK;
 }
 
-static void watchdog_step_begins(void *state, titan_trainer *trainer, int64_t step) {
+static titan_status watchdog_step_begins(void *state, titan_trainer *trainer, int64_t step) {
   (void)state, (void)trainer;
   titan_recorder_set_phase("training", step);
+  return TITAN_OK;
 }
 
 static titan_status watchdog_step(void *state, titan_trainer *trainer, const trainer_step *step) {
