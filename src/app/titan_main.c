@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "comm/bootstrap.h"
+#include "comm/crash.h"
 #include "comm/instruction_set.h"
 #include "comm/recorder.h"
 #include "comm/watchdog.h"
@@ -334,6 +335,7 @@ int main(int argc, char **argv) {
   if (status != TITAN_OK)
     return end_before_start(&app, status);
   titan_log_configure(app.mpi.rank, TITAN_LOG_INFO);
+  titan_crash_watch(app.mpi.rank);
   status = run(&app, argc, argv);
   titan_signals_end_promise();
   int code = status == TITAN_OK ? 0 : titan_mpi_end_badly(app.mpi.rank, status, tell);

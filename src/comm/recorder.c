@@ -134,14 +134,27 @@ void titan_recorder_waited(void) {
   pthread_mutex_unlock(&mutex);
 }
 
-void titan_recorder_whereabouts(titan_whereabouts *out) {
+// With the mutex held.
+static void copy_whereabouts(titan_whereabouts *out) {
   double now = titan_clock_seconds();
-  pthread_mutex_lock(&mutex);
   *out = present;
   out->operations = begun_count;
   out->wait_seconds = present.waits ? now - waits_since : 0;
   out->action_seconds = now - acts_since;
+}
+
+void titan_recorder_whereabouts(titan_whereabouts *out) {
+  pthread_mutex_lock(&mutex);
+  copy_whereabouts(out);
   pthread_mutex_unlock(&mutex);
+}
+
+bool titan_recorder_try_whereabouts(titan_whereabouts *out) {
+  if (pthread_mutex_trylock(&mutex) != 0)
+    return false;
+  copy_whereabouts(out);
+  pthread_mutex_unlock(&mutex);
+  return true;
 }
 
 int64_t titan_recorder_copy(double since, titan_record *records, int64_t most) {

@@ -48,6 +48,8 @@ void titan_recorder_set_action(const char *what, const char *name);
 
 // Any thread.
 void titan_recorder_whereabouts(titan_whereabouts *out);
+// The same, at any moment of any thread, a signal handler's too: false where the recorder is being written to.
+bool titan_recorder_try_whereabouts(titan_whereabouts *out);
 // Any thread. The operations that are kept, oldest first: at most `most`, of those begun at `since` or later. Returns
 // how many.
 int64_t titan_recorder_copy(double since, titan_record *records, int64_t most);

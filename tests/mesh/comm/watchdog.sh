@@ -67,5 +67,11 @@ says leave 1 'no rank computes, and ranks wait for different operations; (rank 3
 run check 5
 says check 1 'ERROR'
 says check 1 'ranks call different collectives in group world of 4 ranks \(debug.check_collectives\): its rank 0 calls all_reduce of 1 elements, #[0-9]+, and its rank 3 calls barrier of 0 elements'
+# A crash says where it was, and mpirun ends the others. Its code is that of the signal.
+if [ -z "${TITAN_SANITIZE:-}" ]; then
+  run crash 139
+  says crash 1 "^\[rank3\]: crashed by SIGSEGV on host $host, process [0-9]+, in training, step 3, forward of layers\.3; it waited last for all_reduce #[0-9]+ of group world"
+  says crash 1 'watchdog_role\(main\+0x'
+fi
 echo "$failures failed"
 exit $((failures > 0))

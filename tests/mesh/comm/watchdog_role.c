@@ -8,9 +8,11 @@
 //     skip     leaves a collective out, and calls another one
 //     leave    leaves one of two groups' collectives out
 //     check    as skip, with the comparison of collectives
+//     crash    raises SIGSEGV
 //     nothing  goes on: the program ends with 0
 #include "base/log.h"
 #include "comm/bootstrap.h"
+#include "comm/crash.h"
 #include "comm/recorder.h"
 #include "comm/watchdog.h"
 
@@ -23,6 +25,8 @@
 static void do_role(const char *role, double seconds) {
   if (strcmp(role, "stop") == 0 || strcmp(role, "first_stops") == 0)
     raise(SIGSTOP);
+  if (strcmp(role, "crash") == 0)
+    raise(SIGSEGV);
   if (strcmp(role, "sleep") == 0 || strcmp(role, "doze") == 0)
     usleep((useconds_t)((role[0] == 's' ? 3 : 0.5) * seconds * 1e6));
 }
@@ -76,6 +80,7 @@ int main(int argc, char **argv) {
   if (argc != 4 || titan_mpi_initialize(&argc, &argv, &mpi) != TITAN_OK)
     return 2;
   titan_log_configure(mpi.rank, TITAN_LOG_INFO);
+  titan_crash_watch(mpi.rank);
   titan_status status = run(argv[1], atof(argv[2]), argv[3]);
   int code = status == TITAN_OK ? 0 : titan_mpi_end_badly(mpi.rank, status, tell);
   bool leaks = titan_memory_report_leaks() != 0;
