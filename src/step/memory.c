@@ -299,6 +299,14 @@ static const char *const arena_names[TITAN_ARENAS] = {
     [TITAN_ARENA_GRADIENTS] = "gradients",
 };
 
+const char *titan_block_kind_name(titan_block_kind kind) {
+  return kind_names[kind];
+}
+
+const char *titan_arena_name(titan_arena arena) {
+  return arena_names[arena];
+}
+
 titan_status titan_step_memory_print(const titan_step_memory *memory, const titan_step_shape *shape, titan_text *text) {
   for (int arena = 0; arena < TITAN_ARENAS; arena++)
     if (memory->bounds[arena] > 0)

@@ -90,6 +90,8 @@ void titan_step_memory_resize(titan_step_memory *memory, const titan_step_list *
 titan_status titan_step_memory_most(const titan_step_memory *memory, titan_arena arena, int actions, size_t *bytes,
                                     int *peak);
 
+const char *titan_block_kind_name(titan_block_kind kind);
+const char *titan_arena_name(titan_arena arena);
 // Adds each block as a line: kind, unit, microbatch, bytes, offset, life; and the arenas' totals.
 titan_status titan_step_memory_print(const titan_step_memory *memory, const titan_step_shape *shape, titan_text *text);
 

@@ -168,7 +168,10 @@ static bool is_pipeline(const titan_trainer *trainer) {
 
 static titan_status take_memory(titan_trainer *trainer) {
   const titan_config *config = trainer->env.config;
-  TITAN_TRY(titan_runtime_allocate(trainer->runtime));
+  titan_status status = titan_runtime_allocate(trainer->runtime);
+  if (status == TITAN_ERROR_MEMORY)
+    titan_trainer_memory_ran_out(trainer);
+  TITAN_TRY(status);
   TITAN_TRY(titan_runtime_initialize(trainer->runtime, (uint64_t)config->training.seed));
   TITAN_TRY(log_plan(trainer));
   if (config->debug.dump_plan && is_pipeline(trainer))

@@ -146,6 +146,10 @@ titan_status titan_trainer_by_product(titan_status status);
 titan_status titan_trainer_write_file(const titan_trainer *trainer, const char *name, bool keep,
                                       const titan_text *text);
 
+// Not collective. With profiling.enable_memory_snapshot: a snapshot of the memory that could not be had, which the
+// present error tells of afterwards.
+void titan_trainer_memory_ran_out(const titan_trainer *trainer);
+
 // Collective. What the run is, on rank 0; and the head of the log.
 titan_status titan_trainer_about_create(titan_trainer *trainer);
 void titan_trainer_about_destroy(trainer_about *about);
