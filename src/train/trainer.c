@@ -328,6 +328,7 @@ static titan_status begin_step(titan_trainer *trainer) {
     status = titan_loader_next(trainer->loader, titan_runtime_tokens(runtime), titan_runtime_labels(runtime));
   if (status == TITAN_OK)
     status = titan_runtime_check_batch(runtime);
+  trainer->data_seconds += titan_clock_seconds() - start;
   TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer), status));
   double hash =
       titan_trainer_hash_batch(trainer, (size_t)(options->microbatches * options->shape.batch * options->shape.length));

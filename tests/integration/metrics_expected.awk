@@ -41,7 +41,7 @@ FILENAME == "rows.txt" {
   near("node_hours", row, $12, $11 / 3600, 1e-12)
   near("tflops", row, $13, flops * $8 / 1e12, 1e-12)
   if (!($14 > 0)) wrong("time_left", row, $14, 0)
-  if (!($15 >= 0 && $16 >= 0 && $15 + $16 < $11 - elapsed)) wrong("data_loading", row, $15, 0)
+  if (!($15 > 0 && $16 >= 0 && $15 + $16 < $11 - elapsed)) wrong("data_loading", row, $15, 0)
   if (!($19 >= 0 && $19 < ranks && $17 > 0 && $18 >= $17)) wrong("busy_max", row, $18, $17)
   if (!($20 >= $10)) wrong("memory_max", row, $20, $10)
   waiting[row] = $15; exposed[row] = $16; busy[row] = $17; busiest[row] = $18; slowest[row] = $19; memory_max[row] = $20
