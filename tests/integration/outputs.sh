@@ -42,8 +42,8 @@ damaged_metrics() {
     steps=$((steps + 1))
     run_timeout=120 train run 1 "${resume[@]}" --training.steps $steps || continue
     said run 1 'WARNING'
-    said run 1 'it is kept as run/metrics.1.h5, and a new file begins'
-    said run 1 'The whole run: steps 1 to '"$steps"'; the time of its earlier starts is not known'
+    said run 1 'it is kept as run/metrics.1.h5, and a new file starts'
+    said run 1 'The whole run: steps 1 to '"$steps"'; the time of its earlier starts is unknown'
     [ $kind = folder ] || cmp -s damaged run/metrics.1.h5 || fail "$kind: what was there is not kept"
     [ "$(rows run/metrics.h5 | wc -l)" = 1 ] || fail "$kind: $(rows run/metrics.h5 | wc -l) rows instead of one"
   done
