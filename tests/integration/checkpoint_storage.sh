@@ -112,7 +112,7 @@ inputs() {
   cp base/metrics.h5 whole.h5
   cksum base/checkpoint/* | cmp -s - before || fail "files have changed: $(ls base/checkpoint)"
   TITAN_FAULT_FILE=/metrics.h5 with pread:5:0:1 run 0 base fsdp2 --training.steps 4
-  said base 'Input/output error; it is kept as base/metrics.1.h5, and a new file begins'
+  said base 'Input/output error; it is kept as base/metrics.1.h5, and a new file starts'
   cmp -s whole.h5 base/metrics.1.h5 || fail "what metrics.h5 held is not kept"
 }
 
