@@ -76,7 +76,7 @@ static bool has_gpu(void) {
 
 static bool has_library(void) {
   titan_text path = {0};
-  bool found = find_library(&path) == TITAN_OK && access(path.data, F_OK) == 0;
+  bool found = find_library(&path) == TITAN_OK;
   titan_text_destroy(&path);
   return found;
 }
