@@ -83,7 +83,7 @@ titan_runtime_options bench_runtime_options(const bench_arguments *arguments, in
     MPI_Abort(MPI_COMM_WORLD, 2);
   }
   options.arguments.vocabulary = VOCABULARY;
-  options.shape = (titan_model_shape){arguments->batch / dp, arguments->length, arguments->dtype};
+  options.shape = (titan_model_shape){arguments->batch / dp, arguments->length, arguments->dtype, 0};
   options.global_tokens = arguments->batch * arguments->length;
   options.slot_count = 2;
   options.slots[0] = "exp_avg";

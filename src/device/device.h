@@ -124,6 +124,7 @@ struct titan_device {
   const char *level;       // "avx2": the instructions that a CPU device uses; NULL: not a CPU
   const char *description; // "AMD EPYC, avx512_bf16, 2 threads": for the log
   int threads;             // of this rank, where that has a meaning
+  size_t logits_bytes;     // of the loss head's chunks: weights are read once for each; 0: few, as caches want
   size_t alignment;        // of the blocks in a plan's arenas, bytes; 0: TITAN_PLAN_ALIGNMENT
   titan_status (*allocate)(titan_device *device, titan_space space, titan_memory_tag tag, size_t bytes, void *out);
   void (*free)(titan_device *device, titan_space space, void *pointer);    // NULL is fine

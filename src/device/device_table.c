@@ -4,8 +4,8 @@
 #include <string.h>
 
 static const titan_device_facts rows[] = {
-#define TITAN_DEVICE_ROW(name, text, mib, bfloat16, float32, ranks)                                                    \
-  {name, text, (size_t)(mib) << 20, bfloat16, float32, ranks},
+#define TITAN_DEVICE_ROW(name, text, capability, mib, bfloat16, float32, ranks)                                        \
+  {name, text, capability, (size_t)(mib) << 20, bfloat16, float32, ranks},
 #include "device/device_table.def"
 #undef TITAN_DEVICE_ROW
 };

@@ -8,6 +8,7 @@
 
 typedef struct titan_device_facts {
   const char *name, *text;
+  int capability;           // CUDA compute capability times ten; 0: none
   size_t bytes;             // of its memory
   double bfloat16, float32; // peak FLOP/s of matrix products
   int ranks_per_node;       // usual

@@ -123,7 +123,7 @@ static titan_status build_head(const titan_model_arguments *arguments, const tit
       titan_graph_input(b->graph, "labels", (titan_tensor_type){TITAN_INT32, 2, {b->B, b->L}}, false, &labels_BL));
   TITAN_TRY(norm(b, x_BLD, "norm.weight", &normed_BLD));
   TITAN_TRY(titan_graph_parameter(b->graph, "output.weight", (titan_tensor_type){b->dtype, 2, {b->V, b->D}}, &w_VD));
-  TITAN_TRY(titan_linear_cross_entropy_build(b->graph, normed_BLD, w_VD, labels_BL, &loss));
+  TITAN_TRY(titan_linear_cross_entropy_build(b->graph, normed_BLD, w_VD, labels_BL, shape->logits_bytes, &loss));
   return titan_graph_output_add(b->graph, "loss", loss);
 }
 

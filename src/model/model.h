@@ -34,6 +34,7 @@ typedef struct titan_model_arguments {
 typedef struct titan_model_shape {
   int64_t batch, length; // B, L of this rank
   titan_dtype dtype;     // compute type
+  size_t logits_bytes;   // of a chunk of the loss head (titan_device.logits_bytes); 0: the model's own choice
 } titan_model_shape;
 
 // Makes the forward graph of a kind: its inputs, parameters and outputs, not differentiated.

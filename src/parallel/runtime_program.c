@@ -14,10 +14,12 @@ titan_status titan_runtime_graph_create(titan_runtime *runtime, const titan_mode
   const titan_runtime_options *options = &runtime->options;
   titan_comm *tp = titan_mesh_comm(runtime->mesh, TITAN_MESH_TP);
   titan_tensor_options tensor = {titan_comm_size(tp), titan_comm_rank(tp), options->loss_parallel};
+  titan_model_shape sized = *shape;
   titan_graph *graph = NULL;
+  sized.logits_bytes = runtime->device->logits_bytes;
   titan_status status = titan_graph_create(kind->name, &graph);
   TITAN_TRY_CLEANUP(status);
-  TITAN_TRY_CLEANUP(kind->build(&options->arguments, shape, graph));
+  TITAN_TRY_CLEANUP(kind->build(&options->arguments, &sized, graph));
   if (tensor.ranks > 1) {
     titan_graph *logical = graph;
     graph = NULL;

@@ -1,23 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The meta device: plans without kernels. What a GPU's kernels need beside their operands is known from the algorithms
-// that its libraries have; kernels that work in registers and shared memory need nothing.
+// The meta device: plans without kernels.
 #include "device/device_table.h"
+#include "device/gpu_workspace.h"
 
 enum { ALIGNMENT = 256 }; // of cudaMalloc, and what its vector loads and copies want
 
-// The gradient of q is summed over blocks of keys in float32, beside a sum for each row (Dao, "FlashAttention-2",
-// 2023).
-static size_t attention_backward_bytes(const titan_op_call *call) {
-  size_t q = (size_t)titan_tensor_elements(&call->inputs[0]), rows = (size_t)titan_tensor_elements(&call->inputs[4]);
-  return (q + rows) * sizeof(float);
-}
-
 static size_t workspace_bytes(titan_device *device, const titan_op_call *call) {
-  (void)device;
-  if (call->kind == TITAN_OP_attention_backward)
-    return attention_backward_bytes(call);
-  // the ranks' columns one after another, before they are put side by side
-  return call->kind == TITAN_OP_gather_columns ? titan_tensor_bytes(&call->outputs[0]) : 0;
+  const titan_device_facts *facts = device->implementation;
+  return titan_gpu_workspace(call, facts->capability);
 }
 
 static titan_status no_such_device(const titan_device *device) {
@@ -107,6 +97,8 @@ titan_status titan_device_create_meta(const titan_device_facts *facts, titan_dev
                            .description = facts->text,
                            .threads = 1,
                            .alignment = ALIGNMENT,
+                           .logits_bytes = TITAN_GPU_LOGITS_BYTES,
+                           .implementation = (void *)(uintptr_t)facts,
                            .allocate = meta_allocate,
                            .free = meta_free,
                            .kernel = meta_kernel,

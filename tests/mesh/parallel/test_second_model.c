@@ -80,7 +80,7 @@ static titan_status build_end(const titan_model_arguments *arguments, const tita
                               false, &labels));
   TITAN_TRY(titan_graph_parameter(graph, "end.weight",
                                   (titan_tensor_type){shape->dtype, 2, {arguments->vocabulary, DIM}}, &w));
-  TITAN_TRY(titan_linear_cross_entropy_build(graph, x, w, labels, &loss));
+  TITAN_TRY(titan_linear_cross_entropy_build(graph, x, w, labels, 0, &loss));
   return titan_graph_output_add(graph, "loss", loss);
 }
 

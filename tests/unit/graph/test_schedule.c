@@ -113,7 +113,7 @@ static titan_graph *head(titan_dtype dtype) {
   TRY(titan_graph_input(graph, "x", (titan_tensor_type){dtype, 3, {2, ROWS / 2, WIDTH}}, true, &x));
   TRY(titan_graph_input(graph, "labels", (titan_tensor_type){TITAN_INT32, 2, {2, ROWS / 2}}, false, &labels));
   TRY(titan_graph_parameter(graph, "w", (titan_tensor_type){dtype, 2, {VOCABULARY, WIDTH}}, &w));
-  TRY(titan_linear_cross_entropy_build(graph, x, w, labels, &loss));
+  TRY(titan_linear_cross_entropy_build(graph, x, w, labels, 0, &loss));
   TRY(titan_graph_output_add(graph, "loss", loss));
   TRY(titan_graph_differentiate(graph, loss));
   return graph;
