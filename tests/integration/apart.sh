@@ -52,7 +52,7 @@ choices() {
   check accumulate 2 --training.global_batch_size 8 --training.batch_size 2 --training.gradient_accumulation_reduce each
   check early 2 --optimizer.early_step_in_backward --training.global_batch_size 8 --training.batch_size 2
   check sgd 1 --optimizer.name SGD --optimizer.no_decay norm
-  check tied 2 --model.tie_embeddings --training.compile
+  check tied 2 --model.tie_embeddings true --training.compile
   check validation 2 "${validation[@]}"
   check replicas 2 --debug.check_replicas --training.data_parallel_replicate_degree 2 --training.data_parallel_shard_degree 1
   check validation_pp2 2 "${pipeline[@]}" "${validation[@]}" --validation.local_batch_size 2
