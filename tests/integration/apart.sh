@@ -3,7 +3,7 @@
 # Training on the apart device (tests/devices/apart.h), whose memory host code cannot touch and whose work is done late and in a
 # random order that its marks allow, is bitwise the CPU's; a run with one mark, wait or copy of the device taken away is not.
 #
-# usage: apart.sh PROGRAM COMPARE WORK PLUGIN meshes|choices|checkpoints|bad_steps|faults|refusals
+# usage: apart.sh PROGRAM COMPARE WORK PLUGIN selection|meshes|choices|checkpoints|bad_steps|faults|refusals
 TITAN=$1 COMPARE=$2 WORK=$3 PLUGIN=$4
 . "$(dirname "$0")/common.sh"
 seeds=${SEEDS:-1 2 3}
@@ -46,6 +46,15 @@ meshes() {
   check pp2fsdp2 4 "${pipeline[@]}" --experimental.pipeline_parallel_schedule InterleavedZeroBubble
 }
 
+selection() {
+  seeds=1
+  check hsdp 4 --training.data_parallel_replicate_degree 2 --training.mixed_precision_param bfloat16
+  check fsdp2tp2 4 --training.tensor_parallel_degree 2 --training.compile
+  check pp2 2 "${pipeline[@]}" --experimental.pipeline_parallel_schedule 1F1B --validation.enabled --validation.dataset c4_test \
+    --validation.freq 2 --validation.steps 2 --validation.local_batch_size 2
+  check early 2 --optimizer.early_step_in_backward --training.global_batch_size 8 --training.batch_size 2
+}
+
 choices() {
   local validation=(--validation.enabled --validation.dataset c4_test --validation.freq 2 --validation.steps 2)
   check recompute 2 --activation_checkpoint.mode full --training.mixed_precision_param bfloat16
@@ -78,6 +87,7 @@ checkpoints() {
 # The host learns that a step is bad while the device has been asked for the next one. The run ends naming that step, and
 # what it saves, if anything, is of before.
 bad_steps() {
+  seeds=1
   local save=(--checkpoint.enable_checkpoint --checkpoint.interval 2) seed code
   train good 2 "${same[@]}"
   for seed in $seeds; do
