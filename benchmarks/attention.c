@@ -15,10 +15,13 @@ static const struct {
   titan_cpu_isa isa;
   const titan_kernel *forward, *backward;
 } levels[] = {
+    {TITAN_CPU_GENERIC, &titan_cpu_attention_generic, &titan_cpu_attention_backward_generic},
+#ifdef TITAN_CPU_X86
     {TITAN_CPU_BASELINE, &titan_cpu_attention_baseline, &titan_cpu_attention_backward_baseline},
     {TITAN_CPU_AVX2, &titan_cpu_attention_avx2, &titan_cpu_attention_backward_avx2},
     {TITAN_CPU_AVX512, &titan_cpu_attention_avx512, &titan_cpu_attention_backward_avx512},
     {TITAN_CPU_AVX512_BF16, &titan_cpu_attention_avx512_bf16, &titan_cpu_attention_backward_avx512_bf16},
+#endif
 };
 enum { LEVELS = sizeof levels / sizeof levels[0] };
 

@@ -135,7 +135,7 @@ static titan_status read_schedule(application *app) {
 // One instruction-set level for all ranks.
 static titan_status choose_level(application *app, titan_cpu_isa *level) {
   char message[512];
-  titan_cpu_isa own = TITAN_CPU_BASELINE;
+  titan_cpu_isa own = TITAN_CPU_GENERIC;
   TITAN_TRY(titan_comm_agree(app->world, titan_cpu_isa_choose(&own)));
   TITAN_TRY(titan_instruction_set_agree(app->world, own, level, message, sizeof message));
   if (message[0] != '\0' && app->mpi.rank == 0)

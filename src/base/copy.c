@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/copy.h"
 
-#include <emmintrin.h>
 #include <stdint.h>
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
+#ifdef __SSE2__
 enum { LINE = 64 };
 
 void titan_copy_past_caches(void *to, const void *from, size_t bytes) {
@@ -30,3 +33,8 @@ void titan_copy_past_caches(void *to, const void *from, size_t bytes) {
   memcpy(out + done, in + done, bytes - done);
   _mm_sfence();
 }
+#else
+void titan_copy_past_caches(void *to, const void *from, size_t bytes) {
+  memcpy(to, from, bytes);
+}
+#endif

@@ -1,20 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/cpu_isa.h"
 
+#ifdef __x86_64__
 #include <cpuid.h>
+#endif
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 enum { ISA_COUNT = TITAN_CPU_AMX + 1 };
-static const char *const isa_names[ISA_COUNT] = {"baseline", "avx2", "avx512", "avx512_bf16", "amx"};
+static const char *const isa_names[ISA_COUNT] = {"generic", "baseline", "avx2", "avx512", "avx512_bf16", "amx"};
 
 const char *titan_cpu_isa_name(titan_cpu_isa isa) {
   return isa_names[isa];
 }
 
+#ifdef TITAN_CPU_X86
 // AMX needs three things: the tile and bf16 bits of CPUID leaf 7, and the system's leave for this process to use the
 // 8 KiB of tile state (Linux grants it on request).
 static int amx_usable(void) {
@@ -36,6 +40,11 @@ titan_cpu_isa titan_cpu_isa_best(void) {
     return TITAN_CPU_AVX512;
   return amx_usable() ? TITAN_CPU_AMX : TITAN_CPU_AVX512_BF16;
 }
+#else
+titan_cpu_isa titan_cpu_isa_best(void) {
+  return TITAN_CPU_GENERIC;
+}
+#endif
 
 titan_status titan_cpu_isa_choose(titan_cpu_isa *out) {
   titan_cpu_isa best = titan_cpu_isa_best();
@@ -52,11 +61,13 @@ titan_status titan_cpu_isa_choose(titan_cpu_isa *out) {
     *out = (titan_cpu_isa)isa;
     return TITAN_OK;
   }
-  return titan_error(TITAN_ERROR_USAGE,
-                     "TITAN_CPU_ISA=%s: expected baseline, avx2, avx512, avx512_bf16 or amx (this machine: up to %s)",
-                     wanted, isa_names[best]);
+  return titan_error(
+      TITAN_ERROR_USAGE,
+      "TITAN_CPU_ISA=%s: expected generic, baseline, avx2, avx512, avx512_bf16 or amx (this machine: up to %s)", wanted,
+      isa_names[best]);
 }
 
+#ifdef __x86_64__
 void titan_cpu_model_name(char *out, size_t size) {
   unsigned brand[13] = {0};
   if ((unsigned)__get_cpuid_max(0x80000000u, NULL) < 0x80000004u) {
@@ -72,3 +83,9 @@ void titan_cpu_model_name(char *out, size_t size) {
     length--;
   snprintf(out, size, "%.*s", length, name);
 }
+#else
+void titan_cpu_model_name(char *out, size_t size) {
+  struct utsname facts;
+  snprintf(out, size, "%s processor", uname(&facts) == 0 ? facts.machine : "unknown");
+}
+#endif

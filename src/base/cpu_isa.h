@@ -1,12 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// Instruction-set levels of x86-64 that code is compiled for: what this chip has, what the user allows.
+// Instruction-set levels that code is compiled for: what this chip has, what the user allows.
 #ifndef TITAN_BASE_CPU_ISA_H
 #define TITAN_BASE_CPU_ISA_H
 
 #include "base/status.h"
 
-// In rising order; each includes those before it. amx concerns oneDNN only: our own code of avx512_bf16 runs with it.
+// Whether the levels of x86-64 are built. TITAN_GENERIC_ONLY, an option of the build, leaves them out.
+#if defined(__x86_64__) && !defined(TITAN_GENERIC_ONLY)
+#define TITAN_CPU_X86 1
+#endif
+
+// In rising order; each includes those before it. Levels above generic, which is plain C, are those of x86-64. amx
+// concerns oneDNN only: our own code of avx512_bf16 runs with it.
 typedef enum titan_cpu_isa {
+  TITAN_CPU_GENERIC,
   TITAN_CPU_BASELINE,
   TITAN_CPU_AVX2,
   TITAN_CPU_AVX512,

@@ -13,10 +13,14 @@ static titan_reduce_block *const *blocks_in_use(void) {
   if (blocks == NULL) {
     titan_cpu_isa isa;
     if (titan_cpu_isa_choose(&isa) != TITAN_OK)
-      isa = TITAN_CPU_BASELINE;
-    blocks = isa >= TITAN_CPU_AVX512 ? titan_reduce_blocks_avx512
-             : isa == TITAN_CPU_AVX2 ? titan_reduce_blocks_avx2
-                                     : titan_reduce_blocks_baseline;
+      isa = TITAN_CPU_GENERIC;
+    blocks = titan_reduce_blocks_baseline;
+#ifdef TITAN_CPU_X86
+    if (isa >= TITAN_CPU_AVX512)
+      blocks = titan_reduce_blocks_avx512;
+    else if (isa == TITAN_CPU_AVX2)
+      blocks = titan_reduce_blocks_avx2;
+#endif
   }
   return blocks;
 }

@@ -9,6 +9,13 @@
 #define ENTRY_0(name, level) [TITAN_OP_##name] = &TITAN_CPU_PASTE(name, level),
 #define ENTRY_1(name, level)
 #define TITAN_OP(name, inputs_min, inputs_max, outputs_min, outputs_max, view, differentiable)                         \
+  ENTRY_##view(name, generic)
+static const titan_kernel *const kernels_generic[TITAN_OP_COUNT] = {
+#include "graph/ops.def"
+};
+#undef TITAN_OP
+#ifdef TITAN_CPU_X86
+#define TITAN_OP(name, inputs_min, inputs_max, outputs_min, outputs_max, view, differentiable)                         \
   ENTRY_##view(name, baseline)
 static const titan_kernel *const kernels_baseline[TITAN_OP_COUNT] = {
 #include "graph/ops.def"
@@ -31,18 +38,22 @@ static const titan_kernel *const kernels_avx512_bf16[TITAN_OP_COUNT] = {
 #include "graph/ops.def"
 };
 #undef TITAN_OP
+#endif
 
 static const struct {
   const titan_kernel *const *kernels;
   const titan_vector_functions *vector;
   dnnl_cpu_isa_t dnnl;
 } levels[] = {
+    [TITAN_CPU_GENERIC] = {kernels_generic, &titan_cpu_vector_functions_generic, dnnl_cpu_isa_sse41},
+#ifdef TITAN_CPU_X86
     [TITAN_CPU_BASELINE] = {kernels_baseline, &titan_cpu_vector_functions_baseline, dnnl_cpu_isa_sse41},
     [TITAN_CPU_AVX2] = {kernels_avx2, &titan_cpu_vector_functions_avx2, dnnl_cpu_isa_avx2},
     [TITAN_CPU_AVX512] = {kernels_avx512, &titan_cpu_vector_functions_avx512, dnnl_cpu_isa_avx512_core},
     [TITAN_CPU_AVX512_BF16] = {kernels_avx512_bf16, &titan_cpu_vector_functions_avx512_bf16,
                                dnnl_cpu_isa_avx512_core_bf16},
     [TITAN_CPU_AMX] = {kernels_avx512_bf16, &titan_cpu_vector_functions_avx512_bf16, TITAN_DNNL_EVERY_ISA},
+#endif
 };
 
 // Not touched here: the first kernel that writes it, with its own threads, brings its pages to their NUMA domains, and
@@ -79,7 +90,8 @@ static void cpu_destroy(titan_device *device) {
   titan_memory_free(device);
 }
 
-// oneDNN takes its limit once per process, before its first use; a second device of the same level is fine.
+// oneDNN takes its limit once per process, before its first use; a second device of the same level is fine. It has
+// limits for x86-64 only.
 static titan_status limit_dnnl(titan_cpu_isa isa) {
   static int limited = -1;
   if (limited == (int)isa)
@@ -87,9 +99,11 @@ static titan_status limit_dnnl(titan_cpu_isa isa) {
   if (limited >= 0)
     return titan_error(TITAN_ERROR_INTERNAL, "CPU device: level %s asked for, but this process already uses %s",
                        titan_cpu_isa_name(isa), titan_cpu_isa_name((titan_cpu_isa)limited));
+#ifdef __x86_64__
   if (dnnl_set_max_cpu_isa(levels[isa].dnnl) != dnnl_success)
     return titan_error(TITAN_ERROR_DEVICE, "oneDNN cannot be limited to %s (was it used before the device was made?)",
                        titan_cpu_isa_name(isa));
+#endif
   limited = (int)isa;
   return TITAN_OK;
 }

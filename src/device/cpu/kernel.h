@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How a source file that is compiled once per instruction-set level names what it exports. TITAN_ISA is set by the
-// build: baseline, avx2, avx512 or avx512_bf16. A file of ops/ exports one symbol, its kernel; all else in it is
-// static.
+// build: generic, baseline, avx2, avx512 or avx512_bf16; on processors other than x86-64 there is generic alone. A file
+// of ops/ exports one symbol, its kernel; all else in it is static.
 #ifndef TITAN_DEVICE_CPU_KERNEL_H
 #define TITAN_DEVICE_CPU_KERNEL_H
 
@@ -20,16 +20,23 @@ titan_status titan_cpu_numbers(titan_device *device, const titan_numbers_request
                                titan_step_state *state);
 
 #define TITAN_CPU_DECLARE_LEVEL(level) extern const titan_vector_functions TITAN_CPU_PASTE(vector_functions, level);
+TITAN_CPU_DECLARE_LEVEL(generic)
+#ifdef TITAN_CPU_X86
 TITAN_CPU_DECLARE_LEVEL(baseline)
 TITAN_CPU_DECLARE_LEVEL(avx2)
 TITAN_CPU_DECLARE_LEVEL(avx512)
 TITAN_CPU_DECLARE_LEVEL(avx512_bf16)
+#endif
 #undef TITAN_CPU_DECLARE_LEVEL
 
 // Declares the kernel of each operation that is no view, for each level.
+#ifdef TITAN_CPU_X86
 #define TITAN_CPU_DECLARE_0(name)                                                                                      \
-  extern const titan_kernel TITAN_CPU_PASTE(name, baseline), TITAN_CPU_PASTE(name, avx2),                              \
-      TITAN_CPU_PASTE(name, avx512), TITAN_CPU_PASTE(name, avx512_bf16);
+  extern const titan_kernel TITAN_CPU_PASTE(name, generic), TITAN_CPU_PASTE(name, baseline),                           \
+      TITAN_CPU_PASTE(name, avx2), TITAN_CPU_PASTE(name, avx512), TITAN_CPU_PASTE(name, avx512_bf16);
+#else
+#define TITAN_CPU_DECLARE_0(name) extern const titan_kernel TITAN_CPU_PASTE(name, generic);
+#endif
 #define TITAN_CPU_DECLARE_1(name)
 #define TITAN_OP(name, inputs_min, inputs_max, outputs_min, outputs_max, view, differentiable)                         \
   TITAN_CPU_DECLARE_##view(name)

@@ -8,35 +8,6 @@
 
 #include <stdbool.h>
 
-// Lanes 0, 0, 2, 2, ...; 1, 1, 3, 3, ...; 1, 0, 3, 2, ...
-VECTOR_INLINE vfloat vector_even_lanes(vfloat x) {
-#if VECTOR_WIDTH == 16
-  return _mm512_moveldup_ps(x);
-#elif VECTOR_WIDTH == 8
-  return _mm256_moveldup_ps(x);
-#else
-  return _mm_shuffle_ps(x, x, 0xa0);
-#endif
-}
-VECTOR_INLINE vfloat vector_odd_lanes(vfloat x) {
-#if VECTOR_WIDTH == 16
-  return _mm512_movehdup_ps(x);
-#elif VECTOR_WIDTH == 8
-  return _mm256_movehdup_ps(x);
-#else
-  return _mm_shuffle_ps(x, x, 0xf5);
-#endif
-}
-VECTOR_INLINE vfloat vector_swap_lanes(vfloat x) {
-#if VECTOR_WIDTH == 16
-  return _mm512_permute_ps(x, 0xb1);
-#elif VECTOR_WIDTH == 8
-  return _mm256_permute_ps(x, 0xb1);
-#else
-  return _mm_shuffle_ps(x, x, 0xb1);
-#endif
-}
-
 // What a table's sines are multiplied with in even and odd lanes.
 VECTOR_INLINE vfloat rotation_signs(bool inverse) {
   const vfloat forth = vector_select((vector_iota() & 1) != 0, vector_set(1.0f), vector_set(-1.0f));

@@ -20,8 +20,16 @@
 
 enum { SOURCES = 3, FIRST = 5, MOST = FIRST + TITAN_REDUCE_BLOCK };
 
-static titan_reduce_block *const *const levels[] = {titan_reduce_blocks_baseline, titan_reduce_blocks_avx2,
-                                                    titan_reduce_blocks_avx512};
+static const struct {
+  titan_cpu_isa isa;
+  titan_reduce_block *const *blocks;
+} levels[] = {
+    {TITAN_CPU_GENERIC, titan_reduce_blocks_baseline},
+#ifdef TITAN_CPU_X86
+    {TITAN_CPU_AVX2, titan_reduce_blocks_avx2},
+    {TITAN_CPU_AVX512, titan_reduce_blocks_avx512},
+#endif
+};
 
 static double element(titan_dtype dtype, const void *array, size_t i) {
   switch (dtype) {
@@ -109,17 +117,17 @@ static void every_level_gives_the_same_bits(void **state) {
   static const size_t counts[] = {0, 1, 7, 16, 33, 1000, TITAN_REDUCE_BLOCK};
   static const titan_dtype dtypes[] = {TITAN_FLOAT32, TITAN_BFLOAT16, TITAN_FLOAT64, TITAN_INT32, TITAN_INT64};
   titan_cpu_isa best = titan_cpu_isa_best();
-  for (int level = 0; level < 3; level++) {
-    if (level > (int)best) {
-      printf("level %s: not on this machine\n", titan_cpu_isa_name((titan_cpu_isa)level));
+  for (size_t level = 0; level < sizeof levels / sizeof *levels; level++) {
+    if (levels[level].isa > best) {
+      printf("level %s: not on this machine\n", titan_cpu_isa_name(levels[level].isa));
       continue;
     }
-    assert_null(levels[level][TITAN_BYTE]);
+    assert_null(levels[level].blocks[TITAN_BYTE]);
     for (size_t d = 0; d < sizeof dtypes / sizeof *dtypes; d++)
       for (int reduction = TITAN_SUM; reduction <= TITAN_MIN; reduction++)
         for (size_t c = 0; c < sizeof counts / sizeof *counts; c++)
           for (int in_place = 0; in_place <= SOURCES; in_place++)
-            check(levels[level][dtypes[d]], dtypes[d], (titan_reduction)reduction, counts[c], in_place);
+            check(levels[level].blocks[dtypes[d]], dtypes[d], (titan_reduction)reduction, counts[c], in_place);
   }
 }
 
