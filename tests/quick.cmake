@@ -14,3 +14,9 @@ set(TITAN_QUICK_TESTS
   guard_include_order guard_include_order_notices guard_file_length guard_file_length_notices guard_words guard_words_notices
   guard_headers_notices setup_container config_conveniences help_manual help_completion help_completion_zsh
   the_comparison_refuses_what_differs)
+
+# The tests of the label `threads`, which the preset `tsan` builds and runs: what has threads of its own, or waits for other ranks' threads.
+set(TITAN_THREAD_TESTS
+  comm_reduce comm.np2 comm_shared.np2 comm_messages.np2 comm_staging.np2
+  checkpoint_stream checkpoint_saving.np1 checkpoint_saving.np2
+  loader loader_errors validation_data signals)
