@@ -2,8 +2,8 @@
 #include "device/cpu/block.h"
 #include "device/cpu/kernel.h"
 
-static titan_status run(titan_device *device, const titan_op_call *call, void *state, const void *const *inputs,
-                        void *const *outputs, void *workspace) {
+static titan_status add_run(titan_device *device, const titan_op_call *call, void *state, const void *const *inputs,
+                            void *const *outputs, void *workspace) {
   (void)state, (void)workspace;
   int64_t n = titan_tensor_elements(&call->outputs[0]);
   titan_dtype dtype = call->outputs[0].dtype;
@@ -22,4 +22,4 @@ static titan_status run(titan_device *device, const titan_op_call *call, void *s
   return TITAN_OK;
 }
 
-const titan_kernel TITAN_CPU_KERNEL(add) = {.run = run};
+const titan_kernel TITAN_CPU_KERNEL(add) = {.run = add_run};

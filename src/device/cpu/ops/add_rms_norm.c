@@ -2,8 +2,8 @@
 #include "device/cpu/kernel.h"
 #include "device/cpu/rms.h"
 
-static titan_status run(titan_device *device, const titan_op_call *call, void *state, const void *const *inputs,
-                        void *const *outputs, void *workspace) {
+static titan_status add_rms_norm_run(titan_device *device, const titan_op_call *call, void *state,
+                                     const void *const *inputs, void *const *outputs, void *workspace) {
   (void)state, (void)workspace;
   int64_t rows = titan_tensor_rows(&call->inputs[0]), width = titan_tensor_columns(&call->inputs[0]);
   float epsilon = call->attributes.norm.epsilon, *rstd = outputs[1];
@@ -21,4 +21,4 @@ static titan_status run(titan_device *device, const titan_op_call *call, void *s
   return TITAN_OK;
 }
 
-const titan_kernel TITAN_CPU_KERNEL(add_rms_norm) = {.run = run};
+const titan_kernel TITAN_CPU_KERNEL(add_rms_norm) = {.run = add_rms_norm_run};

@@ -6,7 +6,7 @@
 #include <math.h>
 
 // One double a row: the rows' losses, added in order, so that the sum does not depend on the number of threads.
-static size_t workspace_bytes(titan_device *device, const titan_op_call *call) {
+static size_t cross_entropy_workspace_bytes(titan_device *device, const titan_op_call *call) {
   (void)device;
   return (size_t)titan_tensor_rows(&call->inputs[0]) * sizeof(double);
 }
@@ -22,8 +22,8 @@ static float log_sum_exp(int64_t n, const float *x) {
   return largest + logf(sum);
 }
 
-static titan_status run(titan_device *device, const titan_op_call *call, void *state, const void *const *inputs,
-                        void *const *outputs, void *workspace) {
+static titan_status cross_entropy_run(titan_device *device, const titan_op_call *call, void *state,
+                                      const void *const *inputs, void *const *outputs, void *workspace) {
   (void)state;
   const float *logits = inputs[0];
   const int32_t *labels = inputs[1];
@@ -48,4 +48,5 @@ static titan_status run(titan_device *device, const titan_op_call *call, void *s
   return TITAN_OK;
 }
 
-const titan_kernel TITAN_CPU_KERNEL(cross_entropy) = {.workspace = workspace_bytes, .run = run};
+const titan_kernel TITAN_CPU_KERNEL(cross_entropy) = {.workspace = cross_entropy_workspace_bytes,
+                                                      .run = cross_entropy_run};

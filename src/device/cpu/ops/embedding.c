@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-static titan_status run(titan_device *device, const titan_op_call *call, void *state, const void *const *inputs,
-                        void *const *outputs, void *workspace) {
+static titan_status embedding_run(titan_device *device, const titan_op_call *call, void *state,
+                                  const void *const *inputs, void *const *outputs, void *workspace) {
   (void)state, (void)workspace;
   const int32_t *tokens = inputs[0];
   const char *table = inputs[1];
@@ -28,4 +28,4 @@ static titan_status run(titan_device *device, const titan_op_call *call, void *s
   return TITAN_OK;
 }
 
-const titan_kernel TITAN_CPU_KERNEL(embedding) = {.run = run};
+const titan_kernel TITAN_CPU_KERNEL(embedding) = {.run = embedding_run};

@@ -27,8 +27,8 @@ static void scatter_columns(const titan_op_call *call, const int32_t *tokens, co
 }
 
 // Each thread owns columns, so a table row's sum is taken in the order of the tokens whatever the number of threads.
-static titan_status run(titan_device *device, const titan_op_call *call, void *state, const void *const *inputs,
-                        void *const *outputs, void *workspace) {
+static titan_status embedding_backward_run(titan_device *device, const titan_op_call *call, void *state,
+                                           const void *const *inputs, void *const *outputs, void *workspace) {
   (void)state, (void)workspace;
   const int32_t *tokens = inputs[0];
   int64_t rows = titan_tensor_elements(&call->inputs[0]), width = titan_tensor_columns(&call->inputs[1]);
@@ -47,4 +47,4 @@ static titan_status run(titan_device *device, const titan_op_call *call, void *s
   return TITAN_OK;
 }
 
-const titan_kernel TITAN_CPU_KERNEL(embedding_backward) = {.run = run};
+const titan_kernel TITAN_CPU_KERNEL(embedding_backward) = {.run = embedding_backward_run};

@@ -5,13 +5,13 @@
 #include <string.h>
 
 // The ranks' matrices one after another, as they come.
-static size_t workspace_bytes(titan_device *device, const titan_op_call *call) {
+static size_t gather_columns_workspace_bytes(titan_device *device, const titan_op_call *call) {
   (void)device;
   return titan_tensor_bytes(&call->outputs[0]);
 }
 
-static titan_status run(titan_device *device, const titan_op_call *call, void *state, titan_comm *group,
-                        const void *const *inputs, void *const *outputs, void *workspace) {
+static titan_status gather_columns_run(titan_device *device, const titan_op_call *call, void *state, titan_comm *group,
+                                       const void *const *inputs, void *const *outputs, void *workspace) {
   (void)state;
   const titan_tensor_type *type = &call->inputs[0];
   int64_t rows = titan_tensor_rows(type), ranks = call->attributes.collective.ranks;
@@ -25,4 +25,5 @@ static titan_status run(titan_device *device, const titan_op_call *call, void *s
   return TITAN_OK;
 }
 
-const titan_kernel TITAN_CPU_KERNEL(gather_columns) = {.workspace = workspace_bytes, .run_in_group = run};
+const titan_kernel TITAN_CPU_KERNEL(gather_columns) = {.workspace = gather_columns_workspace_bytes,
+                                                       .run_in_group = gather_columns_run};

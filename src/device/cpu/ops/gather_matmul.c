@@ -31,7 +31,7 @@ static int forms(const titan_op_call *call, int product) {
   return keeps_rows(call, product) ? 1 : 2;
 }
 
-static size_t workspace_bytes(titan_device *device, const titan_op_call *call) {
+static size_t gather_matmul_workspace_bytes(titan_device *device, const titan_op_call *call) {
   size_t most = 0;
   for (int i = 0; i < call->output_count; i++)
     for (int adds = 0; adds < forms(call, i); adds++) {
@@ -42,7 +42,7 @@ static size_t workspace_bytes(titan_device *device, const titan_op_call *call) {
   return gathered_bytes(call) + most;
 }
 
-static void release(titan_device *device, void *state) {
+static void gather_matmul_release(titan_device *device, void *state) {
   prepared *p = state;
   for (int i = 0; p != NULL && i < TITAN_MAX_OUTPUTS; i++)
     for (int adds = 0; adds < 2; adds++)
@@ -50,7 +50,7 @@ static void release(titan_device *device, void *state) {
   titan_memory_free(p);
 }
 
-static titan_status prepare(titan_device *device, const titan_op_call *call, void **state) {
+static titan_status gather_matmul_prepare(titan_device *device, const titan_op_call *call, void **state) {
   prepared *p;
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_KERNEL_STATE, 1, sizeof *p, &p));
   titan_status status = TITAN_OK;
@@ -60,7 +60,7 @@ static titan_status prepare(titan_device *device, const titan_op_call *call, voi
       status = titan_cpu_part_prepare(device, &part, &p->parts[i][adds]);
     }
   if (status != TITAN_OK) {
-    release(device, p);
+    gather_matmul_release(device, p);
     p = NULL;
   }
   *state = p;
@@ -97,8 +97,8 @@ static titan_status multiply_chunk(titan_device *device, const titan_op_call *ca
   return TITAN_OK;
 }
 
-static titan_status run(titan_device *device, const titan_op_call *call, void *state, titan_comm *group,
-                        const void *const *inputs, void *const *outputs, void *workspace) {
+static titan_status gather_matmul_run(titan_device *device, const titan_op_call *call, void *state, titan_comm *group,
+                                      const void *const *inputs, void *const *outputs, void *workspace) {
   void *rest = (char *)workspace + gathered_bytes(call);
   titan_work *work = NULL;
   TITAN_TRY(titan_chunks_gather(group, inputs[0], workspace, (size_t)titan_tensor_elements(&call->inputs[0]),
@@ -116,5 +116,7 @@ static titan_status run(titan_device *device, const titan_op_call *call, void *s
   return status == TITAN_OK ? transfer : status;
 }
 
-const titan_kernel TITAN_CPU_KERNEL(gather_matmul) = {
-    .workspace = workspace_bytes, .prepare = prepare, .run_in_group = run, .release = release};
+const titan_kernel TITAN_CPU_KERNEL(gather_matmul) = {.workspace = gather_matmul_workspace_bytes,
+                                                      .prepare = gather_matmul_prepare,
+                                                      .run_in_group = gather_matmul_run,
+                                                      .release = gather_matmul_release};

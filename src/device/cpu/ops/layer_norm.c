@@ -54,8 +54,8 @@ static void row_normalize(const operands *o, int64_t row, float mean, float rstd
   }
 }
 
-static titan_status run(titan_device *device, const titan_op_call *call, void *state, const void *const *inputs,
-                        void *const *outputs, void *workspace) {
+static titan_status layer_norm_run(titan_device *device, const titan_op_call *call, void *state,
+                                   const void *const *inputs, void *const *outputs, void *workspace) {
   (void)state, (void)workspace;
   operands o = {inputs[0], call->input_count == 2 ? inputs[1] : NULL, outputs[0], call->inputs[0].dtype,
                 titan_tensor_columns(&call->inputs[0])};
@@ -70,4 +70,4 @@ static titan_status run(titan_device *device, const titan_op_call *call, void *s
   return TITAN_OK;
 }
 
-const titan_kernel TITAN_CPU_KERNEL(layer_norm) = {.run = run};
+const titan_kernel TITAN_CPU_KERNEL(layer_norm) = {.run = layer_norm_run};

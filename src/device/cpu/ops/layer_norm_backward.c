@@ -16,7 +16,7 @@ typedef struct row_means {
   float g, gn;
 } row_means;
 
-static size_t workspace_bytes(titan_device *device, const titan_op_call *call) {
+static size_t layer_norm_backward_workspace_bytes(titan_device *device, const titan_op_call *call) {
   (void)device;
   if (call->input_count < 5)
     return 0;
@@ -79,8 +79,8 @@ static void row_gradient(const operands *o, int64_t row, row_means means, float 
   }
 }
 
-static titan_status run(titan_device *device, const titan_op_call *call, void *state, const void *const *inputs,
-                        void *const *outputs, void *workspace) {
+static titan_status layer_norm_backward_run(titan_device *device, const titan_op_call *call, void *state,
+                                            const void *const *inputs, void *const *outputs, void *workspace) {
   (void)state;
   const titan_tensor_type *type = &call->inputs[1];
   bool weighted = call->input_count == 5;
@@ -107,4 +107,5 @@ static titan_status run(titan_device *device, const titan_op_call *call, void *s
   return TITAN_OK;
 }
 
-const titan_kernel TITAN_CPU_KERNEL(layer_norm_backward) = {.workspace = workspace_bytes, .run = run};
+const titan_kernel TITAN_CPU_KERNEL(layer_norm_backward) = {.workspace = layer_norm_backward_workspace_bytes,
+                                                            .run = layer_norm_backward_run};

@@ -246,7 +246,7 @@ static bool is_native(const titan_device *device, const product *p) {
   return p->input == TITAN_BFLOAT16 && titan_cpu_of(device)->isa >= TITAN_CPU_AVX512_BF16;
 }
 
-static size_t workspace_bytes(titan_device *device, const titan_op_call *call) {
+static size_t matmul_workspace_bytes(titan_device *device, const titan_op_call *call) {
   product p = product_of(call);
   if (p.input == TITAN_FLOAT32)
     return 0;
@@ -265,7 +265,7 @@ static titan_status failed(const product *p, dnnl_status_t status, const char *w
                      (long long)p->n, (int)status);
 }
 
-static titan_status prepare(titan_device *device, const titan_op_call *call, void **state) {
+static titan_status matmul_prepare(titan_device *device, const titan_op_call *call, void **state) {
   *state = NULL;
   product p = product_of(call);
   if (!is_native(device, &p))
@@ -281,15 +281,15 @@ static titan_status prepare(titan_device *device, const titan_op_call *call, voi
   return TITAN_OK;
 }
 
-static void release(titan_device *device, void *state) {
+static void matmul_release(titan_device *device, void *state) {
   (void)device;
   if (state != NULL)
     native_release(state);
   titan_memory_free(state);
 }
 
-static titan_status run(titan_device *device, const titan_op_call *call, void *state, const void *const *inputs,
-                        void *const *outputs, void *workspace) {
+static titan_status matmul_run(titan_device *device, const titan_op_call *call, void *state, const void *const *inputs,
+                               void *const *outputs, void *workspace) {
   product p = product_of(call);
   omp_set_num_threads(device->threads);
   if (p.adds && inputs[2] != outputs[0])
@@ -305,4 +305,4 @@ static titan_status run(titan_device *device, const titan_op_call *call, void *s
 }
 
 const titan_kernel TITAN_CPU_KERNEL(matmul) = {
-    .workspace = workspace_bytes, .prepare = prepare, .run = run, .release = release};
+    .workspace = matmul_workspace_bytes, .prepare = matmul_prepare, .run = matmul_run, .release = matmul_release};

@@ -17,18 +17,18 @@ static size_t chunks_bytes(const titan_op_call *call) {
   return titan_cpu_aligned(2 * titan_tensor_bytes(&call->outputs[0]) * (size_t)call->attributes.collective.ranks);
 }
 
-static size_t workspace_bytes(titan_device *device, const titan_op_call *call) {
+static size_t matmul_scatter_workspace_bytes(titan_device *device, const titan_op_call *call) {
   titan_op_call part = part_of(call);
   return chunks_bytes(call) + titan_cpu_part_workspace(device, &part);
 }
 
-static void release(titan_device *device, void *state) {
+static void matmul_scatter_release(titan_device *device, void *state) {
   if (state != NULL)
     titan_cpu_part_release(device, state);
   titan_memory_free(state);
 }
 
-static titan_status prepare(titan_device *device, const titan_op_call *call, void **state) {
+static titan_status matmul_scatter_prepare(titan_device *device, const titan_op_call *call, void **state) {
   titan_cpu_part *part;
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_KERNEL_STATE, 1, sizeof *part, &part));
   titan_op_call product = part_of(call);
@@ -57,8 +57,8 @@ static titan_status multiply_chunk(titan_device *device, const titan_op_call *ca
   return TITAN_OK;
 }
 
-static titan_status run(titan_device *device, const titan_op_call *call, void *state, titan_comm *group,
-                        const void *const *inputs, void *const *outputs, void *workspace) {
+static titan_status matmul_scatter_run(titan_device *device, const titan_op_call *call, void *state, titan_comm *group,
+                                       const void *const *inputs, void *const *outputs, void *workspace) {
   void *rest = (char *)workspace + chunks_bytes(call);
   titan_work *work = NULL;
   TITAN_TRY(titan_chunks_reduce(group, workspace, outputs[0], (size_t)titan_tensor_elements(&call->outputs[0]),
@@ -77,5 +77,7 @@ static titan_status run(titan_device *device, const titan_op_call *call, void *s
   return status == TITAN_OK ? transfer : status;
 }
 
-const titan_kernel TITAN_CPU_KERNEL(matmul_scatter) = {
-    .workspace = workspace_bytes, .prepare = prepare, .run_in_group = run, .release = release};
+const titan_kernel TITAN_CPU_KERNEL(matmul_scatter) = {.workspace = matmul_scatter_workspace_bytes,
+                                                       .prepare = matmul_scatter_prepare,
+                                                       .run_in_group = matmul_scatter_run,
+                                                       .release = matmul_scatter_release};

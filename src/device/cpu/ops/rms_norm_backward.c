@@ -12,7 +12,7 @@ typedef struct operands {
   int64_t rows, width;
 } operands;
 
-static size_t workspace_bytes(titan_device *device, const titan_op_call *call) {
+static size_t rms_norm_backward_workspace_bytes(titan_device *device, const titan_op_call *call) {
   (void)device;
   return titan_row_group_bytes(titan_tensor_rows(&call->inputs[1]), titan_tensor_columns(&call->inputs[1]));
 }
@@ -78,8 +78,8 @@ static void put_in_order(int64_t width, float *dw) {
     pair_store_as(dw, TITAN_FLOAT32, i, pair_in_order(TITAN_BFLOAT16, pair_load_as(dw, TITAN_FLOAT32, i)));
 }
 
-static titan_status run(titan_device *device, const titan_op_call *call, void *state, const void *const *inputs,
-                        void *const *outputs, void *workspace) {
+static titan_status rms_norm_backward_run(titan_device *device, const titan_op_call *call, void *state,
+                                          const void *const *inputs, void *const *outputs, void *workspace) {
   (void)state;
   const titan_tensor_type *type = &call->inputs[1];
   const operands o = {.dy = inputs[0],
@@ -112,4 +112,5 @@ static titan_status run(titan_device *device, const titan_op_call *call, void *s
   return TITAN_OK;
 }
 
-const titan_kernel TITAN_CPU_KERNEL(rms_norm_backward) = {.workspace = workspace_bytes, .run = run};
+const titan_kernel TITAN_CPU_KERNEL(rms_norm_backward) = {.workspace = rms_norm_backward_workspace_bytes,
+                                                          .run = rms_norm_backward_run};

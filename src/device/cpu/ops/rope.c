@@ -2,8 +2,8 @@
 #include "device/cpu/kernel.h"
 #include "device/cpu/rotate.h"
 
-static titan_status run(titan_device *device, const titan_op_call *call, void *state, const void *const *inputs,
-                        void *const *outputs, void *workspace) {
+static titan_status rope_run(titan_device *device, const titan_op_call *call, void *state, const void *const *inputs,
+                             void *const *outputs, void *workspace) {
   (void)state, (void)workspace;
   const int64_t *dims = call->inputs[0].dims;
   int64_t length = dims[1], heads = dims[2], size = dims[3], rows = dims[0] * length;
@@ -21,4 +21,4 @@ static titan_status run(titan_device *device, const titan_op_call *call, void *s
   return TITAN_OK;
 }
 
-const titan_kernel TITAN_CPU_KERNEL(rope) = {.run = run};
+const titan_kernel TITAN_CPU_KERNEL(rope) = {.run = rope_run};

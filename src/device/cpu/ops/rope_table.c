@@ -13,8 +13,8 @@ static double scale(double frequency, const titan_rope_scaling *scaling) {
   return (1 - kept) * frequency / scaling->factor + kept * frequency;
 }
 
-static titan_status run(titan_device *device, const titan_op_call *call, void *state, const void *const *inputs,
-                        void *const *outputs, void *workspace) {
+static titan_status rope_table_run(titan_device *device, const titan_op_call *call, void *state,
+                                   const void *const *inputs, void *const *outputs, void *workspace) {
   (void)state, (void)workspace, (void)inputs;
   float *table = outputs[0];
   int64_t length = call->outputs[0].dims[0], pairs = call->outputs[0].dims[1];
@@ -32,4 +32,4 @@ static titan_status run(titan_device *device, const titan_op_call *call, void *s
   return TITAN_OK;
 }
 
-const titan_kernel TITAN_CPU_KERNEL(rope_table) = {.run = run};
+const titan_kernel TITAN_CPU_KERNEL(rope_table) = {.run = rope_table_run};

@@ -16,8 +16,8 @@ VECTOR_INLINE void chunk_of(titan_dtype dtype, int64_t i, int64_t end, const voi
   }
 }
 
-static titan_status run(titan_device *device, const titan_op_call *call, void *state, const void *const *inputs,
-                        void *const *outputs, void *workspace) {
+static titan_status silu_run(titan_device *device, const titan_op_call *call, void *state, const void *const *inputs,
+                             void *const *outputs, void *workspace) {
   (void)state, (void)workspace;
   int64_t n = titan_tensor_elements(&call->outputs[0]);
   bool narrow = call->outputs[0].dtype == TITAN_BFLOAT16;
@@ -32,4 +32,4 @@ static titan_status run(titan_device *device, const titan_op_call *call, void *s
   return TITAN_OK;
 }
 
-const titan_kernel TITAN_CPU_KERNEL(silu) = {.run = run};
+const titan_kernel TITAN_CPU_KERNEL(silu) = {.run = silu_run};

@@ -16,8 +16,8 @@ VECTOR_INLINE void row_of(titan_dtype dtype, const titan_op_call *call, int64_t 
   memcpy((char *)parts[2] + (size_t)row * bytes, (const char *)qkv + (size_t)from * element, bytes);
 }
 
-static titan_status run(titan_device *device, const titan_op_call *call, void *state, const void *const *inputs,
-                        void *const *outputs, void *workspace) {
+static titan_status split_heads_run(titan_device *device, const titan_op_call *call, void *state,
+                                    const void *const *inputs, void *const *outputs, void *workspace) {
   (void)state, (void)workspace;
   int64_t rows = titan_tensor_rows(&call->inputs[0]), length = call->attributes.heads.length;
   int64_t elements = titan_tensor_elements(&call->inputs[0]);
@@ -33,4 +33,4 @@ static titan_status run(titan_device *device, const titan_op_call *call, void *s
   return TITAN_OK;
 }
 
-const titan_kernel TITAN_CPU_KERNEL(split_heads) = {.run = run};
+const titan_kernel TITAN_CPU_KERNEL(split_heads) = {.run = split_heads_run};

@@ -25,8 +25,8 @@ VECTOR_INLINE void row_of(titan_dtype dtype, int64_t width, const void *gate_up,
                             width - i);
 }
 
-static titan_status run(titan_device *device, const titan_op_call *call, void *state, const void *const *inputs,
-                        void *const *outputs, void *workspace) {
+static titan_status swiglu_run(titan_device *device, const titan_op_call *call, void *state, const void *const *inputs,
+                               void *const *outputs, void *workspace) {
   (void)state, (void)workspace;
   int64_t rows = titan_tensor_rows(&call->outputs[0]), width = titan_tensor_columns(&call->outputs[0]);
   bool narrow = call->outputs[0].dtype == TITAN_BFLOAT16;
@@ -40,4 +40,4 @@ static titan_status run(titan_device *device, const titan_op_call *call, void *s
   return TITAN_OK;
 }
 
-const titan_kernel TITAN_CPU_KERNEL(swiglu) = {.run = run};
+const titan_kernel TITAN_CPU_KERNEL(swiglu) = {.run = swiglu_run};

@@ -40,8 +40,8 @@ VECTOR_INLINE void row_of(titan_dtype dtype, int64_t width, int64_t row, const v
   }
 }
 
-static titan_status run(titan_device *device, const titan_op_call *call, void *state, const void *const *inputs,
-                        void *const *outputs, void *workspace) {
+static titan_status swiglu_backward_run(titan_device *device, const titan_op_call *call, void *state,
+                                        const void *const *inputs, void *const *outputs, void *workspace) {
   (void)state, (void)workspace;
   int64_t rows = titan_tensor_rows(&call->inputs[0]), width = titan_tensor_columns(&call->inputs[0]);
   bool narrow = call->inputs[0].dtype == TITAN_BFLOAT16;
@@ -55,4 +55,4 @@ static titan_status run(titan_device *device, const titan_op_call *call, void *s
   return TITAN_OK;
 }
 
-const titan_kernel TITAN_CPU_KERNEL(swiglu_backward) = {.run = run};
+const titan_kernel TITAN_CPU_KERNEL(swiglu_backward) = {.run = swiglu_backward_run};

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-static titan_status run(titan_device *device, const titan_op_call *call, void *state, const void *const *inputs,
-                        void *const *outputs, void *workspace) {
+static titan_status take_columns_run(titan_device *device, const titan_op_call *call, void *state,
+                                     const void *const *inputs, void *const *outputs, void *workspace) {
   (void)state, (void)workspace;
   const titan_tensor_type *type = &call->outputs[0];
   int64_t rows = titan_tensor_rows(type), ranks = call->attributes.collective.ranks;
@@ -16,4 +16,4 @@ static titan_status run(titan_device *device, const titan_op_call *call, void *s
   return TITAN_OK;
 }
 
-const titan_kernel TITAN_CPU_KERNEL(take_columns) = {.run = run};
+const titan_kernel TITAN_CPU_KERNEL(take_columns) = {.run = take_columns_run};

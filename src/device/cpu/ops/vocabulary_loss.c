@@ -3,8 +3,8 @@
 
 #include <math.h>
 
-static titan_status run(titan_device *device, const titan_op_call *call, void *state, const void *const *inputs,
-                        void *const *outputs, void *workspace) {
+static titan_status vocabulary_loss_run(titan_device *device, const titan_op_call *call, void *state,
+                                        const void *const *inputs, void *const *outputs, void *workspace) {
   (void)device, (void)state, (void)workspace;
   const int32_t *labels = inputs[1];
   const float *largest = inputs[2], *sums = inputs[3];
@@ -19,4 +19,4 @@ static titan_status run(titan_device *device, const titan_op_call *call, void *s
   return TITAN_OK;
 }
 
-const titan_kernel TITAN_CPU_KERNEL(vocabulary_loss) = {.run = run};
+const titan_kernel TITAN_CPU_KERNEL(vocabulary_loss) = {.run = vocabulary_loss_run};

@@ -5,8 +5,8 @@
 
 #include <math.h>
 
-static titan_status run(titan_device *device, const titan_op_call *call, void *state, const void *const *inputs,
-                        void *const *outputs, void *workspace) {
+static titan_status vocabulary_max_run(titan_device *device, const titan_op_call *call, void *state,
+                                       const void *const *inputs, void *const *outputs, void *workspace) {
   (void)state, (void)workspace;
   const float *logits = inputs[0];
   float *largest = outputs[0];
@@ -23,4 +23,4 @@ static titan_status run(titan_device *device, const titan_op_call *call, void *s
   return TITAN_OK;
 }
 
-const titan_kernel TITAN_CPU_KERNEL(vocabulary_max) = {.run = run};
+const titan_kernel TITAN_CPU_KERNEL(vocabulary_max) = {.run = vocabulary_max_run};

@@ -3,8 +3,8 @@
 #include "device/cpu/kernel.h"
 #include "device/cpu/logits.h"
 
-static titan_status run(titan_device *device, const titan_op_call *call, void *state, const void *const *inputs,
-                        void *const *outputs, void *workspace) {
+static titan_status vocabulary_sums_run(titan_device *device, const titan_op_call *call, void *state,
+                                        const void *const *inputs, void *const *outputs, void *workspace) {
   (void)state, (void)workspace;
   const float *logits = inputs[0], *largest = inputs[2];
   const int32_t *labels = inputs[1];
@@ -25,4 +25,4 @@ static titan_status run(titan_device *device, const titan_op_call *call, void *s
   return TITAN_OK;
 }
 
-const titan_kernel TITAN_CPU_KERNEL(vocabulary_sums) = {.run = run};
+const titan_kernel TITAN_CPU_KERNEL(vocabulary_sums) = {.run = vocabulary_sums_run};
