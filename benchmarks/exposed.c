@@ -51,9 +51,10 @@ static double *arrivals_of_others(const bench_exposed *exposed, titan_comm *comm
     }
   *count = *first == UINT64_MAX ? 0 : (size_t)(last - *first + 1);
   size_t ranks = (size_t)titan_comm_size(comm), own = (size_t)titan_comm_rank(comm);
-  double *arrivals = calloc((ranks + 1) * (*count + 1), sizeof *arrivals), *others = arrivals + ranks * *count;
+  double *arrivals = calloc((ranks + 1) * (*count + 1), sizeof *arrivals);
   if (arrivals == NULL)
     bench_end(titan_error(TITAN_ERROR_MEMORY, "no memory to compare ranks in"));
+  double *others = arrivals + ranks * *count;
   for (int i = 0; i < exposed->stretch_count; i++)
     if (is_of_operation(&exposed->stretches[i]) && exposed->stretches[i].contributes)
       arrivals[own * *count + exposed->stretches[i].sequence - *first] = exposed->stretches[i].begun;

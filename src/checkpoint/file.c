@@ -167,7 +167,7 @@ static titan_status open_file(titan_checkpoint_file *file, titan_checkpoint_faul
 }
 
 titan_status titan_checkpoint_file_open(const char *path, titan_checkpoint_file **out, titan_checkpoint_fault *fault) {
-  titan_checkpoint_fault unused;
+  titan_checkpoint_fault unused = TITAN_CHECKPOINT_SOUND;
   titan_checkpoint_file *file = NULL;
   fault = fault != NULL ? fault : &unused;
   *fault = TITAN_CHECKPOINT_SYSTEM;

@@ -130,7 +130,7 @@ titan_status titan_checkpoint_file_read_sections(const titan_checkpoint_file *fi
                                                  const titan_checkpoint_section *sections, int64_t count,
                                                  titan_checkpoint_use *use, void *context,
                                                  titan_checkpoint_fault *fault) {
-  titan_checkpoint_fault unused;
+  titan_checkpoint_fault unused = TITAN_CHECKPOINT_SOUND;
   walk taken = {.file = file, .sections = sections, .count = count}, ahead = taken;
   titan_stream *stream = NULL;
   uint64_t bytes = 0;

@@ -150,7 +150,7 @@ titan_status titan_corpus_generator_document(titan_corpus_generator *generator, 
 }
 
 static titan_status find_kinds(titan_corpus_generator *generator) {
-  for (int i = 0; titan_generate_kinds[i] != NULL && i < TITAN_GENERATE_KINDS_MAX; i++) {
+  for (int i = 0; i < TITAN_GENERATE_KINDS_MAX && titan_generate_kinds[i] != NULL; i++) {
     titan_generate_kind *found = &generator->kinds[generator->kind_count++];
     int *const parts[] = {&found->open, &found->body, &found->close};
     static const char *const names[] = {"open", "body", "close"};
