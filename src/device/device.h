@@ -150,8 +150,8 @@ size_t titan_device_group_bytes(const titan_device *device, const titan_comm *ho
 void titan_device_destroy(titan_device **device);
 
 // The CPU device; `threads` >= 1 OpenMP threads. The instruction set is the best the chip has, lowered by the
-// environment variable TITAN_CPU_ISA (baseline, avx2, avx512, avx512_bf16, amx; an unknown word or one the chip lacks
-// is TITAN_ERROR_USAGE).
+// environment variable TITAN_CPU_ISA (generic, baseline, avx2, avx512, avx512_bf16, amx; another word, or one that the
+// chip lacks, is TITAN_ERROR_USAGE).
 titan_status titan_device_create_cpu(int threads, titan_device **out);
 // The same of this level, whatever the environment says. A process has CPU devices of one level only (oneDNN): another
 // one is TITAN_ERROR_INTERNAL.
