@@ -3,6 +3,7 @@
 #ifndef TITAN_TESTS_DEVICE_TEST_H
 #define TITAN_TESTS_DEVICE_TEST_H
 
+#include "../devices/host_copy.h"
 #include "mpi_test.h"
 
 #include "device/device.h"
@@ -11,11 +12,12 @@ static titan_device *device;
 
 static inline int begin_device(void **state) {
   (void)state;
-  return titan_device_create_cpu(1, &device) != TITAN_OK;
+  return test_device_create(1, &device) != TITAN_OK;
 }
 
 static inline int end_device(void **state) {
   (void)state;
+  host_copies_keep(NULL);
   titan_device_destroy(&device);
   return 0;
 }

@@ -10,6 +10,7 @@
 // cmocka needs the four above first
 #include <cmocka.h>
 
+#include "../../devices/host_copy.h"
 #include "../golden.h"
 #include "comm/bootstrap.h"
 #include "optim/optimizer.h"
@@ -124,7 +125,9 @@ static void check_gradients(const titan_golden *golden, titan_runtime *runtime) 
       snprintf(name, sizeof name, "gradient/%s%s", unit->prefix,
                titan_runtime_is_copy(runtime, i, p) ? "tok_embeddings.weight" : parameter->name);
       assert_true(titan_unit_slice_of(unit, p, &slice) && slice.count == parameter->elements);
-      assert_tensor(golden, name, unit->gradient + slice.first_in_shard, parameter->elements);
+      assert_tensor(golden, name,
+                    host_floats(titan_runtime_device(runtime), unit->gradient + slice.first_in_shard, slice.count),
+                    parameter->elements);
     }
   }
 }
@@ -167,7 +170,7 @@ static void check_case(const golden_case *which) {
   TRY(titan_golden_open(path, &golden));
   TRY(titan_golden_find(golden, "tokens", &tokens));
   TRY(titan_mesh_create(MPI_COMM_WORLD, (titan_mesh_degrees){1, 1, 1, 1, 1}, &mesh));
-  TRY(titan_device_create_cpu(1, &device));
+  TRY(test_device_create(1, &device));
   titan_runtime_options options = options_of(golden, which->model, which->tied);
   TRY(titan_runtime_plan(&options, mesh, device, &runtime));
   TRY(titan_runtime_allocate(runtime));
@@ -190,6 +193,7 @@ static void check_case(const golden_case *which) {
   check_training(golden, runtime, tokens);
 
   titan_runtime_destroy(&runtime);
+  host_copies_keep(NULL);
   titan_device_destroy(&device);
   titan_mesh_destroy(&mesh);
   titan_golden_close(&golden);

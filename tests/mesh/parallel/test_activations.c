@@ -29,6 +29,11 @@ static void hash_floats(uint64_t *hash, const float *values, int64_t count) {
   }
 }
 
+static void hash_unit(uint64_t *hash, const titan_unit *unit, bool masters) {
+  hash_floats(hash, host_floats(device, masters ? unit->master : unit->gradient, unit->shard_elements),
+              unit->shard_elements);
+}
+
 static bool take_step(titan_runtime *runtime, int step, track *out) {
   static const titan_optimizer_options optimizer = {.rule = &titan_optimizer_rule_adamw,
                                                     .learning_rate = 1e-2,
@@ -41,10 +46,10 @@ static bool take_step(titan_runtime *runtime, int step, track *out) {
   small_model_batch(runtime, step, titan_comm_rank(titan_mesh_comm(titan_runtime_mesh(runtime), TITAN_MESH_DP)));
   bool good = titan_runtime_step(runtime, &out->losses[step]) == TITAN_OK;
   for (int u = 0; u < titan_runtime_unit_count(runtime); u++)
-    hash_floats(&out->hash, titan_runtime_unit(runtime, u)->gradient, titan_runtime_unit(runtime, u)->shard_elements);
+    hash_unit(&out->hash, titan_runtime_unit(runtime, u), false);
   good = good && titan_optimizer_step(runtime, &optimizer, step + 1, 1.0) == TITAN_OK;
   for (int u = 0; u < titan_runtime_unit_count(runtime); u++)
-    hash_floats(&out->hash, titan_runtime_unit(runtime, u)->master, titan_runtime_unit(runtime, u)->shard_elements);
+    hash_unit(&out->hash, titan_runtime_unit(runtime, u), true);
   return good;
 }
 

@@ -64,7 +64,8 @@ static tags tags_now(void) {
   tags now = {0};
   for (int tag = 0; tag < TITAN_MEMORY_TAG_COUNT; tag++)
     if (tag >= TITAN_MEMORY_PARAMETERS || tag == TITAN_MEMORY_COMMUNICATION)
-      now.bytes[tag] = titan_memory_usage_of((titan_memory_tag)tag).live_bytes;
+      now.bytes[tag] = titan_memory_usage_of((titan_memory_tag)tag).live_bytes +
+                       titan_memory_usage_of_device((titan_memory_tag)tag).live_bytes;
   return now;
 }
 
@@ -81,6 +82,8 @@ static tags estimate(titan_mesh_degrees degrees, const titan_runtime_options *op
   if (titan_mesh_create_fake(degrees, test_rank(), test_size(), &mesh) == TITAN_OK &&
       titan_runtime_plan(options, mesh, device, &runtime) == TITAN_OK)
     memcpy(planned.bytes, titan_runtime_memory_of(runtime).by_tag, sizeof planned.bytes);
+  if (runtime != NULL)
+    planned.bytes[TITAN_MEMORY_BATCH] += titan_runtime_memory_of(runtime).pinned;
   titan_runtime_destroy(&runtime);
   titan_mesh_destroy(&mesh);
   return planned;
@@ -128,6 +131,9 @@ static void check(titan_mesh_degrees degrees, titan_runtime_options options) {
   for (int tag = TITAN_MEMORY_PARAMETERS; tag < TITAN_MEMORY_TAG_COUNT; tag++)
     none_more &= titan_memory_usage_of((titan_memory_tag)tag).peak_bytes ==
                  titan_memory_usage_of((titan_memory_tag)tag).live_bytes;
+  for (int tag = 0; tag < TITAN_MEMORY_TAG_COUNT; tag++)
+    none_more &= titan_memory_usage_of_device((titan_memory_tag)tag).peak_bytes ==
+                 titan_memory_usage_of_device((titan_memory_tag)tag).live_bytes;
   expect_on_all(none_more);
   titan_runtime_destroy(&runtime);
   titan_mesh_destroy(&mesh);

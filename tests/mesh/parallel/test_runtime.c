@@ -20,9 +20,10 @@ typedef struct usage {
 static usage usage_now(void) {
   usage now;
   for (int tag = 0; tag < TITAN_MEMORY_TAG_COUNT; tag++) {
-    titan_memory_usage entry = titan_memory_usage_of((titan_memory_tag)tag);
-    now.bytes[tag] = entry.live_bytes;
-    now.count[tag] = entry.live_count;
+    titan_memory_usage host = titan_memory_usage_of((titan_memory_tag)tag),
+                       apart = titan_memory_usage_of_device((titan_memory_tag)tag);
+    now.bytes[tag] = host.live_bytes + apart.live_bytes;
+    now.count[tag] = host.live_count + apart.live_count;
   }
   return now;
 }
@@ -30,6 +31,7 @@ static usage usage_now(void) {
 // The plan's table against what has been taken since `before`, tag by tag.
 static bool table_is_exact(const titan_runtime *runtime, const usage *before) {
   titan_runtime_memory memory = titan_runtime_memory_of(runtime);
+  memory.by_tag[TITAN_MEMORY_BATCH] += memory.pinned;
   usage now = usage_now();
   size_t total = 0;
   bool good = true;
@@ -44,7 +46,7 @@ static bool table_is_exact(const titan_runtime *runtime, const usage *before) {
       good = false;
     }
   }
-  return good && total == memory.total;
+  return good && total == memory.total + memory.pinned;
 }
 
 static bool step(titan_runtime *runtime, int number, double *loss) {
@@ -59,7 +61,9 @@ static bool nothing_was_taken_since(const usage *then) {
   bool good = true;
   for (int tag = 0; tag < TITAN_MEMORY_TAG_COUNT; tag++)
     good &= now.bytes[tag] == then->bytes[tag] && now.count[tag] == then->count[tag] &&
-            titan_memory_usage_of((titan_memory_tag)tag).peak_bytes == then->bytes[tag];
+            titan_memory_usage_of((titan_memory_tag)tag).peak_bytes +
+                    titan_memory_usage_of_device((titan_memory_tag)tag).peak_bytes ==
+                then->bytes[tag];
   return good;
 }
 
@@ -134,8 +138,8 @@ static bool shards_agree(titan_runtime *mesh, titan_runtime *alone, bool gradien
   for (int u = 0; u < titan_runtime_unit_count(mesh); u++) {
     const titan_unit *part = titan_runtime_unit(mesh, u), *whole = titan_runtime_unit(alone, u);
     double largest = 0, worst = 0;
-    const float *expected = gradients ? whole->gradient : whole->master,
-                *given = gradients ? part->gradient : part->master;
+    const float *expected = host_floats(device, gradients ? whole->gradient : whole->master, whole->shard_elements),
+                *given = host_floats(device, gradients ? part->gradient : part->master, part->shard_elements);
     for (int64_t i = 0; i < whole->flat_elements; i++)
       largest = fmax(largest, fabsf(expected[i]));
     for (int p = 0; p < part->plan->parameter_count; p++) {
@@ -201,7 +205,8 @@ static double step_of_half(titan_runtime *runtime, int half, float *gradients) {
   expect_on_all(titan_runtime_check_batch(runtime) == TITAN_OK && titan_runtime_step(runtime, &loss) == TITAN_OK);
   for (int u = 0; u < titan_runtime_unit_count(runtime); u++) {
     const titan_unit *unit = titan_runtime_unit(runtime, u);
-    memcpy(gradients, unit->gradient, (size_t)unit->shard_elements * sizeof *gradients);
+    memcpy(gradients, host_floats(device, unit->gradient, unit->shard_elements),
+           (size_t)unit->shard_elements * sizeof *gradients);
     gradients += unit->shard_elements;
   }
   return loss;
@@ -256,6 +261,8 @@ static void initial_values_are_a_function_of_seed_name_and_index(void **state) {
   bool good = true;
   for (int u = 0; u < titan_runtime_unit_count(runtime); u++) {
     const titan_unit *unit = titan_runtime_unit(runtime, u);
+    const float *master = host_floats(device, unit->master, unit->shard_elements);
+    const titan_bf16 *compute = host_copy(device, unit->compute, (size_t)unit->shard_elements * sizeof *compute);
     for (int p = 0; p < unit->plan->parameter_count; p++) {
       const titan_plan_parameter *parameter = &unit->plan->parameters[p];
       char name[TITAN_PREFIX_BYTES + TITAN_NAME_BYTES];
@@ -271,9 +278,8 @@ static void initial_values_are_a_function_of_seed_name_and_index(void **state) {
       titan_random_normal(titan_random_stream_create(42, name), 0, (uint64_t)parameter->elements, init.mean, init.std,
                           init.low, init.high, expected);
       for (int64_t i = 0; titan_unit_slice_of(unit, p, &slice) && i < slice.count; i++) {
-        good &= unit->master[slice.first_in_shard + i] == expected[slice.first_in_parameter + i];
-        good &= ((titan_bf16 *)unit->compute)[slice.first_in_shard + i] ==
-                titan_bf16_from_float(expected[slice.first_in_parameter + i]);
+        good &= master[slice.first_in_shard + i] == expected[slice.first_in_parameter + i];
+        good &= compute[slice.first_in_shard + i] == titan_bf16_from_float(expected[slice.first_in_parameter + i]);
       }
       titan_memory_free(expected);
     }

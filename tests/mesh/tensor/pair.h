@@ -3,6 +3,7 @@
 #ifndef TITAN_TESTS_TENSOR_PAIR_H
 #define TITAN_TESTS_TENSOR_PAIR_H
 
+#include "../../devices/host_copy.h"
 #include "../mpi_test.h"
 
 #include "parallel/runtime.h"
@@ -23,7 +24,7 @@ static inline void pair_create(const titan_runtime_options *options, titan_mesh_
   part.shape.batch /= degrees.dp_replicate * degrees.dp_shard;
   expect_on_all(titan_mesh_create(MPI_COMM_WORLD, degrees, &pair->mesh) == TITAN_OK);
   expect_on_all(titan_mesh_create(MPI_COMM_SELF, (titan_mesh_degrees){1, 1, 1, 1, 1}, &pair->self) == TITAN_OK);
-  expect_on_all(titan_device_create_cpu(1, &pair->device) == TITAN_OK);
+  expect_on_all(test_device_create(1, &pair->device) == TITAN_OK);
   expect_on_all(titan_runtime_plan(&part, pair->mesh, pair->device, &pair->many) == TITAN_OK);
   expect_on_all(titan_runtime_plan(options, pair->self, pair->device, &pair->alone) == TITAN_OK);
 }
@@ -39,6 +40,7 @@ static inline void pair_allocate(runtime_pair *pair, uint64_t seed) {
 static inline void pair_destroy(runtime_pair *pair) {
   titan_runtime_destroy(&pair->many);
   titan_runtime_destroy(&pair->alone);
+  host_copies_keep(NULL);
   titan_device_destroy(&pair->device);
   titan_mesh_destroy(&pair->mesh);
   titan_mesh_destroy(&pair->self);
@@ -104,14 +106,15 @@ static inline bool pair_agrees(const runtime_pair *pair, bool gradients, double 
     const titan_unit *part = titan_runtime_unit(pair->many, u), *whole = titan_runtime_unit(pair->alone, u);
     if (part->plan->parameter_count != whole->plan->parameter_count)
       return false;
+    const float *given = host_floats(pair->device, gradients ? part->gradient : part->master, part->shard_elements),
+                *expected =
+                    host_floats(pair->device, gradients ? whole->gradient : whole->master, whole->shard_elements);
     for (int p = 0; p < part->plan->parameter_count; p++) {
       int q = pair_parameter_find(whole->plan, part->plan->parameters[p].name);
       if (q < 0)
         return false;
       const titan_plan_parameter *parameter = &whole->plan->parameters[q];
-      good = pair_parameter_agrees(pair, part, p, gradients ? part->gradient : part->master,
-                                   (gradients ? whole->gradient : whole->master) + parameter->first,
-                                   parameter->elements, tolerance) &&
+      good = pair_parameter_agrees(pair, part, p, given, expected + parameter->first, parameter->elements, tolerance) &&
              good;
     }
   }

@@ -82,7 +82,8 @@ static void check_gradients(const titan_golden *golden, const runtime_pair *pair
       expect_on_all(titan_memory_allocate(TITAN_MEMORY_GENERAL, count * sizeof *expected, &expected) == TITAN_OK);
       for (size_t i = 0; i < count; i++)
         expected[i] = (float)titan_golden_value(tensor, (int64_t)i);
-      bool good = pair_parameter_agrees(pair, unit, p, unit->gradient, expected, tensor->count, tolerance);
+      bool good = pair_parameter_agrees(pair, unit, p, host_floats(pair->device, unit->gradient, unit->shard_elements),
+                                        expected, tensor->count, tolerance);
       titan_memory_free(expected);
       expect_on_all(good);
     }

@@ -83,14 +83,15 @@ static bool replicas_are_equal(const runtime_pair *pair) {
   bool good = true;
   for (int u = 0; u < titan_runtime_unit_count(pair->many); u++) {
     const titan_unit *unit = titan_runtime_unit(pair->many, u);
+    const float *master = host_floats(pair->device, unit->master, unit->shard_elements);
     titan_unit_slice slice;
     for (int p = 0; p < unit->plan->parameter_count; p++) {
       if (unit->plan->parameters[p].sharded || !titan_unit_slice_of(unit, p, &slice))
         continue;
       size_t bytes = (size_t)slice.count * sizeof(float);
-      memcpy(first, unit->master + slice.first_in_shard, bytes);
+      memcpy(first, master + slice.first_in_shard, bytes);
       good = titan_comm_broadcast(tp, first, (size_t)slice.count, TITAN_FLOAT32, 0, NULL) == TITAN_OK && good;
-      good = memcmp(first, unit->master + slice.first_in_shard, bytes) == 0 && good;
+      good = memcmp(first, master + slice.first_in_shard, bytes) == 0 && good;
     }
   }
   return good;
