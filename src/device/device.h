@@ -131,6 +131,8 @@ struct titan_device {
   const titan_kernel *(*kernel)(titan_device *device, titan_op_kind kind); // NULL for views
   const titan_vector_functions *vector;
   const titan_queue_functions *queues; // NULL: host memory, and all is done when a call returns
+  // Bytes that this rank can still take, and that there are; NULL: the node's memory counts.
+  titan_status (*memory)(titan_device *device, size_t *available, size_t *total);
   // A group of the device for the ranks of a host group, whose operations go over DEVICE space and are put into
   // `queue`; NULL: the host group serves. Collective over host, which must outlive it.
   titan_status (*group)(titan_device *device, titan_comm *host, titan_queue queue, titan_comm **out);

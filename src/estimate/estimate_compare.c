@@ -116,7 +116,7 @@ titan_status titan_estimate_compare(const titan_config *config, const titan_topo
   size_t auto_budget;
   int64_t mine[FIGURES], *all = NULL;
   count(resident_before, mine);
-  TITAN_TRY(titan_setup_available_bytes(world, node, topology, &auto_budget));
+  TITAN_TRY(titan_setup_available_bytes(NULL, world, node, topology, &auto_budget));
   titan_status status = titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, (size_t)ranks * FIGURES, sizeof *all, &all);
   TITAN_TRY(titan_comm_agree(world, status));
   status = titan_comm_all_gather(world, mine, all, FIGURES, TITAN_INT64, NULL);

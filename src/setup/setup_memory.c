@@ -6,6 +6,7 @@
 #include "data/validation.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static const double gib = 1024.0 * 1024 * 1024;
@@ -53,7 +54,8 @@ titan_status titan_setup_share_budget(const titan_config *config, titan_runtime 
     return TITAN_OK;
   titan_runtime_memory memory = titan_runtime_memory_of(runtime);
   titan_setup_beside beside = titan_setup_beside_of(config, runtime, world, node);
-  int64_t mine = (int64_t)(memory.total - memory.chosen + titan_setup_beside_sum(&beside)), most = 0;
+  size_t outside = titan_runtime_device(runtime)->memory != NULL ? 0 : titan_setup_beside_sum(&beside);
+  int64_t mine = (int64_t)(memory.total - memory.chosen + outside), most = 0;
   TITAN_TRY(titan_comm_all_reduce(world, &mine, &most, 1, TITAN_INT64, TITAN_MAX, NULL));
   *fixed = (size_t)most;
   return TITAN_OK;
@@ -193,22 +195,23 @@ static titan_status suggest(memory_search *search, titan_text *text) {
                                  "nodes, fewer ranks a node, or a smaller model.flavor");
 }
 
-static titan_status describe(const titan_runtime *runtime, double node_need, double available, int ranks,
+// Who is too small, what it needs and what it has: "this node is too small: its 2 ranks will need .., and .. are
+// available".
+static titan_status describe(const titan_runtime *runtime, const char *who, double need, double available,
                              const char *suggestion) {
   titan_runtime_memory memory = titan_runtime_memory_of(runtime);
   titan_text parts = {0};
   char need_text[TITAN_SIZE_BYTES], available_text[TITAN_SIZE_BYTES];
-  titan_size_pair(node_need, available, need_text, available_text);
+  titan_size_pair(need, available, need_text, available_text);
   for (int tag = TITAN_MEMORY_PARAMETERS; tag < TITAN_MEMORY_TAG_COUNT; tag++)
     if (memory.by_tag[tag] > 0)
       TITAN_TRY(titan_text_printf(&parts, "%s%s %.2f", parts.length ? ", " : "",
                                   titan_memory_tag_text((titan_memory_tag)tag), (double)memory.by_tag[tag] / gib));
   titan_status status = titan_error(TITAN_ERROR_USAGE,
-                                    "this node is too small: its %d rank%s will need %s, and %s are available\n"
+                                    "%s will need %s, and %s are available\n"
                                     "a rank's %.2f GiB: %s\n"
                                     "%s%s",
-                                    ranks, ranks == 1 ? "" : "s", need_text, available_text, (double)memory.total / gib,
-                                    parts.data, suggestion,
+                                    who, need_text, available_text, (double)memory.total / gib, parts.data, suggestion,
                                     titan_runtime_options_of(runtime)->shape.dtype == TITAN_FLOAT32
                                         ? "; training.mixed_precision_param = bfloat16 takes less"
                                         : "");
@@ -223,6 +226,24 @@ static titan_status find_available(titan_comm *node, const titan_topology *topol
   TITAN_TRY(titan_comm_all_reduce(node, limits, least, 2, TITAN_FLOAT64, TITAN_MIN, NULL));
   *available = least[0] < least[1] ? least[0] : least[1];
   return TITAN_OK;
+}
+
+// Of a device with memory of its own, what is left there; *own: whether it is one.
+static titan_status find_device_memory(titan_device *device, bool *own, double *available) {
+  size_t left = 0, total = 0;
+  *own = device != NULL && device->memory != NULL;
+  *available = INFINITY;
+  if (!*own)
+    return TITAN_OK;
+  TITAN_TRY(device->memory(device, &left, &total));
+  *available = (double)left;
+  return TITAN_OK;
+}
+
+// Host memory that a rank takes: all, or beside a device with memory of its own what is pinned.
+static double host_bytes(const titan_runtime *runtime, const titan_setup_beside *beside, bool own) {
+  titan_runtime_memory memory = titan_runtime_memory_of(runtime);
+  return (double)(own ? memory.pinned : memory.total) + (double)titan_setup_beside_sum(beside);
 }
 
 bool titan_setup_take_less(const titan_config *config, titan_runtime_options *options) {
@@ -241,42 +262,65 @@ bool titan_setup_take_less(const titan_config *config, titan_runtime_options *op
 titan_status titan_setup_memory_fits(const titan_config *config, titan_runtime *runtime, titan_comm *world,
                                      titan_comm *node, const titan_topology *topology, bool *fits) {
   titan_setup_beside beside = titan_setup_beside_of(config, runtime, world, node);
-  double need = (double)titan_runtime_memory_of(runtime).total + (double)titan_setup_beside_sum(&beside), node_need,
-         available = 0;
+  double node_need, available = 0, on_device;
+  bool own;
+  TITAN_TRY(titan_comm_agree(world, find_device_memory(titan_runtime_device(runtime), &own, &on_device)));
+  double need = host_bytes(runtime, &beside, own);
   TITAN_TRY(titan_comm_all_reduce(node, &need, &node_need, 1, TITAN_FLOAT64, TITAN_SUM, NULL));
   TITAN_TRY(find_available(node, topology, &available));
-  double mine = node_need > available, any;
+  double mine = node_need > available || (double)titan_runtime_memory_of(runtime).total > on_device, any;
   TITAN_TRY(titan_comm_all_reduce(world, &mine, &any, 1, TITAN_FLOAT64, TITAN_MAX, NULL));
   *fits = any == 0;
   return TITAN_OK;
 }
 
-titan_status titan_setup_available_bytes(titan_comm *world, titan_comm *node, const titan_topology *topology,
-                                         size_t *bytes) {
+titan_status titan_setup_available_bytes(titan_device *device, titan_comm *world, titan_comm *node,
+                                         const titan_topology *topology, size_t *bytes) {
   double available = 0, mine, least;
+  bool own;
+  TITAN_TRY(titan_comm_agree(world, find_device_memory(device, &own, &mine)));
   TITAN_TRY(find_available(node, topology, &available));
-  mine = available / titan_comm_size(node);
+  mine = own ? mine : available / titan_comm_size(node);
   TITAN_TRY(titan_comm_all_reduce(world, &mine, &least, 1, TITAN_FLOAT64, TITAN_MIN, NULL));
   *bytes = least > 0 ? (size_t)least : 0;
   return TITAN_OK;
 }
 
+static titan_status refuse(memory_search *search, const char *who, double need, double available) {
+  titan_text suggestion = {0};
+  titan_status status = suggest(search, &suggestion);
+  if (status == TITAN_OK)
+    status = describe(search->runtime, who, need, available, suggestion.data);
+  titan_text_destroy(&suggestion);
+  return status;
+}
+
+static titan_status check_device(const titan_runtime *runtime, titan_mesh *mesh, titan_device *device,
+                                 double available) {
+  double need = (double)titan_runtime_memory_of(runtime).total;
+  memory_search search = {.runtime = runtime, .mesh = mesh, .device = device, .limit = available};
+  char who[160];
+  snprintf(who, sizeof who, "the device of rank %d is too small: it",
+           titan_comm_rank(titan_mesh_comm(mesh, TITAN_MESH_WORLD)));
+  return need > available ? refuse(&search, who, need, available) : TITAN_OK;
+}
+
 titan_status titan_setup_check_memory(const titan_runtime *runtime, const titan_setup_beside *beside, titan_mesh *mesh,
                                       titan_device *device, titan_comm *node, const titan_topology *topology) {
+  titan_comm *world = titan_mesh_comm(mesh, TITAN_MESH_WORLD);
   int ranks = titan_comm_size(node);
-  double need = (double)titan_runtime_memory_of(runtime).total + (double)titan_setup_beside_sum(beside);
-  double node_need, available = 0;
+  double node_need, available = 0, on_device;
+  char who[80];
+  bool own;
+  titan_status status = find_device_memory(device, &own, &on_device);
+  if (status == TITAN_OK && own)
+    status = check_device(runtime, mesh, device, on_device);
+  TITAN_TRY(titan_comm_agree(world, status));
+  double need = host_bytes(runtime, beside, own);
   TITAN_TRY(titan_comm_all_reduce(node, &need, &node_need, 1, TITAN_FLOAT64, TITAN_SUM, NULL));
   TITAN_TRY(find_available(node, topology, &available));
-  titan_status status = TITAN_OK;
-  if (node_need > available) {
-    titan_text suggestion = {0};
-    memory_search search = {
-        .runtime = runtime, .beside = *beside, .mesh = mesh, .device = device, .limit = available / ranks};
-    status = suggest(&search, &suggestion);
-    if (status == TITAN_OK)
-      status = describe(runtime, node_need, available, ranks, suggestion.data);
-    titan_text_destroy(&suggestion);
-  }
-  return titan_comm_agree(titan_mesh_comm(mesh, TITAN_MESH_WORLD), status);
+  memory_search search = {
+      .runtime = runtime, .beside = *beside, .mesh = mesh, .device = device, .limit = available / ranks};
+  snprintf(who, sizeof who, "this node is too small: its %d rank%s", ranks, ranks == 1 ? "" : "s");
+  return titan_comm_agree(world, node_need > available ? refuse(&search, who, node_need, available) : TITAN_OK);
 }

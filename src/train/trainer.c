@@ -97,7 +97,7 @@ static titan_status plan_model(titan_trainer *trainer) {
   titan_comm *world = titan_trainer_world(trainer);
   size_t auto_budget = 0, fixed = 0;
   titan_runtime_options options;
-  TITAN_TRY(titan_setup_available_bytes(world, env->node, env->topology, &auto_budget));
+  TITAN_TRY(titan_setup_available_bytes(env->device, world, env->node, env->topology, &auto_budget));
   TITAN_TRY(titan_comm_agree(world, choose_options(trainer, auto_budget, &options)));
   bool fits;
   TITAN_TRY(options.pipeline.automatic ? choose_schedule(trainer, &options) : create_runtime(trainer, &options, &fits));

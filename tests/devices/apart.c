@@ -55,6 +55,7 @@ titan_status titan_apart_create(titan_device *cpu, uint64_t seed, titan_device *
                            .kernel = apart_kernel,
                            .vector = &apart_vector,
                            .queues = &apart_queues,
+                           .memory = apart_memory,
                            .group = apart_group,
                            .destroy = apart_destroy,
                            .implementation = a};

@@ -113,6 +113,17 @@ titan_status apart_allocate(titan_device *device, titan_space space, titan_memor
   return TITAN_OK;
 }
 
+titan_status apart_memory(titan_device *device, size_t *available, size_t *total) {
+  const apart *a = apart_of(device);
+  const char *limit = getenv("TITAN_APART_MEMORY");
+  size_t used = 0;
+  for (size_t i = 0; i < a->block_count; i++)
+    used += a->blocks[i].bytes;
+  *total = limit != NULL ? (size_t)strtoull(limit, NULL, 10) << 20 : most_bytes;
+  *available = *total > used ? *total - used : 0;
+  return TITAN_OK;
+}
+
 // What was put into the queues may still use it.
 void apart_free(titan_device *device, titan_space space, void *pointer) {
   apart *a = apart_of(device);

@@ -88,6 +88,8 @@ extern const titan_queue_functions apart_queues;
 
 titan_status apart_allocate(titan_device *device, titan_space space, titan_memory_tag tag, size_t bytes, void *out);
 void apart_free(titan_device *device, titan_space space, void *pointer);
+// TITAN_APART_MEMORY: MiB that there are in all, instead of the address space.
+titan_status apart_memory(titan_device *device, size_t *available, size_t *total);
 titan_status apart_memory_create(apart *a);
 void apart_memory_destroy(apart *a);
 // Lets host code at the memory, or keeps it out.

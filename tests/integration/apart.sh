@@ -3,7 +3,7 @@
 # Training on the apart device (tests/devices/apart.h), whose memory host code cannot touch and whose work is done late and in a
 # random order that its marks allow, is bitwise the CPU's; a run with one mark, wait or copy of the device taken away is not.
 #
-# usage: apart.sh PROGRAM COMPARE WORK PLUGIN selection|meshes|choices|checkpoints|bad_steps|faults|refusals
+# usage: apart.sh PROGRAM COMPARE WORK PLUGIN selection|meshes|choices|checkpoints|bad_steps|faults|refusals|memory
 TITAN=$1 COMPARE=$2 WORK=$3 PLUGIN=$4
 . "$(dirname "$0")/common.sh"
 seeds=${SEEDS:-1 2 3}
@@ -170,6 +170,24 @@ refusals() {
   grep -q 'this rank has the device cpu, and rank 0 the device apart' mixed.log || fail "ranks with different devices: $(tail -n 3 mixed.log)"
   on_apart 1 train cpu 1 "${same[@]}" --job.device cpu
   ! grep -q 'memory apart' cpu.log || fail "job.device = cpu uses a plugin"
+}
+
+# The device's own memory counts: what does not fit is refused with what would, and a budget is for that memory.
+memory() {
+  local code
+  on_apart 1 env TITAN_APART_MEMORY=400 "$TITAN" --job.config_file "$here/small.toml" --job.dump_folder small "${same[@]}" \
+    --training.batch_size 16 --training.seq_len 256 >small.out 2>small.log
+  code=$?
+  [ $code = 2 ] || fail "too small a device: code $code, expected 2: $(tail -n 3 small.log)"
+  grep -q 'the device of rank 0 is too small: it will need .* are available' small.log || fail "no message: $(tail -n 4 small.log)"
+  grep -q 'training.batch_size = [0-9]* would fit' small.log || fail "no suggestion: $(tail -n 3 small.log)"
+  TITAN_APART_MEMORY=400 on_apart 1 train suggested 1 "${same[@]}" --training.seq_len 256 \
+    --training.batch_size "$(grep -o 'training.batch_size = [0-9]*' small.log | grep -o '[0-9]*')"
+  train cpu 1 "${same[@]}" --training.batch_size 8 --training.seq_len 128
+  TITAN_APART_MEMORY=200 on_apart 1 train budget 1 "${same[@]}" --training.batch_size 8 --training.seq_len 128 \
+    --activation_checkpoint.mode selective --activation_checkpoint.selective_ac_option auto
+  alike budget bitwise $steps cpu/steps.txt budget/steps.txt
+  grep -q 'recomputed a step: [0-9]' budget.log || fail "the budget is not that of the device: $(grep recomputed budget.log)"
 }
 
 "$5"
