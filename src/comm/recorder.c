@@ -134,6 +134,42 @@ void titan_recorder_waited(void) {
   pthread_mutex_unlock(&mutex);
 }
 
+void titan_recorder_wait_begins(const char *group, const char *operation, int rank, int size) {
+  static uint64_t sequence;
+  double now = titan_clock_seconds();
+  pthread_mutex_lock(&mutex);
+  uint64_t number = begun_count++;
+  titan_record *record = &present.operation;
+  *record = (titan_record){.number = number,
+                           .sequence = sequence++,
+                           .rank = rank,
+                           .size = size,
+                           .peer = -1,
+                           .step = present.step,
+                           .begun = now,
+                           .begin_ended = now};
+  copy_text(record->group, sizeof record->group, group);
+  copy_text(record->operation, sizeof record->operation, operation);
+  if (capacity > 0)
+    ring[number % capacity] = *record;
+  present.waits = true;
+  waits_since = now;
+  pthread_mutex_unlock(&mutex);
+}
+
+void titan_recorder_wait_ends(void) {
+  uint64_t number = present.operation.number; // written by this thread alone
+  titan_recorder_waited();
+  titan_recorder_end(number, false);
+}
+
+void titan_recorder_was_stopped(double seconds) {
+  pthread_mutex_lock(&mutex);
+  if (present.waits)
+    waits_since += seconds;
+  pthread_mutex_unlock(&mutex);
+}
+
 // With the mutex held.
 static void copy_whereabouts(titan_whereabouts *out) {
   double now = titan_clock_seconds();

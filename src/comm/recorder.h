@@ -46,6 +46,11 @@ void titan_recorder_destroy(void);
 void titan_recorder_set_phase(const char *phase, int64_t step);
 void titan_recorder_set_action(const char *what, const char *name);
 
+// For waits of the thread that communicates in operations that no group of titan_comm makes (those of checkpoints, in
+// MPI): the wait begins, and is over. operation: static, as `group`; size: ranks, of which the first is rank 0.
+void titan_recorder_wait_begins(const char *group, const char *operation, int rank, int size);
+void titan_recorder_wait_ends(void);
+
 // Any thread.
 void titan_recorder_whereabouts(titan_whereabouts *out);
 // The same, at any moment of any thread, a signal handler's too: false where the recorder is being written to.

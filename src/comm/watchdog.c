@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "comm/recorder.h"
+#include "comm/recorder_private.h"
 #include "comm/side_channel.h"
 #include "comm/verdict.h"
 
@@ -19,8 +20,8 @@
 #include <unistd.h>
 
 // PATIENCE: seconds in which a rank that is well answers; ranks may outnumber cores. LOOK: milliseconds from one look
-// at the own wait to the next.
-static const double PATIENCE = 2;
+// at the own wait to the next. STOPPED: seconds beyond that, of which the process has seen nothing.
+static const double PATIENCE = 2, STOPPED = 2;
 enum { LOOK = 100, OPTION_BYTES = 96 };
 
 struct titan_watchdog {
@@ -132,13 +133,19 @@ static bool leave_to_lower(const titan_watchdog *watchdog) {
 
 // --- the threads ---
 
+// A job may be stopped as a whole (Ctrl-Z, a batch system that lets another one run first): each of its processes finds
+// that far more time has passed than it asked for, and does not count it.
 static void wait_for_change(titan_watchdog *watchdog, int milliseconds) {
   struct timespec until;
+  double begun = titan_clock_seconds();
   clock_gettime(CLOCK_MONOTONIC, &until);
   until.tv_nsec += (long)milliseconds % 1000 * 1000000;
   until.tv_sec += milliseconds / 1000 + until.tv_nsec / 1000000000;
   until.tv_nsec %= 1000000000;
   pthread_cond_timedwait(&watchdog->change, &watchdog->mutex, &until);
+  double more = titan_clock_seconds() - begun - milliseconds / 1e3;
+  if (more > STOPPED)
+    titan_recorder_was_stopped(more);
 }
 
 static void *watch_own_wait(void *context) {

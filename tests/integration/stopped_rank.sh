@@ -26,7 +26,7 @@ wait_until() {
     sleep 0.05
   done
 }
-trains() { [ "$(wc -l <"$1/steps.txt" 2>/dev/null || echo 0)" -ge 2 ]; }
+trains() { [ -f "$1/steps.txt" ] && [ "$(wc -l <"$1/steps.txt")" -ge 2 ]; }
 validates() { grep -q ' step:  1 ' "$1.log"; }
 saves() { compgen -G "$1/checkpoint/*.partial" >/dev/null; }
 
@@ -55,6 +55,27 @@ stop() {
   echo "$name: $(grep ' ERROR ' "$name.log")"
 }
 
+# A job that is stopped as a whole for longer than the timeout goes on afterwards.
+stop_all() {
+  local rank processes='' code
+  mpirun --oversubscribe --bind-to none -np 4 "$TITAN" --job.config_file "$here/small.toml" --job.dump_folder all --training.steps 1000000 \
+    --training.seq_len 32 --training.batch_size 1 --comm.train_timeout_seconds 5 >all.out 2>all.log &
+  local run=$!
+  wait_until "$run_timeout" trains all || fail "all: it does not come to it: $(tail -n 5 all.log)"
+  for rank in 0 1 2 3; do processes="$processes $(process_of $run $rank)"; done
+  kill -STOP $processes
+  sleep 12
+  local before=$(wc -l <all/steps.txt)
+  kill -CONT $processes
+  wait_until 60 eval '[ "$(wc -l <all/steps.txt)" -gt $((before + 3)) ]' || fail "all: no steps after the job was continued: $(tail -n 3 all.log)"
+  touch all/STOP
+  wait_until 60 eval "! alive $run" || { fail "all: it does not end"; kill -9 $run $processes; }
+  wait $run
+  code=$?
+  [ $code = 75 ] || fail "all: code $code instead of 75: $(grep ERROR all.log)"
+}
+
+stop_all
 stop training 2 trains 'training, step [0-9]+'
 stop first 0 trains 'training, step [0-9]+' --training.tensor_parallel_degree 2
 stop validation 1 validates 'validation, step 1' --validation.enabled --validation.freq 1
