@@ -40,7 +40,7 @@ static void pack(const titan_checkpoint_join *join, const round *r, const float 
   int at = 0;
   for (int rank = 0; rank < join->size; rank++) {
     int64_t begin, rows = rows_of(join, r, rank, &begin);
-    for (int64_t i = 0; i < rows; i++)
+    for (int64_t i = 0; data != NULL && i < rows; i++) // without data the rank has failed, and no file comes of it
       memcpy(out + at + i * (int64_t)columns, data + (begin + i) * stride, columns * sizeof *out);
     counts[rank] = (int)(rows * (int64_t)columns);
     firsts[rank] = at;

@@ -23,8 +23,8 @@ size_t titan_checkpoint_join_bytes(const titan_checkpoint_layout *layout, size_t
 
 // Collective over join->comm: writes this rank's share of the rows of a joined rectangle, of which it has `data`, rows
 // of rectangle->columns elements that begin `stride` elements apart; `whole` columns make a row of the tensor with
-// number `tensor`. `status`: of this rank so far; a rank that has failed takes part, as the others wait for it, and
-// writes nothing. Returns it, or what has failed here.
+// number `tensor`. `status`: of this rank so far; a rank that has failed takes part, as the others wait for it (also
+// without data: NULL), and writes nothing. Returns it, or what has failed here.
 titan_status titan_checkpoint_join_write(titan_checkpoint_join *join, titan_checkpoint_writer *writer,
                                          const titan_checkpoint_rectangle *rectangle, int64_t tensor, int64_t whole,
                                          const float *data, int64_t stride, titan_status status);

@@ -198,8 +198,8 @@ static titan_status write_rectangle(titan_saver *saver, titan_checkpoint_writer 
 static titan_status write_from_shard(titan_saver *saver, titan_checkpoint_writer *writer, int group,
                                      const titan_checkpoint_rectangle *r, titan_status status) {
   titan_shard_view view = {0};
-  if (status == TITAN_OK)
-    status = titan_checkpoint_view_open(saver->runtime, r, group, TITAN_ACCESS_READ, &view);
+  titan_status opened = titan_checkpoint_view_open(saver->runtime, r, group, TITAN_ACCESS_READ, &view);
+  status = status == TITAN_OK ? opened : status; // a rank that has failed still gives the others their rows
   status = write_rectangle(saver, writer, group, r, view.values, r->stride, status);
   titan_status closed = titan_shard_view_close(&view);
   return status == TITAN_OK ? closed : status;

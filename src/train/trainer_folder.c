@@ -120,10 +120,10 @@ void titan_trainer_checkpoint_check_room(const titan_trainer *trainer) {
   uint64_t left = titan_space_left(checkpoint->folder.data), bytes = titan_saver_file_bytes(checkpoint->saver);
   if (left == 0 || left / bytes >= (uint64_t)files)
     return;
-  titan_log_warning("%s has space for %" PRIu64 " more checkpoints of %.2f GiB, and this run needs space for %" PRId64
+  titan_log_warning("%s has space for %" PRIu64 " more checkpoint%s of %.2f GiB, and this run needs space for %" PRId64
                     " (checkpoint.keep_latest_k = %" PRId64 "%s): saves will fail",
-                    checkpoint->folder.data, left / bytes, (double)bytes / (1 << 30), files, keep,
-                    keep > 0 ? ", and one more while it is written" : ": all are kept");
+                    checkpoint->folder.data, left / bytes, left / bytes == 1 ? "" : "s", (double)bytes / (1 << 30),
+                    files, keep, keep > 0 ? ", and one more while it is written" : ": all are kept");
 }
 
 // Rank 0.

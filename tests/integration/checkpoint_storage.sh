@@ -177,7 +177,7 @@ other_folders() {
     --checkpoint.enable_checkpoint --checkpoint.interval 1 --checkpoint.keep_latest_k 1" 2>small.log
   local code=$?
   [ $code = 4 ] || fail "a full disk: code $code"
-  said small 'has room for 1 more checkpoints of 0.09 GiB, and this run needs room for 2'
+  said small 'has space for 1 more checkpoint of 0.09 GiB, and this run needs space for 2'
   said small 'could not be saved'
 }
 
