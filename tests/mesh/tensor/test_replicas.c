@@ -95,7 +95,7 @@ static void parts_are_not_compared(void **state) {
 
 static void tied_parameters_that_differ_in_one_bit_are_named(void **state) {
   (void)state;
-  static const char expected[] = "tok_embeddings.weight and output.weight are one parameter";
+  static const char expected[] = "tok_embeddings.weight and output.weight are tied";
   check((titan_mesh_degrees){1, 1, test_size(), 1, 1}, true, 3, "output.weight", expected, true);
   check((titan_mesh_degrees){1, 1, 1, 1, test_size()}, true, 0, "tok_embeddings.weight", expected, true);
   check((titan_mesh_degrees){1, 1, test_size(), 1, 1}, false, 3, "output.weight", "", false);
