@@ -37,10 +37,10 @@ titan_status titan_setup_warnings(const titan_config *config, void (*report)(voi
 // for the tensor-parallel degree.
 titan_status titan_setup_runtime_options(const titan_config *config, int64_t vocabulary, titan_mesh_degrees degrees,
                                          size_t auto_budget, const titan_text *schedule, titan_runtime_options *out);
-// Collective over node and world. Bytes that every rank of the run can take: of its device's memory where it has its own
-// (NULL: it has not), else the least share of a node.
-titan_status titan_setup_available_bytes(titan_device *device, titan_comm *world, titan_comm *node, const titan_topology *topology,
-                                         size_t *bytes);
+// Collective over node and world. Bytes that every rank of the run can take: of its device's memory where it has its
+// own (NULL: it has not), else the least share of a node.
+titan_status titan_setup_available_bytes(titan_device *device, titan_comm *world, titan_comm *node,
+                                         const titan_topology *topology, size_t *bytes);
 // Collective over node and world. Whether the runtime as it is planned fits every node.
 titan_status titan_setup_memory_fits(const titan_config *config, titan_runtime *runtime, titan_comm *world,
                                      titan_comm *node, const titan_topology *topology, bool *fits);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What oneDNN's versions 2 and 3 call differently: descriptions of matrices and products. Since version 3 a description is
-// a handle that is destroyed.
+// What oneDNN's versions 2 and 3 call differently: descriptions of matrices and products. Since version 3 a description
+// is a handle that is destroyed.
 #ifndef TITAN_DEVICE_CPU_ONEDNN_H
 #define TITAN_DEVICE_CPU_ONEDNN_H
 

@@ -235,14 +235,15 @@ static void help_for_one_option_says_where_it_may_be_set_and_its_other_spellings
                          "      Command line: --training.steps VALUE or --training.steps=VALUE\n"
                          "      TOML file: [training], then steps = 10000\n"
                          "      libconfig file: training: { steps = 10000; };\n"},
-      {"metrics.rank_0_only", "  --metrics.rank_0_only\n"
-                              "      Write TensorBoard event files for rank 0 only; false: for every rank, and rows of every rank\n"
-                              "      in metrics.h5. Takes true or false; default true.\n"
-                              "      Command line: --metrics.rank_0_only or --metrics.rank_0_only=false\n"
-                              "      TOML file: [metrics], then rank_0_only = true\n"
-                              "      libconfig file: metrics: { rank_0_only = true; };\n"
-                              "      Other spelling: --metrics.save_for_all_ranks (the opposite of "
-                              "metrics.rank_0_only)\n"},
+      {"metrics.rank_0_only",
+       "  --metrics.rank_0_only\n"
+       "      Write TensorBoard event files for rank 0 only; false: for every rank, and rows of every rank\n"
+       "      in metrics.h5. Takes true or false; default true.\n"
+       "      Command line: --metrics.rank_0_only or --metrics.rank_0_only=false\n"
+       "      TOML file: [metrics], then rank_0_only = true\n"
+       "      libconfig file: metrics: { rank_0_only = true; };\n"
+       "      Other spelling: --metrics.save_for_all_ranks (the opposite of "
+       "metrics.rank_0_only)\n"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     char words[64];

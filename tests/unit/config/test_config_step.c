@@ -111,10 +111,9 @@ static void a_curve_that_is_not_what_its_options_say_is_warned_about(void **stat
   expect_warning("[training]\nsteps = 10\nwarmup_steps = 4\n[lr_scheduler]\ndecay_ratio = 0.6\n", NULL);
   expect_warning("[training]\nsteps = 10\nwarmup_steps = 4\n[lr_scheduler]\ndecay_ratio = 0.6\ntotal_steps = 10\n",
                  NULL);
-  expect_warning(
-      "[training]\nsteps = 10\nwarmup_steps = 4\n[lr_scheduler]\ntotal_steps = 9\n",
-      "lr_scheduler.total_steps = 9 (@:5): training.steps = 10 is more; from step 10 on, the learning rate "
-      "stays at the end of the decay");
+  expect_warning("[training]\nsteps = 10\nwarmup_steps = 4\n[lr_scheduler]\ntotal_steps = 9\n",
+                 "lr_scheduler.total_steps = 9 (@:5): training.steps = 10 is more; from step 10 on, the learning rate "
+                 "stays at the end of the decay");
   expect_warning("[training]\nsteps = 10\nwarmup_steps = 4\n[lr_scheduler]\ntotal_steps = 20\ndecay_ratio = 0.7\n",
                  NULL);
 }
