@@ -227,7 +227,7 @@ static void report_adam(titan_dtype dtype) {
   for (int i = 0; i < 5; i++)
     operands[i] = operand(&vector);
   device->vector->fill(device, N, operands[2], 0.5f);
-  titan_step_state step = {.constants = {1e-3f, 0.9f, 0.95f, 1e-8f, 0, 0.1f, 0.05f}, .gradient_scale = 1};
+  titan_step_state step = {.constants = {1e-3f, 0.9f, 0.95f, 1e-8f, 0.1f, 0.05f}, .gradient_scale = 1};
   titan_adam_decay decay = {0.1f, true};
   double best = 1e30;
   for (int i = 0; i < 12; i++) {

@@ -191,6 +191,7 @@ static titan_status create_device(application *app) {
   omp_set_num_threads(app->topology.threads);
   TITAN_TRY(titan_comm_agree(app->world, make_device(app, level)));
   TITAN_TRY(compare_devices(app));
+  TITAN_TRY(titan_setup_check_device(app->config, app->device));
   if (app->mpi.rank == 0)
     titan_log_info("%d rank%s, %d on this node; device %s", app->mpi.size, app->mpi.size == 1 ? "" : "s",
                    app->topology.node_size, app->device->description);
@@ -287,7 +288,7 @@ static titan_status run(application *app, int argc, char **argv) {
   if (!comparing)
     return TITAN_OK;
   TITAN_TRY(titan_comm_agree(app->world, titan_estimate_trial_end(app->config, app->mpi.rank == 0)));
-  return titan_estimate_compare(app->config, &app->topology, app->world, app->node,
+  return titan_estimate_compare(app->config, &app->topology, app->device, app->world, app->node,
                                 titan_tokenizer_vocabulary_size(app->tokenizer), &app->schedule, resident);
 }
 

@@ -63,9 +63,18 @@ void titan_device_destroy(titan_device **device) {
   *device = NULL;
 }
 
-titan_status titan_device_group_create(titan_device *device, titan_comm *host, titan_queue queue, titan_comm **out) {
+// Whether the device has a group of its own for these ranks.
+static bool has_group(const titan_device *device, const titan_comm *host) {
+  return device->group != NULL && titan_comm_size(host) > 1;
+}
+
+titan_status titan_device_group_create(titan_device *device, titan_comm *host, titan_queue queue, int works,
+                                       titan_comm **out) {
   *out = host;
-  return device->group == NULL || titan_comm_size(host) == 1 ? TITAN_OK : device->group(device, host, queue, out);
+  if (!has_group(device, host))
+    return TITAN_OK;
+  TITAN_TRY(device->group(device, host, queue, out));
+  return titan_comm_reserve(*out, (titan_comm_reservation){.works = works});
 }
 
 void titan_device_group_destroy(titan_comm *host, titan_comm **group) {
@@ -75,5 +84,5 @@ void titan_device_group_destroy(titan_comm *host, titan_comm **group) {
 }
 
 size_t titan_device_group_bytes(const titan_device *device, const titan_comm *host, int works) {
-  return device->group == NULL || titan_comm_size(host) == 1 ? 0 : titan_comm_over_bytes(host, works);
+  return has_group(device, host) ? titan_comm_over_bytes(host, works) : 0;
 }

@@ -74,9 +74,9 @@ typedef struct titan_queue_functions {
                             size_t from_pitch, size_t row_bytes, size_t rows);
 } titan_queue_functions;
 
-// Hyper-parameters of optimizer step t (counted from 1), the same for all parameters.
+// Hyper-parameters of step t (counted from 1) of Adam, the same for all parameters.
 typedef struct titan_step_constants {
-  float learning_rate, beta1, beta2, epsilon, momentum;
+  float learning_rate, beta1, beta2, epsilon;
   float bias_correction1, bias_correction2; // 1 - beta^t
 } titan_step_constants;
 
@@ -143,10 +143,12 @@ struct titan_device {
 // Whether every required slot is there; TITAN_ERROR_INTERNAL names the first that is not.
 titan_status titan_device_check(titan_device *device);
 // Collective over host. The group of the device, or the host group itself where it serves: on a device without such
-// groups, and where it has one rank. To be destroyed by titan_device_group_destroy, before host is.
-titan_status titan_device_group_create(titan_device *device, titan_comm *host, titan_queue queue, titan_comm **out);
+// groups, and where it has one rank. works: operations in flight at once. To be destroyed by
+// titan_device_group_destroy, before host is.
+titan_status titan_device_group_create(titan_device *device, titan_comm *host, titan_queue queue, int works,
+                                       titan_comm **out);
 void titan_device_group_destroy(titan_comm *host, titan_comm **group);
-// Bytes of it under the tag COMMUNICATION, with handles for so many operations in flight.
+// Bytes of it under the tag COMMUNICATION.
 size_t titan_device_group_bytes(const titan_device *device, const titan_comm *host, int works);
 // NULL is fine; the handle becomes NULL.
 void titan_device_destroy(titan_device **device);

@@ -77,14 +77,18 @@ static inline void titan_numbers_own(const titan_numbers_request *r, titan_step_
   n->sums[TITAN_NUMBER_SQUARES] = squares;
 }
 
-// The gradients are scaled by min(1, max_norm / (norm + 1e-6)).
+// What clipping multiplies the gradients by: min(1, max_norm / (norm + 1e-6)).
+static inline float titan_numbers_scale(double max_norm, double norm) {
+  double scale = max_norm / (norm + 1e-6);
+  return (float)(scale < 1 ? scale : 1);
+}
+
 static inline void titan_numbers_judge(const titan_numbers_request *r, titan_step_numbers *n, titan_step_state *state) {
   n->loss = n->sums[TITAN_NUMBER_LOSS] > 0 ? (double)NAN : n->loss;
   n->norm = sqrt(n->sums[TITAN_NUMBER_SQUARES] / r->replicas);
   n->same_tokens =
       titan_numbers_agree(n->sums[TITAN_NUMBER_TOKENS], n->sums[TITAN_NUMBER_TOKENS_SQUARED], r->token_ranks);
-  double clip = r->max_norm / (n->norm + 1e-6);
-  state->gradient_scale = (float)(clip < 1 ? clip : 1);
+  state->gradient_scale = titan_numbers_scale(r->max_norm, n->norm);
   state->bad |= !(isfinite(n->loss) && isfinite(n->norm) && n->same_tokens > 0);
 }
 

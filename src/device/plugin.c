@@ -23,12 +23,17 @@ static void program_folder(char *folder, size_t size) {
     *slash = '\0';
 }
 
+// What the environment names; NULL: nothing.
+static const char *named_library(void) {
+  const char *name = getenv("TITAN_CUDA_PLUGIN");
+  return name != NULL && name[0] != '\0' ? name : NULL;
+}
+
 // The plugin's file, or where it would be: TITAN_ERROR_DEVICE.
 static titan_status find_library(titan_text *path) {
   char folder[4096];
-  const char *given = getenv("TITAN_CUDA_PLUGIN");
-  if (given != NULL && given[0] != '\0')
-    return titan_text_printf(path, "%s", given);
+  if (named_library() != NULL)
+    return titan_text_printf(path, "%s", named_library());
   program_folder(folder, sizeof folder);
   for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
     titan_text_destroy(path);
@@ -74,19 +79,12 @@ static bool has_gpu(void) {
   return access("/dev/nvidiactl", F_OK) == 0;
 }
 
-static bool has_library(void) {
-  titan_text path = {0};
-  bool found = find_library(&path) == TITAN_OK;
-  titan_text_destroy(&path);
-  return found;
-}
-
 titan_status titan_device_create(titan_device_wish wish, const titan_device_request *request, titan_text *remark,
                                  titan_device **out) {
   *out = NULL;
   if (wish == TITAN_DEVICE_CUDA)
     return create_from_plugin(request, out);
-  if (wish == TITAN_DEVICE_AUTO && (has_gpu() || has_library())) {
+  if (wish == TITAN_DEVICE_AUTO && (has_gpu() || named_library() != NULL)) {
     titan_status status = create_from_plugin(request, out);
     if (status != TITAN_ERROR_DEVICE)
       return status;

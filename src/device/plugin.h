@@ -33,8 +33,9 @@ typedef enum titan_device_wish {
 } titan_device_wish;
 
 // The device of a rank. *remark (owned by the caller, may stay empty): why AUTO goes on with the CPU on a machine that
-// has a GPU, or a plugin. The plugin is libtitan_cuda.so beside the program, in ../lib/titan-hpc from there, or the
-// file that the environment variable TITAN_CUDA_PLUGIN names. Not collective: the ranks compare what they got.
+// has a GPU, or where a plugin is named. The plugin is libtitan_cuda.so beside the program, in ../lib/titan-hpc from
+// there, or the file that the environment variable TITAN_CUDA_PLUGIN names. Not collective: the ranks compare what they
+// got.
 titan_status titan_device_create(titan_device_wish wish, const titan_device_request *request, titan_text *remark,
                                  titan_device **out);
 

@@ -7,11 +7,14 @@ titan_status titan_queue_follow(titan_device *device, titan_queue queue, titan_q
   return titan_queue_after(device, queue, mark);
 }
 
+titan_status titan_queue_finish(titan_device *device, titan_queue queue) {
+  titan_mark mark;
+  TITAN_TRY(titan_queue_mark(device, queue, &mark));
+  return titan_queue_wait(device, mark);
+}
+
 titan_status titan_device_drain(titan_device *device) {
-  for (int queue = 0; device->queues != NULL && queue < TITAN_QUEUES; queue++) {
-    titan_mark mark;
-    TITAN_TRY(titan_queue_mark(device, (titan_queue)queue, &mark));
-    TITAN_TRY(titan_queue_wait(device, mark));
-  }
+  for (int queue = 0; device->queues != NULL && queue < TITAN_QUEUES; queue++)
+    TITAN_TRY(titan_queue_finish(device, (titan_queue)queue));
   return TITAN_OK;
 }

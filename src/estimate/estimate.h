@@ -133,8 +133,8 @@ titan_status titan_estimate_trial_end(titan_config *config, bool first);
 // Collective over world and node, after two real steps. Rank 0 writes the estimate, and beside it what the allocator
 // counted on each rank and how its resident memory has grown since it was resident_before (titan_topology_resident).
 // TITAN_ERROR_INTERNAL where a count is not what was estimated.
-titan_status titan_estimate_compare(const titan_config *config, const titan_topology *topology, titan_comm *world,
-                                    titan_comm *node, int64_t tokenizer_vocabulary, const titan_text *schedule,
+titan_status titan_estimate_compare(const titan_config *config, const titan_topology *topology, titan_device *device,
+                                    titan_comm *world, titan_comm *node, int64_t tokenizer_vocabulary, const titan_text *schedule,
                                     uint64_t resident_before);
 
 #endif

@@ -109,14 +109,14 @@ static titan_status report(const titan_estimate_question *question, const int64_
   return status;
 }
 
-titan_status titan_estimate_compare(const titan_config *config, const titan_topology *topology, titan_comm *world,
-                                    titan_comm *node, int64_t tokenizer_vocabulary, const titan_text *schedule,
+titan_status titan_estimate_compare(const titan_config *config, const titan_topology *topology, titan_device *device,
+                                    titan_comm *world, titan_comm *node, int64_t tokenizer_vocabulary, const titan_text *schedule,
                                     uint64_t resident_before) {
   int ranks = titan_comm_size(world);
   size_t auto_budget;
   int64_t mine[FIGURES], *all = NULL;
   count(resident_before, mine);
-  TITAN_TRY(titan_setup_available_bytes(NULL, world, node, topology, &auto_budget));
+  TITAN_TRY(titan_setup_available_bytes(device, world, node, topology, &auto_budget));
   titan_status status = titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, (size_t)ranks * FIGURES, sizeof *all, &all);
   TITAN_TRY(titan_comm_agree(world, status));
   status = titan_comm_all_gather(world, mine, all, FIGURES, TITAN_INT64, NULL);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "optim/optimizer.h"
 
+#include "device/numbers.h"
 #include "parallel/shard_view.h"
 
 #include <math.h>
@@ -126,7 +127,6 @@ titan_status titan_optimizer_begin(titan_optimizer_step_state *state, titan_runt
       .beta1 = (float)options->beta1,
       .beta2 = (float)options->beta2,
       .epsilon = (float)options->epsilon,
-      .momentum = (float)options->momentum,
       .bias_correction1 = (float)(1 - pow(options->beta1, updates)),
       .bias_correction2 = (float)(1 - pow(options->beta2, updates)),
   };
@@ -141,12 +141,11 @@ titan_status titan_optimizer_update(titan_optimizer_step_state *state, titan_run
 }
 
 titan_status titan_optimizer_end(titan_optimizer_step_state *state, titan_runtime *runtime, double norm) {
-  double clip = state->options->max_norm / (norm + 1e-6);
   titan_shard_view scale;
   if (!state->early) {
     TITAN_TRY(titan_shard_view_open(titan_runtime_device(runtime), &titan_runtime_state(runtime)->gradient_scale, 1,
                                     TITAN_ACCESS_WRITE, TITAN_MEMORY_GENERAL, &scale));
-    *scale.values = (float)(clip < 1 ? clip : 1);
+    *scale.values = titan_numbers_scale(state->options->max_norm, norm);
     TITAN_TRY(titan_shard_view_close(&scale));
   }
   return titan_optimizer_update(state, runtime);

@@ -63,7 +63,8 @@ static titan_status allocate_tables(titan_gather *gather) {
 static titan_status create(titan_gather *gather) {
   TITAN_TRY(titan_comm_agree(gather->comm, allocate_tables(gather)));
   if (gather->way == TITAN_WAY_MPI)
-    TITAN_TRY(titan_device_group_create(gather->device, gather->comm, TITAN_QUEUE_GATHER, &gather->group));
+    TITAN_TRY(titan_device_group_create(gather->device, gather->comm, TITAN_QUEUE_GATHER, TITAN_GATHERS_IN_FLIGHT,
+                                        &gather->group));
   return create_shards(gather);
 }
 
@@ -147,11 +148,6 @@ titan_status titan_gather_publish(titan_gather *gather) {
     if (gather->shared[i] != NULL)
       TITAN_TRY(titan_shared_synchronize(gather->shared[i], NULL));
   return TITAN_OK;
-}
-
-titan_status titan_gather_reserve(titan_gather *gather, int works) {
-  return gather->group != gather->comm ? titan_comm_reserve(gather->group, (titan_comm_reservation){.works = works})
-                                       : TITAN_OK;
 }
 
 const char *titan_gather_description(const titan_gather *gather) {

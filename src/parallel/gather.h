@@ -13,6 +13,10 @@
 
 typedef struct titan_gather titan_gather;
 
+// A unit's parameters are asked for so many units before they are needed. In flight are those, the unit that is waited
+// for, and what publishing takes.
+enum { TITAN_GATHER_LOOK_AHEAD = 1, TITAN_GATHERS_IN_FLIGHT = TITAN_GATHER_LOOK_AHEAD + 2 };
+
 // Collective over comm (the group over which parameters are sharded). Sets units[i].compute, and, when dtype is
 // float32, units[i].master to the same memory. The shards are zero.
 titan_status titan_gather_create(titan_comm *comm, titan_device *device, titan_dtype dtype, titan_intra_node intra_node,
@@ -35,8 +39,5 @@ titan_status titan_gather_publish(titan_gather *gather);
 
 // "shared memory", "MPI", "one rank": for the log.
 const char *titan_gather_description(const titan_gather *gather);
-// Not collective. Handles for so many gathers in flight, in the group of a device (titan_comm_reserve is for that of
-// the host).
-titan_status titan_gather_reserve(titan_gather *gather, int works);
 
 #endif

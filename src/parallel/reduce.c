@@ -62,8 +62,9 @@ static titan_status allocate(titan_reduce *reduce) {
   titan_device *device = options->device;
   TITAN_TRY(titan_comm_agree(options->shard, allocate_own(reduce)));
   if (reduce->way == TITAN_WAY_MPI)
-    TITAN_TRY(titan_device_group_create(device, options->shard, TITAN_QUEUE_REDUCE, &reduce->shard));
-  TITAN_TRY(titan_device_group_create(device, options->replicate, TITAN_QUEUE_REDUCE, &reduce->replicate));
+    TITAN_TRY(titan_device_group_create(device, options->shard, TITAN_QUEUE_REDUCE, IN_FLIGHT, &reduce->shard));
+  TITAN_TRY(titan_device_group_create(device, options->replicate, TITAN_QUEUE_REDUCE, TITAN_REDUCE_SUMS_IN_FLIGHT,
+                                      &reduce->replicate));
   if (options->exchange_bytes == 0)
     return TITAN_OK;
   return reduce->way == TITAN_WAY_SHARED
@@ -109,14 +110,6 @@ void titan_reduce_destroy(titan_reduce **reduce) {
 void *titan_reduce_exchange(const titan_reduce *reduce) {
   return reduce->shared != NULL ? titan_shared_part(reduce->shared, titan_comm_rank(reduce->options.shard))
                                 : reduce->owned;
-}
-
-titan_status titan_reduce_reserve(titan_reduce *reduce) {
-  if (reduce->shard != reduce->options.shard)
-    TITAN_TRY(titan_comm_reserve(reduce->shard, (titan_comm_reservation){.works = TITAN_REDUCE_SCATTERS_IN_FLIGHT}));
-  if (reduce->replicate != reduce->options.replicate)
-    TITAN_TRY(titan_comm_reserve(reduce->replicate, (titan_comm_reservation){.works = TITAN_REDUCE_SUMS_IN_FLIGHT}));
-  return TITAN_OK;
 }
 
 // --- replicas ---

@@ -56,7 +56,5 @@ titan_status titan_reduce_wait(titan_reduce *reduce, int number);
 titan_status titan_reduce_finish(titan_reduce *reduce);
 // All is complete: a new step counts from 0.
 titan_status titan_reduce_end_step(titan_reduce *reduce);
-// Not collective. Handles for what is in flight at most, in the groups of a device.
-titan_status titan_reduce_reserve(titan_reduce *reduce);
 
 #endif

@@ -78,8 +78,7 @@ void titan_runtime_unstage(titan_runtime *runtime) {
 
 static titan_comm_reservation of_shards(const titan_runtime *runtime) {
   const titan_comm *comm = group_of(runtime, TITAN_MESH_DP_SHARD_CP);
-  titan_comm_reservation reservation = {.works =
-                                            titan_runtime_gathers_in_flight(runtime) + TITAN_REDUCE_SCATTERS_IN_FLIGHT};
+  titan_comm_reservation reservation = {.works = TITAN_GATHERS_IN_FLIGHT + TITAN_REDUCE_SCATTERS_IN_FLIGHT};
   if (titan_way_choose(comm, runtime->options.intra_node) == TITAN_WAY_MPI) {
     reservation.buffers = TITAN_REDUCE_SCATTERS_IN_FLIGHT;
     for (int unit = 0; unit < runtime->unit_count; unit++)
@@ -100,12 +99,8 @@ static titan_comm_reservation of_replicas(const titan_runtime *runtime) {
 }
 
 static titan_comm_reservation of_pipeline(const titan_runtime *runtime) {
-  titan_comm_reservation reservation = titan_comm_reservation_least(group_of(runtime, TITAN_MESH_PP));
-  for (int kind = 0; kind < STEPS; kind++) {
-    int most = titan_runtime_transfers_in_flight(&runtime->steps[kind]);
-    reservation.works = most > reservation.works ? most : reservation.works;
-  }
-  return reservation;
+  return titan_comm_reservation_join(titan_comm_reservation_least(group_of(runtime, TITAN_MESH_PP)),
+                                     (titan_comm_reservation){.works = titan_runtime_transfers_in_flight(runtime)});
 }
 
 static titan_comm_reservation reservation_of(const titan_runtime *runtime, titan_mesh_rows rows) {

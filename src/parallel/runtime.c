@@ -188,10 +188,13 @@ titan_runtime_memory titan_runtime_memory_of(const titan_runtime *runtime) {
   by_tag[TITAN_MEMORY_ACTIVATIONS] = titan_runtime_constant_bytes(runtime) + memory.chosen;
   by_tag[TITAN_MEMORY_COMMUNICATION] = titan_runtime_communication_bytes(runtime);
   by_tag[TITAN_MEMORY_BATCH] = 2 * titan_runtime_batch_bytes(runtime) + titan_runtime_numbers_bytes(runtime);
+  size_t host = titan_runtime_numbers_host_bytes(runtime);
+  if (runtime->device->queues != NULL)
+    memory.pinned = 2 * PAIRS * titan_runtime_batch_bytes(runtime) + host;
+  else
+    by_tag[TITAN_MEMORY_BATCH] += host;
   for (int tag = 0; tag < TITAN_MEMORY_TAG_COUNT; tag++)
     memory.total += by_tag[tag];
-  if (runtime->device->queues != NULL)
-    memory.pinned = 2 * PAIRS * titan_runtime_batch_bytes(runtime) + titan_runtime_numbers_host_bytes(runtime);
   return memory;
 }
 

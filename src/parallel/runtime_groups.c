@@ -15,37 +15,20 @@ static titan_queue queue_of(const titan_runtime *runtime, int group) {
   return group == GROUP_TENSOR && runtime->options.async_tensor ? TITAN_QUEUE_TENSOR : TITAN_QUEUE_COMPUTE;
 }
 
-static int transfers_in_flight(const titan_runtime *runtime) {
-  int most = 1;
-  for (int kind = 0; kind < STEPS; kind++) {
-    int now = titan_runtime_transfers_in_flight(&runtime->steps[kind]);
-    most = now > most ? now : most;
-  }
-  return most;
-}
-
 static int works_of(const titan_runtime *runtime, int group) {
-  return group == GROUP_PIPELINE ? transfers_in_flight(runtime) : 1;
+  return group == GROUP_PIPELINE ? titan_runtime_transfers_in_flight(runtime) : 1;
 }
 
 static titan_comm *host_of(const titan_runtime *runtime, int group) {
   return titan_mesh_comm(runtime->mesh, rows_of[group]);
 }
 
-int titan_runtime_gathers_in_flight(const titan_runtime *runtime) {
-  return runtime->steps[STEP_TRAINING].lowering.look_ahead + 2; // the one that is waited for, and publishing
-}
-
 titan_status titan_runtime_groups_create(titan_runtime *runtime) {
-  for (int i = 0; i < RUNTIME_GROUPS; i++) {
-    titan_comm *host = host_of(runtime, i);
-    TITAN_TRY(titan_device_group_create(runtime->device, host, queue_of(runtime, i), &runtime->device_groups[i]));
-    if (runtime->device_groups[i] != host)
-      TITAN_TRY(titan_comm_reserve(runtime->device_groups[i], (titan_comm_reservation){.works = works_of(runtime, i)}));
-  }
+  for (int i = 0; i < RUNTIME_GROUPS; i++)
+    TITAN_TRY(titan_device_group_create(runtime->device, host_of(runtime, i), queue_of(runtime, i),
+                                        works_of(runtime, i), &runtime->device_groups[i]));
   runtime->groups[TITAN_PLACEMENT_TP] = runtime->device_groups[GROUP_TENSOR];
-  TITAN_TRY(titan_gather_reserve(runtime->gather, titan_runtime_gathers_in_flight(runtime)));
-  return titan_reduce_reserve(runtime->reduce);
+  return TITAN_OK;
 }
 
 void titan_runtime_groups_destroy(titan_runtime *runtime) {
@@ -58,7 +41,7 @@ size_t titan_runtime_group_bytes(const titan_runtime *runtime) {
   const titan_comm *shards = titan_runtime_shard_group(runtime);
   size_t bytes = titan_device_group_bytes(device, titan_runtime_replicate_group(runtime), TITAN_REDUCE_SUMS_IN_FLIGHT);
   if (titan_way_choose(shards, runtime->options.intra_node) == TITAN_WAY_MPI)
-    bytes += titan_device_group_bytes(device, shards, titan_runtime_gathers_in_flight(runtime)) +
+    bytes += titan_device_group_bytes(device, shards, TITAN_GATHERS_IN_FLIGHT) +
              titan_device_group_bytes(device, shards, TITAN_REDUCE_SCATTERS_IN_FLIGHT);
   for (int i = 0; i < RUNTIME_GROUPS; i++)
     bytes += titan_device_group_bytes(device, host_of(runtime, i), works_of(runtime, i));

@@ -2,8 +2,6 @@
 // The lists of a runtime: what the lowering goes by, and the sizes of blocks, from its programs.
 #include "parallel/runtime_private.h"
 
-enum { LOOK_AHEAD = 1 };
-
 // --- what the lowering goes by ---
 
 static bool has_external(const titan_plan *plan, const char *name) {
@@ -39,7 +37,7 @@ static void set_lowering(const titan_runtime *runtime, runtime_step *step, bool 
       .backward = backward,
       .gathers = titan_gather_is_needed(shard, runtime->options.intra_node),
       .keeps_gathered = backward && runtime->options.keep_gathered,
-      .look_ahead = LOOK_AHEAD,
+      .look_ahead = TITAN_GATHER_LOOK_AHEAD,
       // In a group of one rank there is nothing to add over: the shard is where gradients add up.
       .reduce = titan_comm_size(shard) == 1 ? TITAN_REDUCE_LAST : runtime->options.reduce,
       .reduces_in_flight = TITAN_REDUCE_SCATTERS_IN_FLIGHT,

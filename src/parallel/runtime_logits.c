@@ -25,15 +25,13 @@ static titan_status run_head(titan_runtime *runtime, runtime_step *step, int pla
   size_t bytes = titan_tensor_bytes(&plan->externals[titan_plan_external_find(plan, "logits")].type);
   void *scratch = NULL;
   float *result = NULL;
-  titan_mark mark;
   titan_status status = device->allocate(device, TITAN_SPACE_DEVICE, TITAN_MEMORY_GENERAL,
                                          plan->phases[TITAN_FORWARD].scratch_bytes, &scratch);
   TITAN_TRY_CLEANUP(status);
   TITAN_TRY_CLEANUP(device->allocate(device, TITAN_SPACE_DEVICE, TITAN_MEMORY_GENERAL, bytes, &result));
   TITAN_TRY_CLEANUP(run(runtime, step, place, scratch, result));
   TITAN_TRY_CLEANUP(titan_queue_copy(device, TITAN_QUEUE_COMPUTE, logits, result, bytes));
-  TITAN_TRY_CLEANUP(titan_queue_mark(device, TITAN_QUEUE_COMPUTE, &mark));
-  status = titan_queue_wait(device, mark);
+  status = titan_queue_finish(device, TITAN_QUEUE_COMPUTE);
 cleanup:
   device->free(device, TITAN_SPACE_DEVICE, result);
   device->free(device, TITAN_SPACE_DEVICE, scratch);

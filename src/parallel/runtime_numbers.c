@@ -37,7 +37,8 @@ size_t titan_runtime_numbers_bytes(const titan_runtime *runtime) {
 }
 
 size_t titan_runtime_numbers_host_bytes(const titan_runtime *runtime) {
-  return SLOTS * sizeof(runtime_slot) + loss_count(runtime) * sizeof(float);
+  return SLOTS * sizeof(runtime_slot) +
+         (runtime->device->queues != NULL ? loss_count(runtime) * sizeof(float) : 0); // where losses are read
 }
 
 titan_status titan_runtime_numbers_allocate(titan_runtime *runtime) {
@@ -55,25 +56,20 @@ titan_status titan_runtime_numbers_allocate(titan_runtime *runtime) {
   TITAN_TRY(device->vector->fill(device, (int64_t)(bytes / sizeof(float)), (float *)block, 0));
   TITAN_TRY(device->vector->fill(device, 1, &block->state.gradient_scale, 1));
   TITAN_TRY(device->vector->fill(device, 1, runtime->d_loss, (float)(1.0 / divisor)));
-  if (device->queues == NULL)
-    return titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, SLOTS, sizeof *runtime->slots_of_numbers,
-                                        &runtime->slots_of_numbers);
   TITAN_TRY(device->allocate(device, TITAN_SPACE_HOST, TITAN_MEMORY_BATCH, SLOTS * sizeof(runtime_slot),
                              &runtime->slots_of_numbers));
   for (int i = 0; i < SLOTS; i++)
     runtime->slots_of_numbers[i] = (runtime_slot){0};
+  if (device->queues == NULL)
+    return TITAN_OK;
   return device->allocate(device, TITAN_SPACE_HOST, TITAN_MEMORY_BATCH, loss_count(runtime) * sizeof(float),
                           &runtime->host_losses);
 }
 
 void titan_runtime_numbers_free(titan_runtime *runtime) {
   titan_device *device = runtime->device;
-  if (device->queues == NULL) {
-    titan_memory_free(runtime->slots_of_numbers);
-  } else {
-    device->free(device, TITAN_SPACE_HOST, runtime->slots_of_numbers);
-    device->free(device, TITAN_SPACE_HOST, runtime->host_losses);
-  }
+  device->free(device, TITAN_SPACE_HOST, runtime->slots_of_numbers);
+  device->free(device, TITAN_SPACE_HOST, runtime->host_losses);
   device->free(device, TITAN_SPACE_DEVICE, runtime->block);
 }
 
@@ -141,11 +137,9 @@ titan_status titan_runtime_read_losses(titan_runtime *runtime, runtime_step_kind
   const float *losses = runtime->losses;
   *sum = 0;
   if (device->queues != NULL) {
-    titan_mark mark;
     TITAN_TRY(titan_queue_copy(device, TITAN_QUEUE_COMPUTE, runtime->host_losses, runtime->losses,
                                (size_t)count * sizeof(float)));
-    TITAN_TRY(titan_queue_mark(device, TITAN_QUEUE_COMPUTE, &mark));
-    TITAN_TRY(titan_queue_wait(device, mark));
+    TITAN_TRY(titan_queue_finish(device, TITAN_QUEUE_COMPUTE));
     losses = runtime->host_losses;
   }
   for (int m = 0; m < count; m++)

@@ -169,7 +169,7 @@ titan_status titan_runtime_transfer(titan_runtime *runtime, runtime_step *step, 
              : titan_comm_recv(group, block, count, type->dtype, action->peer, tag, &step->works[place]);
 }
 
-int titan_runtime_transfers_in_flight(const runtime_step *step) {
+static int transfers_in_flight(const runtime_step *step) {
   int now = 0, most = 0;
   for (int place = 0; place < step->list.count; place++) {
     titan_action_kind kind = step->list.actions[place].kind;
@@ -178,6 +178,12 @@ int titan_runtime_transfers_in_flight(const runtime_step *step) {
     most = now > most ? now : most;
   }
   return most;
+}
+
+int titan_runtime_transfers_in_flight(const titan_runtime *runtime) {
+  int training = transfers_in_flight(&runtime->steps[STEP_TRAINING]),
+      validation = transfers_in_flight(&runtime->steps[STEP_VALIDATION]);
+  return training > validation ? training : validation;
 }
 
 // --- what is predicted ---

@@ -158,7 +158,7 @@ int titan_runtime_microbatches(const titan_runtime *runtime, runtime_step_kind k
 // Begins or ends the transfer that the action at `place` is.
 titan_status titan_runtime_transfer(titan_runtime *runtime, runtime_step *step, int place, void *block);
 // Transfers that are in flight at once, at most.
-int titan_runtime_transfers_in_flight(const runtime_step *step);
+int titan_runtime_transfers_in_flight(const titan_runtime *runtime);
 
 // Not collective. Has the mesh's groups keep what a step's communication needs at most; and the bytes that this, and
 // the windows of shared memory, add to the tag COMMUNICATION.
@@ -223,7 +223,7 @@ size_t titan_runtime_batch_bytes(const titan_runtime *runtime);
 titan_status titan_runtime_batch_begin(titan_runtime *runtime);
 titan_status titan_runtime_batch_load(titan_runtime *runtime, const runtime_step *step, int microbatch);
 
-// Where a step's numbers lie; bytes in DEVICE space, and in HOST space where the device's memory is apart.
+// Where a step's numbers lie; bytes in DEVICE space, and in HOST space.
 titan_status titan_runtime_numbers_allocate(titan_runtime *runtime);
 void titan_runtime_numbers_free(titan_runtime *runtime);
 size_t titan_runtime_numbers_bytes(const titan_runtime *runtime);
@@ -236,7 +236,6 @@ titan_status titan_runtime_read_losses(titan_runtime *runtime, runtime_step_kind
 titan_status titan_runtime_groups_create(titan_runtime *runtime);
 void titan_runtime_groups_destroy(titan_runtime *runtime);
 size_t titan_runtime_group_bytes(const titan_runtime *runtime);
-int titan_runtime_gathers_in_flight(const titan_runtime *runtime);
 
 // Where the RUN at `place` finds what is wired. The plan's parameters in a unit's whole flat vector.
 void *titan_runtime_wire_address(const titan_runtime *runtime, const runtime_step *step, int place, int wire);

@@ -9,11 +9,9 @@ bool titan_shard_view_copies(const titan_device *device) {
 
 // A copy in COPY, for which the host waits.
 static titan_status copy(titan_device *device, void *to, const void *from, size_t bytes) {
-  titan_mark mark;
   TITAN_TRY(titan_queue_follow(device, TITAN_QUEUE_COPY, TITAN_QUEUE_COMPUTE));
   TITAN_TRY(titan_queue_copy(device, TITAN_QUEUE_COPY, to, from, bytes));
-  TITAN_TRY(titan_queue_mark(device, TITAN_QUEUE_COPY, &mark));
-  return titan_queue_wait(device, mark);
+  return titan_queue_finish(device, TITAN_QUEUE_COPY);
 }
 
 titan_status titan_shard_view_open(titan_device *device, float *shard, int64_t count, titan_access access,

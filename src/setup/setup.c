@@ -151,6 +151,19 @@ titan_status titan_setup_warnings(const titan_config *config, void (*report)(voi
   return warn_of_offload(config, report, context);
 }
 
+titan_status titan_setup_check_device(const titan_config *config, const titan_device *device) {
+  if (device->queues == NULL)
+    return TITAN_OK;
+  if (config->training.enable_cpu_offload)
+    return titan_error(TITAN_ERROR_USAGE, "training.enable_cpu_offload = true (%s): the device %s does not offer it",
+                       titan_config_origin(config, "training.enable_cpu_offload"), device->name);
+  if (intra_node_of(config->comm.intra_node) == TITAN_INTRA_NODE_SHARED)
+    return titan_error(TITAN_ERROR_USAGE,
+                       "comm.intra_node = shared (%s): ranks cannot share the memory of the device %s; use auto or mpi",
+                       titan_config_origin(config, "comm.intra_node"), device->name);
+  return TITAN_OK;
+}
+
 // Sizes by the flavor, the rest by options; false when there is no such flavor.
 static bool find_arguments(const titan_config *config, const titan_model_definition *model,
                            titan_model_arguments *out) {

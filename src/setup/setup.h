@@ -31,6 +31,8 @@ bool titan_setup_checkpoint_part(const char *word, int length, titan_checkpoint_
 // Reports in a line what the options say and what has no effect, and only those who know optimizers can tell.
 titan_status titan_setup_warnings(const titan_config *config, void (*report)(void *context, const char *line),
                                   void *context);
+// TITAN_ERROR_USAGE where an option asks for what this device does not do.
+titan_status titan_setup_check_device(const titan_config *config, const titan_device *device);
 // Model, shape of this rank's part of the step, and the rest from the options. `vocabulary`: of the tokenizer. The
 // degrees are resolved. auto_budget: bytes that a rank may take where activation_checkpoint.selective_ac_option is
 // auto. schedule: what titan_setup_read_schedule read, borrowed. TITAN_ERROR_USAGE where the vocabulary is too small
@@ -38,7 +40,7 @@ titan_status titan_setup_warnings(const titan_config *config, void (*report)(voi
 titan_status titan_setup_runtime_options(const titan_config *config, int64_t vocabulary, titan_mesh_degrees degrees,
                                          size_t auto_budget, const titan_text *schedule, titan_runtime_options *out);
 // Collective over node and world. Bytes that every rank of the run can take: of its device's memory where it has its
-// own (NULL: it has not), else the least share of a node.
+// own, else the least share of a node.
 titan_status titan_setup_available_bytes(titan_device *device, titan_comm *world, titan_comm *node,
                                          const titan_topology *topology, size_t *bytes);
 // Collective over node and world. Whether the runtime as it is planned fits every node.

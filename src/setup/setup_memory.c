@@ -228,22 +228,32 @@ static titan_status find_available(titan_comm *node, const titan_topology *topol
   return TITAN_OK;
 }
 
-// Of a device with memory of its own, what is left there; *own: whether it is one.
-static titan_status find_device_memory(titan_device *device, bool *own, double *available) {
+// Of a device with memory of its own, what is left there; INFINITY: the host's memory counts.
+static titan_status find_device_memory(titan_device *device, double *available) {
   size_t left = 0, total = 0;
-  *own = device != NULL && device->memory != NULL;
   *available = INFINITY;
-  if (!*own)
+  if (device->memory == NULL)
     return TITAN_OK;
   TITAN_TRY(device->memory(device, &left, &total));
   *available = (double)left;
   return TITAN_OK;
 }
 
-// Host memory that a rank takes: all, or beside a device with memory of its own what is pinned.
-static double host_bytes(const titan_runtime *runtime, const titan_setup_beside *beside, bool own) {
+// What is needed and what there is: of this rank's device, and of its node.
+typedef struct memory_needs {
+  double device, on_device, node, on_node;
+} memory_needs;
+
+// Collective over node. Of a device with memory of its own the host has what is pinned.
+static titan_status find_needs(const titan_runtime *runtime, titan_device *device, const titan_setup_beside *beside,
+                               titan_comm *node, const titan_topology *topology, memory_needs *out) {
   titan_runtime_memory memory = titan_runtime_memory_of(runtime);
-  return (double)(own ? memory.pinned : memory.total) + (double)titan_setup_beside_sum(beside);
+  double host =
+      (double)(device->memory != NULL ? memory.pinned : memory.total) + (double)titan_setup_beside_sum(beside);
+  *out = (memory_needs){.device = (double)memory.total};
+  TITAN_TRY(titan_comm_agree(node, find_device_memory(device, &out->on_device)));
+  TITAN_TRY(titan_comm_all_reduce(node, &host, &out->node, 1, TITAN_FLOAT64, TITAN_SUM, NULL));
+  return find_available(node, topology, &out->on_node);
 }
 
 bool titan_setup_take_less(const titan_config *config, titan_runtime_options *options) {
@@ -262,13 +272,10 @@ bool titan_setup_take_less(const titan_config *config, titan_runtime_options *op
 titan_status titan_setup_memory_fits(const titan_config *config, titan_runtime *runtime, titan_comm *world,
                                      titan_comm *node, const titan_topology *topology, bool *fits) {
   titan_setup_beside beside = titan_setup_beside_of(config, runtime, world, node);
-  double node_need, available = 0, on_device;
-  bool own;
-  TITAN_TRY(titan_comm_agree(world, find_device_memory(titan_runtime_device(runtime), &own, &on_device)));
-  double need = host_bytes(runtime, &beside, own);
-  TITAN_TRY(titan_comm_all_reduce(node, &need, &node_need, 1, TITAN_FLOAT64, TITAN_SUM, NULL));
-  TITAN_TRY(find_available(node, topology, &available));
-  double mine = node_need > available || (double)titan_runtime_memory_of(runtime).total > on_device, any;
+  memory_needs needs;
+  TITAN_TRY(
+      titan_comm_agree(world, find_needs(runtime, titan_runtime_device(runtime), &beside, node, topology, &needs)));
+  double mine = needs.node > needs.on_node || needs.device > needs.on_device, any;
   TITAN_TRY(titan_comm_all_reduce(world, &mine, &any, 1, TITAN_FLOAT64, TITAN_MAX, NULL));
   *fits = any == 0;
   return TITAN_OK;
@@ -277,10 +284,10 @@ titan_status titan_setup_memory_fits(const titan_config *config, titan_runtime *
 titan_status titan_setup_available_bytes(titan_device *device, titan_comm *world, titan_comm *node,
                                          const titan_topology *topology, size_t *bytes) {
   double available = 0, mine, least;
-  bool own;
-  TITAN_TRY(titan_comm_agree(world, find_device_memory(device, &own, &mine)));
+  TITAN_TRY(titan_comm_agree(world, find_device_memory(device, &mine)));
   TITAN_TRY(find_available(node, topology, &available));
-  mine = own ? mine : available / titan_comm_size(node);
+  if (device->memory == NULL)
+    mine = available / titan_comm_size(node);
   TITAN_TRY(titan_comm_all_reduce(world, &mine, &least, 1, TITAN_FLOAT64, TITAN_MIN, NULL));
   *bytes = least > 0 ? (size_t)least : 0;
   return TITAN_OK;
@@ -295,32 +302,24 @@ static titan_status refuse(memory_search *search, const char *who, double need, 
   return status;
 }
 
-static titan_status check_device(const titan_runtime *runtime, titan_mesh *mesh, titan_device *device,
-                                 double available) {
-  double need = (double)titan_runtime_memory_of(runtime).total;
-  memory_search search = {.runtime = runtime, .mesh = mesh, .device = device, .limit = available};
-  char who[160];
-  snprintf(who, sizeof who, "the device of rank %d is too small: it",
-           titan_comm_rank(titan_mesh_comm(mesh, TITAN_MESH_WORLD)));
-  return need > available ? refuse(&search, who, need, available) : TITAN_OK;
-}
-
 titan_status titan_setup_check_memory(const titan_runtime *runtime, const titan_setup_beside *beside, titan_mesh *mesh,
                                       titan_device *device, titan_comm *node, const titan_topology *topology) {
   titan_comm *world = titan_mesh_comm(mesh, TITAN_MESH_WORLD);
   int ranks = titan_comm_size(node);
-  double node_need, available = 0, on_device;
-  char who[80];
-  bool own;
-  titan_status status = find_device_memory(device, &own, &on_device);
-  if (status == TITAN_OK && own)
-    status = check_device(runtime, mesh, device, on_device);
-  TITAN_TRY(titan_comm_agree(world, status));
-  double need = host_bytes(runtime, beside, own);
-  TITAN_TRY(titan_comm_all_reduce(node, &need, &node_need, 1, TITAN_FLOAT64, TITAN_SUM, NULL));
-  TITAN_TRY(find_available(node, topology, &available));
-  memory_search search = {
-      .runtime = runtime, .beside = *beside, .mesh = mesh, .device = device, .limit = available / ranks};
-  snprintf(who, sizeof who, "this node is too small: its %d rank%s", ranks, ranks == 1 ? "" : "s");
-  return titan_comm_agree(world, node_need > available ? refuse(&search, who, node_need, available) : TITAN_OK);
+  memory_search search = {.runtime = runtime, .mesh = mesh, .device = device};
+  memory_needs needs;
+  char who[96];
+  TITAN_TRY(titan_comm_agree(world, find_needs(runtime, device, beside, node, topology, &needs)));
+  titan_status status = TITAN_OK;
+  if (needs.device > needs.on_device) {
+    search.limit = needs.on_device;
+    snprintf(who, sizeof who, "the device of rank %d is too small: it", titan_comm_rank(world));
+    status = refuse(&search, who, needs.device, needs.on_device);
+  } else if (needs.node > needs.on_node) {
+    search.beside = *beside;
+    search.limit = needs.on_node / ranks;
+    snprintf(who, sizeof who, "this node is too small: its %d rank%s", ranks, ranks == 1 ? "" : "s");
+    status = refuse(&search, who, needs.node, needs.on_node);
+  }
+  return titan_comm_agree(world, status);
 }

@@ -307,7 +307,6 @@ static titan_status copy_from_device(titan_saver *saver) {
   titan_device *device = titan_runtime_device(saver->runtime);
   const titan_checkpoint_layout *layout = saver->layout;
   float *out = saver->copy;
-  titan_mark mark;
   TITAN_TRY(titan_queue_follow(device, TITAN_QUEUE_COPY, TITAN_QUEUE_COMPUTE));
   for (int group = 0; group < layout->kept_count; group++)
     for (int64_t i = 0; i < layout->rectangle_count; i++) {
@@ -318,8 +317,7 @@ static titan_status copy_from_device(titan_saver *saver) {
                                       (size_t)r->columns * sizeof *out, (size_t)r->rows));
       out += r->rows * r->columns;
     }
-  TITAN_TRY(titan_queue_mark(device, TITAN_QUEUE_COPY, &mark));
-  return titan_queue_wait(device, mark);
+  return titan_queue_finish(device, TITAN_QUEUE_COPY);
 }
 
 static titan_status copy_shards(titan_saver *saver) {

@@ -168,6 +168,13 @@ refusals() {
   code=$?
   [ $code = 5 ] || fail "ranks with different devices: code $code, expected 5"
   grep -q 'this rank has the device cpu, and rank 0 the device apart' mixed.log || fail "ranks with different devices: $(tail -n 3 mixed.log)"
+  local option
+  for option in '--training.enable_cpu_offload' '--comm.intra_node shared'; do
+    on_apart 1 launch 1 "$TITAN" --job.config_file "$here/small.toml" --job.dump_folder option "${same[@]}" $option >option.out 2>option.log
+    code=$?
+    [ $code = 2 ] && grep -q 'ERROR - .* device apart' option.log ||
+      fail "$option on the apart device: code $code, $(tail -n 2 option.log)"
+  done
   on_apart 1 train cpu 1 "${same[@]}" --job.device cpu
   ! grep -q 'memory apart' cpu.log || fail "job.device = cpu uses a plugin"
 }
