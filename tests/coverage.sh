@@ -9,9 +9,6 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 command -v gcovr >/dev/null || { echo "gcovr is missing (Debian: apt-get install gcovr)"; exit 77; }
 generator="Unix Makefiles"
 if command -v ninja >/dev/null; then generator=Ninja; fi
-if [ "$(id -u)" -eq 0 ]; then
-  export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-fi
 mkdir -p build
 cmake --preset coverage -G "$generator" >build/coverage.log || { cat build/coverage.log; exit 1; }
 cmake --build build/coverage --parallel "$(nproc)" >>build/coverage.log || { cat build/coverage.log; exit 1; }

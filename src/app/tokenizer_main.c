@@ -8,6 +8,7 @@
 #include "tokenizer/tokenizer_train.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -189,12 +190,9 @@ cleanup:
 }
 
 static titan_status read_input(titan_text *text) {
-  char block[1 << 14];
-  size_t count;
-  TITAN_TRY(titan_text_append(text, "", 0));
-  while ((count = fread(block, 1, sizeof block, stdin)) > 0)
-    TITAN_TRY(titan_text_append(text, block, count));
-  return ferror(stdin) ? titan_error(TITAN_ERROR_USAGE, "cannot read standard input: %s", strerror(errno)) : TITAN_OK;
+  int failure;
+  TITAN_TRY(titan_text_append_stream(text, stdin, SIZE_MAX - 1, &failure));
+  return failure == 0 ? TITAN_OK : titan_error(TITAN_ERROR_USAGE, "cannot read standard input: %s", strerror(failure));
 }
 
 static titan_status finish_output(void) {

@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -39,6 +40,21 @@ titan_status titan_text_printf(titan_text *text, const char *format, ...) {
   }
   va_end(again);
   return status;
+}
+
+titan_status titan_text_append_stream(titan_text *text, FILE *file, size_t most, int *failure) {
+  enum { BLOCK_BYTES = 1 << 16 };
+  char block[BLOCK_BYTES];
+  size_t count = 1;
+  *failure = 0;
+  while (count > 0 && text->length <= most) {
+    errno = 0;
+    count = fread(block, 1, sizeof block, file);
+    if (count == 0 && ferror(file))
+      *failure = errno != 0 ? errno : EIO;
+    TITAN_TRY(titan_text_append(text, block, count));
+  }
+  return TITAN_OK;
 }
 
 void titan_text_destroy(titan_text *text) {

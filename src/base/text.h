@@ -5,6 +5,7 @@
 
 #include "base/status.h"
 #include <stdarg.h>
+#include <stdio.h>
 
 // Start with {0}. `data` is NULL or a NUL-terminated string of `length` bytes, owned by the object.
 typedef struct titan_text {
@@ -14,6 +15,10 @@ typedef struct titan_text {
 
 titan_status titan_text_append(titan_text *text, const char *bytes, size_t count);
 titan_status titan_text_printf(titan_text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+// Appends what is left of an open file, and stops once text is longer than `most` bytes: the caller finds that by its
+// length. *failure: 0, or the system's error number where reading has failed. The data is not NULL afterwards.
+titan_status titan_text_append_stream(titan_text *text, FILE *file, size_t most, int *failure);
 
 // Frees the data and makes it empty again.
 void titan_text_destroy(titan_text *text);

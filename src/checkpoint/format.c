@@ -2,6 +2,7 @@
 #include "checkpoint/format.h"
 
 #include "base/memory.h"
+#include "storage/write_at.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -204,11 +205,8 @@ static uint64_t hash_of_regions(const titan_checkpoint_block *block, const titan
 static titan_status write_block(int descriptor, const char *path, const titan_checkpoint_block *block) {
   unsigned char bytes[TITAN_CHECKPOINT_BLOCK_BYTES];
   encode(block, bytes);
-  ssize_t count = pwrite(descriptor, bytes, sizeof bytes, 0);
-  if (count != (ssize_t)sizeof bytes)
-    return titan_error(TITAN_ERROR_CHECKPOINT, "%s cannot be written: %s", path,
-                       count < 0 ? strerror(errno) : "only a part was read");
-  return TITAN_OK;
+  int error = titan_write_at(descriptor, bytes, sizeof bytes, 0);
+  return error == 0 ? TITAN_OK : titan_error(TITAN_ERROR_CHECKPOINT, "%s cannot be written: %s", path, strerror(error));
 }
 
 titan_status titan_checkpoint_block_seal(int descriptor, const char *path, titan_checkpoint_block *block) {

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "checkpoint/agree.h"
+#include "storage/write_at.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -103,15 +104,8 @@ titan_status titan_checkpoint_writer_create(const titan_checkpoint_writer_option
 
 titan_status titan_checkpoint_writer_put(const titan_checkpoint_writer *writer, uint64_t offset, const void *data,
                                          size_t bytes) {
-  for (size_t done = 0; done < bytes;) {
-    ssize_t count = pwrite(writer->descriptor, (const char *)data + done, bytes - done, (off_t)(offset + done));
-    if (count == 0)
-      errno = ENOSPC;
-    if (count <= 0 && errno != EINTR)
-      return system_error(writer);
-    done += count > 0 ? (size_t)count : 0;
-  }
-  return TITAN_OK;
+  errno = titan_write_at(writer->descriptor, data, bytes, offset);
+  return errno == 0 ? TITAN_OK : system_error(writer);
 }
 
 // Bytes of the present slab's tensor. Where ranks are on several nodes, only whole pages are written here.

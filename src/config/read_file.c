@@ -8,21 +8,15 @@
 #include <string.h>
 #include <strings.h>
 
-enum { BLOCK_BYTES = 65536, LARGEST_FILE = 16 << 20 };
+enum { LARGEST_FILE = 16 << 20 };
 
 // The whole file into text. What the user can mend is a problem, and text stays NULL.
 static titan_status read_text(const char *path, titan_text *text, titan_problems *problems) {
   FILE *file = fopen(path, "rb");
   if (file == NULL)
     return titan_problems_add(problems, "%s: cannot read this configuration file: %s", path, strerror(errno));
-  char block[BLOCK_BYTES];
-  size_t count = 1;
-  titan_status status = TITAN_OK;
-  while (status == TITAN_OK && count > 0 && text->length <= LARGEST_FILE) {
-    count = fread(block, 1, sizeof block, file);
-    status = titan_text_append(text, block, count);
-  }
-  int failure = ferror(file) ? errno : 0;
+  int failure;
+  titan_status status = titan_text_append_stream(text, file, LARGEST_FILE, &failure);
   fclose(file);
   const char *reason = NULL;
   if (failure != 0)

@@ -73,6 +73,16 @@ static titan_status queue_ids(void *context, const int32_t *ids, int64_t count) 
   return TITAN_OK;
 }
 
+// What a large document has left, of which the windows need little, does not stay for the next one.
+static titan_status give_room_back(titan_validation_data *data) {
+  size_t left = data->ids.count + 1;
+  if (data->ids.capacity <= MANY_IDS + 3 * ((size_t)data->options.seq_len + 1) || left >= data->ids.capacity)
+    return TITAN_OK;
+  TITAN_TRY(titan_memory_resize(TITAN_MEMORY_DATA, left * sizeof *data->ids.ids, &data->ids.ids));
+  data->ids.capacity = left;
+  return TITAN_OK;
+}
+
 // Queues BOS, text and EOS of the next document; *text_bytes (may be NULL) is the text's length. At the end of the
 // corpus it ends the round instead.
 static titan_status read_document(titan_validation_data *data, size_t *text_bytes) {
@@ -86,6 +96,7 @@ static titan_status read_document(titan_validation_data *data, size_t *text_byte
     memmove(data->ids.ids, data->ids.ids + data->start, (size_t)queued(data) * sizeof(int32_t));
   data->ids.count -= data->start;
   data->start = 0;
+  TITAN_TRY(give_room_back(data));
   TITAN_TRY(titan_document_encode(&data->encoder, text, length, titan_corpus_reader_where(data->reader), queue_ids,
                                   data, &replaced));
   warn_of_invalid(data, replaced);

@@ -21,8 +21,9 @@ titan_status titan_shard_view_open(titan_device *device, float *shard, int64_t c
   if (!titan_shard_view_copies(device))
     return TITAN_OK;
   view->values = NULL;
-  TITAN_TRY(device->allocate(device, TITAN_SPACE_HOST, tag, view->bytes, &view->values));
-  titan_status status = access == TITAN_ACCESS_WRITE ? TITAN_OK : copy(device, view->values, shard, view->bytes);
+  titan_status status = device->allocate(device, TITAN_SPACE_HOST, tag, view->bytes, &view->values);
+  if (status == TITAN_OK && access != TITAN_ACCESS_WRITE)
+    status = copy(device, view->values, shard, view->bytes);
   if (status != TITAN_OK) {
     device->free(device, TITAN_SPACE_HOST, view->values);
     *view = (titan_shard_view){0};

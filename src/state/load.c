@@ -2,7 +2,6 @@
 #include "state/load.h"
 
 #include "checkpoint/share.h"
-#include "parallel/shard_view.h"
 #include "state/fit.h"
 
 #include <string.h>

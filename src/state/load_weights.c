@@ -99,7 +99,8 @@ static titan_status read_all(titan_runtime *runtime, const titan_weights *weight
   for (int64_t i = 0; i < layout->rectangle_count && status == TITAN_OK; i++) {
     const titan_checkpoint_rectangle *r = &layout->rectangles[i];
     titan_shard_view view;
-    status = titan_checkpoint_view_open(runtime, r, TITAN_CHECKPOINT_MODEL, TITAN_ACCESS_UPDATE, &view);
+    titan_access access = r->stride == r->columns ? TITAN_ACCESS_WRITE : TITAN_ACCESS_UPDATE; // rows without gaps
+    status = titan_checkpoint_view_open(runtime, r, TITAN_CHECKPOINT_MODEL, access, &view);
     if (status == TITAN_OK)
       status = read_rectangle(weights, &layout->parameters[r->parameter], r, piece, view.values);
     titan_status closed = titan_shard_view_close(&view);

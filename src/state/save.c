@@ -37,7 +37,7 @@ struct titan_saver {
   atomic_bool done;
   titan_status status;
   char message[4096]; // of a failure
-  double start, copied;
+  double start;
   titan_save_result result;
 };
 
@@ -320,13 +320,6 @@ static titan_status copy_from_device(titan_saver *saver) {
   return titan_queue_finish(device, TITAN_QUEUE_COPY);
 }
 
-static titan_status copy_shards(titan_saver *saver) {
-  if (titan_shard_view_copies(titan_runtime_device(saver->runtime)))
-    return copy_from_device(saver);
-  copy_host_shards(saver);
-  return TITAN_OK;
-}
-
 // The thread gets no signals: those are for the training's. Where the system gives no thread, it is done here.
 static void start_thread(titan_saver *saver) {
   sigset_t all, before;
@@ -346,7 +339,10 @@ static titan_status start_async(titan_saver *saver) {
   status = titan_comm_agree(world, status);
   if (status != TITAN_OK)
     return titan_error(TITAN_ERROR_CHECKPOINT, "%s", titan_error_message());
-  TITAN_TRY(titan_comm_agree(world, copy_shards(saver)));
+  if (titan_shard_view_copies(titan_runtime_device(saver->runtime)))
+    TITAN_TRY(titan_comm_agree(world, copy_from_device(saver)));
+  else
+    copy_host_shards(saver);
   saver->result.copy_seconds = titan_clock_seconds() - saver->start;
   saver->busy = saver->threaded = true;
   start_thread(saver);

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { BLOCK_BYTES = 65536, LARGEST_FILE = 64 << 20 };
+enum { LARGEST_FILE = 64 << 20 };
 
 // An action with its place in the file: 0 is the first row and the first cell.
 typedef struct entry {
@@ -33,14 +33,8 @@ titan_status titan_schedule_load_csv(const char *path, titan_text *out) {
   if (file == NULL)
     return titan_error(TITAN_ERROR_USAGE, "experimental.pipeline_parallel_schedule_csv: cannot read %s: %s", path,
                        strerror(errno));
-  char block[BLOCK_BYTES];
-  size_t count = 1;
-  titan_status status = TITAN_OK;
-  while (status == TITAN_OK && count > 0 && out->length <= LARGEST_FILE) {
-    count = fread(block, 1, sizeof block, file);
-    status = titan_text_append(out, block, count);
-  }
-  int failure = ferror(file) ? errno : 0;
+  int failure;
+  titan_status status = titan_text_append_stream(out, file, LARGEST_FILE, &failure);
   fclose(file);
   TITAN_TRY(status);
   if (failure != 0)

@@ -7,7 +7,7 @@
 #include "step/order.h"
 
 // The contents of a file, appended to *out. Not collective: one rank reads a file for all. TITAN_ERROR_USAGE where it
-// cannot be read, is empty, larger than 64 MiB or not a text.
+// cannot be read, is empty, larger than 64 MiB or not a text; *out then holds what was read.
 titan_status titan_schedule_load_csv(const char *path, titan_text *out);
 
 // Reads the order of such contents; path: of the file, for messages. A cell is stage, action, microbatch: F forward, B

@@ -2,6 +2,7 @@
 #include "storage/hdf5_image.h"
 
 #include "base/memory.h"
+#include "storage/write_at.h"
 
 #include <errno.h>
 #include <string.h>
@@ -250,14 +251,9 @@ int titan_hdf5_image_write(const titan_hdf5_image *image, int descriptor) {
   for (int64_t i = 0; i < titan_hdf5_image_page_count(image); i++) {
     const char *data = titan_hdf5_image_page(image, i, &offset);
     size_t bytes = length - offset < TITAN_HDF5_PAGE_BYTES ? (size_t)(length - offset) : TITAN_HDF5_PAGE_BYTES;
-    for (size_t done = 0; done < bytes;) {
-      ssize_t count = pwrite(descriptor, data + done, bytes - done, (off_t)(offset + done));
-      if (count == 0)
-        return ENOSPC;
-      if (count < 0 && errno != EINTR)
-        return errno;
-      done += count > 0 ? (size_t)count : 0;
-    }
+    int error = titan_write_at(descriptor, data, bytes, offset);
+    if (error != 0)
+      return error;
   }
   return 0;
 }

@@ -5,6 +5,7 @@
 #include "storage/output.h"
 #include "storage/rename.h"
 #include "storage/space.h"
+#include "storage/write_at.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -89,15 +90,8 @@ static titan_status output_error(const char *path) {
 }
 
 static titan_status write_all(int descriptor, const char *path, const titan_text *text) {
-  for (size_t done = 0; done < text->length;) {
-    ssize_t got = pwrite(descriptor, text->data + done, text->length - done, (off_t)done);
-    if (got < 0 && errno == EINTR)
-      continue;
-    if (got <= 0)
-      return output_error(path);
-    done += (size_t)got;
-  }
-  return TITAN_OK;
+  errno = titan_write_at(descriptor, text->data, text->length, 0);
+  return errno == 0 ? TITAN_OK : output_error(path);
 }
 
 static titan_status make(titan_tool_file *file) {

@@ -7,18 +7,15 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { BLOCK_BYTES = 65536, LARGEST_FILE = 256 << 20 };
+enum { LARGEST_FILE = 256 << 20 };
 
 static titan_status read_all(const char *path, FILE *file, titan_text *text) {
-  char block[BLOCK_BYTES];
-  TITAN_TRY(titan_text_append(text, "", 0));
-  for (size_t count; (errno = 0, count = fread(block, 1, sizeof block, file)) > 0;) {
-    TITAN_TRY(titan_text_append(text, block, count));
-    if (text->length > LARGEST_FILE)
-      return titan_error(TITAN_ERROR_CHECKPOINT, "%s is larger than 256 MiB; expected a JSON object", path);
-  }
-  if (ferror(file)) // not the end of the file
-    return titan_error(TITAN_ERROR_CHECKPOINT, "cannot read %s: %s", path, strerror(errno));
+  int failure;
+  TITAN_TRY(titan_text_append_stream(text, file, LARGEST_FILE, &failure));
+  if (failure != 0)
+    return titan_error(TITAN_ERROR_CHECKPOINT, "cannot read %s: %s", path, strerror(failure));
+  if (text->length > LARGEST_FILE)
+    return titan_error(TITAN_ERROR_CHECKPOINT, "%s is larger than 256 MiB; expected a JSON object", path);
   return TITAN_OK;
 }
 

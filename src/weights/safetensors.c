@@ -2,6 +2,7 @@
 #include "weights/safetensors.h"
 
 #include "base/memory.h"
+#include "storage/write_at.h"
 #include "weights/safetensors_header.h"
 
 #include <errno.h>
@@ -198,16 +199,10 @@ titan_status titan_safetensors_write(int descriptor, const char *path, const tit
   for (int64_t done = 0; done < count;) {
     int64_t part = count - done < PIECE_ELEMENTS ? count - done : PIECE_ELEMENTS;
     titan_number_from_float(tensor->number, part, values + done, piece);
-    const char *bytes = (const char *)piece;
-    uint64_t offset = tensor->offset + (uint64_t)(first + done) * size;
-    for (size_t written = 0; written < (size_t)part * size;) {
-      ssize_t got = pwrite(descriptor, bytes + written, (size_t)part * size - written, (off_t)(offset + written));
-      if (got < 0 && errno == EINTR)
-        continue;
-      if (got <= 0)
-        return titan_error(TITAN_ERROR_CHECKPOINT, "cannot write %s: %s", path, got < 0 ? strerror(errno) : "no space");
-      written += (size_t)got;
-    }
+    int error =
+        titan_write_at(descriptor, piece, (size_t)part * size, tensor->offset + (uint64_t)(first + done) * size);
+    if (error != 0)
+      return titan_error(TITAN_ERROR_CHECKPOINT, "cannot write %s: %s", path, strerror(error));
     done += part;
   }
   return TITAN_OK;

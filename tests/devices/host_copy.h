@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Device memory as a test looks at it and sets it: the memory itself on the CPU, a copy on a device with queues.
+// Device memory as a test looks at it: the memory itself on the CPU, a copy on a device with queues.
 #ifndef TITAN_TESTS_DEVICES_HOST_COPY_H
 #define TITAN_TESTS_DEVICES_HOST_COPY_H
 
@@ -38,15 +38,6 @@ static inline const void *host_copy(titan_device *device, const void *memory, si
 
 static inline const float *host_floats(titan_device *device, const float *memory, int64_t count) {
   return host_copy(device, memory, (size_t)count * sizeof *memory);
-}
-
-static inline titan_status host_set(titan_device *device, float *memory, int64_t index, float value) {
-  if (device->queues == NULL) {
-    memory[index] = value;
-    return TITAN_OK;
-  }
-  TITAN_TRY(titan_queue_copy(device, TITAN_QUEUE_COMPUTE, memory + index, &value, sizeof value));
-  return titan_device_drain(device);
 }
 
 // A device as TITAN_TEST_DEVICE says: the CPU's, or "apart" in programs that are built for it.

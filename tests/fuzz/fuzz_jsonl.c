@@ -32,6 +32,10 @@ static outcome read_all(titan_jsonl *reader) {
   }
 }
 
+static bool same(const outcome *a, const outcome *b) {
+  return a->status == b->status && a->documents == b->documents && a->bytes == b->bytes && a->sum == b->sum;
+}
+
 static void read_file(const uint8_t *data, size_t size, size_t limit) {
   titan_jsonl *reader;
   FUZZ_REQUIRE(titan_jsonl_open(fuzz_file(".jsonl", data, size), &reader) == TITAN_OK);
@@ -40,7 +44,7 @@ static void read_file(const uint8_t *data, size_t size, size_t limit) {
   FUZZ_REQUIRE(first.status == TITAN_OK || first.status == TITAN_ERROR_DATA);
   FUZZ_REQUIRE(titan_jsonl_rewind(reader) == TITAN_OK);
   outcome second = read_all(reader);
-  FUZZ_REQUIRE(memcmp(&first, &second, sizeof first) == 0);
+  FUZZ_REQUIRE(same(&first, &second));
   if (first.status == TITAN_OK) {
     uint64_t passed = 0;
     bool end = false;

@@ -45,6 +45,26 @@ train() {
   return 1
 }
 
+# alive PROCESS; gone PROCESSES...: none of them is.
+alive() { [ -n "$(sed -n 's/^State:\t\([^Z]\).*/\1/p' "/proc/$1/status" 2>/dev/null)" ]; }
+gone() {
+  local process
+  for process in "$@"; do
+    alive "$process" && return 1
+  done
+  return 0
+}
+# wait_until SECONDS COMMAND...
+wait_until() {
+  local left=$(($1 * 20))
+  shift
+  until "$@"; do
+    [ $left -gt 0 ] || return 1
+    left=$((left - 1))
+    sleep 0.05
+  done
+}
+
 # alike NAME MODE ARGUMENTS...: compare_steps must find no difference.
 alike() {
   local name=$1

@@ -19,33 +19,8 @@ ranks_of() {
   done
 }
 
-alive() {
-  local state
-  state=$(sed -n 's/^State:\t\(.\).*/\1/p' "/proc/$1/status" 2>/dev/null)
-  [ -n "$state" ] && [ "$state" != Z ]
-}
-
-# wait_until SECONDS COMMAND...
-wait_until() {
-  local left=$(($1 * 5))
-  shift
-  until "$@"; do
-    [ $left -gt 0 ] || return 1
-    left=$((left - 1))
-    sleep 0.2
-  done
-}
-
 has_trained() {
   [ -s "$1/steps.txt" ]
-}
-
-gone() {
-  local process
-  for process in "$@"; do
-    alive "$process" && return 1
-  done
-  return 0
 }
 
 # kill_one NAME VICTIM OPTIONS...: VICTIM counts the ranks in the order of their processes.

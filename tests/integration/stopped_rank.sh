@@ -15,39 +15,35 @@ process_of() {
       tr '\0' '\n' <"$process/environ" 2>/dev/null | grep -qx "OMPI_COMM_WORLD_RANK=$2" && echo "${process#/proc/}"
   done
 }
-alive() { [ -n "$(sed -n 's/^State:\t\([^Z]\).*/\1/p' "/proc/$1/status" 2>/dev/null)" ]; }
-# wait_until SECONDS COMMAND...
-wait_until() {
-  local left=$(($1 * 20))
-  shift
-  until "$@"; do
-    [ $left -gt 0 ] || return 1
-    left=$((left - 1))
-    sleep 0.05
-  done
-}
 trains() { [ -f "$1/steps.txt" ] && [ "$(wc -l <"$1/steps.txt")" -ge 2 ]; }
 validates() { grep -q ' step:  1 ' "$1.log"; }
 saves() { compgen -G "$1/checkpoint/*.partial" >/dev/null; }
+
+# start NAME OPTIONS...: four ranks that train until they are ended, in the background.
+start() {
+  local name=$1
+  shift
+  mpirun --oversubscribe --bind-to none -np 4 "$TITAN" --job.config_file "$here/small.toml" --job.dump_folder "$name" --training.steps 1000000 \
+    --training.seq_len 32 --training.batch_size 1 --comm.init_timeout_seconds 60 --comm.train_timeout_seconds 5 "$@" >"$name.out" 2>"$name.log" &
+}
 
 # stop NAME RANK WHEN PHASE OPTIONS...
 stop() {
   local name=$1 rank=$2 when=$3 phase=$4
   shift 4
-  mpirun --oversubscribe --bind-to none -np 4 "$TITAN" --job.config_file "$here/small.toml" --job.dump_folder "$name" --training.steps 1000000 \
-    --training.seq_len 32 --training.batch_size 1 --comm.init_timeout_seconds 60 --comm.train_timeout_seconds 5 "$@" >"$name.out" 2>"$name.log" &
+  start "$name" "$@"
   local run=$! victim code
   wait_until "$run_timeout" "$when" "$name" || fail "$name: it does not come to it: $(tail -n 5 "$name.log")"
   victim=$(process_of $run "$rank")
   kill -STOP "$victim" || fail "$name: no process of rank $rank"
-  if ! wait_until 90 eval "! alive $run"; then
+  if ! wait_until 90 gone $run; then
     fail "$name: the run has not ended"
     kill -9 $run "$victim"
   fi
   wait $run
   code=$?
   [ $code = 5 ] || fail "$name: code $code instead of 5: $(tail -n 5 "$name.log")"
-  wait_until 20 eval "! alive $victim" || { fail "$name: the stopped process is left"; kill -9 "$victim"; }
+  wait_until 20 gone $victim || { fail "$name: the stopped process is left"; kill -9 "$victim"; }
   [ "$(grep -c ' ERROR ' "$name.log")" = 1 ] || fail "$name: $(grep -c ' ERROR ' "$name.log") errors: $(grep ' ERROR ' "$name.log")"
   grep -qE "ERROR - ($phase)[^:]*: .* of group .*; rank $rank \(host $(uname -n), process $victim\) does not answer" "$name.log" ||
     fail "$name: $(grep ' ERROR ' "$name.log")"
@@ -58,8 +54,7 @@ stop() {
 # A job that is stopped as a whole for longer than the timeout goes on afterwards.
 stop_all() {
   local rank processes='' code
-  mpirun --oversubscribe --bind-to none -np 4 "$TITAN" --job.config_file "$here/small.toml" --job.dump_folder all --training.steps 1000000 \
-    --training.seq_len 32 --training.batch_size 1 --comm.train_timeout_seconds 5 >all.out 2>all.log &
+  start all
   local run=$!
   wait_until "$run_timeout" trains all || fail "all: it does not come to it: $(tail -n 5 all.log)"
   for rank in 0 1 2 3; do processes="$processes $(process_of $run $rank)"; done
@@ -69,7 +64,7 @@ stop_all() {
   kill -CONT $processes
   wait_until 60 eval '[ "$(wc -l <all/steps.txt)" -gt $((before + 3)) ]' || fail "all: no steps after the job was continued: $(tail -n 3 all.log)"
   touch all/STOP
-  wait_until 60 eval "! alive $run" || { fail "all: it does not end"; kill -9 $run $processes; }
+  wait_until 60 gone $run || { fail "all: it does not end"; kill -9 $run $processes; }
   wait $run
   code=$?
   [ $code = 75 ] || fail "all: code $code instead of 75: $(grep ERROR all.log)"

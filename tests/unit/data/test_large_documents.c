@@ -54,14 +54,18 @@ static int tear_down(void **state) {
   return titan_memory_report_leaks() == 0 ? 0 : -1;
 }
 
-// large.jsonl: a document "x", and one of `begin` and `count` times `part`.
+// large.jsonl: a document "x", and DOCUMENTS alike of `begin` and `count` times `part`.
+enum { DOCUMENTS = 2 };
 static titan_corpus *make_corpus(const char *section, const char *begin, const char *part, int count) {
   titan_text text = {0};
   titan_corpus *corpus;
-  assert_int_equal(titan_text_printf(&text, "{\"text\": \"x\"}\n{\"text\": \"%s", begin), TITAN_OK);
-  for (int i = 0; i < count; i++)
-    assert_int_equal(titan_text_append(&text, part, strlen(part)), TITAN_OK);
-  assert_int_equal(titan_text_printf(&text, "\"}\n"), TITAN_OK);
+  assert_int_equal(titan_text_printf(&text, "{\"text\": \"x\"}\n"), TITAN_OK);
+  for (int document = 0; document < DOCUMENTS; document++) {
+    assert_int_equal(titan_text_printf(&text, "{\"text\": \"%s", begin), TITAN_OK);
+    for (int i = 0; i < count; i++)
+      assert_int_equal(titan_text_append(&text, part, strlen(part)), TITAN_OK);
+    assert_int_equal(titan_text_printf(&text, "\"}\n"), TITAN_OK);
+  }
   data_folder_write("large.jsonl", text.data, text.length);
   titan_text_destroy(&text);
   assert_int_equal(titan_corpus_create_for(section, "c4_test", data_folder_path("large.jsonl"), &corpus), TITAN_OK);
@@ -89,10 +93,16 @@ static void expect_planned(const char *what, size_t before, size_t beside) {
     fail_msg("%s: %zu bytes were taken, %zu are planned", what, peak, beside + titan_loader_reading_bytes(LIMIT));
 }
 
-enum { WORDS = 1000000 }; // 7 MB of text, 4 MB of tokens
+enum {
+  WORDS = 1000000, // of a document: 7 MB of text, 4 MB of tokens
+  WINDOWS = (3 + DOCUMENTS * (WORDS + 2)) / WINDOW,
+};
 
 static int32_t expected_token(int64_t place) {
-  return place == 0 ? 257 : place == 1 ? 'x' : place == 2 ? 258 : place == 3 ? 257 : 256;
+  if (place < 3)
+    return place == 0 ? 257 : place == 1 ? 'x' : 258;
+  int64_t within = (place - 3) % (WORDS + 2);
+  return within == 0 ? 257 : within == WORDS + 1 ? 258 : 256;
 }
 
 static void a_document_of_the_limit_takes_the_memory_that_is_planned(void **state) {
@@ -102,7 +112,7 @@ static void a_document_of_the_limit_takes_the_memory_that_is_planned(void **stat
   titan_loader_options options = options_of(corpus);
   size_t before = begin_measuring();
   assert_int_equal(titan_loader_create(&options, &loader), TITAN_OK);
-  for (int64_t window = 0; window < (WORDS + 5) / WINDOW; window++) {
+  for (int64_t window = 0; window < WINDOWS; window++) {
     assert_int_equal(titan_loader_next(loader, tokens, labels), TITAN_OK);
     for (int64_t i = 0; i < LENGTH; i++)
       assert_int_equal(tokens[i], expected_token(window * WINDOW + i));
@@ -123,7 +133,7 @@ static void so_it_is_in_validation(void **state) {
               .corpus = corpus, .tokenizer = words, .seq_len = LENGTH, .document_limit = LIMIT, .quiet = true},
           &data),
       TITAN_OK);
-  for (int64_t window = 0; window < (WORDS + 5) / WINDOW; window++) {
+  for (int64_t window = 0; window < WINDOWS; window++) {
     assert_int_equal(titan_validation_data_next(data, window, 1, tokens, labels), TITAN_OK);
     for (int64_t i = 0; i < LENGTH; i++)
       assert_int_equal(tokens[i], expected_token(window * WINDOW + i));

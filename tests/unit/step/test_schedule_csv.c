@@ -176,6 +176,7 @@ static void a_file_that_cannot_be_read_is_named(void **state) {
   assert_non_null(
       strstr(titan_error_message(), "pipeline_parallel_schedule_csv: cannot read /nowhere/a.csv: No such file"));
   assert_int_equal(titan_schedule_load_csv("/tmp", &contents), TITAN_ERROR_USAGE);
+  titan_text_destroy(&contents);
   assert_int_equal(read_bytes("0F0\0,0B0", 8, false, 1, 1, &order), TITAN_ERROR_USAGE);
   assert_non_null(strstr(titan_error_message(), "not a text file"));
 }
