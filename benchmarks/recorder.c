@@ -2,18 +2,12 @@
 // What the flight recorder adds to each operation, and to each action of a step: processor time, so that other programs
 // on the machine do not count.
 #include "comm/recorder.h"
+#include "base/clock.h"
 #include "comm/recorder_private.h"
 
 #include <stdio.h>
-#include <time.h>
 
 enum { CALLS = 1000000 };
-
-static double processor_seconds(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
 
 static titan_status run(void) {
   const titan_operation operation = {.kind = TITAN_OPERATION_ALL_REDUCE, .count = 1000, .dtype = TITAN_FLOAT32};
@@ -22,22 +16,22 @@ static titan_status run(void) {
   TITAN_TRY(titan_comm_create_fake("dp_shard", 0, 4, true, &comm));
   for (int i = 0; i < 2; i++) {
     TITAN_TRY(titan_recorder_create(capacities[i]));
-    double begun = processor_seconds();
+    double begun = titan_clock_thread_seconds();
     for (int call = 0; call < CALLS; call++) {
       uint64_t number = titan_recorder_begin(comm, &operation, 1);
-      titan_recorder_begin_ended(number);
+      titan_recorder_begin_ended(number, 1);
       titan_recorder_wait(comm, &operation, number, 1);
       titan_recorder_end(number, false);
-      titan_recorder_waited();
+      titan_recorder_waited(1);
     }
     printf("comm.trace_buf_size %lld: %.0f ns an operation that is waited for\n", (long long)capacities[i],
-           1e9 * (processor_seconds() - begun) / CALLS);
+           1e9 * (titan_clock_thread_seconds() - begun) / CALLS);
     titan_recorder_destroy();
   }
-  double begun = processor_seconds();
+  double begun = titan_clock_thread_seconds();
   for (int call = 0; call < CALLS; call++)
     titan_recorder_set_action("forward", "layers.3");
-  printf("%.0f ns an action\n", 1e9 * (processor_seconds() - begun) / CALLS);
+  printf("%.0f ns an action\n", 1e9 * (titan_clock_thread_seconds() - begun) / CALLS);
   titan_comm_destroy(&comm);
   return TITAN_OK;
 }

@@ -20,6 +20,10 @@ double titan_clock_thread_seconds(void) {
   return seconds_of(CLOCK_THREAD_CPUTIME_ID);
 }
 
+double titan_clock_since_1970(void) {
+  return seconds_of(CLOCK_REALTIME);
+}
+
 double titan_clock_since_process_start(void) {
   char text[2048];
   FILE *file = fopen("/proc/self/stat", "r");

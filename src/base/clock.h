@@ -8,6 +8,9 @@ double titan_clock_seconds(void);
 // Seconds of a processor that the calling thread has had: it stands still where another process has the processor.
 double titan_clock_thread_seconds(void);
 
+// Seconds since 1970 (UTC), of the system's clock, which may be set: for dates, not for durations.
+double titan_clock_since_1970(void);
+
 // Seconds since this process was started by the system (0 where that cannot be known).
 double titan_clock_since_process_start(void);
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/log.h"
 
+#include "base/text.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -73,45 +75,6 @@ static size_t remove_colors(const char *line, size_t length, char *plain) {
   return count;
 }
 
-// Bytes of the UTF-8 character that begins here; 0: it is none.
-static size_t character_bytes(const unsigned char *c) {
-  static const unsigned least[] = {0, 0, 0x80, 0x800, 0x10000};
-  size_t count = *c < 0x80                 ? 1
-                 : *c >= 0xc2 && *c < 0xe0 ? 2
-                 : *c >= 0xe0 && *c < 0xf0 ? 3
-                 : *c >= 0xf0 && *c < 0xf5 ? 4
-                                           : 0;
-  unsigned code = count > 1 ? *c & (0xffu >> (count + 1)) : *c;
-  for (size_t i = 1; i < count; i++) {
-    if ((c[i] & 0xc0) != 0x80)
-      return 0;
-    code = code << 6 | (c[i] & 0x3f);
-  }
-  bool valid = code >= least[count] && code <= 0x10ffff && (code < 0xd800 || code > 0xdfff);
-  return valid ? count : 0;
-}
-
-// The text as the inside of a JSON string, as far as it fits; returns its length. What is no UTF-8 becomes U+FFFD.
-static size_t escape(const char *text, char *out, size_t size) {
-  static const char names[] = "btnvfr"; // of the bytes from 8 on
-  size_t count = 0, bytes;
-  for (const char *c = text; *c != '\0' && count + 8 < size; c += bytes > 0 ? bytes : 1) {
-    unsigned char byte = (unsigned char)*c;
-    bytes = character_bytes((const unsigned char *)c);
-    if (bytes == 0)
-      count += (size_t)snprintf(out + count, size - count, "\\ufffd");
-    else if (byte == '"' || byte == '\\')
-      out[count++] = '\\', out[count++] = *c;
-    else if (byte >= 8 && byte <= 13 && byte != 11)
-      out[count++] = '\\', out[count++] = names[byte - 8];
-    else if (byte < ' ' || byte == 127)
-      count += (size_t)snprintf(out + count, size - count, "\\u%04x", byte);
-    else
-      memcpy(out + count, c, bytes), count += bytes;
-  }
-  return count;
-}
-
 // One line without its newline. `text` is escaped into what is left of it.
 static size_t format_json(titan_log_level level, const char *members, const char *text, char *line, size_t size) {
   static const char *const names[] = {"debug", "info", "warning", "error"};
@@ -128,7 +91,7 @@ static size_t format_json(titan_log_level level, const char *members, const char
                        now.tv_nsec / 1000000, zone, log_rank, names[level]);
   if (used + more + 64 > size) // members that do not fit are left out
     members = NULL, more = 0;
-  used += escape(text, line + used, size - used - more - 4);
+  used += titan_text_escape(text, line + used, size - used - more - 4);
   return used + (size_t)snprintf(line + used, size - used, "\"%s%s}", more > 0 ? ", " : "", more > 0 ? members : "");
 }
 
@@ -237,17 +200,6 @@ static void write_line(titan_log_level level, const char *members, const char *t
   if (watch != NULL && level >= watch_level)
     watch(watch_context, text);
   pthread_mutex_unlock(&watch_mutex);
-}
-
-void titan_log(titan_log_level level, const char *format, ...) {
-  if (!titan_log_enabled(level))
-    return;
-  char text[LINE_BYTES];
-  va_list arguments;
-  va_start(arguments, format);
-  vsnprintf(text, sizeof text, format, arguments);
-  va_end(arguments);
-  write_line(level, NULL, text);
 }
 
 void titan_log_event(titan_log_level level, const char *members, const char *format, ...) {

@@ -15,13 +15,12 @@ typedef enum titan_log_level { TITAN_LOG_DEBUG, TITAN_LOG_INFO, TITAN_LOG_WARNIN
 void titan_log_configure(int rank, titan_log_level level);
 bool titan_log_enabled(titan_log_level level);
 
-// Writes one line with one write call (lines of several ranks do not mix). Thread-safe.
-void titan_log(titan_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-// The same; as a JSON line it has `members` too: members of an object without its braces, such as "\"step\": 3"; NULL:
-// none.
+// Writes one line with one write call (lines of several ranks do not mix). As a JSON line it has `members` too: members
+// of an object without its braces, such as "\"step\": 3"; NULL: none. Thread-safe.
 void titan_log_event(titan_log_level level, const char *members, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+// titan_log(level, format, ...): the same without members.
+#define titan_log(level, ...) titan_log_event((level), NULL, __VA_ARGS__)
 
 // Whether lines are JSON from now on.
 void titan_log_set_json(bool json);

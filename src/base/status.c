@@ -5,11 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MESSAGE_BYTES = 16384, TRACE_BYTES = 2048 };
-
-static _Thread_local char message_text[MESSAGE_BYTES];
-static _Thread_local char trace_text[TRACE_BYTES];
-static _Thread_local bool agreed;
+static _Thread_local titan_kept_error present;
 
 int titan_status_exit_code(titan_status status) {
   switch (status) {
@@ -34,40 +30,52 @@ const char *titan_status_text(titan_status status) {
 }
 
 titan_status titan_error_at(titan_status status, const char *file, int line, const char *format, ...) {
-  // The arguments may point into message_text (a caller that wraps the previous message).
-  char text[MESSAGE_BYTES];
+  // The arguments may point into the present message (a caller that wraps it).
+  char text[TITAN_ERROR_MESSAGE_BYTES];
   va_list arguments;
   va_start(arguments, format);
   vsnprintf(text, sizeof text, format, arguments);
   va_end(arguments);
-  memcpy(message_text, text, strlen(text) + 1);
-  trace_text[0] = '\0';
-  agreed = false;
+  memcpy(present.message, text, strlen(text) + 1);
+  present.trace[0] = '\0';
+  present.agreed = false;
   return titan_error_pass(status, file, line);
 }
 
 titan_status titan_error_pass(titan_status status, const char *file, int line) {
-  size_t used = strlen(trace_text);
-  snprintf(trace_text + used, sizeof trace_text - used, "%s%s:%d", used ? " < " : "", file, line);
+  size_t used = strlen(present.trace);
+  snprintf(present.trace + used, sizeof present.trace - used, "%s%s:%d", used ? " < " : "", file, line);
   return status;
 }
 
 const char *titan_error_message(void) {
-  return message_text;
+  return present.message;
 }
 
 const char *titan_error_trace(void) {
-  return trace_text;
+  return present.trace;
 }
 
 void titan_error_clear(void) {
-  message_text[0] = trace_text[0] = '\0';
+  present.message[0] = present.trace[0] = '\0';
 }
 
 void titan_error_mark_agreed(void) {
-  agreed = true;
+  present.agreed = true;
 }
 
 bool titan_error_was_agreed(void) {
-  return agreed;
+  return present.agreed;
+}
+
+void titan_error_keep(titan_kept_error *kept) {
+  kept->agreed = present.agreed;
+  strcpy(kept->message, present.message);
+  strcpy(kept->trace, present.trace);
+}
+
+void titan_error_restore(const titan_kept_error *kept) {
+  present.agreed = kept->agreed;
+  strcpy(present.message, kept->message);
+  strcpy(present.trace, kept->trace);
 }

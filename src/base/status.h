@@ -54,6 +54,16 @@ void titan_error_clear(void);
 void titan_error_mark_agreed(void);
 bool titan_error_was_agreed(void);
 
+// The failure of this thread as it stands, for who has to do more before it is passed on: what fails meanwhile replaces
+// it, until it is restored.
+enum { TITAN_ERROR_MESSAGE_BYTES = 16384, TITAN_ERROR_TRACE_BYTES = 2048 };
+typedef struct titan_kept_error {
+  bool agreed;
+  char message[TITAN_ERROR_MESSAGE_BYTES], trace[TITAN_ERROR_TRACE_BYTES];
+} titan_kept_error;
+void titan_error_keep(titan_kept_error *kept);
+void titan_error_restore(const titan_kept_error *kept);
+
 // Returns from the current function when `expression` fails.
 #define TITAN_TRY(expression)                                                                                          \
   do {                                                                                                                 \

@@ -62,6 +62,56 @@ void titan_text_destroy(titan_text *text) {
   *text = (titan_text){0};
 }
 
+// Bytes of the UTF-8 character that begins here; 0: it is none.
+static size_t character_bytes(const unsigned char *c) {
+  static const unsigned least[] = {0, 0, 0x80, 0x800, 0x10000};
+  size_t count = *c < 0x80                 ? 1
+                 : *c >= 0xc2 && *c < 0xe0 ? 2
+                 : *c >= 0xe0 && *c < 0xf0 ? 3
+                 : *c >= 0xf0 && *c < 0xf5 ? 4
+                                           : 0;
+  unsigned code = count > 1 ? *c & (0xffu >> (count + 1)) : *c;
+  for (size_t i = 1; i < count; i++) {
+    if ((c[i] & 0xc0) != 0x80)
+      return 0;
+    code = code << 6 | (c[i] & 0x3f);
+  }
+  bool valid = code >= least[count] && code <= 0x10ffff && (code < 0xd800 || code > 0xdfff);
+  return valid ? count : 0;
+}
+
+titan_status titan_text_append_utf8(titan_text *text, const char *bytes) {
+  static const char replacement[] = "\xef\xbf\xbd"; // U+FFFD
+  size_t count;
+  TITAN_TRY(titan_text_append(text, "", 0)); // so that there is one
+  for (const char *c = bytes; *c != '\0'; c += count > 0 ? count : 1) {
+    count = character_bytes((const unsigned char *)c);
+    TITAN_TRY(titan_text_append(text, count > 0 ? c : replacement, count > 0 ? count : sizeof replacement - 1));
+  }
+  return TITAN_OK;
+}
+
+size_t titan_text_escape(const char *text, char *out, size_t size) {
+  static const char names[] = "btnvfr"; // of the bytes from 8 on
+  size_t count = 0, bytes;
+  for (const char *c = text; *c != '\0' && count + 8 < size; c += bytes > 0 ? bytes : 1) {
+    unsigned char byte = (unsigned char)*c;
+    bytes = character_bytes((const unsigned char *)c);
+    if (bytes == 0)
+      count += (size_t)snprintf(out + count, size - count, "\\ufffd");
+    else if (byte == '"' || byte == '\\')
+      out[count++] = '\\', out[count++] = *c;
+    else if (byte >= 8 && byte <= 13 && byte != 11)
+      out[count++] = '\\', out[count++] = names[byte - 8];
+    else if (byte < ' ' || byte == 127)
+      count += (size_t)snprintf(out + count, size - count, "\\u%04x", byte);
+    else
+      memcpy(out + count, c, bytes), count += bytes;
+  }
+  out[count] = '\0';
+  return count;
+}
+
 size_t titan_text_distance(const char *a, const char *b) {
   enum { LONGEST = 127 };
   size_t n = strlen(a), m = strlen(b);

@@ -20,6 +20,13 @@ titan_status titan_text_printf(titan_text *text, const char *format, ...) __attr
 // length. *failure: 0, or the system's error number where reading has failed. The data is not NULL afterwards.
 titan_status titan_text_append_stream(titan_text *text, FILE *file, size_t most, int *failure);
 
+// Appends bytes, of which each that belongs to no UTF-8 character becomes U+FFFD.
+titan_status titan_text_append_utf8(titan_text *text, const char *bytes);
+
+// Writes the text as the inside of a JSON string, as far as it fits into `size` bytes, with a NUL; returns its length.
+// What is no UTF-8 becomes U+FFFD. Allocates nothing.
+size_t titan_text_escape(const char *text, char *out, size_t size);
+
 // Frees the data and makes it empty again.
 void titan_text_destroy(titan_text *text);
 

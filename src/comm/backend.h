@@ -99,7 +99,6 @@ struct titan_comm {
   uint64_t sequence;
   int in_flight;
   titan_comm_traffic traffic;
-  double exposed_seconds;
   void (*observer)(void *context, const titan_comm_stretch *stretch);
   void *observer_context;
   struct titan_staging *staging; // NULL: all goes through the backend
@@ -118,9 +117,10 @@ titan_status titan_comm_begin(titan_comm *comm, const titan_operation *operation
                               titan_work **work);
 const char *titan_operation_name(titan_operation_kind kind);
 
-// Counts the time since `begun` as the group's exposed seconds. operation: NULL where it serves all in flight.
-// contributes: as in titan_comm_stretch.
-void titan_comm_count_exposed(titan_comm *comm, const titan_operation *operation, bool contributes, double begun);
+// Counts the time from `begun` to `ended` as exposed seconds, and tells the group's observer. operation: NULL where it
+// serves all in flight. contributes: as in titan_comm_stretch.
+void titan_comm_count_exposed(titan_comm *comm, const titan_operation *operation, bool contributes, double begun,
+                              double ended);
 
 // debug.check_collectives (check.c). Whether this one is compared; and the comparison, collective:
 // TITAN_ERROR_COMMUNICATION on all ranks of the group where they differ.

@@ -39,7 +39,7 @@ static titan_status gather(titan_comm *comm, const titan_operation *operation, c
     if (!done)
       sched_yield();
   }
-  titan_recorder_waited();
+  titan_recorder_waited(titan_clock_seconds());
   return status;
 }
 

@@ -91,7 +91,7 @@ titan_status titan_chunks_take(titan_work *work, int rank, const void **chunk) {
     if (!work->done && work->cursor <= index)
       sched_yield();
   }
-  titan_comm_count_exposed(comm, operation, false, begun);
+  titan_comm_count_exposed(comm, operation, false, begun, titan_clock_seconds());
   return work->status == TITAN_OK ? TITAN_OK : titan_error(work->status, "%s", work->message);
 }
 
@@ -115,12 +115,12 @@ titan_status titan_chunks_give(titan_work *work, int rank) {
   else if (work->cursor == comm->size - 1)
     // The others' chunks are complete: they may come for them while this rank computes its own.
     status = titan_staging_arrive(comm->staging, work->state.number);
-  titan_comm_count_exposed(comm, &work->operation, true, begun);
+  titan_comm_count_exposed(comm, &work->operation, true, begun, titan_clock_seconds());
   return status;
 }
 
 void titan_chunks_poll(titan_comm *comm) {
   double begun = titan_clock_seconds();
   titan_comm_progress();
-  titan_comm_count_exposed(comm, NULL, false, begun);
+  titan_comm_count_exposed(comm, NULL, false, begun, titan_clock_seconds());
 }

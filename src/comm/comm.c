@@ -100,6 +100,7 @@ titan_status titan_comm_create_over(const titan_comm_backend *backend, titan_com
                        .rank = host->rank,
                        .size = host->size,
                        .one_node = host->one_node,
+                       .leader = host->leader,
                        .mpi = MPI_COMM_NULL};
   TITAN_TRY_CLEANUP(titan_memory_duplicate(TITAN_MEMORY_COMMUNICATION, host->name, &comm->name));
   TITAN_TRY_CLEANUP(titan_comm_reserve(comm, titan_comm_reservation_least(comm)));
@@ -153,10 +154,6 @@ titan_comm_traffic titan_comm_traffic_of(const titan_comm *comm) {
   return comm->traffic;
 }
 
-double titan_comm_exposed_seconds(const titan_comm *comm) {
-  return comm->exposed_seconds;
-}
-
 // All communication comes from one thread.
 static double exposed_seconds_of_all;
 
@@ -170,9 +167,8 @@ void titan_comm_observe(titan_comm *comm, void (*observer)(void *context, const 
   comm->observer_context = context;
 }
 
-void titan_comm_count_exposed(titan_comm *comm, const titan_operation *operation, bool contributes, double begun) {
-  double ended = titan_clock_seconds();
-  comm->exposed_seconds += ended - begun;
+void titan_comm_count_exposed(titan_comm *comm, const titan_operation *operation, bool contributes, double begun,
+                              double ended) {
   exposed_seconds_of_all += ended - begun;
   if (comm->observer == NULL)
     return;
@@ -297,8 +293,9 @@ titan_status titan_comm_begin(titan_comm *comm, const titan_operation *operation
   work->record = titan_recorder_begin(comm, &work->operation, begun);
   if (status == TITAN_OK)
     status = start(work);
-  titan_recorder_begin_ended(work->record);
-  titan_comm_count_exposed(comm, &work->operation, true, begun);
+  double ended = titan_clock_seconds();
+  titan_recorder_begin_ended(work->record, ended);
+  titan_comm_count_exposed(comm, &work->operation, true, begun, ended);
   if (status != TITAN_OK) {
     titan_recorder_end(work->record, true);
     if (work->release != NULL)

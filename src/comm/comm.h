@@ -92,11 +92,8 @@ typedef struct titan_comm_traffic {
 } titan_comm_traffic;
 titan_comm_traffic titan_comm_traffic_of(const titan_comm *comm);
 
-// Seconds that this process has spent so far inside calls that begin an operation of the group or wait for one, its own
+// Seconds that this process has spent so far inside calls that begin an operation of any group or wait for one, its own
 // copying and summing included: transfer that nothing hides.
-double titan_comm_exposed_seconds(const titan_comm *comm);
-
-// The same of all groups together.
 double titan_comm_exposed_seconds_of_all(void);
 
 // A stretch of that time, for those who ask where it goes.

@@ -2,7 +2,6 @@
 #include "comm/crash.h"
 
 #include "comm/recorder.h"
-#include "comm/recorder_private.h"
 
 #include <execinfo.h>
 #include <inttypes.h>
@@ -39,7 +38,20 @@ static void write_all(const char *bytes, size_t count) {
   }
 }
 
-// snprintf with numbers and texts allocates nothing here, so that a broken heap does not matter.
+// snprintf with numbers and texts allocates nothing here and below, so that a broken heap does not matter.
+static int describe_whereabouts(const titan_whereabouts *where, char *text, size_t size) {
+  const titan_record *operation = &where->operation;
+  char step[32] = "", wait[192] = "";
+  if (where->step >= 0)
+    snprintf(step, sizeof step, ", step %" PRId64, where->step);
+  if (operation->operation[0] != '\0')
+    snprintf(wait, sizeof wait, "; %s %s #%" PRIu64 " of group %s",
+             where->waits ? "it waits for" : "it waited last for", operation->operation, operation->sequence,
+             operation->group);
+  return snprintf(text, size, ", in %s%s%s%s%s", where->phase, step, where->action[0] != '\0' ? ", " : "",
+                  where->action, wait);
+}
+
 static void describe(int number, char *text, size_t size) {
   titan_whereabouts where;
   char host[64] = "unknown";
@@ -52,11 +64,7 @@ static void describe(int number, char *text, size_t size) {
       snprintf(text, size, "[rank%d]: crashed by %s on host %s, process %ld", crash_rank, name, host, (long)getpid());
   size_t length = (size_t)used;
   if (titan_recorder_try_whereabouts(&where))
-    length +=
-        (size_t)snprintf(text + length, size - length, ", in %s, step %" PRId64 "%s%s; %s %s #%" PRIu64 " of group %s",
-                         where.phase, where.step, where.action[0] != '\0' ? ", " : "", where.action,
-                         where.waits ? "it waits for" : "it waited last for", where.operation.operation,
-                         where.operation.sequence, where.operation.group);
+    length += (size_t)describe_whereabouts(&where, text + length, size - length);
   snprintf(text + length, size - length, ". Where it was:\n");
 }
 

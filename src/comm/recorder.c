@@ -2,6 +2,7 @@
 #include "comm/recorder.h"
 
 #include "base/clock.h"
+#include "base/text.h"
 #include "comm/recorder_private.h"
 
 #include <pthread.h>
@@ -10,8 +11,8 @@
 // All of it with the mutex held.
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static titan_record *ring;
-static uint64_t capacity, begun_count;
-static titan_whereabouts present = {.phase = "start"};
+static uint64_t capacity, begun_count, kept_from; // the latest `capacity` operations are kept, from kept_from on
+static titan_whereabouts present = {.phase = "start", .step = -1};
 static double waits_since, acts_since;
 
 static void copy_text(char *out, size_t size, const char *text) {
@@ -27,6 +28,7 @@ titan_status titan_recorder_create(int64_t wanted) {
   pthread_mutex_lock(&mutex);
   ring = records;
   capacity = (uint64_t)wanted;
+  kept_from = begun_count;
   pthread_mutex_unlock(&mutex);
   return TITAN_OK;
 }
@@ -88,14 +90,18 @@ uint64_t titan_recorder_begin(const titan_comm *comm, const titan_operation *ope
   return number;
 }
 
-// With the mutex held. NULL where it is not kept, or has been overwritten.
-static titan_record *find(uint64_t number) {
-  titan_record *record = capacity > 0 ? &ring[number % capacity] : NULL;
-  return record != NULL && record->number == number ? record : NULL;
+// With the mutex held. The number of the oldest operation that is kept; where none is, that of the next one.
+static uint64_t first_kept(void) {
+  uint64_t oldest = begun_count > capacity ? begun_count - capacity : 0;
+  return oldest > kept_from ? oldest : kept_from;
 }
 
-void titan_recorder_begin_ended(uint64_t number) {
-  double now = titan_clock_seconds();
+// With the mutex held. NULL where it is not kept, or has been overwritten.
+static titan_record *find(uint64_t number) {
+  return number >= first_kept() && number < begun_count ? &ring[number % capacity] : NULL;
+}
+
+void titan_recorder_begin_ended(uint64_t number, double now) {
   pthread_mutex_lock(&mutex);
   titan_record *record = find(number);
   if (record != NULL)
@@ -116,14 +122,17 @@ void titan_recorder_end(uint64_t number, bool failed) {
 
 void titan_recorder_wait(const titan_comm *comm, const titan_operation *operation, uint64_t number, double begun) {
   pthread_mutex_lock(&mutex);
-  fill(&present.operation, comm, operation, number, begun);
+  const titan_record *kept = find(number);
+  if (kept != NULL)
+    present.operation = *kept;
+  else
+    fill(&present.operation, comm, operation, number, begun);
   present.waits = true;
   waits_since = begun;
   pthread_mutex_unlock(&mutex);
 }
 
-void titan_recorder_waited(void) {
-  double now = titan_clock_seconds();
+void titan_recorder_waited(double now) {
   pthread_mutex_lock(&mutex);
   present.waits = false;
   titan_record *record = find(present.operation.number);
@@ -159,14 +168,15 @@ void titan_recorder_wait_begins(const char *group, const char *operation, int ra
 
 void titan_recorder_wait_ends(void) {
   uint64_t number = present.operation.number; // written by this thread alone
-  titan_recorder_waited();
+  titan_recorder_waited(titan_clock_seconds());
   titan_recorder_end(number, false);
 }
 
 void titan_recorder_was_stopped(double seconds) {
+  double now = titan_clock_seconds();
   pthread_mutex_lock(&mutex);
-  if (present.waits)
-    waits_since += seconds;
+  if (present.waits) // the wait may have begun after the stop
+    waits_since = waits_since + seconds < now ? waits_since + seconds : now;
   pthread_mutex_unlock(&mutex);
 }
 
@@ -196,8 +206,7 @@ bool titan_recorder_try_whereabouts(titan_whereabouts *out) {
 int64_t titan_recorder_copy(double since, titan_record *records, int64_t most) {
   int64_t count = 0;
   pthread_mutex_lock(&mutex);
-  uint64_t first = begun_count > capacity ? begun_count - capacity : 0;
-  for (uint64_t number = first; capacity > 0 && number < begun_count && count < most; number++)
+  for (uint64_t number = first_kept(); number < begun_count && count < most; number++)
     if (ring[number % capacity].begun >= since)
       records[count++] = ring[number % capacity];
   pthread_mutex_unlock(&mutex);
@@ -206,13 +215,11 @@ int64_t titan_recorder_copy(double since, titan_record *records, int64_t most) {
 
 // --- as JSON ---
 
-// Names of hosts, groups and units; what JSON would not take is left out.
+// Names of hosts, groups and units.
 static void write_text(FILE *file, const char *name, const char *text) {
-  fprintf(file, "\"%s\": \"", name);
-  for (const char *c = text; *c != '\0'; c++)
-    if (*c != '"' && *c != '\\' && (unsigned char)*c >= ' ' && (unsigned char)*c < 127)
-      fputc(*c, file);
-  fputc('"', file);
+  char inside[1024];
+  titan_text_escape(text, inside, sizeof inside);
+  fprintf(file, "\"%s\": \"%s\"", name, inside);
 }
 
 static void write_record(FILE *file, const titan_record *record, double now) {
@@ -249,8 +256,8 @@ bool titan_recorder_write(FILE *file, int rank, const char *host) {
     fputs("null", file);
   fputs(", \"records\": [", file);
   pthread_mutex_lock(&mutex);
-  uint64_t first = begun_count > capacity ? begun_count - capacity : 0;
-  for (uint64_t number = first; capacity > 0 && number < begun_count; number++) {
+  uint64_t first = first_kept();
+  for (uint64_t number = first; number < begun_count; number++) {
     fputs(number > first ? ",\n  " : "\n  ", file);
     write_record(file, &ring[number % capacity], now);
   }

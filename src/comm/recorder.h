@@ -27,8 +27,8 @@ typedef struct titan_record {
 
 // What a process is doing. Plain bytes too.
 typedef struct titan_whereabouts {
-  char phase[TITAN_RECORD_NAME_BYTES]; // "start", "training", "validation", "save", ...
-  int64_t step;
+  char phase[TITAN_RECORD_NAME_BYTES];    // "start", "training", "validation", "save", ...
+  int64_t step;                           // -1: before the first one
   char action[TITAN_RECORD_ACTION_BYTES]; // of the step's list: "forward of layers.3", or ""
   double action_seconds;                  // for so long
   uint64_t operations;                    // begun so far

@@ -7,12 +7,12 @@
 
 // An operation begins; returns its number, which the end is told with.
 uint64_t titan_recorder_begin(const titan_comm *comm, const titan_operation *operation, double begun);
-// The call that began it returns.
-void titan_recorder_begin_ended(uint64_t number);
+// The call that began it returns. now: the clock.
+void titan_recorder_begin_ended(uint64_t number, double now);
 void titan_recorder_end(uint64_t number, bool failed);
-// This rank waits for the operation, from `begun` on, until titan_recorder_waited.
+// This rank waits for the operation, from `begun` on, until titan_recorder_waited, `now`.
 void titan_recorder_wait(const titan_comm *comm, const titan_operation *operation, uint64_t number, double begun);
-void titan_recorder_waited(void);
+void titan_recorder_waited(double now);
 // This process was stopped as a whole for so long: its wait is shorter by that.
 void titan_recorder_was_stopped(double seconds);
 

@@ -10,7 +10,7 @@ static titan_status name_rank(const titan_side_peer *peers, int rank, titan_text
   return titan_text_printf(text, "rank %d (host %s, process %d)", rank, peers[rank].host, (int)peers[rank].process);
 }
 
-// "all_gather #45 of group dp (4096 bytes, 4 ranks, the first one rank 0)"
+// "all_gather #45 of group dp (4096 bytes a rank, 4 ranks from rank 0 on)"
 static titan_status describe(const titan_record *record, titan_text *text) {
   TITAN_TRY(titan_text_printf(text, "%s ", record->operation));
   if (record->peer < 0 || strcmp(record->operation, "broadcast") == 0)

@@ -11,9 +11,8 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -43,9 +42,7 @@ struct titan_watchdog {
 
 static void write_recorder(const titan_watchdog *watchdog) {
   char path[4096];
-  snprintf(path, sizeof path, "%s", watchdog->folder);
-  if (mkdir(path, 0777) != 0 && errno != EEXIST)
-    return;
+  (void)mkdir(watchdog->folder, 0777); // where there is none, the file cannot be opened
   snprintf(path, sizeof path, "%s/rank_%d.json", watchdog->folder, watchdog->rank);
   FILE *file = fopen(path, "w");
   bool written = file != NULL && titan_recorder_write(file, watchdog->rank, watchdog->peers[watchdog->rank].host);
@@ -61,6 +58,12 @@ static void end_process(void) {
 
 // --- asking all ranks ---
 
+// connection: may be -1. Whether a rank of this run has answered.
+static bool receive_answer(const titan_watchdog *watchdog, int connection, double deadline, titan_side_answer *answer) {
+  return connection >= 0 && titan_side_receive(connection, answer, sizeof *answer, deadline) &&
+         answer->secret == watchdog->secret;
+}
+
 // Asks every rank but this one, and takes the answers that come in time.
 static void ask_all(const titan_watchdog *watchdog, titan_side_kind kind, titan_verdict_rank *ranks, int *sockets) {
   titan_side_request request = {.secret = watchdog->secret, .kind = kind, .from = watchdog->rank};
@@ -71,9 +74,7 @@ static void ask_all(const titan_watchdog *watchdog, titan_side_kind kind, titan_
   double deadline = titan_clock_seconds() + PATIENCE;
   for (int rank = 0; rank < watchdog->size; rank++) {
     titan_side_answer answer;
-    ranks[rank].answered = rank == watchdog->rank ||
-                           (sockets[rank] >= 0 && titan_side_receive(sockets[rank], &answer, sizeof answer, deadline) &&
-                            answer.secret == watchdog->secret);
+    ranks[rank].answered = rank == watchdog->rank || receive_answer(watchdog, sockets[rank], deadline, &answer);
     if (rank == watchdog->rank)
       titan_recorder_whereabouts(&ranks[rank].where);
     else if (ranks[rank].answered)
@@ -120,9 +121,7 @@ static bool leave_to_lower(const titan_watchdog *watchdog) {
   for (int rank = 0; rank < watchdog->rank; rank++) {
     titan_side_answer answer;
     int connection = titan_side_ask(&watchdog->peers[watchdog->rank], &watchdog->peers[rank], &request, PATIENCE);
-    bool takes = connection >= 0 &&
-                 titan_side_receive(connection, &answer, sizeof answer, titan_clock_seconds() + PATIENCE) &&
-                 answer.secret == watchdog->secret;
+    bool takes = receive_answer(watchdog, connection, titan_clock_seconds() + PATIENCE, &answer);
     if (connection >= 0)
       close(connection);
     if (takes)
@@ -148,10 +147,21 @@ static void wait_for_change(titan_watchdog *watchdog, int milliseconds) {
     titan_recorder_was_stopped(more);
 }
 
+// A wait that has been left to a lower rank until it is so old: that rank may have ended, or found the wait over.
+typedef struct handed_over {
+  uint64_t number; // of the operation
+  double until;
+} handed_over;
+
+static bool waits_too_long(const titan_whereabouts *where, double timeout, const handed_over *left) {
+  return where->waits && where->wait_seconds >= timeout &&
+         (where->operation.number != left->number || where->wait_seconds >= left->until);
+}
+
 static void *watch_own_wait(void *context) {
   titan_watchdog *watchdog = context;
   titan_whereabouts where;
-  uint64_t left_over = 0; // the wait that has been left to a lower rank
+  handed_over left = {0};
   pthread_mutex_lock(&watchdog->mutex);
   while (!watchdog->ends) {
     double timeout = watchdog->timeout;
@@ -161,19 +171,16 @@ static void *watch_own_wait(void *context) {
     watchdog->late = -1;
     pthread_mutex_unlock(&watchdog->mutex);
     titan_recorder_whereabouts(&where);
-    bool too_long = where.waits && where.wait_seconds >= timeout && where.operation.number + 1 != left_over;
+    bool too_long = waits_too_long(&where, timeout, &left);
     if (waiter >= 0)
       look_into(watchdog, waiter, timeout, option);
     else if (too_long && leave_to_lower(watchdog))
-      left_over = where.operation.number + 1;
+      left = (handed_over){where.operation.number, where.wait_seconds + 4 * PATIENCE};
     else if (too_long)
       look_into(watchdog, watchdog->rank, timeout, option);
     pthread_mutex_lock(&watchdog->mutex);
     if (!watchdog->ends && watchdog->late < 0)
       wait_for_change(watchdog, LOOK);
-    // The rank that it was left to may have ended, or found the wait over: another look, some time later.
-    if (left_over > 0 && where.waits && where.wait_seconds >= timeout + 4 * PATIENCE)
-      left_over = 0;
   }
   pthread_mutex_unlock(&watchdog->mutex);
   return NULL;
@@ -223,11 +230,8 @@ static void *answer_others(void *context) {
 
 static uint64_t random_number(void) {
   uint64_t number = 0;
-  FILE *file = fopen("/dev/urandom", "rb");
-  if (file == NULL || fread(&number, sizeof number, 1, file) != 1)
+  if (getrandom(&number, sizeof number, 0) != sizeof number)
     number = (uint64_t)(titan_clock_seconds() * 1e9) ^ (uint64_t)getpid() << 32;
-  if (file != NULL)
-    fclose(file);
   return number;
 }
 

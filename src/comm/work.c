@@ -71,9 +71,10 @@ static titan_status recycle(titan_work *work, titan_status status) {
   return status;
 }
 
-// Of a group on a device's memory.
+// Of a group on a device's memory. The host knows no other end of the operation than that nothing is left to do for it.
 static titan_status join(titan_work *work) {
   titan_status status = work->comm->backend->join(work);
+  titan_recorder_end(work->record, status != TITAN_OK);
   if (work->release != NULL)
     work->release(work);
   work->comm->in_flight--;
@@ -95,8 +96,9 @@ titan_status titan_work_wait(titan_work **handle) {
       if (!work->done)
         sched_yield(); // ranks may outnumber cores
     }
-    titan_recorder_waited();
-    titan_comm_count_exposed(work->comm, &work->operation, false, begun);
+    double ended = titan_clock_seconds();
+    titan_recorder_waited(ended);
+    titan_comm_count_exposed(work->comm, &work->operation, false, begun, ended);
   }
   titan_status status = work->status;
   if (status != TITAN_OK)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "observe/event_file.h"
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "observe/event.pb-c.h"
@@ -9,10 +10,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { DT_STRING = 7, HOST_BYTES = 64 };
@@ -24,12 +23,6 @@ struct titan_event_file {
   off_t length;   // of whole records
   int number;     // of the files made so far
 };
-
-static double now(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_REALTIME, &time);
-  return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
-}
 
 static titan_status output_error(const titan_event_file *file, int reason) {
   return titan_error(TITAN_ERROR_OUTPUT, "cannot write to the event file %s: %s", file->path.data, strerror(reason));
@@ -67,8 +60,8 @@ static titan_status open_file(titan_event_file *file) {
   char host[HOST_BYTES] = "unknown";
   gethostname(host, sizeof host - 1);
   file->path.length = 0;
-  TITAN_TRY(titan_text_printf(&file->path, "%s/events.out.tfevents.%010lld.%s.%ld.%d", file->folder, (long long)now(),
-                              host, (long)getpid(), file->number));
+  TITAN_TRY(titan_text_printf(&file->path, "%s/events.out.tfevents.%010lld.%s.%ld.%d", file->folder,
+                              (long long)titan_clock_since_1970(), host, (long)getpid(), file->number));
   TITAN_TRY(titan_folder_create(file->folder));
   file->descriptor = open(file->path.data, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (file->descriptor < 0)
@@ -76,7 +69,7 @@ static titan_status open_file(titan_event_file *file) {
   file->number++;
   file->length = 0;
   TitanEvent__Event event = TITAN_EVENT__EVENT__INIT;
-  event.wall_time = now();
+  event.wall_time = titan_clock_since_1970();
   event.what_case = TITAN_EVENT__EVENT__WHAT_FILE_VERSION;
   event.file_version = (char[]){"brain.Event:2"};
   return append(file, &event);
@@ -135,7 +128,7 @@ static titan_status append_values(titan_event_file *file, int64_t step, TitanEve
   TITAN_TRY(reopen(file));
   summary.n_value = count;
   summary.value = values;
-  event.wall_time = now();
+  event.wall_time = titan_clock_since_1970();
   event.step = step;
   event.what_case = TITAN_EVENT__EVENT__WHAT_SUMMARY;
   event.summary = &summary;

@@ -94,12 +94,10 @@ static titan_status open_old(titan_metrics *metrics, titan_metrics_rows *rows) {
   if (status == TITAN_ERROR_MEMORY)
     return status;
   if (status != TITAN_OK) {
-    titan_text why = {0};
-    status = titan_text_printf(&why, "%s", titan_error_message());
-    if (status == TITAN_OK)
-      set_aside(metrics->path, why.data);
-    titan_text_destroy(&why);
-    return status;
+    titan_kept_error why;
+    titan_error_keep(&why);
+    set_aside(metrics->path, why.message);
+    return TITAN_OK;
   }
   keep_before(TITAN_METRICS_TRAINING, metrics->options.first_step, &rows[TITAN_METRICS_TRAINING]);
   keep_before(TITAN_METRICS_RANK, metrics->options.first_step, &rows[TITAN_METRICS_RANK]);
@@ -121,15 +119,15 @@ static titan_status make_file(titan_metrics *metrics, const titan_metrics_rows r
 // Puts rows of an earlier start behind those that wait to be written: the file could not be made, for the reason that
 // the error tells.
 static titan_status wait_with(titan_metrics *metrics, const titan_metrics_rows *rows) {
-  titan_text message = {0};
-  titan_status status = titan_text_printf(&message, "%s", titan_error_message());
+  titan_kept_error failure;
+  titan_status status = TITAN_OK;
+  titan_error_keep(&failure);
   for (int series = 0; series < TITAN_METRICS_SERIES && status == TITAN_OK; series++)
     status = titan_metrics_rows_append((titan_metrics_series)series, rows[series].values, rows[series].count,
                                        &metrics->pending[series]);
-  if (status == TITAN_OK)
-    status = titan_error(TITAN_ERROR_OUTPUT, "%s", message.data);
-  titan_text_destroy(&message);
-  return status;
+  TITAN_TRY(status);
+  titan_error_restore(&failure);
+  return TITAN_ERROR_OUTPUT;
 }
 
 static titan_status create(const titan_metrics_options *options, titan_metrics *metrics) {

@@ -42,7 +42,8 @@ typedef struct titan_observer {
   const char *missing; // what becomes of what could not be written, for the warning: "the rows are written when ..."
   const char *written; // what is said when it can be written again, behind the name
   // Required. Collective over the world, once the model and the data are there. *state stays NULL on a rank that the
-  // observer does nothing on. An output error is a warning, and *state is valid nevertheless.
+  // observer does nothing on. An output error is a warning: then *state is NULL where the observer gives up, and valid
+  // where it tries again.
   titan_status (*create)(titan_trainer *trainer, void **state);
   // Before each step. TITAN_ERROR_OUTPUT, here and below, is a warning, once until it works again.
   titan_status (*step_begins)(void *state, titan_trainer *trainer, int64_t step);
@@ -56,13 +57,15 @@ typedef struct titan_observer {
   titan_status (*row)(void *state, titan_trainer *trainer, const trainer_row *row);
   titan_status (*validation)(void *state, titan_trainer *trainer, const trainer_validation *validation);
   titan_status (*save)(void *state, titan_trainer *trainer, const trainer_save *save);
-  // A warning that this process has logged.
+  // A warning that this process has logged; text: NULL of one among too many to keep.
   void (*warning)(void *state, titan_trainer *trainer, const char *text);
   titan_status (*end)(void *state, titan_trainer *trainer, const trainer_end *end);
   void (*destroy)(void **state);
 } titan_observer;
 
-// Collective.
+// Collective. From now on warnings are kept for the observers.
+titan_status titan_observers_watch_warnings(titan_trainer *trainer);
+// Collective, after that.
 titan_status titan_observers_create(titan_trainer *trainer);
 void titan_observers_destroy(titan_trainer *trainer);
 

@@ -21,10 +21,11 @@ enum { OBSERVERS = sizeof table / sizeof *table, WARNING_BYTES = 1024, MOST_WARN
 struct trainer_observers {
   void *states[OBSERVERS];
   bool fails[OBSERVERS]; // the latest attempt to write did, which the log has
-  // Warnings of any thread, until the training's thread hands them on; with the mutex held.
+  // Warnings of any thread, until the training's thread hands them on; with the mutex held. That thread has the other
+  // half meanwhile.
   pthread_mutex_t mutex;
-  char (*warnings)[WARNING_BYTES];
-  int warning_count;
+  char warnings[2][MOST_WARNINGS][WARNING_BYTES];
+  int half, warning_count; // those beyond MOST_WARNINGS are counted alone
 };
 
 // What became of an observer's output: said once when it fails and once when it works again, which the end is no proof
@@ -47,44 +48,39 @@ static void note_warning(void *context, const char *text) {
   struct trainer_observers *observers = context;
   pthread_mutex_lock(&observers->mutex);
   if (observers->warning_count < MOST_WARNINGS)
-    snprintf(observers->warnings[observers->warning_count++], WARNING_BYTES, "%s", text);
+    snprintf(observers->warnings[observers->half][observers->warning_count], WARNING_BYTES, "%s", text);
+  observers->warning_count++;
   pthread_mutex_unlock(&observers->mutex);
 }
 
-// Hands on what has gathered. A warning that comes meanwhile waits for the next event.
+// Hands on what has gathered. A warning that comes meanwhile waits for the next time.
 static void hand_warnings_on(titan_trainer *trainer) {
   struct trainer_observers *observers = trainer->observers;
-  char text[WARNING_BYTES];
   pthread_mutex_lock(&observers->mutex);
+  char(*warnings)[WARNING_BYTES] = observers->warnings[observers->half];
   int count = observers->warning_count;
+  observers->half = 1 - observers->half;
+  observers->warning_count = 0;
   pthread_mutex_unlock(&observers->mutex);
-  for (int w = 0; w < count; w++) {
-    pthread_mutex_lock(&observers->mutex);
-    memcpy(text, observers->warnings[w], sizeof text);
-    pthread_mutex_unlock(&observers->mutex);
+  for (int w = 0; w < count; w++)
     for (int i = 0; i < OBSERVERS; i++)
       if (observers->states[i] != NULL && table[i]->warning != NULL)
-        table[i]->warning(observers->states[i], trainer, text);
-  }
-  pthread_mutex_lock(&observers->mutex);
-  observers->warning_count -= count;
-  if (count > 0)
-    memmove(observers->warnings, observers->warnings + count, (size_t)observers->warning_count * WARNING_BYTES);
-  pthread_mutex_unlock(&observers->mutex);
+        table[i]->warning(observers->states[i], trainer, w < MOST_WARNINGS ? warnings[w] : NULL);
 }
 
-titan_status titan_observers_create(titan_trainer *trainer) {
+titan_status titan_observers_watch_warnings(titan_trainer *trainer) {
   titan_status status =
       titan_memory_allocate_zeroed(TITAN_MEMORY_OBSERVE, 1, sizeof *trainer->observers, &trainer->observers);
   if (status == TITAN_OK) {
     pthread_mutex_init(&trainer->observers->mutex, NULL);
-    status = titan_memory_allocate(TITAN_MEMORY_OBSERVE, (size_t)MOST_WARNINGS * WARNING_BYTES,
-                                   &trainer->observers->warnings);
+    titan_log_watch(TITAN_LOG_WARNING, note_warning, trainer->observers);
   }
-  TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer), status));
-  titan_log_watch(TITAN_LOG_WARNING, note_warning, trainer->observers);
+  return titan_comm_agree(titan_trainer_world(trainer), status);
+}
+
+titan_status titan_observers_create(titan_trainer *trainer) {
   for (int i = 0; i < OBSERVERS; i++) {
-    status = tell(trainer, i, false, table[i]->create(trainer, &trainer->observers->states[i]));
+    titan_status status = tell(trainer, i, false, table[i]->create(trainer, &trainer->observers->states[i]));
     TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer), status));
   }
   return TITAN_OK;
@@ -99,7 +95,6 @@ void titan_observers_destroy(titan_trainer *trainer) {
     if (observers->states[i] != NULL && table[i]->destroy != NULL)
       table[i]->destroy(&observers->states[i]);
   pthread_mutex_destroy(&observers->mutex);
-  titan_memory_free(observers->warnings);
   titan_memory_free(observers);
   trainer->observers = NULL;
 }
@@ -116,13 +111,14 @@ void titan_observers_computed(titan_trainer *trainer, int64_t step, bool *spoil)
       table[i]->computed(trainer->observers->states[i], trainer, step, spoil);
 }
 
-// Calls a slot of every observer that has it.
+// Calls a slot of every observer that has it, which hears first what the ones before it have warned of.
 #define REPORT(slot, event, at_end)                                                                                    \
   do {                                                                                                                 \
-    hand_warnings_on(trainer);                                                                                         \
     for (int i = 0; i < OBSERVERS; i++)                                                                                \
-      if (trainer->observers->states[i] != NULL && table[i]->slot != NULL)                                             \
+      if (trainer->observers->states[i] != NULL && table[i]->slot != NULL) {                                           \
+        hand_warnings_on(trainer);                                                                                     \
         TITAN_TRY(tell(trainer, i, at_end, table[i]->slot(trainer->observers->states[i], trainer, event)));            \
+      }                                                                                                                \
     return TITAN_OK;                                                                                                   \
   } while (0)
 

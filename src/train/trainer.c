@@ -205,6 +205,7 @@ static titan_status check_dump_folder(titan_trainer *trainer) {
 }
 
 static titan_status create(titan_trainer *trainer) {
+  TITAN_TRY(titan_observers_watch_warnings(trainer));
   TITAN_TRY(titan_trainer_lock_outputs(trainer));
   TITAN_TRY(check_dump_folder(trainer));
   TITAN_TRY(titan_trainer_about_create(trainer));

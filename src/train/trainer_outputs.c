@@ -8,8 +8,6 @@
 #include "storage/output.h"
 #include "storage/path.h"
 
-#include <errno.h>
-#include <string.h>
 #include <sys/stat.h>
 
 titan_status titan_trainer_by_product(titan_status status) {

@@ -103,6 +103,12 @@ static inline titan_comm *titan_trainer_world(const titan_trainer *trainer) {
   return titan_mesh_comm(trainer->env.mesh, TITAN_MESH_WORLD);
 }
 
+// `gib` as a share of the memory that a rank of this node has.
+static inline double titan_trainer_memory_percent(const titan_trainer *trainer, double gib) {
+  const titan_topology *topology = trainer->env.topology;
+  return 100 * gib * (1024.0 * 1024 * 1024) / ((double)topology->node_bytes / topology->node_size);
+}
+
 // Collective. What only the ranks of the last pipeline stage know, and others have as 0, for all of a pipeline.
 titan_status titan_trainer_add_over_pipeline(const titan_trainer *trainer, const double *mine, double *all,
                                              size_t count);

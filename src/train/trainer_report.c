@@ -7,7 +7,6 @@
 #include "base/log.h"
 
 #include <inttypes.h>
-#include <string.h>
 
 static const double gib = 1024.0 * 1024 * 1024;
 
@@ -213,18 +212,11 @@ titan_status titan_trainer_report_end(titan_trainer *trainer, bool complete) {
 
 void titan_trainer_report_failure(titan_trainer *trainer) {
   trainer_end end = {.outcome = "failed", .here = part_of_this_start(trainer)};
-  titan_text message = {0};
-  if (titan_text_printf(&message, "%s", titan_error_message()) != TITAN_OK)
-    return;
-  end.message = message.data;
-  bool agreed = titan_error_was_agreed();
-  titan_status status = report_end(trainer, &end);
-  if (strcmp(message.data, titan_error_message()) != 0) { // the run's own failure is the one that counts
-    titan_error(status, "%s", message.data);
-    if (agreed)
-      titan_error_mark_agreed();
-  }
-  titan_text_destroy(&message);
+  titan_kept_error failure; // which counts, and not one of the report
+  titan_error_keep(&failure);
+  end.message = failure.message;
+  (void)report_end(trainer, &end);
+  titan_error_restore(&failure);
 }
 
 // What a tp group holds alike counts on its first rank.

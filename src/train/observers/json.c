@@ -10,11 +10,34 @@ json_t *titan_json_number(double value) {
   return isfinite(value) ? json_real(value) : json_null();
 }
 
+json_t *titan_json_text(const char *text) {
+  titan_text clean = {0};
+  json_t *string = titan_text_append_utf8(&clean, text) == TITAN_OK ? json_string(clean.data) : NULL;
+  titan_text_destroy(&clean);
+  return string;
+}
+
 json_t *titan_json_row(const titan_metrics_row *row) {
   json_t *object = json_object();
 #define MEMBER(name, unit, description) json_object_set_new(object, #name, titan_json_number(row->name));
   TITAN_METRICS_LIST(MEMBER)
 #undef MEMBER
+  return object;
+}
+
+json_t *titan_json_validation(const titan_metrics_validation_row *row) {
+  json_t *object = json_object();
+  json_object_set_new(object, "step", titan_json_number(row->step));
+  json_object_set_new(object, "loss", titan_json_number(row->loss));
+  json_object_set_new(object, "tokens", titan_json_number(row->tokens));
+  return object;
+}
+
+json_t *titan_json_save(const trainer_save *save) {
+  json_t *object = json_object();
+  json_object_set_new(object, "step", json_integer(save->step));
+  json_object_set_new(object, "path", titan_json_text(save->path));
+  json_object_set_new(object, "bytes", titan_json_number(save->bytes));
   return object;
 }
 

@@ -10,8 +10,14 @@
 // A number; null where it is not finite, which JSON has no number for. The caller owns it; NULL: out of memory, which
 // jansson's functions pass on.
 json_t *titan_json_number(double value);
+// Bytes that are no UTF-8, which JSON has no text for, become U+FFFD. The caller owns it.
+json_t *titan_json_text(const char *text);
 // Every column of a row by its name. The caller owns it.
 json_t *titan_json_row(const titan_metrics_row *row);
+// Step, loss and tokens. The caller owns it.
+json_t *titan_json_validation(const titan_metrics_validation_row *row);
+// Step, path and bytes. The caller owns it.
+json_t *titan_json_save(const trainer_save *save);
 // Steps, tokens, seconds, rate, mfu, node hours, memory and energy of a part of a run. The caller owns it.
 json_t *titan_json_part(const titan_report_part *part);
 

@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const double gib = 1024.0 * 1024 * 1024;
-
 typedef struct event_log {
   bool json;
   bool mfu_is_told; // that it is above 100 %
@@ -54,13 +52,11 @@ static void check_mfu(event_log *log, const titan_trainer *trainer, double mfu) 
 static titan_status log_row(void *state, titan_trainer *trainer, const trainer_row *event) {
   event_log *log = state;
   const titan_metrics_row *row = &event->row;
-  const titan_topology *topology = trainer->env.topology;
-  double available = (double)topology->node_bytes / topology->node_size;
   titan_report_step report = {
       .step = (int64_t)row->step,
       .loss = row->loss,
       .memory_gib = row->memory,
-      .memory_percent = 100 * row->memory * gib / available,
+      .memory_percent = titan_trainer_memory_percent(trainer, row->memory),
       .tps = row->tps,
       .mfu = row->mfu,
       .grad_norm = row->grad_norm,
@@ -88,10 +84,7 @@ static titan_status log_validation(void *state, titan_trainer *trainer, const tr
   json_t *object = NULL;
   (void)trainer;
   if (log->json) {
-    object = json_object();
-    json_object_set_new(object, "step", titan_json_number(row->step));
-    json_object_set_new(object, "loss", titan_json_number(row->loss));
-    json_object_set_new(object, "tokens", titan_json_number(row->tokens));
+    object = titan_json_validation(row);
     json_object_set_new(object, "seconds", titan_json_number(validation->seconds));
   }
   write_line("validation", object, line);
@@ -108,10 +101,7 @@ static titan_status log_save(void *state, titan_trainer *trainer, const trainer_
   if (status == TITAN_OK && save->copy_seconds >= 0)
     status = titan_text_printf(&line, ", the training waited for %.3f s", save->copy_seconds);
   if (status == TITAN_OK && log->json) {
-    object = json_object();
-    json_object_set_new(object, "step", json_integer(save->step));
-    json_object_set_new(object, "path", json_string(save->path));
-    json_object_set_new(object, "bytes", titan_json_number(save->bytes));
+    object = titan_json_save(save);
     json_object_set_new(object, "seconds", titan_json_number(save->seconds));
   }
   if (status == TITAN_OK)

@@ -5,6 +5,8 @@
 #include "train/observer.h"
 #include "train/observers/memory_picture.h"
 
+#include <string.h>
+
 static titan_status write_one(const titan_trainer *trainer, const char *folder, int64_t step, const char *extension,
                               titan_status (*draw)(const titan_runtime *runtime, int rank, int64_t step,
                                                    titan_text *text)) {
@@ -27,17 +29,17 @@ static titan_status write_snapshot(const titan_trainer *trainer, const char *fol
 }
 
 void titan_trainer_memory_ran_out(const titan_trainer *trainer) {
-  titan_text message = {0};
-  if (!trainer->env.config->profiling.enable_memory_snapshot ||
-      titan_text_printf(&message, "%s", titan_error_message()) != TITAN_OK)
+  titan_kept_error failure;
+  if (!trainer->env.config->profiling.enable_memory_snapshot)
     return;
-  bool agreed = titan_error_was_agreed();
-  titan_status status = titan_trainer_by_product(write_snapshot(trainer, "out_of_memory"));
-  titan_error(TITAN_ERROR_MEMORY, "%s%s", message.data,
-              status == TITAN_OK ? "; what was to lie where is in the memory snapshot out_of_memory" : "");
-  if (agreed)
-    titan_error_mark_agreed();
-  titan_text_destroy(&message);
+  titan_error_keep(&failure);
+  titan_status status = write_snapshot(trainer, "out_of_memory");
+  size_t length = strlen(failure.message);
+  if (status == TITAN_OK)
+    snprintf(failure.message + length, sizeof failure.message - length,
+             "; what was to lie where is in the memory snapshot out_of_memory");
+  (void)titan_trainer_by_product(status);
+  titan_error_restore(&failure);
 }
 
 typedef struct memory_snapshot {

@@ -10,10 +10,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-typedef struct step_numbers {
-  FILE *file; // NULL where it could not be opened
-} step_numbers;
-
 // The lines of an earlier start that are of steps before this one, which may have gone on from an earlier step than the
 // last.
 static titan_status read_steps(const titan_trainer *trainer, const char *path, titan_text *kept) {
@@ -35,45 +31,43 @@ static titan_status read_steps(const titan_trainer *trainer, const char *path, t
 }
 
 // The file has its kept lines when it takes its name, and is appended to from then on.
-static titan_status open_file(titan_trainer *trainer, step_numbers *numbers) {
+static titan_status open_file(titan_trainer *trainer, FILE **file) {
   titan_text path = {0}, kept = {0};
   titan_status status = titan_path_join(&path, trainer->env.config->job.dump_folder, "steps.txt");
   if (status == TITAN_OK)
     status = read_steps(trainer, path.data, &kept);
   if (status == TITAN_OK)
     status = titan_trainer_write_file(trainer, "steps.txt", trainer->first_step == 0, &kept);
-  if (status == TITAN_OK && (numbers->file = fopen(path.data, "a")) == NULL)
+  if (status == TITAN_OK && (*file = fopen(path.data, "a")) == NULL)
     status = titan_error(TITAN_ERROR_OUTPUT, "cannot write %s: %s", path.data, strerror(errno));
   titan_text_destroy(&kept);
   titan_text_destroy(&path);
   return status;
 }
 
+// The state is the file.
 static titan_status step_numbers_create(titan_trainer *trainer, void **state) {
+  FILE *file = NULL;
   if (trainer->rank != 0 || !trainer->env.config->debug.record_step_numbers)
     return TITAN_OK;
-  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_OBSERVE, 1, sizeof(step_numbers), state));
-  return open_file(trainer, *state);
+  titan_status status = open_file(trainer, &file);
+  *state = file;
+  return status;
 }
 
 static titan_status step_numbers_step(void *state, titan_trainer *trainer, const trainer_step *step) {
-  step_numbers *numbers = state;
-  if (numbers->file == NULL)
-    return TITAN_OK;
-  fprintf(numbers->file, "%" PRId64 " %.9e %.9e\n", step->step, step->loss, step->grad_norm);
-  bool fails = fflush(numbers->file) != 0;
+  FILE *file = state;
+  fprintf(file, "%" PRId64 " %.9e %.9e\n", step->step, step->loss, step->grad_norm);
+  bool fails = fflush(file) != 0;
   int reason = errno;
-  clearerr(numbers->file);
+  clearerr(file);
   return fails ? titan_error(TITAN_ERROR_OUTPUT, "cannot write to steps.txt in %s: %s",
                              trainer->env.config->job.dump_folder, strerror(reason))
                : TITAN_OK;
 }
 
 static void step_numbers_destroy(void **state) {
-  step_numbers *numbers = *state;
-  if (numbers->file != NULL)
-    fclose(numbers->file);
-  titan_memory_free(numbers);
+  fclose(*state);
   *state = NULL;
 }
 

@@ -33,30 +33,23 @@ static titan_status summary_row(void *state, titan_trainer *trainer, const train
 }
 
 static titan_status summary_validation(void *state, titan_trainer *trainer, const trainer_validation *validation) {
-  json_t *object = json_object();
   (void)trainer;
-  json_object_set_new(object, "step", titan_json_number(validation->row.step));
-  json_object_set_new(object, "loss", titan_json_number(validation->row.loss));
-  json_object_set_new(object, "tokens", titan_json_number(validation->row.tokens));
-  replace(&((summary *)state)->validation, object);
+  replace(&((summary *)state)->validation, titan_json_validation(&validation->row));
   return TITAN_OK;
 }
 
 static titan_status summary_save(void *state, titan_trainer *trainer, const trainer_save *save) {
-  json_t *object = json_object();
   (void)trainer;
-  json_object_set_new(object, "step", json_integer(save->step));
-  json_object_set_new(object, "path", json_string(save->path));
-  json_object_set_new(object, "bytes", titan_json_number(save->bytes));
-  replace(&((summary *)state)->save, object);
+  replace(&((summary *)state)->save, titan_json_save(save));
   return TITAN_OK;
 }
 
 static void summary_warning(void *state, titan_trainer *trainer, const char *text) {
   summary *s = state;
   (void)trainer;
-  if (s->warning_count++ < MOST_WARNINGS)
-    json_array_append_new(s->warnings, json_string(text));
+  s->warning_count++;
+  if (text != NULL && json_array_size(s->warnings) < MOST_WARNINGS)
+    json_array_append_new(s->warnings, titan_json_text(text));
 }
 
 static void add_about(const titan_trainer *trainer, json_t *object) {
@@ -66,7 +59,7 @@ static void add_about(const titan_trainer *trainer, json_t *object) {
   for (size_t n = 0; n < sizeof names / sizeof *names; n++)
     for (int i = 0; i < TITAN_TRAINER_ATTRIBUTES; i++)
       if (strcmp(attributes[i].name, names[n]) == 0)
-        json_object_set_new(object, names[n], json_string(attributes[i].value));
+        json_object_set_new(object, names[n], titan_json_text(attributes[i].value));
 }
 
 static titan_status summary_end(void *state, titan_trainer *trainer, const trainer_end *end) {
@@ -75,7 +68,7 @@ static titan_status summary_end(void *state, titan_trainer *trainer, const train
   titan_text text = {0};
   json_object_set_new(object, "outcome", json_string(end->outcome));
   if (end->message != NULL)
-    json_object_set_new(object, "message", json_string(end->message));
+    json_object_set_new(object, "message", titan_json_text(end->message));
   add_about(trainer, object);
   json_object_set_new(object, "this_start", titan_json_part(&end->here));
   if (end->whole_is_known)

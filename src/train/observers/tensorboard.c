@@ -6,15 +6,7 @@
 
 #include "storage/path.h"
 
-#include <string.h>
 #include <time.h>
-
-static const double gib = 1024.0 * 1024 * 1024;
-
-typedef struct tensorboard {
-  titan_event_file *file;
-  int64_t step; // the latest log step
-} tensorboard;
 
 // Rank 0's clock names the folder for all.
 static titan_status find_folder(titan_trainer *trainer, titan_text *folder) {
@@ -30,28 +22,29 @@ static titan_status find_folder(titan_trainer *trainer, titan_text *folder) {
   return config->metrics.rank_0_only ? TITAN_OK : titan_text_printf(folder, "/rank_%d", trainer->rank);
 }
 
-static titan_status write_about(titan_trainer *trainer, tensorboard *board) {
+static titan_status write_about(titan_trainer *trainer, titan_event_file *file) {
   titan_text text = {0};
   titan_status status = titan_text_printf(&text, "```toml\n%s\n```\n", trainer->about.configuration.data);
   if (status == TITAN_OK)
-    status = titan_event_file_text(board->file, 0, "configuration", text.data);
+    status = titan_event_file_text(file, 0, "configuration", text.data);
   text.length = 0;
   if (status == TITAN_OK)
     status = titan_text_printf(&text, "%s, commit %s, started %s, job %s, hosts %s\n\n```sh\n%s\n```\n",
                                trainer->about.version.data, trainer->about.commit.data, trainer->about.date.data,
                                trainer->about.job.data, trainer->about.hosts.data, trainer->about.command.data);
   if (status == TITAN_OK)
-    status = titan_event_file_text(board->file, 0, "run", text.data);
+    status = titan_event_file_text(file, 0, "run", text.data);
   titan_text_destroy(&text);
   return status;
 }
 
+// The state is the file.
 static titan_status open_board(titan_trainer *trainer, const char *folder, void **state) {
-  tensorboard *board;
-  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_OBSERVE, 1, sizeof *board, &board));
-  *state = board;
-  TITAN_TRY(titan_event_file_create(folder, &board->file));
-  return trainer->rank == 0 ? write_about(trainer, board) : TITAN_OK;
+  titan_event_file *file;
+  titan_status status = titan_event_file_create(folder, &file);
+  *state = file;
+  TITAN_TRY(status);
+  return trainer->rank == 0 ? write_about(trainer, file) : TITAN_OK;
 }
 
 static titan_status tensorboard_create(titan_trainer *trainer, void **state) {
@@ -66,11 +59,9 @@ static titan_status tensorboard_create(titan_trainer *trainer, void **state) {
 }
 
 static titan_status tensorboard_row(void *state, titan_trainer *trainer, const trainer_row *event) {
-  tensorboard *board = state;
   const titan_metrics_row *row = &event->row;
   const titan_metrics_rank_row *mine = &event->ranks[trainer->rank];
-  const titan_topology *topology = trainer->env.topology;
-  double memory_percent = 100 * mine->memory * gib / ((double)topology->node_bytes / topology->node_size);
+  double memory_percent = titan_trainer_memory_percent(trainer, mine->memory);
   // Nothing is allocated in a step: what is reserved is in use, and a run without memory ends.
   const titan_event_scalar scalars[] = {
       {"loss_metrics/global_avg_loss", row->loss},
@@ -96,32 +87,27 @@ static titan_status tensorboard_row(void *state, titan_trainer *trainer, const t
       {"time_metrics/slowest_rank", row->slowest_rank},
       {"time_metrics/time_left(s)", row->time_left},
   };
-  board->step = (int64_t)row->step;
-  return titan_event_file_scalars(board->file, board->step, scalars, sizeof scalars / sizeof *scalars);
+  return titan_event_file_scalars(state, (int64_t)row->step, scalars, sizeof scalars / sizeof *scalars);
 }
 
 static titan_status tensorboard_validation(void *state, titan_trainer *trainer, const trainer_validation *validation) {
-  tensorboard *board = state;
   const titan_event_scalar scalars[] = {
       {"validation_metrics/loss", validation->row.loss},
       {"validation_metrics/tokens", validation->row.tokens},
       {"validation_metrics/seconds", validation->seconds},
   };
   (void)trainer;
-  return titan_event_file_scalars(board->file, (int64_t)validation->row.step, scalars, 3);
+  return titan_event_file_scalars(state, (int64_t)validation->row.step, scalars, 3);
 }
 
 static void tensorboard_warning(void *state, titan_trainer *trainer, const char *text) {
-  tensorboard *board = state;
-  (void)trainer;
-  if (titan_event_file_text(board->file, board->step, "warnings", text) != TITAN_OK)
+  if (text != NULL && titan_event_file_text(state, trainer->step, "warnings", text) != TITAN_OK)
     titan_error_clear(); // the next row tells
 }
 
 static void tensorboard_destroy(void **state) {
-  tensorboard *board = *state;
-  titan_event_file_destroy(&board->file);
-  titan_memory_free(board);
+  titan_event_file *file = *state;
+  titan_event_file_destroy(&file);
   *state = NULL;
 }
 
