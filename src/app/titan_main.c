@@ -193,6 +193,8 @@ static titan_status create_device(application *app) {
   TITAN_TRY(compare_devices(app));
   TITAN_TRY(titan_setup_check_device(app->config, app->device));
   if (app->mpi.rank == 0)
+    TITAN_TRY(titan_setup_device_warnings(app->config, app->device, warn, NULL));
+  if (app->mpi.rank == 0)
     titan_log_info("%d rank%s, %d on this node; device %s", app->mpi.size, app->mpi.size == 1 ? "" : "s",
                    app->topology.node_size, app->device->description);
   return TITAN_OK;

@@ -51,6 +51,7 @@ titan_status titan_device_check(titan_device *device) {
     REQUIRE(device->queues, reached);
     REQUIRE(device->queues, copy);
     REQUIRE(device->queues, copy_rows);
+    REQUIRE(device, host);
     REQUIRE(device, group); // host groups cannot reach its memory
   }
 #undef REQUIRE

@@ -126,6 +126,7 @@ struct titan_device {
   int threads;             // of this rank, where that has a meaning
   size_t logits_bytes;     // of the loss head's chunks: weights are read once for each; 0: few, as caches want
   size_t alignment;        // of the blocks in a plan's arenas, bytes; 0: TITAN_PLAN_ALIGNMENT
+  titan_device *host;      // of a device with queues: the CPU device beside it, which it owns
   titan_status (*allocate)(titan_device *device, titan_space space, titan_memory_tag tag, size_t bytes, void *out);
   void (*free)(titan_device *device, titan_space space, void *pointer);    // NULL is fine
   const titan_kernel *(*kernel)(titan_device *device, titan_op_kind kind); // NULL for views
@@ -139,6 +140,11 @@ struct titan_device {
   void (*destroy)(titan_device *device);
   void *implementation;
 };
+
+// Whether its memory is the host's. (A device that is only planned for has no queues either.)
+static inline bool titan_device_is_host(const titan_device *device) {
+  return device->queues == NULL && device->level != NULL;
+}
 
 // Whether every required slot is there; TITAN_ERROR_INTERNAL names the first that is not.
 titan_status titan_device_check(titan_device *device);

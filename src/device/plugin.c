@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 const char *titan_plugin_version(void) {
-  return TITAN_VERSION " interface 1";
+  return TITAN_VERSION " interface 2";
 }
 
 static const char library_name[] = "libtitan_cuda.so";

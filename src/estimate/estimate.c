@@ -117,6 +117,7 @@ titan_status titan_estimate_rank(const titan_estimate_question *question, titan_
   TITAN_TRY_CLEANUP(titan_setup_budget_error(question->config, status));
   memcpy(out->by_tag, titan_runtime_memory_of(runtime).by_tag, sizeof out->by_tag);
   out->chosen = titan_runtime_memory_of(runtime).chosen;
+  out->pinned = titan_runtime_memory_of(runtime).pinned;
   if (with_peak) {
     add_plans(runtime, out);
     TITAN_TRY_CLEANUP(titan_estimate_find_peak(runtime, &out->peak));
@@ -202,7 +203,7 @@ static titan_status key_of(const titan_estimate *estimate, int rank, rank_key *k
 }
 
 static bool alike(const titan_estimate_kind *a, const titan_estimate_kind *b) {
-  return memcmp(a->by_tag, b->by_tag, sizeof a->by_tag) == 0 && a->own == b->own &&
+  return memcmp(a->by_tag, b->by_tag, sizeof a->by_tag) == 0 && a->own == b->own && a->pinned == b->pinned &&
          strcmp(a->peak.unit, b->peak.unit) == 0 && a->peak.instruction == b->peak.instruction &&
          a->peak.scratch_bytes == b->peak.scratch_bytes;
 }

@@ -59,6 +59,7 @@ typedef struct titan_estimate_kind {
   size_t own;                         // of libraries, the program, its tables
   size_t total;
   size_t chosen;           // the part of total that modes of activation checkpointing decide
+  size_t pinned;           // host memory besides, of a device that is not the host: what is offloaded
   titan_runtime_work work; // of one step
   double packing;          // an arena over its lower bound: the worst of plans and lists
   char activations[1024];  // what is kept and recomputed, in words
@@ -134,7 +135,7 @@ titan_status titan_estimate_trial_end(titan_config *config, bool first);
 // counted on each rank and how its resident memory has grown since it was resident_before (titan_topology_resident).
 // TITAN_ERROR_INTERNAL where a count is not what was estimated.
 titan_status titan_estimate_compare(const titan_config *config, const titan_topology *topology, titan_device *device,
-                                    titan_comm *world, titan_comm *node, int64_t tokenizer_vocabulary, const titan_text *schedule,
-                                    uint64_t resident_before);
+                                    titan_comm *world, titan_comm *node, int64_t tokenizer_vocabulary,
+                                    const titan_text *schedule, uint64_t resident_before);
 
 #endif

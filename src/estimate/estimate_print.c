@@ -122,6 +122,11 @@ static titan_status print_kind(const titan_estimate *estimate, const titan_estim
   TITAN_TRY(titan_text_printf(text, "  %-26s %10.3f GiB  ", "total, from start to end", (double)kind->total / gib));
   TITAN_TRY(print_integer(text, (int64_t)kind->total));
   TITAN_TRY(titan_text_printf(text, "\n"));
+  if (kind->pinned > 0) {
+    TITAN_TRY(titan_text_printf(text, "  %-26s %10.3f GiB  ", "and pinned host memory", (double)kind->pinned / gib));
+    TITAN_TRY(print_integer(text, (int64_t)kind->pinned));
+    TITAN_TRY(titan_text_printf(text, "\n"));
+  }
   return print_peak(&kind->peak, text);
 }
 
@@ -229,10 +234,11 @@ static titan_status json_kind(const titan_estimate *estimate, int index, titan_t
   TITAN_TRY(titan_text_printf(text, "],\n      \"bytes\": {"));
   for (int i = 0; i < ROWS; i++)
     TITAN_TRY(titan_text_printf(text, "%s\"%s\": %zu", i > 0 ? ", " : "", rows[i].key, bytes_of(kind, rows[i].row)));
-  TITAN_TRY(titan_text_printf(text,
-                              "},\n      \"total_bytes\": %zu, \"flops\": %.17g, \"recomputed_flops\": %.17g, "
-                              "\"packing\": %.6f,\n      \"activations\": ",
-                              kind->total, kind->work.flops, kind->work.recomputed, kind->packing));
+  TITAN_TRY(titan_text_printf(
+      text,
+      "},\n      \"total_bytes\": %zu, \"pinned_host_bytes\": %zu, \"flops\": %.17g, \"recomputed_flops\": %.17g, "
+      "\"packing\": %.6f,\n      \"activations\": ",
+      kind->total, kind->pinned, kind->work.flops, kind->work.recomputed, kind->packing));
   TITAN_TRY(json_string(text, kind->activations));
   TITAN_TRY(titan_text_printf(text, ", \"compiled\": "));
   TITAN_TRY(json_string(text, kind->compiled));

@@ -8,7 +8,7 @@
 #include <string.h>
 
 static titan_status add_squares(titan_runtime *runtime, int index, int *count) {
-  titan_device *device = titan_runtime_device(runtime);
+  titan_device *device = titan_runtime_optimizer_device(runtime);
   const titan_unit *unit = titan_runtime_unit(runtime, index);
   bool first = titan_comm_rank(titan_mesh_comm(titan_runtime_mesh(runtime), TITAN_MESH_TP)) == 0;
   for (int p = 0; p < unit->plan->parameter_count; p++) {
@@ -32,8 +32,9 @@ titan_status titan_optimizer_read_squares(titan_optimizer_step_state *state, tit
   *sum = 0;
   TITAN_TRY(titan_optimizer_add_squares(state, runtime));
   int64_t floats = state->squares * (int64_t)(sizeof(double) / sizeof(float));
-  TITAN_TRY(titan_shard_view_open(titan_runtime_device(runtime), (float *)(void *)titan_runtime_squares(runtime),
-                                  floats, TITAN_ACCESS_READ, TITAN_MEMORY_GENERAL, &view));
+  TITAN_TRY(titan_shard_view_open(titan_runtime_optimizer_device(runtime),
+                                  (float *)(void *)titan_runtime_squares(runtime), floats, TITAN_ACCESS_READ,
+                                  TITAN_MEMORY_GENERAL, &view));
   for (int i = 0; i < state->squares; i++)
     *sum += ((const double *)(const void *)view.values)[i];
   return titan_shard_view_close(&view);
@@ -67,8 +68,8 @@ bool titan_optimizer_role_find(const char *name, size_t length, unsigned *bit) {
 
 static titan_update update_of(const titan_optimizer_step_state *state, titan_runtime *runtime) {
   const titan_optimizer_options *options = state->options;
-  return (titan_update){.device = titan_runtime_device(runtime),
-                        .state = titan_runtime_state(runtime),
+  return (titan_update){.device = titan_runtime_optimizer_device(runtime),
+                        .state = titan_runtime_optimizer_state(runtime),
                         .learning_rate = titan_optimizer_learning_rate(options, state->step),
                         .momentum = options->momentum,
                         .weight_decay = options->weight_decay,
@@ -83,7 +84,7 @@ static titan_status update_run(const titan_optimizer_rule *rule, titan_update up
   update.gradient = unit->gradient + first;
   for (int slot = 0; slot < rule->slot_count; slot++)
     update.slots[slot] = unit->slots[slot] + first;
-  update.compute = (char *)unit->compute + (size_t)first * titan_dtype_bytes(update.dtype);
+  update.compute = (char *)unit->updated + (size_t)first * titan_dtype_bytes(update.dtype);
   return rule->update(&update);
 }
 

@@ -7,6 +7,7 @@ struct titan_gather {
   titan_comm *group; // what parameters go over
   titan_device *device;
   titan_dtype dtype;
+  titan_memory_tag tag;
   int unit_count;
   titan_unit *units;     // borrowed
   titan_shared **shared; // by unit
@@ -31,22 +32,19 @@ bool titan_gather_is_needed(const titan_comm *comm, titan_intra_node intra_node)
 }
 
 static titan_status create_shards(titan_gather *gather) {
-  titan_memory_tag tag = gather->dtype == TITAN_FLOAT32 ? TITAN_MEMORY_MASTERS : TITAN_MEMORY_PARAMETERS;
   for (int i = 0; i < gather->unit_count; i++) {
     titan_unit *unit = &gather->units[i];
     size_t bytes = shard_bytes(unit, gather->dtype);
     if (bytes == 0) // of another pipeline rank
       continue;
     if (gather->way == TITAN_WAY_SHARED) {
-      TITAN_TRY(titan_shared_create(gather->comm, bytes, tag, &gather->shared[i]));
+      TITAN_TRY(titan_shared_create(gather->comm, bytes, gather->tag, &gather->shared[i]));
       unit->compute = titan_shared_part(gather->shared[i], titan_comm_rank(gather->comm));
     } else {
-      TITAN_TRY(gather->device->allocate(gather->device, TITAN_SPACE_EXCHANGE, tag, bytes, &gather->owned[i]));
+      TITAN_TRY(gather->device->allocate(gather->device, TITAN_SPACE_EXCHANGE, gather->tag, bytes, &gather->owned[i]));
       unit->compute = gather->owned[i];
       TITAN_TRY(gather->device->vector->fill(gather->device, (int64_t)(bytes / sizeof(float)), unit->compute, 0));
     }
-    if (gather->dtype == TITAN_FLOAT32)
-      unit->master = unit->compute;
   }
   return TITAN_OK;
 }
@@ -68,8 +66,8 @@ static titan_status create(titan_gather *gather) {
   return create_shards(gather);
 }
 
-titan_status titan_gather_create(titan_comm *comm, titan_device *device, titan_dtype dtype, titan_intra_node intra_node,
-                                 int unit_count, titan_unit *units, titan_gather **out) {
+titan_status titan_gather_create(titan_comm *comm, titan_device *device, titan_dtype dtype, titan_memory_tag tag,
+                                 titan_intra_node intra_node, int unit_count, titan_unit *units, titan_gather **out) {
   *out = NULL;
   if (intra_node == TITAN_INTRA_NODE_SHARED && !titan_comm_is_one_node(comm))
     return titan_error(TITAN_ERROR_USAGE,
@@ -83,6 +81,7 @@ titan_status titan_gather_create(titan_comm *comm, titan_device *device, titan_d
                            .group = comm,
                            .device = device,
                            .dtype = dtype,
+                           .tag = tag,
                            .unit_count = unit_count,
                            .units = units};
   titan_status status = create(gather);

@@ -17,14 +17,14 @@ typedef struct titan_gather titan_gather;
 // for, and what publishing takes.
 enum { TITAN_GATHER_LOOK_AHEAD = 1, TITAN_GATHERS_IN_FLIGHT = TITAN_GATHER_LOOK_AHEAD + 2 };
 
-// Collective over comm (the group over which parameters are sharded). Sets units[i].compute, and, when dtype is
-// float32, units[i].master to the same memory. The shards are zero.
-titan_status titan_gather_create(titan_comm *comm, titan_device *device, titan_dtype dtype, titan_intra_node intra_node,
-                                 int unit_count, titan_unit *units, titan_gather **out);
+// Collective over comm (the group over which parameters are sharded). Sets units[i].compute. The shards are zero; their
+// memory is under `tag`.
+titan_status titan_gather_create(titan_comm *comm, titan_device *device, titan_dtype dtype, titan_memory_tag tag,
+                                 titan_intra_node intra_node, int unit_count, titan_unit *units, titan_gather **out);
 // Collective.
 void titan_gather_destroy(titan_gather **gather);
 
-// Bytes of the shards that create will allocate on this rank (tag MASTERS when float32, else PARAMETERS).
+// Bytes of the shards that create will allocate on this rank.
 size_t titan_gather_shard_bytes(titan_dtype dtype, int unit_count, const titan_unit *units);
 // Whether units are whole only after a gather.
 bool titan_gather_is_needed(const titan_comm *comm, titan_intra_node intra_node);

@@ -41,7 +41,7 @@ static void fill_run(void *context, const titan_unit_run *run) {
 
 // Padding between runs stays 0.
 static titan_status fill_slice(fill_context *fill, const titan_unit_slice *slice, float *shard) {
-  titan_device *device = fill->runtime->device;
+  titan_device *device = titan_runtime_optimizer_device(fill->runtime);
   int64_t most = titan_shard_view_copies(device) ? PIECE : slice->count;
   titan_unit_slice piece = *slice;
   for (int64_t done = 0; done < slice->count; done += piece.count) {
@@ -81,10 +81,14 @@ static titan_status fill_parameter(titan_runtime *runtime, int index, int parame
 titan_status titan_runtime_publish_masters(titan_runtime *runtime) {
   titan_device *device = runtime->device;
   titan_dtype dtype = runtime->options.shape.dtype;
-  for (int i = 0; i < runtime->unit_count && dtype != TITAN_FLOAT32; i++) {
-    const titan_unit *unit = &runtime->units[i];
-    TITAN_TRY(device->vector->convert(device, unit->shard_elements, unit->master, TITAN_FLOAT32, unit->compute, dtype));
-  }
+  if (runtime->options.offload)
+    TITAN_TRY(titan_runtime_offload_masters(runtime));
+  else
+    for (int i = 0; i < runtime->unit_count && dtype != TITAN_FLOAT32; i++) {
+      const titan_unit *unit = &runtime->units[i];
+      TITAN_TRY(
+          device->vector->convert(device, unit->shard_elements, unit->master, TITAN_FLOAT32, unit->compute, dtype));
+    }
   return titan_runtime_publish(runtime);
 }
 

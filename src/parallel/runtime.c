@@ -109,6 +109,7 @@ titan_status titan_runtime_create(const titan_runtime_options *options, titan_me
     runtime->options.microbatches = 1;
   runtime->mesh = mesh;
   runtime->device = device;
+  runtime->options.offload = options->offload && !titan_device_is_host(device);
   if (device->queues != NULL) // windows of shared memory are the host's
     runtime->options.intra_node = TITAN_INTRA_NODE_MPI;
   titan_status status = plan(runtime);
@@ -171,6 +172,11 @@ titan_reduce_options titan_runtime_reduce_options(titan_runtime *runtime) {
   };
 }
 
+// Whether masters lie apart from what is gathered.
+static bool owns_masters(const titan_runtime *runtime) {
+  return runtime->options.shape.dtype != TITAN_FLOAT32 || runtime->options.offload;
+}
+
 titan_runtime_memory titan_runtime_memory_of(const titan_runtime *runtime) {
   titan_runtime_memory memory = {0};
   titan_dtype dtype = runtime->options.shape.dtype;
@@ -179,9 +185,11 @@ titan_runtime_memory titan_runtime_memory_of(const titan_runtime *runtime) {
          shards = (size_t)titan_units_shard_elements(runtime->unit_count, runtime->units) * sizeof(float),
          computed = titan_gather_shard_bytes(dtype, runtime->unit_count, runtime->units);
   by_tag[TITAN_MEMORY_PARAMETERS] =
-      titan_runtime_arena_bytes(runtime, TITAN_ARENA_PARAMETERS) + (dtype == TITAN_FLOAT32 ? 0 : computed);
-  by_tag[TITAN_MEMORY_MASTERS] = dtype == TITAN_FLOAT32 ? computed : shards;
-  by_tag[TITAN_MEMORY_OPTIMIZER] = (size_t)runtime->options.slot_count * shards;
+      titan_runtime_arena_bytes(runtime, TITAN_ARENA_PARAMETERS) + (owns_masters(runtime) ? computed : 0);
+  if (!runtime->options.offload) {
+    by_tag[TITAN_MEMORY_MASTERS] = owns_masters(runtime) ? shards : computed;
+    by_tag[TITAN_MEMORY_OPTIMIZER] = (size_t)runtime->options.slot_count * shards;
+  }
   by_tag[TITAN_MEMORY_GRADIENTS] =
       titan_reduce_bytes_of(&reduce) + titan_runtime_arena_bytes(runtime, TITAN_ARENA_GRADIENTS);
   memory.chosen = activation_bytes(runtime);
@@ -190,23 +198,31 @@ titan_runtime_memory titan_runtime_memory_of(const titan_runtime *runtime) {
   by_tag[TITAN_MEMORY_BATCH] = 2 * titan_runtime_batch_bytes(runtime) + titan_runtime_numbers_bytes(runtime);
   size_t host = titan_runtime_numbers_host_bytes(runtime);
   if (runtime->device->queues != NULL)
-    memory.pinned = 2 * PAIRS * titan_runtime_batch_bytes(runtime) + host;
+    memory.pinned_by_tag[TITAN_MEMORY_BATCH] = 2 * PAIRS * titan_runtime_batch_bytes(runtime) + host;
   else
     by_tag[TITAN_MEMORY_BATCH] += host;
-  for (int tag = 0; tag < TITAN_MEMORY_TAG_COUNT; tag++)
+  if (runtime->options.offload)
+    titan_runtime_offload_add_bytes(runtime, memory.pinned_by_tag);
+  for (int tag = 0; tag < TITAN_MEMORY_TAG_COUNT; tag++) {
     memory.total += by_tag[tag];
+    memory.pinned += memory.pinned_by_tag[tag];
+  }
   return memory;
 }
 
+static titan_space space_of_states(const titan_runtime *runtime) {
+  return runtime->options.offload ? TITAN_SPACE_HOST : TITAN_SPACE_DEVICE;
+}
+
 static titan_status allocate_shards(titan_runtime *runtime, titan_memory_tag tag, float **out) {
-  titan_device *device = runtime->device;
+  titan_device *device = runtime->device, *optimizer = titan_runtime_optimizer_device(runtime);
   int64_t elements = titan_units_shard_elements(runtime->unit_count, runtime->units);
-  TITAN_TRY(device->allocate(device, TITAN_SPACE_DEVICE, tag, (size_t)elements * sizeof(float), out));
-  return device->vector->fill(device, elements, *out, 0);
+  TITAN_TRY(device->allocate(device, space_of_states(runtime), tag, (size_t)elements * sizeof(float), out));
+  return optimizer->vector->fill(optimizer, elements, *out, 0);
 }
 
 static titan_status allocate_states(titan_runtime *runtime) {
-  bool own_masters = runtime->options.shape.dtype != TITAN_FLOAT32;
+  bool own_masters = owns_masters(runtime);
   for (int slot = 0; slot < runtime->options.slot_count; slot++)
     TITAN_TRY(allocate_shards(runtime, TITAN_MEMORY_OPTIMIZER, &runtime->slots[slot]));
   if (own_masters)
@@ -220,7 +236,7 @@ static titan_status allocate_states(titan_runtime *runtime) {
       unit->master = runtime->masters + first;
     first += unit->shard_elements;
   }
-  return TITAN_OK;
+  return runtime->options.offload ? titan_runtime_offload_allocate(runtime) : TITAN_OK;
 }
 
 static titan_status allocate_arena(titan_runtime *runtime, titan_arena arena, titan_memory_tag tag, size_t bytes) {
@@ -269,9 +285,16 @@ static titan_status run_constants(titan_runtime *runtime) {
 static titan_status create_exchange(titan_runtime *runtime) {
   titan_comm *world = titan_mesh_comm(runtime->mesh, TITAN_MESH_WORLD);
   const titan_runtime_options *options = &runtime->options;
-  titan_status status = titan_gather_create(titan_runtime_shard_group(runtime), runtime->device, options->shape.dtype,
-                                            options->intra_node, runtime->unit_count, runtime->units, &runtime->gather);
+  titan_memory_tag tag = owns_masters(runtime) ? TITAN_MEMORY_PARAMETERS : TITAN_MEMORY_MASTERS;
+  titan_status status =
+      titan_gather_create(titan_runtime_shard_group(runtime), runtime->device, options->shape.dtype, tag,
+                          options->intra_node, runtime->unit_count, runtime->units, &runtime->gather);
   status = titan_comm_agree(world, status);
+  for (int i = 0; status == TITAN_OK && i < runtime->unit_count; i++) {
+    titan_unit *unit = &runtime->units[i];
+    unit->updated = unit->compute;
+    unit->master = owns_masters(runtime) ? unit->master : unit->compute;
+  }
   if (status == TITAN_OK) {
     titan_reduce_options reduce = titan_runtime_reduce_options(runtime);
     status = titan_comm_agree(world, titan_reduce_create(&reduce, &runtime->reduce));
@@ -343,8 +366,9 @@ void titan_runtime_destroy(titan_runtime **runtime) {
   for (int i = 0; i <= TITAN_MAX_OUTPUTS; i++)
     device->free(device, TITAN_SPACE_DEVICE, r->constant_values[i]);
   for (int i = 0; i < TITAN_MOST_SLOTS; i++)
-    device->free(device, TITAN_SPACE_DEVICE, r->slots[i]);
-  device->free(device, TITAN_SPACE_DEVICE, r->masters);
+    device->free(device, space_of_states(r), r->slots[i]);
+  device->free(device, space_of_states(r), r->masters);
+  titan_runtime_offload_free(r);
   titan_runtime_batch_free(r);
   titan_runtime_numbers_free(r);
   for (int kind = 0; kind < STEPS; kind++)
@@ -363,6 +387,8 @@ void titan_runtime_destroy(titan_runtime **runtime) {
 // --- looking at it ---
 
 titan_status titan_runtime_publish(titan_runtime *runtime) {
+  if (runtime->options.offload)
+    TITAN_TRY(titan_queue_follow(runtime->device, TITAN_QUEUE_COMPUTE, TITAN_QUEUE_COPY));
   return titan_gather_publish(runtime->gather);
 }
 

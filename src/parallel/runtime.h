@@ -61,6 +61,8 @@ typedef struct titan_runtime_options {
   titan_reduce_when reduce;
   bool keep_gathered; // a unit's parameters stay whole from its first use in a step to its last
   bool early_update;  // a unit is updated as soon as its gradients are complete, whose memory is used again
+  bool offload; // masters, states and gradients are in host memory, and the host updates them; no effect on a device
+                // whose memory is the host's
   // float32 states that the optimizer keeps for each parameter, by name; static texts.
   int slot_count;
   const char *slots[TITAN_MOST_SLOTS];
@@ -79,7 +81,8 @@ typedef struct titan_runtime_memory {
   size_t by_tag[TITAN_MEMORY_TAG_COUNT];
   size_t total;
   size_t chosen; // of total: the arena of activations, which modes of activation checkpointing decide
-  size_t pinned; // host memory (TITAN_SPACE_HOST) besides, where the device's memory is apart: tag BATCH
+  // Host memory (TITAN_SPACE_HOST) besides, where the device's memory is apart.
+  size_t pinned_by_tag[TITAN_MEMORY_TAG_COUNT], pinned;
 } titan_runtime_memory;
 
 // FLOPs of a rank's step, and of these, what is computed again.
@@ -149,9 +152,13 @@ titan_status titan_runtime_update(titan_runtime *runtime);
 
 // --- the step's numbers (device/numbers.h) ---
 
-// In DEVICE space: what updates go by, and room for a sum of squares for each parameter of each unit that the rank
-// holds.
+// In DEVICE space: what updates go by.
 titan_step_state *titan_runtime_state(titan_runtime *runtime);
+// Whose memory has the masters, the states of the optimizer and, after titan_runtime_step, the gradients: the runtime's
+// device, or with offloading the CPU device beside it. What updates go by there, and room for a sum of squares for each
+// parameter of each unit that the rank holds.
+titan_device *titan_runtime_optimizer_device(titan_runtime *runtime);
+titan_step_state *titan_runtime_optimizer_state(titan_runtime *runtime);
 double *titan_runtime_squares(titan_runtime *runtime);
 // Before a step's first update. step: counted from 1; what the host waits for is of the step two before.
 titan_status titan_runtime_set_constants(titan_runtime *runtime, int64_t step, const titan_step_constants *constants);

@@ -42,6 +42,7 @@ static void set_lowering(const titan_runtime *runtime, runtime_step *step, bool 
       .reduce = titan_comm_size(shard) == 1 ? TITAN_REDUCE_LAST : runtime->options.reduce,
       .reduces_in_flight = TITAN_REDUCE_SCATTERS_IN_FLIGHT,
       .early_update = runtime->options.early_update,
+      .offloads = runtime->options.offload,
       .tied = {runtime->tie.units[0], runtime->tie.units[1]},
   };
 }

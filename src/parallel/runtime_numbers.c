@@ -18,7 +18,7 @@ struct runtime_slot {
   titan_mark copied;
 };
 
-static size_t square_count(const titan_runtime *runtime) {
+size_t titan_runtime_square_count(const titan_runtime *runtime) {
   size_t count = 0;
   for (int unit = 0; unit < runtime->unit_count; unit++)
     count += runtime->holds[unit] ? (size_t)runtime->units[unit].plan->parameter_count : 0;
@@ -32,7 +32,8 @@ static size_t loss_count(const titan_runtime *runtime) {
 }
 
 size_t titan_runtime_numbers_bytes(const titan_runtime *runtime) {
-  size_t bytes = sizeof(device_block) + square_count(runtime) * sizeof(double) + loss_count(runtime) * sizeof(float);
+  size_t bytes =
+      sizeof(device_block) + titan_runtime_square_count(runtime) * sizeof(double) + loss_count(runtime) * sizeof(float);
   return (bytes + sizeof(float) - 1) / sizeof(float) * sizeof(float);
 }
 
@@ -52,7 +53,7 @@ titan_status titan_runtime_numbers_allocate(titan_runtime *runtime) {
   runtime->numbers = &block->numbers;
   runtime->d_loss = &block->d_loss;
   runtime->squares = block->squares;
-  runtime->losses = (float *)(block->squares + square_count(runtime));
+  runtime->losses = (float *)(block->squares + titan_runtime_square_count(runtime));
   TITAN_TRY(device->vector->fill(device, (int64_t)(bytes / sizeof(float)), (float *)block, 0));
   TITAN_TRY(device->vector->fill(device, 1, &block->state.gradient_scale, 1));
   TITAN_TRY(device->vector->fill(device, 1, runtime->d_loss, (float)(1.0 / divisor)));
@@ -77,10 +78,6 @@ titan_step_state *titan_runtime_state(titan_runtime *runtime) {
   return runtime->state;
 }
 
-double *titan_runtime_squares(titan_runtime *runtime) {
-  return runtime->squares;
-}
-
 // --- the numbers of a step ---
 
 static runtime_slot *slot_of(const titan_runtime *runtime, int64_t step) {
@@ -93,7 +90,10 @@ titan_status titan_runtime_set_constants(titan_runtime *runtime, int64_t step, c
   slot->constants = *constants;
   TITAN_TRY(titan_queue_copy(runtime->device, TITAN_QUEUE_COMPUTE, &runtime->state->constants, &slot->constants,
                              sizeof *constants));
-  return titan_queue_mark(runtime->device, TITAN_QUEUE_COMPUTE, &slot->copied);
+  TITAN_TRY(titan_queue_mark(runtime->device, TITAN_QUEUE_COMPUTE, &slot->copied));
+  // Early updates come before the step's numbers: they go by the step's before.
+  return runtime->options.offload && runtime->options.early_update ? titan_runtime_offload_read_state(runtime)
+                                                                   : TITAN_OK;
 }
 
 titan_status titan_runtime_sum_numbers(titan_runtime *runtime, titan_numbers_request *request) {
@@ -103,6 +103,8 @@ titan_status titan_runtime_sum_numbers(titan_runtime *runtime, titan_numbers_req
   request->loss_count =
       runtime->holds[runtime->unit_count - 1] ? titan_runtime_microbatches(runtime, STEP_TRAINING) : 0;
   request->squares = runtime->squares;
+  if (runtime->options.offload)
+    TITAN_TRY(titan_runtime_offload_squares(runtime, request->square_count));
   request->divisor = (double)runtime->options.global_tokens;
   for (int stage = TITAN_NUMBERS_OWN; stage <= TITAN_NUMBERS_OVER_TENSOR; stage++) {
     double *sums = runtime->numbers->sums;

@@ -109,8 +109,14 @@ struct titan_runtime {
   titan_reduce *reduce;
   bool staged; // the tp group's collectives go through shared memory, taken by this runtime
   char *arenas[TITAN_ARENAS];
-  float *masters;                 // shards of all units when the compute type is not float32
+  float *masters;                 // shards of all units, unless what is gathered are the masters
   float *slots[TITAN_MOST_SLOTS]; // shards of all units
+  // Offloading: in host memory, but for `offload` of all units.
+  struct runtime_offload *offload; // runtime_offload.c
+  float *gradients;
+  void *stages_of_parameters[2]; // in turn, where the compute type is not float32
+  int parameter_stage;
+  titan_mark gradients_copied, parameters_copied[2];
   void *constant_values[TITAN_MAX_OUTPUTS + 1];
   int32_t *tokens, *labels; // what programs read
   runtime_batch pairs[PAIRS];
@@ -144,7 +150,7 @@ static inline titan_comm *titan_runtime_replicate_group(const titan_runtime *run
 }
 // Shards that the list does not place: they live from step to step.
 static inline bool titan_runtime_owns_shards(const titan_runtime *runtime) {
-  return !runtime->options.early_update;
+  return !runtime->options.early_update && !runtime->options.offload;
 }
 
 // Makes the order of training for all pipeline ranks, and deals the units out over them: stages, holds.
@@ -230,6 +236,27 @@ size_t titan_runtime_numbers_bytes(const titan_runtime *runtime);
 size_t titan_runtime_numbers_host_bytes(const titan_runtime *runtime);
 // Waits. The sum of the losses of a list's microbatches; 0 on a rank without the last stage.
 titan_status titan_runtime_read_losses(titan_runtime *runtime, runtime_step_kind kind, double *sum);
+
+// Sums of squares that there is room for.
+size_t titan_runtime_square_count(const titan_runtime *runtime);
+
+// --- offloading (runtime_offload.c) ---
+
+// Bytes in HOST space.
+void titan_runtime_offload_add_bytes(const titan_runtime *runtime, size_t by_tag[TITAN_MEMORY_TAG_COUNT]);
+// All but masters and states of the optimizer.
+titan_status titan_runtime_offload_allocate(titan_runtime *runtime);
+void titan_runtime_offload_free(titan_runtime *runtime);
+// OFFLOAD of a unit, with its sums over replicas complete; the end of the latest one, for which the host waits.
+titan_status titan_runtime_offload_begin(titan_runtime *runtime, int unit);
+titan_status titan_runtime_offload_end(titan_runtime *runtime);
+// UPDATE of a unit.
+titan_status titan_runtime_offload_update(titan_runtime *runtime, int unit);
+// The host's sums of squares go to the device; the device's state comes to the host, which waits for it.
+titan_status titan_runtime_offload_squares(titan_runtime *runtime, int count);
+titan_status titan_runtime_offload_read_state(titan_runtime *runtime);
+// All parameters in the compute type anew, from the masters. The host waits.
+titan_status titan_runtime_offload_masters(titan_runtime *runtime);
 
 // Collective over the mesh: the groups of the device. Destroying them is collective too. Their bytes, those of gathers
 // and reductions included.

@@ -90,10 +90,10 @@ static const char *name_of(const titan_action *action) {
       [TITAN_COMPUTE_WEIGHT_GRADIENT] = "gradients of weights",
   };
   static const char *const others[TITAN_ACTIONS] = {
-      [TITAN_ACTION_LOAD] = "load",     [TITAN_ACTION_GATHER] = "gather",     [TITAN_ACTION_RELEASE] = "release",
-      [TITAN_ACTION_SEND] = "send",     [TITAN_ACTION_SENT] = "sent",         [TITAN_ACTION_RECV] = "receive",
-      [TITAN_ACTION_REDUCE] = "reduce", [TITAN_ACTION_RECEIVED] = "received", [TITAN_ACTION_TIE] = "tie",
-      [TITAN_ACTION_UPDATE] = "update",
+      [TITAN_ACTION_LOAD] = "load",       [TITAN_ACTION_GATHER] = "gather",     [TITAN_ACTION_RELEASE] = "release",
+      [TITAN_ACTION_SEND] = "send",       [TITAN_ACTION_SENT] = "sent",         [TITAN_ACTION_RECV] = "receive",
+      [TITAN_ACTION_REDUCE] = "reduce",   [TITAN_ACTION_RECEIVED] = "received", [TITAN_ACTION_TIE] = "tie",
+      [TITAN_ACTION_OFFLOAD] = "offload", [TITAN_ACTION_UPDATE] = "update",
   };
   return action->kind == TITAN_ACTION_RUN ? computes[action->compute] : others[action->kind];
 }
@@ -154,7 +154,15 @@ static titan_status update(titan_runtime *runtime, const titan_action *action) {
   // An early update needs the sums over replicas of this unit; otherwise all were waited for.
   if (runtime->options.early_update && titan_comm_size(titan_runtime_replicate_group(runtime)) > 1)
     TITAN_TRY(titan_reduce_finish(runtime->reduce));
+  if (runtime->options.offload)
+    return titan_runtime_offload_update(runtime, action->unit);
   return updater->update(updater->context, runtime, action->unit);
+}
+
+static titan_status offload(titan_runtime *runtime, int unit) {
+  if (titan_comm_size(titan_runtime_replicate_group(runtime)) > 1)
+    TITAN_TRY(titan_reduce_finish(runtime->reduce));
+  return titan_runtime_offload_begin(runtime, unit);
 }
 
 // Needs the sums over replicas of both units.
@@ -183,6 +191,8 @@ static titan_status run_action(titan_runtime *runtime, runtime_step *step, int p
     return begin_reduce(runtime, step, action, places);
   case TITAN_ACTION_TIE:
     return tie(runtime);
+  case TITAN_ACTION_OFFLOAD:
+    return offload(runtime, action->unit);
   case TITAN_ACTION_UPDATE:
     return update(runtime, action);
   case TITAN_ACTION_SEND:
@@ -233,6 +243,8 @@ titan_status titan_runtime_step(titan_runtime *runtime, double *loss) {
   TITAN_TRY(titan_runtime_batch_begin(runtime));
   TITAN_TRY(titan_runtime_run(runtime, step, 0, step->first_update));
   TITAN_TRY(titan_reduce_end_step(runtime->reduce));
+  if (runtime->options.offload)
+    TITAN_TRY(titan_runtime_offload_end(runtime));
   if (loss == NULL)
     return TITAN_OK;
   TITAN_TRY(titan_runtime_read_losses(runtime, STEP_TRAINING, loss));
@@ -242,6 +254,8 @@ titan_status titan_runtime_step(titan_runtime *runtime, double *loss) {
 
 titan_status titan_runtime_update(titan_runtime *runtime) {
   runtime_step *step = &runtime->steps[STEP_TRAINING];
+  if (runtime->options.offload && step->first_update < step->list.count)
+    TITAN_TRY(titan_runtime_offload_read_state(runtime));
   // The first update waits for the last REDUCE, which the step has ended with.
   for (int place = step->first_update; place < step->list.count; place++)
     TITAN_TRY(update(runtime, &step->list.actions[place]));

@@ -30,9 +30,13 @@ typedef struct titan_unit {
   int64_t shard_elements;          // of each rank; a multiple of TITAN_PARAMETER_ALIGNMENT
   int64_t flat_elements;           // shard_elements * ranks of the group
   int64_t first;                   // element of the flat vector at which this rank's shard begins
-  float *master, *gradient;        // [shard_elements] each
-  float *slots[TITAN_MOST_SLOTS];  // [shard_elements] each: the states that the optimizer asked for
-  void *compute; // [shard_elements] of the compute type: what is gathered; master itself when that is float32
+  float *master;                   // [shard_elements]
+  // [shard_elements]. With offloading it is in the device's memory until it is complete, and then `offloaded`.
+  float *gradient;
+  float *offloaded;               // [shard_elements] in host memory; NULL: gradients stay where they are
+  float *slots[TITAN_MOST_SLOTS]; // [shard_elements] each: the states that the optimizer asked for
+  void *compute; // [shard_elements] of the compute type: what is gathered; mostly master itself when that is float32
+  void *updated; // [shard_elements] of the compute type: where an update writes; compute itself without offloading
 } titan_unit;
 
 // Sets the sizes for rank `rank` of a group of `ranks`; the pointers become NULL.

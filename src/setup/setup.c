@@ -109,8 +109,8 @@ static titan_status check_optimizer(const titan_config *config, titan_text *prob
 }
 
 // Constants of other optimizers that were set.
-static titan_status warn_of_constants(const titan_config *config, void (*report)(void *context, const char *line),
-                                      void *context) {
+titan_status titan_setup_warnings(const titan_config *config, void (*report)(void *context, const char *line),
+                                  void *context) {
   const titan_optimizer_rule *rule = titan_optimizer_rule_find(config->optimizer.name);
   titan_text text = {0};
   titan_status status = TITAN_OK;
@@ -128,35 +128,26 @@ static titan_status warn_of_constants(const titan_config *config, void (*report)
   return status;
 }
 
-static titan_status warn_of_offload(const titan_config *config, void (*report)(void *context, const char *line),
-                                    void *context) {
+titan_status titan_setup_device_warnings(const titan_config *config, const titan_device *device,
+                                         void (*report)(void *context, const char *line), void *context) {
   bool other = titan_estimate_is_fake(config) && !titan_estimate_is_cpu(config);
   titan_text text = {0};
-  if (!config->training.enable_cpu_offload)
+  if (!config->training.enable_cpu_offload || other || !titan_device_is_host(device))
     return TITAN_OK;
-  titan_status status = titan_text_printf(
-      &text, "training.enable_cpu_offload = true (%s): %s", titan_config_origin(config, "training.enable_cpu_offload"),
-      other ? "the estimate ignores it"
-            : "nothing is moved, since the cpu device has parameters, gradients and optimizer states "
-              "in host memory already");
+  titan_status status =
+      titan_text_printf(&text,
+                        "training.enable_cpu_offload = true (%s): nothing is moved, since the cpu device has "
+                        "parameters, gradients and optimizer states in host memory already",
+                        titan_config_origin(config, "training.enable_cpu_offload"));
   if (status == TITAN_OK)
     report(context, text.data);
   titan_text_destroy(&text);
   return status;
 }
 
-titan_status titan_setup_warnings(const titan_config *config, void (*report)(void *context, const char *line),
-                                  void *context) {
-  TITAN_TRY(warn_of_constants(config, report, context));
-  return warn_of_offload(config, report, context);
-}
-
 titan_status titan_setup_check_device(const titan_config *config, const titan_device *device) {
   if (device->queues == NULL)
     return TITAN_OK;
-  if (config->training.enable_cpu_offload)
-    return titan_error(TITAN_ERROR_USAGE, "training.enable_cpu_offload = true (%s): the device %s does not offer it",
-                       titan_config_origin(config, "training.enable_cpu_offload"), device->name);
   if (intra_node_of(config->comm.intra_node) == TITAN_INTRA_NODE_SHARED)
     return titan_error(TITAN_ERROR_USAGE,
                        "comm.intra_node = shared (%s): ranks cannot share the memory of the device %s; use auto or mpi",
@@ -411,6 +402,7 @@ titan_status titan_setup_runtime_options(const titan_config *config, int64_t voc
       .reduce = reduce_of(config),
       .keep_gathered = keeps_gathered(config, degrees),
       .early_update = config->optimizer.early_step_in_backward,
+      .offload = config->training.enable_cpu_offload,
       .validation = validation_shape(config, dtype),
       .intra_node = intra_node_of(config->comm.intra_node),
       .loss_parallel = config->training.enable_loss_parallel,

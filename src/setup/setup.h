@@ -31,6 +31,9 @@ bool titan_setup_checkpoint_part(const char *word, int length, titan_checkpoint_
 // Reports in a line what the options say and what has no effect, and only those who know optimizers can tell.
 titan_status titan_setup_warnings(const titan_config *config, void (*report)(void *context, const char *line),
                                   void *context);
+// The same of what has no effect on this device.
+titan_status titan_setup_device_warnings(const titan_config *config, const titan_device *device,
+                                         void (*report)(void *context, const char *line), void *context);
 // TITAN_ERROR_USAGE where an option asks for what this device does not do.
 titan_status titan_setup_check_device(const titan_config *config, const titan_device *device);
 // Model, shape of this rank's part of the step, and the rest from the options. `vocabulary`: of the tokenizer. The

@@ -20,8 +20,8 @@ static int64_t span_of(const titan_checkpoint_rectangle *r) {
 titan_status titan_checkpoint_view_open(titan_runtime *runtime, const titan_checkpoint_rectangle *rectangle, int kept,
                                         titan_access access, titan_shard_view *view) {
   float *shard = titan_checkpoint_shard(titan_runtime_unit(runtime, rectangle->unit), kept);
-  return titan_shard_view_open(titan_runtime_device(runtime), shard + rectangle->first_in_shard, span_of(rectangle),
-                               access, TITAN_MEMORY_CHECKPOINT, view);
+  return titan_shard_view_open(titan_runtime_optimizer_device(runtime), shard + rectangle->first_in_shard,
+                               span_of(rectangle), access, TITAN_MEMORY_CHECKPOINT, view);
 }
 
 size_t titan_checkpoint_view_bytes(const titan_checkpoint_rectangle *rectangle) {

@@ -98,8 +98,8 @@ static titan_status load_shard(load *l, int kept, int unit) {
   titan_shard_view view;
   titan_status status = TITAN_OK;
   l->count = 0;
-  TITAN_TRY(titan_shard_view_open(titan_runtime_device(l->runtime), titan_checkpoint_shard(u, kept), u->shard_elements,
-                                  TITAN_ACCESS_UPDATE, TITAN_MEMORY_GENERAL, &view));
+  TITAN_TRY(titan_shard_view_open(titan_runtime_optimizer_device(l->runtime), titan_checkpoint_shard(u, kept),
+                                  u->shard_elements, TITAN_ACCESS_UPDATE, TITAN_MEMORY_GENERAL, &view));
   for (int64_t i = 0; i < l->layout->rectangle_count && status == TITAN_OK; i++)
     if (l->layout->rectangles[i].unit == unit)
       status = add_rectangle(l, &l->layout->rectangles[i], kept, view.values);
@@ -111,7 +111,7 @@ static titan_status load_shard(load *l, int kept, int unit) {
 
 // The first `count` of what is kept: all at once, or where the device's memory is apart shard by shard.
 static titan_status load_groups(load *l, int count) {
-  bool copies = titan_shard_view_copies(titan_runtime_device(l->runtime));
+  bool copies = titan_shard_view_copies(titan_runtime_optimizer_device(l->runtime));
   for (int kept = 0; kept < count; kept++) {
     for (int unit = 0; copies && unit < titan_runtime_unit_count(l->runtime); unit++)
       if (titan_runtime_holds(l->runtime, unit))
@@ -137,7 +137,7 @@ static titan_status verify_rest(load *l, titan_comm *world) {
 }
 
 static titan_status clear_states(titan_runtime *runtime) {
-  titan_device *device = titan_runtime_device(runtime);
+  titan_device *device = titan_runtime_optimizer_device(runtime);
   for (int u = 0; u < titan_runtime_unit_count(runtime); u++) {
     const titan_unit *unit = titan_runtime_unit(runtime, u);
     for (int slot = 0; slot < titan_runtime_options_of(runtime)->slot_count; slot++)

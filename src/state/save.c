@@ -48,7 +48,8 @@ static size_t copy_bytes(const titan_checkpoint_layout *layout) {
 // What a save at once looks at, where the device's memory is apart.
 static size_t view_bytes(titan_runtime *runtime, const titan_checkpoint_layout *layout) {
   size_t most = 0;
-  for (int64_t i = 0; titan_shard_view_copies(titan_runtime_device(runtime)) && i < layout->rectangle_count; i++) {
+  for (int64_t i = 0; titan_shard_view_copies(titan_runtime_optimizer_device(runtime)) && i < layout->rectangle_count;
+       i++) {
     size_t bytes = titan_checkpoint_view_bytes(&layout->rectangles[i]);
     most = bytes > most ? bytes : most;
   }
@@ -94,12 +95,12 @@ static titan_status allocate_join(titan_saver *saver) {
 }
 
 static titan_status allocate_copy(titan_saver *saver) {
-  titan_device *device = titan_runtime_device(saver->runtime);
+  titan_device *device = titan_runtime_optimizer_device(saver->runtime);
   return device->allocate(device, TITAN_SPACE_HOST, TITAN_MEMORY_CHECKPOINT, copy_bytes(saver->layout), &saver->copy);
 }
 
 static void free_copy(titan_saver *saver) {
-  titan_device *device = titan_runtime_device(saver->runtime);
+  titan_device *device = titan_runtime_optimizer_device(saver->runtime);
   device->free(device, TITAN_SPACE_HOST, saver->copy);
   saver->copy = NULL;
 }
@@ -283,7 +284,7 @@ static void copy_rectangle(const titan_checkpoint_rectangle *r, const float *sha
 
 static void copy_host_shards(titan_saver *saver) {
   const titan_checkpoint_layout *layout = saver->layout;
-  titan_device *device = titan_runtime_device(saver->runtime);
+  titan_device *device = titan_runtime_optimizer_device(saver->runtime);
 #pragma omp parallel num_threads(device->threads)
   for (int group = 0; group < layout->kept_count; group++) {
     float *out = saver->copy + group * layout->elements;
@@ -304,7 +305,7 @@ static void copy_host_shards(titan_saver *saver) {
 
 // From a device whose memory is apart, in COPY, past all that COMPUTE has got so far.
 static titan_status copy_from_device(titan_saver *saver) {
-  titan_device *device = titan_runtime_device(saver->runtime);
+  titan_device *device = titan_runtime_optimizer_device(saver->runtime);
   const titan_checkpoint_layout *layout = saver->layout;
   float *out = saver->copy;
   TITAN_TRY(titan_queue_follow(device, TITAN_QUEUE_COPY, TITAN_QUEUE_COMPUTE));
@@ -339,7 +340,7 @@ static titan_status start_async(titan_saver *saver) {
   status = titan_comm_agree(world, status);
   if (status != TITAN_OK)
     return titan_error(TITAN_ERROR_CHECKPOINT, "%s", titan_error_message());
-  if (titan_shard_view_copies(titan_runtime_device(saver->runtime)))
+  if (titan_shard_view_copies(titan_runtime_optimizer_device(saver->runtime)))
     TITAN_TRY(titan_comm_agree(world, copy_from_device(saver)));
   else
     copy_host_shards(saver);

@@ -23,7 +23,7 @@ typedef struct unit_state {
   int runs, reduces; // with gradients, so far
   int reduce_at;     // place of the REDUCE that completed it; -1
   bool tied;         // its gradients have those of the tied unit added
-  bool updated;
+  bool offloaded, updated;
 } unit_state;
 
 typedef struct checker {
@@ -188,21 +188,41 @@ static const char *tie(checker *c, int rank, const titan_action *action) {
       return "a unit that it adds to is on another rank";
     if (!is_complete(c, rank, tied[i]))
       return "the gradients that it adds up are not complete";
-    if (unit->tied || unit->updated)
+    if (unit->tied || unit->offloaded || unit->updated)
       return "these gradients are added up already, or used";
     unit->tied = true;
   }
   return NULL;
 }
 
+// Before the optimizer or host memory gets a unit's gradients.
+static const char *use(const checker *c, int rank, int index) {
+  const unit_state *unit = &c->units[index];
+  if (!is_complete(c, rank, index))
+    return "its gradients are not complete";
+  if (titan_step_tied_unit(c->shape, index) >= 0 && !unit->tied)
+    return "its gradients lack those of the unit tied to it";
+  return NULL;
+}
+
+static const char *offload(checker *c, int rank, const titan_action *action) {
+  unit_state *unit = &c->units[action->unit];
+  const char *reason = use(c, rank, action->unit);
+  if (!c->shape->offloads || unit->offloaded)
+    return c->shape->offloads ? "its gradients are offloaded already" : "gradients stay in the device's memory";
+  unit->offloaded = true;
+  return reason;
+}
+
 static const char *update(checker *c, int rank, const titan_action *action) {
   unit_state *unit = &c->units[action->unit];
   if (unit->updated)
     return "the unit is updated already";
-  if (!is_complete(c, rank, action->unit))
-    return "its gradients are not complete";
-  if (titan_step_tied_unit(c->shape, action->unit) >= 0 && !unit->tied)
-    return "its gradients lack those of the unit tied to it";
+  const char *reason = use(c, rank, action->unit);
+  if (reason != NULL)
+    return reason;
+  if (c->shape->offloads && !unit->offloaded)
+    return "its gradients are not in host memory";
   for (int m = 0; m < c->order->microbatches; m++)
     if (!has(c, action->unit, m, WEIGHT_GRADIENT_DONE) ||
         (action->unit > 0 && !has(c, action->unit, m, INPUT_GRADIENT_DONE)))
@@ -306,7 +326,8 @@ static const char *wait(checker *c, int rank, int place, const titan_action *act
 static bool in_range(const checker *c, int rank, const titan_action *action) {
   bool with_unit = action->kind != TITAN_ACTION_LOAD;
   bool of_microbatch = action->kind != TITAN_ACTION_GATHER && action->kind != TITAN_ACTION_RELEASE &&
-                       action->kind != TITAN_ACTION_TIE && action->kind != TITAN_ACTION_UPDATE;
+                       action->kind != TITAN_ACTION_TIE && action->kind != TITAN_ACTION_OFFLOAD &&
+                       action->kind != TITAN_ACTION_UPDATE;
   if (with_unit && (action->unit < 0 || action->unit >= c->shape->unit_count))
     return false;
   if (of_microbatch && (action->microbatch < 0 || action->microbatch >= c->order->microbatches))
@@ -343,6 +364,9 @@ static titan_status step_once(checker *c, int rank, bool *moved) {
       break;
     case TITAN_ACTION_TIE:
       reason = tie(c, rank, action);
+      break;
+    case TITAN_ACTION_OFFLOAD:
+      reason = offload(c, rank, action);
       break;
     case TITAN_ACTION_UPDATE:
       reason = update(c, rank, action);

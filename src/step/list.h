@@ -19,7 +19,8 @@ typedef enum titan_action_kind {
   TITAN_ACTION_RECEIVED, // waits until it is here
   TITAN_ACTION_REDUCE,   // begins to add a unit's gradients over the data-parallel ranks
   TITAN_ACTION_TIE,      // adds up the gradients of the parameter that two units share, in the shards of both
-  TITAN_ACTION_UPDATE,   // the optimizer on a unit
+  TITAN_ACTION_OFFLOAD,  // begins to copy a unit's complete gradients to host memory; ends the OFFLOAD before it
+  TITAN_ACTION_UPDATE,   // the optimizer on a unit; ends the OFFLOAD before it
   TITAN_ACTIONS
 } titan_action_kind;
 
@@ -28,7 +29,7 @@ typedef struct titan_action {
   titan_compute compute; // of RUN. Transfers: FORWARD for an activation, BACKWARD for its gradient
   // Transfers: the unit whose input it is, or the gradient of whose input; TIE: the first of the two; LOAD: -1.
   int unit;
-  int microbatch; // GATHER, RELEASE, TIE, UPDATE: -1
+  int microbatch; // GATHER, RELEASE, TIE, OFFLOAD, UPDATE: -1
   int peer;       // pipeline rank, of transfers; else -1
   int message;    // of transfers: its number, in the order of the sends, among those between these two ranks; else -1
   // RUN with gradients of weights: whether they are added to what earlier microbatches gave, and whether no later one
@@ -69,8 +70,9 @@ typedef struct titan_step_shape {
   titan_reduce_when reduce;
   int reduces_in_flight; // at least 1
   bool early_update;     // UPDATE as soon as a unit's gradients are complete, else at the list's end
+  bool offloads;         // OFFLOAD as soon as they are: the UPDATE works in host memory
   int tied[2];           // units that share a parameter, the lower first: both have it, and a TIE comes between their
-                         // REDUCEs and their UPDATEs; the same unit twice: there are none
+                         // REDUCEs and their OFFLOADs or UPDATEs; the same unit twice: there are none
 } titan_step_shape;
 
 // The lists of all pipeline ranks, lists: [order->ranks]; of one of them. TITAN_ERROR_MEMORY; TITAN_ERROR_USAGE where
@@ -81,8 +83,9 @@ titan_status titan_step_lower(const titan_order *order, const titan_step_shape *
 // Walks the lists of all pipeline ranks together: every input is there, every send is received, nothing waits for ever
 // (also where a send ends only once the peer has begun to receive),
 // every unit runs once a microbatch and direction, every gradient is reduced exactly once, the gradients of tied units
-// are added up after that and before either is updated, every unit is updated once and not used afterwards.
-// TITAN_ERROR_INTERNAL names rank, place, action, stage and microbatch of the first fault. lists: [order->ranks].
+// are added up after that and before either is offloaded or updated, every unit is updated once and not used
+// afterwards. TITAN_ERROR_INTERNAL names rank, place, action, stage and microbatch of the first fault. lists:
+// [order->ranks].
 titan_status titan_step_check(const titan_order *order, const titan_step_shape *shape, const titan_step_list *lists);
 
 // Adds an action as text, "RUN layers.3 backward m1"; the list with one a line.

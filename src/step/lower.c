@@ -15,11 +15,11 @@ typedef struct lowering {
   int *runs;                       // places of RUNs in `computes`
   int run_count;
   bool *whole;        // by unit: gathered and not released
-  bool *complete;     // by unit: with early updates, its gradients are, and those of the unit tied to it are not
+  bool *complete;     // by unit: its gradients are, and those of the unit tied to it are not
   int *gradient_runs; // by unit: so far
   int *reduces;       // places of the REDUCEs in the list
   int *reduced_units;
-  int reduce_count, waited, updated; // REDUCEs; of these, waited for; units updated of those waited for
+  int reduce_count, waited, used; // REDUCEs; of these, waited for; of those, used: offloaded or updated
   titan_step_list *out;
 } lowering;
 
@@ -169,20 +169,27 @@ static titan_status add_after(lowering *l, titan_action_kind kind, int unit, int
   return titan_step_list_add(l->out, action);
 }
 
-// UPDATEs of the units whose REDUCE is number `end` at most, each after it; of tied units, those of both at once.
-static titan_status add_updates(lowering *l, int end) {
-  for (; l->updated < end; l->updated++) {
-    int unit = l->reduced_units[l->updated], tied = titan_step_tied_unit(l->shape, unit), reduces = l->updated + 1;
-    if (!l->out->actions[l->reduces[l->updated]].last)
+// With early updates or offloading: what a unit's gradients are used for, once they are complete.
+static titan_status add_use(lowering *l, int unit, int reduces) {
+  if (l->shape->offloads)
+    TITAN_TRY(add_after(l, TITAN_ACTION_OFFLOAD, unit, reduces));
+  return l->shape->early_update ? add_after(l, TITAN_ACTION_UPDATE, unit, reduces) : TITAN_OK;
+}
+
+// The same of the units whose REDUCE is number `end` at most, each after it; of tied units, of both at once.
+static titan_status add_uses(lowering *l, int end) {
+  for (; l->used < end; l->used++) {
+    int unit = l->reduced_units[l->used], tied = titan_step_tied_unit(l->shape, unit), reduces = l->used + 1;
+    if (!l->out->actions[l->reduces[l->used]].last)
       continue;
     l->complete[unit] = true;
     if (tied >= 0 && !l->complete[tied])
       continue;
     if (tied >= 0)
       TITAN_TRY(add_after(l, TITAN_ACTION_TIE, l->shape->tied[0], reduces));
-    TITAN_TRY(add_after(l, TITAN_ACTION_UPDATE, unit, reduces));
+    TITAN_TRY(add_use(l, unit, reduces));
     if (tied >= 0)
-      TITAN_TRY(add_after(l, TITAN_ACTION_UPDATE, tied, reduces));
+      TITAN_TRY(add_use(l, tied, reduces));
   }
   return TITAN_OK;
 }
@@ -190,8 +197,8 @@ static titan_status add_updates(lowering *l, int end) {
 // Before a RUN with gradients: so many REDUCEs may be in flight beside its own.
 static titan_status wait_for_reduces(lowering *l, titan_action *run) {
   int done = l->reduce_count + 1 - l->shape->reduces_in_flight;
-  if (l->shape->early_update)
-    TITAN_TRY(add_updates(l, done));
+  if (l->shape->early_update || l->shape->offloads)
+    TITAN_TRY(add_uses(l, done));
   if (done > l->waited) {
     run->after = l->reduces[done - 1];
     l->waited = done;
@@ -231,9 +238,11 @@ static titan_status add_run_around(lowering *l, int number) {
 static titan_status add_last_updates(lowering *l) {
   if (!l->shape->backward)
     return TITAN_OK;
+  if (l->shape->early_update || l->shape->offloads)
+    TITAN_TRY(add_uses(l, l->reduce_count));
   if (l->shape->early_update)
-    return add_updates(l, l->reduce_count);
-  if (l->shape->tied[0] != l->shape->tied[1] && l->gradient_runs[l->shape->tied[0]] > 0)
+    return TITAN_OK;
+  if (!l->shape->offloads && l->shape->tied[0] != l->shape->tied[1] && l->gradient_runs[l->shape->tied[0]] > 0)
     TITAN_TRY(add_after(l, TITAN_ACTION_TIE, l->shape->tied[0], l->reduce_count));
   for (int unit = 0; unit < l->shape->unit_count; unit++)
     if (l->gradient_runs[unit] > 0)

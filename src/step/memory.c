@@ -21,6 +21,7 @@ typedef struct builder {
   int *open;                  // [kinds][units + 1][microbatches]: the block, or -1
   int pending, pending_count; // REDUCEs whose blocks are alive: the first, as places in `reduces`
   int *reduces;
+  int offloaded; // block of the OFFLOAD that has not ended; -1: there is none
   titan_step_memory *out;
 } builder;
 
@@ -143,6 +144,20 @@ static void complete_reduces(builder *b, int after, int place) {
   }
 }
 
+// The block of the OFFLOAD before action `place` is alive until then.
+static void end_offload(builder *b, int place) {
+  if (b->offloaded >= 0)
+    b->out->blocks[b->offloaded].last = place - 1;
+  b->offloaded = -1;
+}
+
+static titan_status use_offload(builder *b, int unit, int place, titan_step_places *places) {
+  end_offload(b, place);
+  TITAN_TRY(use_shard(b, unit, place, &places->shard));
+  b->offloaded = places->shard;
+  return TITAN_OK;
+}
+
 static titan_status use_action(builder *b, int place) {
   const titan_action *action = &b->list->actions[place];
   titan_step_places *places = &b->out->places[place];
@@ -170,8 +185,11 @@ static titan_status use_action(builder *b, int place) {
   case TITAN_ACTION_TIE:
     TITAN_TRY(use_shard(b, b->shape->tied[1], place, &places->tied_shard));
     return use_shard(b, action->unit, place, &places->shard);
+  case TITAN_ACTION_OFFLOAD:
+    return use_offload(b, action->unit, place, places);
   case TITAN_ACTION_UPDATE:
-    return use_shard(b, action->unit, place, &places->shard);
+    end_offload(b, place);
+    return b->shape->offloads ? TITAN_OK : use_shard(b, action->unit, place, &places->shard);
   case TITAN_ACTION_LOAD:
   case TITAN_ACTIONS:
     break;
@@ -202,7 +220,12 @@ static int count_microbatches(const titan_step_list *list) {
 
 static titan_status create_blocks(const titan_step_list *list, const titan_step_shape *shape,
                                   const titan_step_sizes *sizes, titan_step_memory *out) {
-  builder b = {.list = list, .shape = shape, .sizes = sizes, .microbatches = count_microbatches(list), .out = out};
+  builder b = {.list = list,
+               .shape = shape,
+               .sizes = sizes,
+               .microbatches = count_microbatches(list),
+               .offloaded = -1,
+               .out = out};
   *out = (titan_step_memory){0};
   titan_status status = list_blocks(&b);
   titan_memory_free(b.open);

@@ -16,7 +16,7 @@ typedef enum titan_block_kind {
   TITAN_BLOCK_FLAT,           // a unit's whole gradients of a microbatch, from RUN until the REDUCE is complete
   TITAN_BLOCK_SUM,            // a unit's whole gradients, added up over microbatches
   TITAN_BLOCK_PART,           // a shard's gradients of one microbatch, on their way into the shard
-  TITAN_BLOCK_SHARD,          // a unit's gradient shard, from the first sum to the UPDATE
+  TITAN_BLOCK_SHARD,          // a unit's gradient shard, from the first sum to the UPDATE or the OFFLOAD's end
   TITAN_BLOCK_KINDS
 } titan_block_kind;
 

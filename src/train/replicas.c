@@ -50,7 +50,7 @@ static titan_status fill(titan_runtime *runtime, bool whole_only, int64_t *sums)
     for (int p = 0; p < unit->plan->parameter_count; p++) {
       uint64_t sum = 0;
       if (!whole_only || !unit->plan->parameters[p].sharded)
-        TITAN_TRY(titan_replicas_checksum(titan_runtime_device(runtime), unit, p, &sum));
+        TITAN_TRY(titan_replicas_checksum(titan_runtime_optimizer_device(runtime), unit, p, &sum));
       *sums++ = (int64_t)sum;
     }
   }
@@ -95,7 +95,7 @@ static titan_status check_tie(titan_runtime *runtime, int64_t step) {
     names[i] = units[i]->plan->parameters[tie.parameters[i]].name;
   }
   for (int i = 0; i < 2; i++)
-    TITAN_TRY(titan_replicas_checksum(titan_runtime_device(runtime), units[i], tie.parameters[i], &sums[i]));
+    TITAN_TRY(titan_replicas_checksum(titan_runtime_optimizer_device(runtime), units[i], tie.parameters[i], &sums[i]));
   if (sums[0] == sums[1])
     return TITAN_OK;
   return titan_error(TITAN_ERROR_NUMBERS,

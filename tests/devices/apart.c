@@ -50,6 +50,7 @@ titan_status titan_apart_create(titan_device *cpu, uint64_t seed, titan_device *
                            .description = a->description,
                            .threads = cpu->threads,
                            .alignment = cpu->alignment,
+                           .host = cpu,
                            .allocate = apart_allocate,
                            .free = apart_free,
                            .kernel = apart_kernel,

@@ -3,7 +3,7 @@
 # Training on the apart device (tests/devices/apart.h), whose memory host code cannot touch and whose work is done late and in a
 # random order that its marks allow, is bitwise the CPU's; a run with one mark, wait or copy of the device taken away is not.
 #
-# usage: apart.sh PROGRAM COMPARE WORK PLUGIN selection|meshes|choices|checkpoints|bad_steps|faults|refusals|memory
+# usage: apart.sh PROGRAM COMPARE WORK PLUGIN selection|meshes|choices|checkpoints|bad_steps|offload|faults|refusals|memory
 TITAN=$1 COMPARE=$2 WORK=$3 PLUGIN=$4
 . "$(dirname "$0")/common.sh"
 seeds=${SEEDS:-1 2 3}
@@ -102,6 +102,39 @@ bad_steps() {
   done
 }
 
+# Masters, moments and gradients in host memory, updated there: the same numbers, with less memory of the device; a
+# checkpoint of one goes on as the other.
+offload() {
+  local save=(--checkpoint.enable_checkpoint --checkpoint.interval 2 --checkpoint.folder checkpoint) off=(--training.enable_cpu_offload) code
+  seeds=${SEEDS:-1}
+  check one 1 "${off[@]}" --training.mixed_precision_param bfloat16
+  check hsdp 4 "${off[@]}" --training.data_parallel_replicate_degree 2 --optimizer.no_decay norm
+  check tied_tp2 2 "${off[@]}" --training.tensor_parallel_degree 2 --training.compile --model.tie_embeddings true
+  check accumulate 2 "${off[@]}" --training.global_batch_size 8 --training.batch_size 2 --training.gradient_accumulation_reduce each \
+    --training.mixed_precision_param bfloat16 --debug.check_replicas
+  check early_pp2 2 "${off[@]}" "${pipeline[@]}" --optimizer.early_step_in_backward --validation.enabled --validation.dataset c4_test \
+    --validation.freq 2 --validation.steps 2 --validation.local_batch_size 2
+  train whole 2 "${same[@]}"
+  grep -q 'nothing is moved' one.log || fail "no word that nothing is moved on the CPU"
+  ! grep -q 'nothing is moved' one.1.log || fail "the apart device does not offload"
+  for mode in disabled async_with_pinned_mem; do
+    on_apart 1 train "$mode" 2 "${same[@]}" "${save[@]}" "${off[@]}" --checkpoint.async_mode $mode
+    alike "$mode" bitwise $steps whole/steps.txt "$mode/steps.txt"
+    rm -f "$mode/checkpoint/step-$steps.h5"
+    on_apart 2 train "$mode" 2 "${same[@]}" "${save[@]}" --checkpoint.async_mode $mode
+    alike "$mode, from host memory to the device's" bitwise $steps whole/steps.txt "$mode/steps.txt"
+    rm -f "$mode/checkpoint/step-$steps.h5"
+    on_apart 3 train "$mode" 2 "${same[@]}" "${save[@]}" "${off[@]}" --checkpoint.async_mode $mode
+    alike "$mode, and back" bitwise $steps whole/steps.txt "$mode/steps.txt"
+  done
+  on_apart 1 launch 2 "$TITAN" --job.config_file "$here/small.toml" --job.dump_folder bad "${same[@]}" "${save[@]}" "${off[@]}" \
+    --debug.inject_nan_step 3 >bad.out 2>bad.log
+  code=$?
+  [ $code = 6 ] && grep -q 'step 3: the loss of rank 1 is' bad.log || fail "a bad step: code $code: $(tail -n 2 bad.log)"
+  on_apart 1 train bad 2 "${same[@]}" "${save[@]}" "${off[@]}"
+  alike "after a bad step" bitwise $steps whole/steps.txt bad/steps.txt
+}
+
 # caught FAULT NAME RANKS OPTIONS...: with the fault the run fails, or its numbers are not the CPU's, with one of the seeds.
 caught() {
   local fault=$1 name=$2 ranks=$3 seed
@@ -124,6 +157,10 @@ faults() {
   check one 1
   for fault in 'after:compute<copy' 'after:copy<compute' mark:copy mark:compute wait:compute wait:copy copy:copy copy:compute; do
     caught "$fault" one 1
+  done
+  check offload 1 --training.enable_cpu_offload --training.mixed_precision_param bfloat16
+  for fault in 'after:compute<copy' 'after:copy<compute' mark:copy wait:copy copy:copy copy:compute; do
+    caught "$fault" offload 1 --training.enable_cpu_offload --training.mixed_precision_param bfloat16
   done
   check fsdp2 2 "${fsdp[@]}"
   for fault in 'after:compute<gather' 'after:gather<compute' 'after:compute<reduce' 'after:reduce<compute' mark:gather mark:reduce; do
@@ -169,7 +206,7 @@ refusals() {
   [ $code = 5 ] || fail "ranks with different devices: code $code, expected 5"
   grep -q 'this rank has the device cpu, and rank 0 the device apart' mixed.log || fail "ranks with different devices: $(tail -n 3 mixed.log)"
   local option
-  for option in '--training.enable_cpu_offload' '--comm.intra_node shared'; do
+  for option in '--comm.intra_node shared'; do
     on_apart 1 launch 1 "$TITAN" --job.config_file "$here/small.toml" --job.dump_folder option "${same[@]}" $option >option.out 2>option.log
     code=$?
     [ $code = 2 ] && grep -q 'ERROR - .* device apart' option.log ||

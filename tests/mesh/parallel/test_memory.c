@@ -69,9 +69,12 @@ static tags tags_now(void) {
   return now;
 }
 
-static titan_status leave_alone(void *context, titan_runtime *runtime, int unit) {
+static titan_status leave_alone(void *context, titan_runtime *runtime, int index) {
+  const titan_unit *unit = titan_runtime_unit(runtime, index);
   (void)context;
-  return titan_runtime_unit(runtime, unit)->gradient != NULL ? TITAN_OK : TITAN_ERROR_INTERNAL;
+  if (unit->offloaded != NULL && unit->updated != unit->master) // host memory that is sent to the device
+    memset(unit->updated, 0, (size_t)unit->shard_elements * sizeof(uint16_t));
+  return unit->gradient != NULL ? TITAN_OK : TITAN_ERROR_INTERNAL;
 }
 
 // By one process for itself, of a mesh that is not there.
@@ -82,8 +85,8 @@ static tags estimate(titan_mesh_degrees degrees, const titan_runtime_options *op
   if (titan_mesh_create_fake(degrees, test_rank(), test_size(), &mesh) == TITAN_OK &&
       titan_runtime_plan(options, mesh, device, &runtime) == TITAN_OK)
     memcpy(planned.bytes, titan_runtime_memory_of(runtime).by_tag, sizeof planned.bytes);
-  if (runtime != NULL)
-    planned.bytes[TITAN_MEMORY_BATCH] += titan_runtime_memory_of(runtime).pinned;
+  for (int tag = 0; runtime != NULL && tag < TITAN_MEMORY_TAG_COUNT; tag++)
+    planned.bytes[tag] += titan_runtime_memory_of(runtime).pinned_by_tag[tag];
   titan_runtime_destroy(&runtime);
   titan_mesh_destroy(&mesh);
   return planned;
@@ -168,6 +171,63 @@ static void so_it_is_with_accumulation_early_updates_and_validation(void **state
     }
 }
 
+// --- offloading ---
+
+static titan_runtime_memory memory_of(titan_mesh_degrees degrees, const titan_runtime_options *options) {
+  titan_mesh *mesh = NULL;
+  titan_runtime *runtime = NULL;
+  titan_runtime_memory memory = {0};
+  if (titan_mesh_create_fake(degrees, test_rank(), test_size(), &mesh) == TITAN_OK &&
+      titan_runtime_plan(options, mesh, device, &runtime) == TITAN_OK)
+    memory = titan_runtime_memory_of(runtime);
+  titan_runtime_destroy(&runtime);
+  titan_mesh_destroy(&mesh);
+  return memory;
+}
+
+// The device has what it had without masters, states of the optimizer and gradients: the host has those. With float32
+// the masters were what is gathered, which the device has to have.
+static void check_offload(titan_mesh_degrees degrees, titan_runtime_options options) {
+  titan_runtime_memory before = memory_of(degrees, &options);
+  bool float32 = options.shape.dtype == TITAN_FLOAT32;
+  size_t shards = before.by_tag[TITAN_MEMORY_OPTIMIZER] / (size_t)options.slot_count;
+  options.offload = true;
+  titan_runtime_memory after = memory_of(degrees, &options);
+  if (titan_device_is_host(device)) {
+    expect_on_all(after.total == before.total && after.pinned == before.pinned);
+    return;
+  }
+  bool good = after.by_tag[TITAN_MEMORY_MASTERS] == 0 && after.by_tag[TITAN_MEMORY_OPTIMIZER] == 0;
+  good &= after.by_tag[TITAN_MEMORY_PARAMETERS] == before.by_tag[TITAN_MEMORY_PARAMETERS] + (float32 ? shards : 0);
+  good &= after.by_tag[TITAN_MEMORY_ACTIVATIONS] == before.by_tag[TITAN_MEMORY_ACTIVATIONS];
+  good &= after.pinned_by_tag[TITAN_MEMORY_MASTERS] == shards && after.pinned_by_tag[TITAN_MEMORY_GRADIENTS] == shards;
+  good &= after.pinned_by_tag[TITAN_MEMORY_OPTIMIZER] == before.by_tag[TITAN_MEMORY_OPTIMIZER];
+  // On their way to the host: the shards of a few units, as with early updates.
+  if (!options.early_update && options.microbatches == 1)
+    good &= after.by_tag[TITAN_MEMORY_GRADIENTS] < before.by_tag[TITAN_MEMORY_GRADIENTS];
+  expect_on_all(good);
+  check(degrees, options);
+}
+
+static void so_it_is_with_offloading(void **state) {
+  (void)state;
+  int v = 0;
+  for (size_t m = 0; m < sizeof meshes / sizeof *meshes; m++)
+    for (int way = 0; way < 8 && meshes[m].ranks == test_size(); way++, v++) {
+      titan_runtime_options options =
+          options_of(meshes[m].degrees, &variants[v % VARIANTS], &activations[v % ACTIVATIONS], v % 3 == 0);
+      options.arguments.layers = 6;
+      options.microbatches = way % 2 == 0 ? 3 : 1;
+      options.shape.batch /= options.microbatches;
+      options.reduce = way / 2 % 2 == 0 ? TITAN_REDUCE_EACH : TITAN_REDUCE_LAST;
+      options.early_update = way >= 4;
+      options.arguments.tied = (way + (int)m) % 2;
+      if (way % 3 == 1)
+        options.validation = (titan_model_shape){.batch = 1, .length = 24, .dtype = options.shape.dtype};
+      check_offload(meshes[m].degrees, options);
+    }
+}
+
 // --- pipelines ---
 
 static const struct {
@@ -194,6 +254,7 @@ static titan_runtime_options pipeline_of(titan_mesh_degrees degrees, const char 
   options.arguments.tied = options.pipeline.schedule->placement == TITAN_STAGES_V && way % 2;
   options.reduce = way / 2 % 2 == 0 ? TITAN_REDUCE_EACH : TITAN_REDUCE_LAST;
   options.early_update = way / 4 % 2;
+  options.offload = way % 5 == 0; // no effect on the CPU
   if (way % 3 == 1) {
     options.validation = (titan_model_shape){.batch = 1 + way % 2, .length = 24, .dtype = options.shape.dtype};
     options.validation_microbatches = degrees.pp;
@@ -214,6 +275,7 @@ int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_plan_without_ranks_gives_the_bytes_that_ranks_take),
       cmocka_unit_test(so_it_is_with_accumulation_early_updates_and_validation),
+      cmocka_unit_test(so_it_is_with_offloading),
       cmocka_unit_test(so_it_is_with_every_pipeline),
   };
   begin_mpi_tests(&argc, &argv);

@@ -31,7 +31,8 @@ static usage usage_now(void) {
 // The plan's table against what has been taken since `before`, tag by tag.
 static bool table_is_exact(const titan_runtime *runtime, const usage *before) {
   titan_runtime_memory memory = titan_runtime_memory_of(runtime);
-  memory.by_tag[TITAN_MEMORY_BATCH] += memory.pinned;
+  for (int tag = 0; tag < TITAN_MEMORY_TAG_COUNT; tag++)
+    memory.by_tag[tag] += memory.pinned_by_tag[tag];
   usage now = usage_now();
   size_t total = 0;
   bool good = true;

@@ -85,7 +85,8 @@ static void a_list_with_one_fault_is_refused_or_runs_right(void **state) {
     t.shape.gathers = next_random(&random) % 2;
     t.shape.reduce = next_random(&random) % 2 ? TITAN_REDUCE_LAST : TITAN_REDUCE_EACH;
     t.shape.early_update = next_random(&random) % 2;
-    t.sizes.own_shards = !t.shape.early_update;
+    t.shape.offloads = next_random(&random) % 2;
+    t.sizes.own_shards = !t.shape.early_update && !t.shape.offloads;
     assert_int_equal(titan_step_lower(&t.order, &t.shape, 0, &list), TITAN_OK);
     mutate(&list, &random);
     if (titan_step_check(&t.order, &t.shape, &list) == TITAN_OK) {
@@ -271,6 +272,33 @@ static void an_update_without_its_tie_is_refused(void **state) {
   toy_destroy(&t);
 }
 
+// The first OFFLOAD becomes another action, or is taken away.
+static void expect_other_offload_is_refused(titan_action_kind kind, const char *reason) {
+  toy t;
+  titan_step_list list;
+  int at = 0;
+  toy_create(&t, 4, 1, true);
+  t.shape.offloads = true;
+  assert_int_equal(titan_step_lower(&t.order, &t.shape, 0, &list), TITAN_OK);
+  while (list.actions[at].kind != TITAN_ACTION_OFFLOAD)
+    at++;
+  if (kind == TITAN_ACTIONS) // doubled
+    list.actions[at + 1] = list.actions[at];
+  else
+    list.actions[at].kind = kind;
+  assert_int_equal(titan_step_check(&t.order, &t.shape, &list), TITAN_ERROR_INTERNAL);
+  if (strstr(titan_error_message(), reason) == NULL)
+    fail_msg("\"%s\" is not in \"%s\"", reason, titan_error_message());
+  titan_step_list_destroy(&list);
+  toy_destroy(&t);
+}
+
+static void an_offload_that_is_missing_or_comes_twice_is_refused(void **state) {
+  (void)state;
+  expect_other_offload_is_refused(TITAN_ACTION_UPDATE, "its gradients are not in host memory");
+  expect_other_offload_is_refused(TITAN_ACTIONS, "its gradients are offloaded already");
+}
+
 static void tied_units_on_two_pipeline_ranks_are_refused(void **state) {
   (void)state;
   toy t;
@@ -292,6 +320,7 @@ int main(void) {
       cmocka_unit_test(a_pipeline_with_one_fault_is_refused_or_runs_right),
       cmocka_unit_test(a_tie_before_the_reductions_or_after_an_update_is_refused),
       cmocka_unit_test(an_update_without_its_tie_is_refused),
+      cmocka_unit_test(an_offload_that_is_missing_or_comes_twice_is_refused),
       cmocka_unit_test(tied_units_on_two_pipeline_ranks_are_refused),
       cmocka_unit_test(a_pipeline_of_two_ranks_passes),
       cmocka_unit_test(receives_need_not_be_in_the_order_of_the_sends),

@@ -103,7 +103,8 @@ static void any_schedule_passes_the_checker_or_is_refused_with_a_reason(void **s
     p.t.shape.look_ahead = 1 + draw(&random, 3);
     p.t.shape.reduce = draw(&random, 2) ? TITAN_REDUCE_LAST : TITAN_REDUCE_EACH;
     p.t.shape.early_update = draw(&random, 2);
-    p.t.sizes.own_shards = !p.t.shape.early_update;
+    p.t.shape.offloads = draw(&random, 2);
+    p.t.sizes.own_shards = !p.t.shape.early_update && !p.t.shape.offloads;
     lower(&p);
     if (titan_order_ascends(&p.t.order))
       gradients_ascend(&p);
@@ -123,7 +124,7 @@ static void every_schedule_gives_the_results_of_one_rank(void **state) {
   uint64_t random = 7;
   for (size_t title = 0; title < TITLES; title++)
     for (int ranks = 1; ranks <= 4; ranks++)
-      for (int bits = 0; bits < 16; bits++) {
+      for (int bits = 0; bits < 32; bits++) {
         const titan_schedule_row *row = titan_schedule_find(titles[title]);
         titan_order order;
         pipeline p = {0};
@@ -133,7 +134,8 @@ static void every_schedule_gives_the_results_of_one_rank(void **state) {
         p.t.shape.gathers = bits & 1;
         p.t.shape.reduce = bits & 2 ? TITAN_REDUCE_LAST : TITAN_REDUCE_EACH;
         p.t.shape.early_update = bits & 4;
-        p.t.sizes.own_shards = !(bits & 4);
+        p.t.shape.offloads = bits & 16;
+        p.t.sizes.own_shards = !(bits & (4 | 16));
         p.t.sizes.whole_shards = (bits & 8) && (bits & 2);
         lower(&p);
         if (!toy_run(&p.t, p.lists))

@@ -187,6 +187,38 @@ static void an_early_update_of_tied_units_waits_for_the_later_of_them(void **sta
   toy_destroy(&t);
 }
 
+static void offloaded_gradients_leave_once_they_are_complete_and_updates_come_last(void **state) {
+  (void)state;
+  toy t;
+  toy_create(&t, 4, 1, true);
+  toy_tie(&t);
+  t.shape.gathers = false;
+  t.shape.offloads = true;
+  t.sizes.own_shards = false;
+  expect_text(&t, "#0     LOAD m0\n"
+                  "#1     RUN embedding forward m0\n"
+                  "#2     RUN layers.0 forward m0\n"
+                  "#3     RUN layers.1 forward m0\n"
+                  "#4     RUN head forward+backward m0 set last\n"
+                  "#5     REDUCE head m0 set last\n"
+                  "#6     RUN layers.1 backward m0 set last\n"
+                  "#7     REDUCE layers.1 m0 set last\n"
+                  "#8     RUN layers.0 backward m0 set last after #5\n"
+                  "#9     REDUCE layers.0 m0 set last\n"
+                  "#10    OFFLOAD layers.1 after #7\n"
+                  "#11    RUN embedding backward m0 set last\n"
+                  "#12    REDUCE embedding m0 set last\n"
+                  "#13    OFFLOAD layers.0 after #9\n"
+                  "#14    TIE embedding head after #12\n"
+                  "#15    OFFLOAD embedding\n"
+                  "#16    OFFLOAD head\n"
+                  "#17    UPDATE embedding\n"
+                  "#18    UPDATE layers.0\n"
+                  "#19    UPDATE layers.1\n"
+                  "#20    UPDATE head\n");
+  toy_destroy(&t);
+}
+
 static void forwards_alone_have_no_gradients_and_no_update(void **state) {
   (void)state;
   toy t;
@@ -217,7 +249,7 @@ static void forwards_alone_have_no_gradients_and_no_update(void **state) {
 // Every combination runs right in its packed memory.
 static void every_shape_runs_right_in_its_memory(void **state) {
   (void)state;
-  for (int bits = 0; bits < 128; bits++)
+  for (int bits = 0; bits < 256; bits++)
     for (int units = 2; units <= 8; units += 2)
       for (int microbatches = 1; microbatches <= 5; microbatches++) {
         toy t;
@@ -228,7 +260,8 @@ static void every_shape_runs_right_in_its_memory(void **state) {
         t.shape.gathers = bits & 1;
         t.shape.reduce = bits & 2 ? TITAN_REDUCE_LAST : TITAN_REDUCE_EACH;
         t.shape.early_update = bits & 4;
-        t.sizes.own_shards = !(bits & 4);
+        t.shape.offloads = bits & 128;
+        t.sizes.own_shards = !(bits & (4 | 128));
         t.sizes.whole_shards = (bits & 8) && (bits & 2);
         t.shape.look_ahead = bits & 16 ? 3 : 1;
         t.shape.reduces_in_flight = bits & 16 ? 1 : 2;
@@ -318,6 +351,7 @@ int main(void) {
       cmocka_unit_test(an_early_update_follows_the_last_reduction_of_a_unit),
       cmocka_unit_test(gradients_of_tied_units_are_added_up_between_their_reductions_and_their_updates),
       cmocka_unit_test(an_early_update_of_tied_units_waits_for_the_later_of_them),
+      cmocka_unit_test(offloaded_gradients_leave_once_they_are_complete_and_updates_come_last),
       cmocka_unit_test(forwards_alone_have_no_gradients_and_no_update),
       cmocka_unit_test(every_shape_runs_right_in_its_memory),
       cmocka_unit_test(memory_of_many_units_is_packed_close_to_its_bound),

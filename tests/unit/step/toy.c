@@ -92,8 +92,8 @@ typedef struct message_of_toy {
 typedef struct results_of_toy {
   uint64_t shards[TOY_UNITS];
   bool written[TOY_UNITS]; // shards
-  uint64_t updated[TOY_UNITS];
-  int updates[TOY_UNITS];
+  uint64_t offloaded[TOY_UNITS], updated[TOY_UNITS];
+  int offloads[TOY_UNITS], updates[TOY_UNITS];
   uint64_t losses[TOY_MICROBATCHES];
   message_of_toy messages[TOY_UNITS][TOY_MICROBATCHES][2]; // inputs, and their gradients
   bool good;
@@ -108,6 +108,8 @@ typedef struct memory_of_toy {
   char *arenas[TITAN_ARENAS];
   int place;   // of the next action
   int pending; // REDUCEs up to here are complete
+  // The OFFLOAD that has not ended: its block and unit; -1: there is none.
+  int offloaded_block, offloaded_unit;
 } memory_of_toy;
 
 static void write_block(memory_of_toy *m, int index, uint64_t value) {
@@ -218,6 +220,22 @@ static uint64_t read_shard(memory_of_toy *m, int unit, int block) {
   return m->t->sizes.own_shards ? m->results->shards[unit] : read_block(m, block);
 }
 
+static void end_offload(memory_of_toy *m) {
+  if (m->offloaded_unit >= 0) {
+    m->results->offloaded[m->offloaded_unit] = read_block(m, m->offloaded_block);
+    m->results->offloads[m->offloaded_unit]++;
+  }
+  m->offloaded_unit = -1;
+}
+
+static void update(memory_of_toy *m, int unit, const titan_step_places *places) {
+  bool offloads = m->t->shape.offloads;
+  end_offload(m);
+  m->results->good &= m->results->offloads[unit] == offloads;
+  m->results->updates[unit]++;
+  m->results->updated[unit] = offloads ? m->results->offloaded[unit] : read_shard(m, unit, places->shard);
+}
+
 static void tie(memory_of_toy *m, const titan_step_places *places) {
   const int *units = m->t->shape.tied;
   int blocks[2] = {places->shard, places->tied_shard};
@@ -280,9 +298,13 @@ static bool run_action(memory_of_toy *m) {
   case TITAN_ACTION_TIE:
     tie(m, places);
     break;
+  case TITAN_ACTION_OFFLOAD:
+    end_offload(m);
+    m->offloaded_block = places->shard;
+    m->offloaded_unit = action->unit;
+    break;
   case TITAN_ACTION_UPDATE:
-    m->results->updates[action->unit]++;
-    m->results->updated[action->unit] = read_shard(m, action->unit, places->shard);
+    update(m, action->unit, places);
     break;
   default:
     break;
@@ -315,7 +337,7 @@ static bool is_right(const toy *t, const results_of_toy *results) {
 }
 
 static bool create(memory_of_toy *m, const toy *t, const titan_step_list *list, results_of_toy *results) {
-  *m = (memory_of_toy){.t = t, .list = list, .results = results};
+  *m = (memory_of_toy){.t = t, .list = list, .results = results, .offloaded_unit = -1};
   if (titan_step_memory_create(list, &t->shape, &t->sizes, &m->memory) != TITAN_OK)
     return false;
   for (int arena = 0; arena < TITAN_ARENAS; arena++) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A toy model of a step: units whose values are 64-bit numbers, run by the lists of all pipeline ranks, each in the
 // packed memory of its list, with what they send in queues between them. Every block is filled whole when it is written
-// and compared whole when it is read, and a reduction reads its input only when it is waited for: what is used before
-// it is there, after its life, or beside another block, gives a wrong result.
+// and compared whole when it is read, and a reduction and an offload read their input only when they end: what is used
+// before it is there, after its life, or beside another block, gives a wrong result.
 #ifndef TITAN_TESTS_STEP_TOY_H
 #define TITAN_TESTS_STEP_TOY_H
 

@@ -80,16 +80,24 @@ static void keep_warning(void *context, const char *line) {
   snprintf(warning, sizeof warning, "%s", line);
 }
 
-static void expect_warning(const char *const (*settings)[2], int count, const char *expected) {
+// With a device, of what has no effect on it.
+static void expect_warning_of(const titan_device *device, const char *const (*settings)[2], int count,
+                              const char *expected) {
   titan_config *config;
   warning[0] = '\0';
   assert_int_equal(titan_config_create_default(&config), TITAN_OK);
   for (int i = 0; i < count; i++)
     assert_int_equal(titan_config_set(config, settings[i][0], settings[i][1]), TITAN_OK);
-  assert_int_equal(titan_setup_warnings(config, keep_warning, NULL), TITAN_OK);
+  assert_int_equal(device != NULL ? titan_setup_device_warnings(config, device, keep_warning, NULL)
+                                  : titan_setup_warnings(config, keep_warning, NULL),
+                   TITAN_OK);
   if (strstr(warning, expected) == NULL || (*expected == '\0') != (*warning == '\0'))
     fail_msg("\"%s\" is not in \"%s\"", expected, warning);
   titan_config_destroy(&config);
+}
+
+static void expect_warning(const char *const (*settings)[2], int count, const char *expected) {
+  expect_warning_of(NULL, settings, count, expected);
 }
 
 static void constants_of_another_optimizer_are_warned_about(void **state) {
@@ -109,14 +117,17 @@ static void constants_of_another_optimizer_are_warned_about(void **state) {
 static void an_offload_that_moves_nothing_is_told(void **state) {
   (void)state;
   const char *const off[][2] = {{"training.enable_cpu_offload", "false"}};
-  expect_warning(off, 1, "");
+  const titan_queue_functions queues = {0};
+  const titan_device cpu = {.level = "avx2"}, apart = {.level = "avx2", .queues = &queues};
+  expect_warning_of(&cpu, off, 1, "");
   const char *const on[][2] = {{"training.enable_cpu_offload", "true"},
                                {"memory_estimation.device", "h100-80g"},
                                {"memory_estimation.enabled", "true"}};
-  expect_warning(on, 1, "training.enable_cpu_offload = true (");
-  expect_warning(on, 1, "nothing is moved");
-  expect_warning(on, 2, "nothing is moved"); // no estimate
-  expect_warning(on, 3, "the estimate ignores it");
+  expect_warning_of(&cpu, on, 1, "training.enable_cpu_offload = true (");
+  expect_warning_of(&cpu, on, 1, "nothing is moved");
+  expect_warning_of(&cpu, on, 2, "nothing is moved"); // no estimate
+  expect_warning_of(&cpu, on, 3, "");
+  expect_warning_of(&apart, on, 1, "");
 }
 
 int main(void) {
