@@ -53,6 +53,13 @@ static inline titan_status test_device_create(int threads, titan_device **out) {
   *out = cpu;
   return wish != NULL && strcmp(wish, "apart") == 0 ? titan_apart_create(cpu, titan_apart_seed(), out) : TITAN_OK;
 }
+
+// The same for tests that read and write operands of kernels themselves.
+#include "staged.h"
+static inline titan_status test_kernel_device_create(int threads, titan_device **out) {
+  TITAN_TRY(test_device_create(threads, out));
+  return (*out)->queues != NULL ? titan_staged_create(*out, out) : TITAN_OK;
+}
 #else
 static inline titan_status test_device_create(int threads, titan_device **out) {
   return titan_device_create_cpu(threads, out);

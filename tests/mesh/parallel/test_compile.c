@@ -190,6 +190,7 @@ static outcome run(const titan_graph *graph) {
                                .gradients = out.gradients,
                                .externals = out.externals};
     TRY(titan_executable_run(out.executable, (titan_phase)phase, &bindings, NULL));
+    TRY(titan_device_drain(device));
     titan_memory_free(scratch);
   }
   titan_memory_free(saved);

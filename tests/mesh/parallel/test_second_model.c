@@ -5,6 +5,7 @@
 // its gradient. Tolerances: sums over ranks in another order agree to 1e-5; the loss falls by the squared norm of the
 // gradient times a small step, to 5 % (what is left is curvature and float32's rounding of the loss).
 #include "../device_test.h"
+#include "parallel/shard_view.h"
 
 #include "model/linear_cross_entropy.h"
 #include "parallel/runtime.h"
@@ -199,10 +200,15 @@ static double descend(titan_runtime *runtime, float rate) {
   double own = 0, sum = 0;
   for (int u = 0; u < titan_runtime_unit_count(runtime); u++) {
     titan_unit *unit = titan_runtime_unit(runtime, u);
+    const float *gradient = host_floats(device, unit->gradient, unit->shard_elements);
+    titan_shard_view master;
+    expect_on_all(titan_shard_view_open(device, unit->master, unit->shard_elements, TITAN_ACCESS_UPDATE,
+                                        TITAN_MEMORY_GENERAL, &master) == TITAN_OK);
     for (int64_t i = 0; i < unit->shard_elements; i++) {
-      own += (double)unit->gradient[i] * (double)unit->gradient[i];
-      unit->master[i] -= rate * unit->gradient[i];
+      own += (double)gradient[i] * (double)gradient[i];
+      master.values[i] -= rate * gradient[i];
     }
+    expect_on_all(titan_shard_view_close(&master) == TITAN_OK);
   }
   expect_on_all(titan_runtime_publish(runtime) == TITAN_OK);
   titan_comm *shard = titan_mesh_comm(titan_runtime_mesh(runtime), TITAN_MESH_DP_SHARD_CP);
@@ -249,6 +255,11 @@ static void it_trains_on_every_mesh_as_on_one_rank(void **state) {
   titan_mesh_destroy(&self);
 }
 
+static size_t activation_bytes(void) {
+  return titan_memory_usage_of(TITAN_MEMORY_ACTIVATIONS).live_bytes +
+         titan_memory_usage_of_device(TITAN_MEMORY_ACTIVATIONS).live_bytes;
+}
+
 static void every_mode_of_recomputation_gives_the_same_bits(void **state) {
   (void)state;
   static const titan_activation_options modes[] = {{.mode = TITAN_ACTIVATIONS_KEPT},
@@ -262,9 +273,9 @@ static void every_mode_of_recomputation_gives_the_same_bits(void **state) {
   for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
     titan_runtime_options options = options_of(test_size(), TITAN_BFLOAT16);
     options.activations = modes[i];
-    size_t before = titan_memory_usage_of(TITAN_MEMORY_ACTIVATIONS).live_bytes;
+    size_t before = activation_bytes();
     titan_runtime *runtime = runtime_on(mesh, &options);
-    size_t taken = titan_memory_usage_of(TITAN_MEMORY_ACTIVATIONS).live_bytes - before;
+    size_t taken = activation_bytes() - before;
     titan_text text = {0};
     expect_on_all(taken == titan_runtime_memory_of(runtime).by_tag[TITAN_MEMORY_ACTIVATIONS]);
     expect_on_all(titan_runtime_describe_activations(runtime, &text) == TITAN_OK);

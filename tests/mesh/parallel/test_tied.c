@@ -9,6 +9,7 @@
 #include "small_model.h"
 
 #include "optim/optimizer.h"
+#include "parallel/shard_view.h"
 
 #include <math.h>
 #include <string.h>
@@ -83,6 +84,11 @@ static bool step(run *r, int number, bool early, double *loss, double *norm) {
   return good && titan_optimizer_end(&state, r->runtime, *norm) == TITAN_OK;
 }
 
+static bool are_equal(const void *a, const void *b, size_t bytes) {
+  const void *first = host_copy(device, a, bytes), *second = host_copy(device, b, bytes);
+  return memcmp(first, second, bytes) == 0;
+}
+
 // This rank's elements of the two copies: masters, states, compute copies, and gradients where they are still there.
 static bool copies_are_equal(const run *r, bool early) {
   titan_runtime_tie tie = titan_runtime_tie_of(r->runtime);
@@ -98,8 +104,8 @@ static bool copies_are_equal(const run *r, bool early) {
     return false;
   int64_t first = slices[0].first_in_shard, count = slices[0].count;
   size_t element = titan_dtype_bytes(titan_runtime_options_of(r->runtime)->shape.dtype);
-  bool equal = memcmp((const char *)units[0]->compute + (size_t)first * element,
-                      (const char *)units[1]->compute + (size_t)first * element, (size_t)count * element) == 0;
+  bool equal = are_equal((const char *)units[0]->compute + (size_t)first * element,
+                         (const char *)units[1]->compute + (size_t)first * element, (size_t)count * element);
   const float *vectors[2][4];
   for (int i = 0; i < 2; i++) {
     vectors[i][0] = units[i]->master;
@@ -108,7 +114,7 @@ static bool copies_are_equal(const run *r, bool early) {
     vectors[i][3] = early ? units[i]->master : units[i]->gradient;
   }
   for (int v = 0; v < 4; v++)
-    equal &= memcmp(vectors[0][v] + first, vectors[1][v] + first, (size_t)count * sizeof(float)) == 0;
+    equal &= are_equal(vectors[0][v] + first, vectors[1][v] + first, (size_t)count * sizeof(float));
   return equal;
 }
 
@@ -119,10 +125,13 @@ static double weights_of(const run *r) {
   for (int u = 0; u < titan_runtime_unit_count(r->runtime); u++) {
     const titan_unit *unit = titan_runtime_unit(r->runtime, u);
     titan_unit_slice slice;
-    for (int p = 0; p < unit->plan->parameter_count; p++)
-      for (int64_t i = 0;
-           (first || unit->plan->parameters[p].sharded) && titan_unit_slice_of(unit, p, &slice) && i < slice.count; i++)
-        sum += (double)unit->master[slice.first_in_shard + i] * (double)unit->master[slice.first_in_shard + i];
+    for (int p = 0; p < unit->plan->parameter_count; p++) {
+      if (!(first || unit->plan->parameters[p].sharded) || !titan_unit_slice_of(unit, p, &slice))
+        continue;
+      const float *values = host_floats(device, unit->master + slice.first_in_shard, slice.count);
+      for (int64_t i = 0; i < slice.count; i++)
+        sum += (double)values[i] * (double)values[i];
+    }
   }
   titan_comm *shards = titan_mesh_comm(r->mesh, TITAN_MESH_DP_SHARD_CP), *tp = titan_mesh_comm(r->mesh, TITAN_MESH_TP);
   expect_on_all(titan_comm_all_reduce(shards, &sum, &sum, 1, TITAN_FLOAT64, TITAN_SUM, NULL) == TITAN_OK);
@@ -176,7 +185,12 @@ static void set_weight(const run *r, int64_t index, float value) {
   titan_runtime_tie tie = titan_runtime_tie_of(r->runtime);
   for (int i = 0; i < 2; i++) {
     const titan_unit *unit = titan_runtime_unit(r->runtime, tie.units[i]);
-    unit->master[unit->lead + unit->plan->parameters[tie.parameters[i]].first + index] = value;
+    float *weight = unit->master + unit->lead + unit->plan->parameters[tie.parameters[i]].first + index;
+    titan_shard_view view;
+    expect_on_all(titan_shard_view_open(device, weight, 1, TITAN_ACCESS_WRITE, TITAN_MEMORY_GENERAL, &view) ==
+                  TITAN_OK);
+    *view.values = value;
+    expect_on_all(titan_shard_view_close(&view) == TITAN_OK);
   }
 }
 
@@ -198,13 +212,14 @@ static void the_gradient_of_a_tied_parameter_is_that_of_the_loss_by_all_of_its_u
   double largest = 0;
   const float h = 1e-2f;
   loss_of(&r);
+  const float *gradients = host_floats(device, unit->gradient + first, elements);
   for (int64_t i = 0; i < elements; i++)
-    largest = fmax(largest, fabs(unit->gradient[first + i]));
+    largest = fmax(largest, fabs(gradients[i]));
   for (int64_t i = 17; i < elements; i += elements / 12) {
     double gradient, losses[2];
-    float value = unit->master[first + i];
+    float value = *host_floats(device, unit->master + first + i, 1);
     loss_of(&r);
-    gradient = unit->gradient[first + i];
+    gradient = (double)*host_floats(device, unit->gradient + first + i, 1);
     for (int side = 0; side < 2; side++) {
       set_weight(&r, i, value + (side ? h : -h));
       losses[side] = loss_of(&r);
