@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/random.h"
 
+#include "base/hash.h"
+
 #include <math.h>
+#include <string.h>
 
 // FNV-1a over the name, mixed with the seed by the finaliser of splitmix64.
 titan_random_stream titan_random_stream_create(uint64_t seed, const char *name) {
-  uint64_t hash = 0xcbf29ce484222325u;
-  for (const char *c = name; *c != '\0'; c++)
-    hash = (hash ^ (unsigned char)*c) * 0x100000001b3u;
-  uint64_t z = hash + (seed + 1) * 0x9e3779b97f4a7c15u;
+  uint64_t z = titan_hash_bytes(TITAN_HASH_START, name, strlen(name)) + (seed + 1) * 0x9e3779b97f4a7c15u;
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
   z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
   z ^= z >> 31;

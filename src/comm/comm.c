@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/clock.h"
+#include "base/hash.h"
 #include "comm/backend.h"
 #include "comm/mpi_error.h"
 #include "comm/recorder_private.h"
@@ -17,7 +18,7 @@
 // A number that ranks have in common exactly when they can share memory: the kernel's boot, and the file system that
 // shared memory comes from (containers on one machine may each have their own).
 static int64_t node_identity(void) {
-  uint64_t hash = 0xcbf29ce484222325u; // FNV-1a
+  uint64_t hash;
   char bytes[MPI_MAX_PROCESSOR_NAME + 128] = {0};
   int length = 0;
   MPI_Get_processor_name(bytes, &length);
@@ -27,11 +28,10 @@ static int64_t node_identity(void) {
     length += got > 0 ? (int)got : 0;
     close(file);
   }
-  for (int i = 0; i < length; i++)
-    hash = (hash ^ (unsigned char)bytes[i]) * 0x100000001b3u;
+  hash = titan_hash_bytes(TITAN_HASH_START, bytes, (size_t)length);
   struct stat status;
   if (stat("/dev/shm", &status) == 0)
-    hash = (hash ^ (uint64_t)status.st_dev) * 0x100000001b3u;
+    hash = titan_hash_number(hash, (uint64_t)status.st_dev, 8);
   return (int64_t)(hash >> 2); // not negative, so that its negation is a number too
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a corpus holds: digests of its files, and whether they begin as they should.
+#include "base/hash.h"
 #include "data/corpus.h"
 #include "data/jsonl.h"
 
@@ -10,23 +11,6 @@
 #include <unistd.h>
 
 enum { SAMPLE_BYTES = 4096, WHOLE_BYTES = 65536 };
-
-static const uint64_t hash_start = 0xcbf29ce484222325u;
-
-// FNV-1a.
-static uint64_t hash_bytes(uint64_t hash, const unsigned char *bytes, size_t count) {
-  for (size_t i = 0; i < count; i++)
-    hash = (hash ^ bytes[i]) * 0x100000001b3u;
-  return hash;
-}
-
-// The same on every machine.
-static uint64_t hash_number(uint64_t hash, uint64_t number) {
-  unsigned char bytes[8];
-  for (int i = 0; i < 8; i++)
-    bytes[i] = (unsigned char)(number >> 8 * i);
-  return hash_bytes(hash, bytes, sizeof bytes);
-}
 
 static titan_status read_error(const char *path, const char *reason) {
   return titan_error(TITAN_ERROR_DATA, "cannot read the corpus file %s: %s", path, reason);
@@ -42,7 +26,7 @@ static titan_status hash_range(const char *path, int descriptor, int64_t begin, 
       return read_error(path, got < 0 ? strerror(errno) : "it has become shorter");
     done += got;
   }
-  *hash = hash_bytes(*hash, bytes, (size_t)count);
+  *hash = titan_hash_bytes(*hash, bytes, (size_t)count);
   return TITAN_OK;
 }
 
@@ -51,7 +35,7 @@ static titan_status hash_file(const char *path, int descriptor, uint64_t *hash, 
   if (fstat(descriptor, &facts) != 0)
     return read_error(path, strerror(errno));
   *size = facts.st_size;
-  *hash = hash_number(hash_start, (uint64_t)*size);
+  *hash = titan_hash_number(TITAN_HASH_START, (uint64_t)*size, 8);
   if (*size <= WHOLE_BYTES)
     return hash_range(path, descriptor, 0, *size, hash);
   const int64_t begins[] = {0, *size / 2, *size - SAMPLE_BYTES};
@@ -74,9 +58,9 @@ titan_status titan_corpus_digest(const titan_corpus *corpus, int64_t file, uint6
 }
 
 uint64_t titan_corpus_fingerprint(const uint64_t *digests, int64_t count) {
-  uint64_t hash = hash_start;
+  uint64_t hash = TITAN_HASH_START;
   for (int64_t i = 0; i < count; i++)
-    hash = hash_number(hash, digests[i]);
+    hash = titan_hash_number(hash, digests[i], 8);
   return hash;
 }
 

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // memory_estimation.disable_fake_mode: after two real steps, what the allocator counted on each rank beside the plan.
 #include "base/log.h"
+#include "base/size.h"
 #include "estimate/estimate.h"
 
 #include <stdio.h>
 #include <string.h>
-
-static const double gib = 1024.0 * 1024 * 1024;
 
 // Code of kernels made at the start, the reading thread, tables: part of the libraries' and the program's own, measured
 // on ranks of the debug model.
@@ -75,8 +74,8 @@ static titan_status print_kind(const titan_estimate *estimate, int index, const 
   range_of(estimate, index, figures, GROWTH, &least, &most);
   TITAN_TRY(titan_text_printf(text, "  %-26s  %16lld", "resident memory, growth", (long long)expected));
   TITAN_TRY(print_range(text, least, most));
-  return titan_text_printf(text, "  %-26s  %16.2f  %16.2f  (%+.1f %%)\n", "  in GiB", (double)expected / gib,
-                           (double)most / gib, 100.0 * ((double)most / (double)expected - 1));
+  return titan_text_printf(text, "  %-26s  %16.2f  %16.2f  (%+.1f %%)\n", "  in GiB", (double)expected / TITAN_GIB,
+                           (double)most / TITAN_GIB, 100.0 * ((double)most / (double)expected - 1));
 }
 
 static titan_status print_all(const titan_estimate *estimate, const int64_t *figures) {
@@ -110,8 +109,8 @@ static titan_status report(const titan_estimate_question *question, const int64_
 }
 
 titan_status titan_estimate_compare(const titan_config *config, const titan_topology *topology, titan_device *device,
-                                    titan_comm *world, titan_comm *node, int64_t tokenizer_vocabulary, const titan_text *schedule,
-                                    uint64_t resident_before) {
+                                    titan_comm *world, titan_comm *node, int64_t tokenizer_vocabulary,
+                                    const titan_text *schedule, uint64_t resident_before) {
   int ranks = titan_comm_size(world);
   size_t auto_budget;
   int64_t mine[FIGURES], *all = NULL;

@@ -6,8 +6,6 @@
 
 #include <string.h>
 
-static const double gib = 1024.0 * 1024 * 1024;
-
 // The rows of the table, in order: a tag, or what no tag has.
 enum { ROW_OWN = TITAN_MEMORY_TAG_COUNT };
 static const struct {
@@ -75,7 +73,7 @@ static titan_status print_head(const titan_estimate *estimate, titan_text *text)
                                 (long long)estimate->options.validation.length));
   if (question->facts != NULL)
     return titan_text_printf(text, "device: %s, %.2f GiB\n", question->facts->text,
-                             (double)question->facts->bytes / gib);
+                             (double)question->facts->bytes / TITAN_GIB);
   return titan_text_printf(text, "device: this machine's CPU, %d thread%s a rank\n", question->threads,
                            question->threads == 1 ? "" : "s");
 }
@@ -83,26 +81,30 @@ static titan_status print_head(const titan_estimate *estimate, titan_text *text)
 static titan_status print_peak(const titan_estimate_peak *peak, titan_text *text) {
   if (peak->validation > 0)
     TITAN_TRY(titan_text_printf(text, "  a batch of validation needs more activations than a step: %.3f GiB\n",
-                                (double)peak->validation / gib));
+                                (double)peak->validation / TITAN_GIB));
   if (peak->unit[0] == '\0')
     return TITAN_OK;
   TITAN_TRY(titan_text_printf(text, "  most is alive in %s %s, instruction %d of %d (%s):\n", peak->unit,
                               titan_phase_name(peak->phase), peak->instruction + 1, peak->instructions,
                               titan_op_name(peak->operation)));
   TITAN_TRY(titan_text_printf(text, "    %10.3f GiB  saved by %d unit%s, with their inputs\n",
-                              (double)peak->saved_bytes / gib, peak->saved_units, peak->saved_units == 1 ? "" : "s"));
+                              (double)peak->saved_bytes / TITAN_GIB, peak->saved_units,
+                              peak->saved_units == 1 ? "" : "s"));
   for (int i = 0; i < peak->kept_count; i++) {
     const titan_estimate_kept *kept = &peak->kept[i];
-    TITAN_TRY(titan_text_printf(text, "      %8.3f GiB  %s in %d unit%s\n", (double)kept->bytes * kept->units / gib,
-                                kept->name, kept->units, kept->units == 1 ? "" : "s"));
+    TITAN_TRY(titan_text_printf(text, "      %8.3f GiB  %s in %d unit%s\n",
+                                (double)kept->bytes * kept->units / TITAN_GIB, kept->name, kept->units,
+                                kept->units == 1 ? "" : "s"));
   }
   if (peak->kept_others > 0)
-    TITAN_TRY(titan_text_printf(text, "      %8.3f GiB  others\n", (double)peak->kept_others / gib));
-  TITAN_TRY(titan_text_printf(text, "    %10.3f GiB  in the scratch arena:\n", (double)peak->scratch_bytes / gib));
+    TITAN_TRY(titan_text_printf(text, "      %8.3f GiB  others\n", (double)peak->kept_others / TITAN_GIB));
+  TITAN_TRY(
+      titan_text_printf(text, "    %10.3f GiB  in the scratch arena:\n", (double)peak->scratch_bytes / TITAN_GIB));
   for (int i = 0; i < peak->value_count; i++)
-    TITAN_TRY(
-        titan_text_printf(text, "      %8.3f GiB  %s\n", (double)peak->values[i].bytes / gib, peak->values[i].name));
-  return peak->others > 0 ? titan_text_printf(text, "      %8.3f GiB  others\n", (double)peak->others / gib) : TITAN_OK;
+    TITAN_TRY(titan_text_printf(text, "      %8.3f GiB  %s\n", (double)peak->values[i].bytes / TITAN_GIB,
+                                peak->values[i].name));
+  return peak->others > 0 ? titan_text_printf(text, "      %8.3f GiB  others\n", (double)peak->others / TITAN_GIB)
+                          : TITAN_OK;
 }
 
 static titan_status print_kind(const titan_estimate *estimate, const titan_estimate_kind *kind, titan_text *text) {
@@ -115,15 +117,17 @@ static titan_status print_kind(const titan_estimate *estimate, const titan_estim
     size_t bytes = bytes_of(kind, rows[i].row);
     if (bytes == 0)
       continue;
-    TITAN_TRY(titan_text_printf(text, "  %-26s %10.3f GiB  ", rows[i].text, (double)bytes / gib));
+    TITAN_TRY(titan_text_printf(text, "  %-26s %10.3f GiB  ", rows[i].text, (double)bytes / TITAN_GIB));
     TITAN_TRY(print_integer(text, (int64_t)bytes));
     TITAN_TRY(titan_text_printf(text, "\n"));
   }
-  TITAN_TRY(titan_text_printf(text, "  %-26s %10.3f GiB  ", "total, from start to end", (double)kind->total / gib));
+  TITAN_TRY(
+      titan_text_printf(text, "  %-26s %10.3f GiB  ", "total, from start to end", (double)kind->total / TITAN_GIB));
   TITAN_TRY(print_integer(text, (int64_t)kind->total));
   TITAN_TRY(titan_text_printf(text, "\n"));
   if (kind->pinned > 0) {
-    TITAN_TRY(titan_text_printf(text, "  %-26s %10.3f GiB  ", "and pinned host memory", (double)kind->pinned / gib));
+    TITAN_TRY(
+        titan_text_printf(text, "  %-26s %10.3f GiB  ", "and pinned host memory", (double)kind->pinned / TITAN_GIB));
     TITAN_TRY(print_integer(text, (int64_t)kind->pinned));
     TITAN_TRY(titan_text_printf(text, "\n"));
   }

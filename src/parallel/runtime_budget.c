@@ -2,12 +2,11 @@
 // Programs for a budget: of the choices between memory and computing, a mixture of two that fits with the least
 // recomputation. What a choice takes is read off its plan, and what a mixture takes off the step's list.
 #include "base/memory.h"
+#include "base/size.h"
 #include "parallel/runtime_private.h"
 
 #include <math.h>
 #include <string.h>
-
-static const double gib = 1024.0 * 1024 * 1024;
 
 enum { ATTEMPTS = 8 };
 
@@ -158,8 +157,8 @@ static titan_status refuse(const search *s, size_t fixed) {
   return titan_error(TITAN_ERROR_USAGE,
                      "a budget of %.3f GiB cannot be met: a rank needs at least %.3f GiB, when its blocks keep nothing "
                      "that they can recompute",
-                     (double)s->runtime->options.activations.budget / gib,
-                     ceil((double)(fixed + s->least) / gib * 1000) / 1000);
+                     (double)s->runtime->options.activations.budget / TITAN_GIB,
+                     ceil((double)(fixed + s->least) / TITAN_GIB * 1000) / 1000);
 }
 
 // The bound is what the choice goes by; where packing stays above it, the choice is made again with less.

@@ -2,9 +2,9 @@
 // What a runtime tells about its plans.
 #include "parallel/runtime_private.h"
 
-#include <string.h>
+#include "base/size.h"
 
-static const double gib = 1024.0 * 1024 * 1024;
+#include <string.h>
 
 titan_runtime_work titan_runtime_work_of(const titan_runtime *runtime) {
   titan_runtime_work work = {0};
@@ -80,7 +80,7 @@ titan_status titan_runtime_describe_activations(const titan_runtime *runtime, ti
     blocks += titan_runtime_is_checkpointed(runtime, titan_runtime_program_of(step, unit)->kind);
     saved += step->unit_sizes[unit].saved + step->unit_sizes[unit].input;
   }
-  TITAN_TRY(titan_text_printf(text, "Activations kept: %.3f GiB; recomputed a step: ", (double)saved / gib));
+  TITAN_TRY(titan_text_printf(text, "Activations kept: %.3f GiB; recomputed a step: ", (double)saved / TITAN_GIB));
   bool nothing = true;
   for (int i = 0; i < step->program_count; i++)
     if (titan_runtime_uses(runtime, step, i))

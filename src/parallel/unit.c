@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "parallel/unit.h"
 
+#include "base/integer.h"
+
 #include <stdio.h>
 
 titan_way titan_way_choose(const titan_comm *comm, titan_intra_node intra_node) {
@@ -49,10 +51,6 @@ bool titan_unit_slice_of(const titan_unit *unit, int index, titan_unit_slice *ou
   return true;
 }
 
-static int64_t lesser(int64_t a, int64_t b) {
-  return a < b ? a : b;
-}
-
 void titan_unit_slice_runs(const titan_unit_slice *slice, void (*visit)(void *context, const titan_unit_run *run),
                            void *context) {
   const titan_plan_parameter *p = slice->parameter;
@@ -65,9 +63,9 @@ void titan_unit_slice_runs(const titan_unit_slice *slice, void (*visit)(void *co
   for (int64_t done = 0; done < slice->count;) {
     int64_t element = slice->first_in_parameter + done, row = element / columns, column = element % columns;
     int64_t left = slice->count - done;
-    int64_t count = dense ? left : lesser(columns - column, left);
-    int64_t valid = dense ? lesser((whole_rows - first_row) * columns - element, count)
-                          : lesser(whole_columns - first_column - column, count);
+    int64_t count = dense ? left : titan_lesser(columns - column, left);
+    int64_t valid = dense ? titan_lesser((whole_rows - first_row) * columns - element, count)
+                          : titan_lesser(whole_columns - first_column - column, count);
     if (!dense && first_row + row >= whole_rows)
       valid = 0;
     titan_unit_run run = {(first_row + row) * whole_columns + first_column + column, slice->first_in_shard + done,

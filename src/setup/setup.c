@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "setup/setup.h"
 
+#include "base/size.h"
 #include "checkpoint/hints.h"
 #include "passes/tensor.h"
 #include "setup/estimate_options.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-static const double gib = 1024.0 * 1024 * 1024;
 
 titan_mesh_degrees titan_setup_degrees(const titan_config *config) {
   return (titan_mesh_degrees){
@@ -341,7 +340,7 @@ static titan_activation_options activations_of(const titan_config *config, size_
   if (strcmp(option, "auto") == 0)
     return (titan_activation_options){.mode = TITAN_ACTIVATIONS_BUDGET, .budget = auto_budget};
   if (strncmp(option, "budget=", 7) == 0) {
-    double bytes = atof(option + 7) * gib;
+    double bytes = atof(option + 7) * TITAN_GIB;
     return (titan_activation_options){.mode = TITAN_ACTIVATIONS_BUDGET,
                                       .budget = bytes < 9e18 ? (size_t)bytes : (size_t)9e18};
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "setup/setup.h"
 
+#include "base/integer.h"
 #include "base/size.h"
 #include "data/loader.h"
 #include "data/validation.h"
@@ -8,8 +9,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-static const double gib = 1024.0 * 1024 * 1024;
 
 // --- beside the runtime ---
 
@@ -88,10 +87,6 @@ static const titan_model_shape *shape_of(const memory_search *search) {
   return search->validation ? &options->validation : &options->shape;
 }
 
-static int64_t smaller(int64_t a, int64_t b) {
-  return a < b ? a : b;
-}
-
 static void set_shape(const memory_search *search, int64_t batch, int64_t length, titan_runtime_options *options) {
   if (search->validation) {
     options->validation.batch = batch;
@@ -101,8 +96,8 @@ static void set_shape(const memory_search *search, int64_t batch, int64_t length
   options->global_tokens = options->global_tokens / (options->shape.batch * options->shape.length) * (batch * length);
   options->shape.batch = batch;
   options->shape.length = length;
-  options->validation.batch = smaller(options->validation.batch, batch);
-  options->validation.length = smaller(options->validation.length, length);
+  options->validation.batch = titan_lesser(options->validation.batch, batch);
+  options->validation.length = titan_lesser(options->validation.length, length);
 }
 
 // Whether one rank has enough with another batch or length, in the same mesh; no batch of validation: without
@@ -206,15 +201,17 @@ static titan_status describe(const titan_runtime *runtime, const char *who, doub
   for (int tag = TITAN_MEMORY_PARAMETERS; tag < TITAN_MEMORY_TAG_COUNT; tag++)
     if (memory.by_tag[tag] > 0)
       TITAN_TRY(titan_text_printf(&parts, "%s%s %.2f", parts.length ? ", " : "",
-                                  titan_memory_tag_text((titan_memory_tag)tag), (double)memory.by_tag[tag] / gib));
-  titan_status status = titan_error(TITAN_ERROR_USAGE,
-                                    "%s will need %s, and %s are available\n"
-                                    "a rank's %.2f GiB: %s\n"
-                                    "%s%s",
-                                    who, need_text, available_text, (double)memory.total / gib, parts.data, suggestion,
-                                    titan_runtime_options_of(runtime)->shape.dtype == TITAN_FLOAT32
-                                        ? "; training.mixed_precision_param = bfloat16 takes less"
-                                        : "");
+                                  titan_memory_tag_text((titan_memory_tag)tag),
+                                  (double)memory.by_tag[tag] / TITAN_GIB));
+  titan_status status =
+      titan_error(TITAN_ERROR_USAGE,
+                  "%s will need %s, and %s are available\n"
+                  "a rank's %.2f GiB: %s\n"
+                  "%s%s",
+                  who, need_text, available_text, (double)memory.total / TITAN_GIB, parts.data, suggestion,
+                  titan_runtime_options_of(runtime)->shape.dtype == TITAN_FLOAT32
+                      ? "; training.mixed_precision_param = bfloat16 takes less"
+                      : "");
   titan_text_destroy(&parts);
   return status;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "state/layout.h"
 
+#include "base/integer.h"
 #include "base/memory.h"
 
 #include <stdio.h>
@@ -54,12 +55,8 @@ typedef struct layout_builder {
   int tp_rank, tp; // tp 1: nothing is joined
 } layout_builder;
 
-static int64_t lesser(int64_t a, int64_t b) {
-  return a < b ? a : b;
-}
-
 void titan_checkpoint_deal_rows(int64_t rows, int rank, int ranks, int64_t *begin, int64_t *end) {
-  *begin = rows / ranks * rank + lesser(rows % ranks, rank);
+  *begin = rows / ranks * rank + titan_lesser(rows % ranks, rank);
   *end = *begin + rows / ranks + (rank < rows % ranks);
 }
 
@@ -88,8 +85,8 @@ static void add(layout_builder *builder, int64_t row, int64_t rows, int64_t colu
   int last = p->type.rank - 1;
   int64_t pitch = titan_tensor_columns(&p->type);
   int64_t whole_rows = vector ? 1 : p->place.whole[0], first_row = vector ? 0 : p->place.first[0];
-  int64_t valid_rows = lesser(rows, whole_rows - first_row - row);
-  int64_t valid_columns = lesser(columns, p->place.whole[last] - p->place.first[last] - column);
+  int64_t valid_rows = titan_lesser(rows, whole_rows - first_row - row);
+  int64_t valid_columns = titan_lesser(columns, p->place.whole[last] - p->place.first[last] - column);
   titan_checkpoint_layout *layout = builder->layout;
   bool joined = columns == pitch && is_cut_by_columns(builder);
   valid_columns = joined && valid_columns < 0 ? 0 : valid_columns;
@@ -119,7 +116,7 @@ static void add_slice(layout_builder *builder) {
   int64_t columns = titan_tensor_columns(&slice->parameter->type);
   int64_t at = slice->first_in_parameter, end = at + slice->count;
   if (at % columns != 0) {
-    int64_t count = lesser(columns - at % columns, end - at);
+    int64_t count = titan_lesser(columns - at % columns, end - at);
     add(builder, at / columns, 1, at % columns, count);
     at += count;
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "state/load.h"
 
+#include "base/integer.h"
 #include "checkpoint/share.h"
 #include "state/fit.h"
 
@@ -27,13 +28,6 @@ typedef struct load {
   titan_checkpoint_fault fault;
 } load;
 
-static int64_t greater(int64_t a, int64_t b) {
-  return a > b ? a : b;
-}
-static int64_t lesser(int64_t a, int64_t b) {
-  return a < b ? a : b;
-}
-
 static titan_status add_section(load *l, const titan_checkpoint_section *section, const target *to) {
   if (l->count == l->capacity) {
     l->capacity = l->capacity > 0 ? 2 * l->capacity : 1024;
@@ -49,9 +43,9 @@ static titan_status add_section(load *l, const titan_checkpoint_section *section
 static titan_status add_slab(load *l, int64_t index, const target *to) {
   const titan_checkpoint_slab *slab = &l->file->slabs[index];
   const titan_checkpoint_rectangle *r = to->rectangle;
-  int64_t row = greater(slab->row, r->row), end_row = lesser(slab->row + slab->rows, r->row + r->rows);
-  int64_t column = greater(slab->column, r->column),
-          end_column = lesser(slab->column + slab->columns, r->column + r->columns);
+  int64_t row = titan_greater(slab->row, r->row), end_row = titan_lesser(slab->row + slab->rows, r->row + r->rows);
+  int64_t column = titan_greater(slab->column, r->column),
+          end_column = titan_lesser(slab->column + slab->columns, r->column + r->columns);
   if (row >= end_row || column >= end_column)
     return TITAN_OK;
   titan_checkpoint_section section = {slab->tensor, row, end_row - row, column, end_column - column, -1};

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tokenizer/tokenizer_internal.h"
 
+#include "base/hash.h"
+
 #include <errno.h>
 #include <stdio.h>
 
@@ -191,16 +193,13 @@ static titan_status add_tokens(const model_file *file, titan_tokenizer *tokenize
   return TITAN_OK;
 }
 
-// FNV-1a over the lengths and bytes of all tokens, by rank.
+// Of the lengths and bytes of all tokens, by rank.
 static uint64_t fingerprint(const titan_byte_strings *tokens) {
-  uint64_t hash = 0xcbf29ce484222325u;
+  uint64_t hash = TITAN_HASH_START;
   for (size_t rank = 0; rank < tokens->count; rank++) {
     size_t length = titan_byte_strings_length(tokens, rank);
-    const char *bytes = titan_byte_strings_get(tokens, rank);
-    for (int shift = 0; shift < 32; shift += 8)
-      hash = (hash ^ (length >> shift & 0xff)) * 0x100000001b3u;
-    for (size_t i = 0; i < length; i++)
-      hash = (hash ^ (unsigned char)bytes[i]) * 0x100000001b3u;
+    hash = titan_hash_number(hash, length, 4);
+    hash = titan_hash_bytes(hash, titan_byte_strings_get(tokens, rank), length);
   }
   return hash;
 }

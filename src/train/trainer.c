@@ -137,16 +137,17 @@ static titan_status log_line(const titan_trainer *trainer, describer *describe) 
 
 // Collective. Ranks of a pipeline need different amounts.
 static titan_status log_plan(const titan_trainer *trainer) {
-  double gib = 1 << 30, mine = (double)titan_runtime_memory_of(trainer->runtime).total, ends[2] = {mine, -mine}, all[2];
+  double mine = (double)titan_runtime_memory_of(trainer->runtime).total, ends[2] = {mine, -mine}, all[2];
   TITAN_TRY(titan_comm_all_reduce(titan_trainer_world(trainer), ends, all, 2, TITAN_FLOAT64, TITAN_MAX, NULL));
   if (trainer->rank != 0)
     return TITAN_OK;
   if (all[0] == -all[1])
-    titan_log_info("Memory planned for each rank: %.2f GiB; parameters gathered through: %s", mine / gib,
+    titan_log_info("Memory planned for each rank: %.2f GiB; parameters gathered through: %s", mine / TITAN_GIB,
                    titan_runtime_gathering(trainer->runtime));
   else
     titan_log_info("Memory planned for a rank: %.2f to %.2f GiB, for rank 0 %.2f GiB; parameters gathered through: %s",
-                   -all[1] / gib, all[0] / gib, mine / gib, titan_runtime_gathering(trainer->runtime));
+                   -all[1] / TITAN_GIB, all[0] / TITAN_GIB, mine / TITAN_GIB,
+                   titan_runtime_gathering(trainer->runtime));
   TITAN_TRY(log_line(trainer, titan_runtime_describe_pipeline));
   TITAN_TRY(log_line(trainer, titan_runtime_describe_compile));
   return log_line(trainer, titan_runtime_describe_activations);
@@ -162,10 +163,6 @@ static titan_status write_graphs_and_plans(const titan_trainer *trainer) {
   return TITAN_OK;
 }
 
-static bool is_pipeline(const titan_trainer *trainer) {
-  return titan_mesh_degree(trainer->env.mesh, TITAN_MESH_PP) > 1;
-}
-
 static titan_status take_memory(titan_trainer *trainer) {
   const titan_config *config = trainer->env.config;
   titan_status status = titan_runtime_allocate(trainer->runtime);
@@ -174,7 +171,7 @@ static titan_status take_memory(titan_trainer *trainer) {
   TITAN_TRY(status);
   TITAN_TRY(titan_runtime_initialize(trainer->runtime, (uint64_t)config->training.seed));
   TITAN_TRY(log_plan(trainer));
-  if (config->debug.dump_plan && is_pipeline(trainer))
+  if (config->debug.dump_plan && titan_trainer_is_pipeline(trainer))
     TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer), titan_runtime_measure(trainer->runtime)));
   if (config->debug.dump_graph || config->debug.dump_plan)
     TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer),
@@ -431,45 +428,6 @@ static titan_status take_steps(titan_trainer *trainer, bool *stop) {
   return TITAN_OK;
 }
 
-static double busy_percent(const titan_prediction *prediction, int rank) {
-  return prediction->makespan > 0 ? 100 * prediction->ranks[rank].busy / prediction->makespan : 0;
-}
-
-static titan_status log_busy(const titan_prediction *measured, const titan_prediction *processor,
-                             const titan_prediction *predicted) {
-  titan_text text = {0};
-  titan_status status = TITAN_OK;
-  for (int rank = 0; rank < measured->rank_count && status == TITAN_OK; rank++)
-    status = titan_text_printf(&text, "%s%.1f %%, %.1f %%, %.1f %%", rank > 0 ? "; " : "", busy_percent(measured, rank),
-                               busy_percent(processor, rank), busy_percent(predicted, rank));
-  if (status == TITAN_OK)
-    titan_log_info("Busy time of the pipeline ranks in the last step (by the clock, by processor time, predicted): %s",
-                   text.data);
-  titan_text_destroy(&text);
-  return status;
-}
-
-// debug.dump_plan of a pipeline: the latest step as it was, beside what was predicted.
-static titan_status write_measured(titan_trainer *trainer) {
-  const titan_config *config = trainer->env.config;
-  titan_prediction measured, processor, predicted = {0};
-  if (!config->debug.dump_plan || !is_pipeline(trainer) || trainer->step == trainer->first_step)
-    return TITAN_OK;
-  titan_status status = titan_runtime_measured(trainer->runtime, &measured, &processor);
-  TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer), status));
-  if (trainer->rank == 0 && (status = titan_runtime_predict(trainer->runtime, 1, &predicted)) == TITAN_OK) {
-    status = log_busy(&measured, &processor, &predicted);
-    if (status == TITAN_OK)
-      status =
-          titan_trainer_by_product(titan_schedule_file_write(trainer->runtime, &measured, "the last step as measured",
-                                                             "s", config->job.dump_folder, "schedule_measured.svg"));
-  }
-  titan_prediction_destroy(&predicted);
-  titan_prediction_destroy(&measured);
-  titan_prediction_destroy(&processor);
-  return titan_comm_agree(titan_trainer_world(trainer), status);
-}
-
 static titan_status train(titan_trainer *trainer) {
   const titan_config *config = trainer->env.config;
   bool stop;
@@ -482,7 +440,7 @@ static titan_status train(titan_trainer *trainer) {
   else if (trainer->rank == 0)
     titan_trainer_checkpoint_log_finished(trainer);
   TITAN_TRY(take_steps(trainer, &stop));
-  TITAN_TRY(write_measured(trainer));
+  TITAN_TRY(titan_trainer_write_measured(trainer));
   if (stop) {
     TITAN_TRY(titan_trainer_report_end(trainer, false));
     return titan_trainer_stop_error(trainer);

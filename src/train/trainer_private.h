@@ -2,6 +2,7 @@
 #ifndef TITAN_TRAIN_TRAINER_PRIVATE_H
 #define TITAN_TRAIN_TRAINER_PRIVATE_H
 
+#include "base/size.h"
 #include "data/corpus.h"
 #include "data/loader.h"
 #include "data/validation.h"
@@ -106,12 +107,18 @@ static inline titan_comm *titan_trainer_world(const titan_trainer *trainer) {
 // `gib` as a share of the memory that a rank of this node has.
 static inline double titan_trainer_memory_percent(const titan_trainer *trainer, double gib) {
   const titan_topology *topology = trainer->env.topology;
-  return 100 * gib * (1024.0 * 1024 * 1024) / ((double)topology->node_bytes / topology->node_size);
+  return 100 * gib * TITAN_GIB / ((double)topology->node_bytes / topology->node_size);
 }
 
 // Collective. What only the ranks of the last pipeline stage know, and others have as 0, for all of a pipeline.
 titan_status titan_trainer_add_over_pipeline(const titan_trainer *trainer, const double *mine, double *all,
                                              size_t count);
+
+// Collective. debug.dump_plan of a pipeline: the latest step as it was, into the log and a drawing.
+titan_status titan_trainer_write_measured(titan_trainer *trainer);
+static inline bool titan_trainer_is_pipeline(const titan_trainer *trainer) {
+  return titan_mesh_degree(trainer->env.mesh, TITAN_MESH_PP) > 1;
+}
 
 // Sequences that this rank takes in a step: so many lanes of the data are its own.
 static inline int64_t titan_trainer_lanes(const titan_trainer *trainer) {

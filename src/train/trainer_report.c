@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a run tells of its steps and at its end, which observers make lines and files of; and its initial weights.
+#include "base/size.h"
 #include "train/observer.h"
 #include "train/replicas.h"
 
@@ -7,8 +8,6 @@
 #include "base/log.h"
 
 #include <inttypes.h>
-
-static const double gib = 1024.0 * 1024 * 1024;
 
 titan_status titan_trainer_history_append(trainer_history *history, int64_t step, double mean, double max) {
   if (history->count == history->capacity) {
@@ -56,7 +55,7 @@ static titan_metrics_rank_row own_row(const titan_trainer *trainer, int64_t step
       .busy = (window->seconds - window->exposed_seconds) / steps,
       .exposed = window->exposed_seconds / steps,
       .data_loading = window->data_seconds / steps,
-      .memory = (double)titan_memory_usage_total().peak_bytes / gib,
+      .memory = (double)titan_memory_usage_total().peak_bytes / TITAN_GIB,
   };
 }
 
@@ -204,7 +203,7 @@ titan_status titan_trainer_report_end(titan_trainer *trainer, bool complete) {
   titan_comm *world = titan_trainer_world(trainer);
   trainer_end end = {.outcome = complete ? "complete" : "stopped", .here = part_of_this_start(trainer)};
   double mine = titan_energy_joule(trainer->totals.energy) - trainer->totals.joule_before;
-  double memory = (double)titan_memory_usage_total().peak_bytes / gib;
+  double memory = (double)titan_memory_usage_total().peak_bytes / TITAN_GIB;
   TITAN_TRY(titan_comm_all_reduce(world, &mine, &end.here.joule, 1, TITAN_FLOAT64, TITAN_SUM, NULL));
   TITAN_TRY(titan_comm_all_reduce(world, &memory, &end.here.memory_gib, 1, TITAN_FLOAT64, TITAN_MAX, NULL));
   return titan_comm_agree(world, report_end(trainer, &end));

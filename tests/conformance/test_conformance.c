@@ -9,10 +9,10 @@
 // cmocka needs the four above first
 #include <cmocka.h>
 
-#include "../devices/host_copy.h"
 #include "base/cpu_isa.h"
 #include "conformance.h"
 #include "device/cpu/kernel.h"
+#include "host_copy.h"
 
 #include <dnnl.h>
 

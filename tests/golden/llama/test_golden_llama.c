@@ -10,9 +10,9 @@
 // cmocka needs the four above first
 #include <cmocka.h>
 
-#include "../../devices/host_copy.h"
 #include "../golden.h"
 #include "comm/bootstrap.h"
+#include "host_copy.h"
 #include "optim/optimizer.h"
 #include "parallel/runtime.h"
 

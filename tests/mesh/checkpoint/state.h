@@ -4,7 +4,7 @@
 #ifndef TITAN_TESTS_CHECKPOINT_STATE_H
 #define TITAN_TESTS_CHECKPOINT_STATE_H
 
-#include "../parallel/small_model.h"
+#include "small_model.h"
 
 #include "state/layout.h"
 #include "state/load.h"

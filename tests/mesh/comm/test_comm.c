@@ -2,8 +2,8 @@
 // Property: each collective gives what its definition says, blocking and not, in place and not, on every type, at every
 // number of ranks. Oracle: the same result computed naively on each rank from a formula for every rank's data.
 // Tolerance: none. Sums are promised in one fixed order, which for the MPI backend is the order of ranks.
-#include "../mpi_test.h"
 #include "comm/comm.h"
+#include "mpi_test.h"
 
 #include <math.h>
 #include <pthread.h>

@@ -2,7 +2,7 @@
 // Property: ranks that fail without having agreed on it end together where all of them fail, the lowest one speaking;
 // a rank that fails while the others wait for it learns that it is alone, and soon. Oracle: which ranks call is decided
 // here. One order is possible only: what is begun with too few ranks stays open.
-#include "../mpi_test.h"
+#include "mpi_test.h"
 
 #include "comm/bootstrap.h"
 

@@ -2,8 +2,8 @@
 // Property: messages of more bytes than an int counts are described completely. Oracle: sizes and extents that MPI
 // reports for lengths up to 10 GB (nothing is sent), and real transfers with the limit set low, so that every form of
 // type is used.
-#include "../mpi_test.h"
 #include "comm/mpi_datatype.h"
+#include "mpi_test.h"
 
 #include <limits.h>
 #include <stdbool.h>

@@ -12,6 +12,7 @@
 #include "comm/mpi.h"
 #include "comm/reduce.h"
 #include "comm/reduce_blocks.h"
+#include "leaks.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -173,5 +174,5 @@ int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(pieces_beyond_32_bits_lie_where_they_should),
                                      cmocka_unit_test(every_level_gives_the_same_bits),
                                      cmocka_unit_test(long_arrays_are_reduced_whole)};
-  return cmocka_run_group_tests(tests, NULL, NULL);
+  return cmocka_run_group_tests(tests, NULL, expect_no_leaks);
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Property: memory shared by a node's ranks holds what each rank wrote, and reduce-scatter out of it adds in rank
 // order. Oracle: the numbers as a function of rank, element and round. Tolerance: none.
-#include "../mpi_test.h"
 #include "comm/comm.h"
+#include "mpi_test.h"
 
 #include <unistd.h>
 

@@ -2,8 +2,8 @@
 // Property: a group's blocking collectives give the same bits and count the same traffic through staging memory as
 // through messages, again and again with ranks that come late, and take the memory that titan_comm_stage_bytes says.
 // Oracle: a second group of the same ranks without staging. Tolerance: none, both reduce in rank order.
-#include "../mpi_test.h"
 #include "comm/chunks.h"
+#include "mpi_test.h"
 
 #include <math.h>
 #include <string.h>

@@ -2,8 +2,8 @@
 // Property: the mesh puts ranks where semantics say (pp, dp_replicate, dp_shard, cp, tp, tp ranks neighbours), and
 // every group holds exactly the ranks that differ in the group's dimensions. Oracle: coordinates computed by nested
 // counting, and members found by comparing the coordinates of all ranks. Tolerance: none.
-#include "../mpi_test.h"
 #include "mesh/mesh.h"
+#include "mpi_test.h"
 
 #include <string.h>
 

@@ -3,7 +3,7 @@
 // are the same whether the backward finds a value or computes it again, on every mesh. Oracle: the run that keeps all,
 // with the same mesh and the same fusing. Tolerance: none; a recomputed value comes from the same kernel on the same
 // bits.
-#include "../device_test.h"
+#include "device_test.h"
 #include "small_model.h"
 
 #include "optim/optimizer.h"

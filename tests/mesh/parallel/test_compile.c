@@ -3,7 +3,7 @@
 // gradients, row by row of the table and for whole models on meshes; and a row leaves alone what only looks like its
 // pattern. Oracle: the same graph, not compiled. Tolerance: 1e-5 of the largest element in float32, as sums are taken
 // in another order; 1e-2 in bfloat16, where fused operations round less often.
-#include "../device_test.h"
+#include "device_test.h"
 #include "small_model.h"
 
 #include "device/executor.h"

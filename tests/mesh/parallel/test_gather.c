@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Property: after the ranks have written their shards and published them, each rank finds every unit whole, in whatever
 // way and order it asks, step after step. Oracle: the values as a function of step, unit and element. Tolerance: none.
-#include "../mpi_test.h"
+#include "mpi_test.h"
 
 #include "fake_units.h"
 #include "parallel/gather.h"

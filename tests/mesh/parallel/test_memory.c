@@ -2,7 +2,7 @@
 // Property: what a rank takes is known before any rank is there: the plan made on a stand-in for its mesh gives, tag by
 // tag, the bytes that the real runtime then takes and keeps through two steps. Oracle: the allocator's counts.
 // Tolerance: none.
-#include "../device_test.h"
+#include "device_test.h"
 #include "small_model.h"
 
 #include "parallel/runtime.h"

@@ -3,7 +3,7 @@
 // RECV is one activation, or its gradient, of the compute type, cut over the tp ranks. Gradients are those of one rank.
 // Oracles: the counters of the pp group; a runtime of this rank alone. Tolerance: none for bytes; sums over
 // microbatches are taken in parts, so gradients agree to 1e-5 of the largest of a unit.
-#include "../device_test.h"
+#include "device_test.h"
 #include "small_model.h"
 
 #include <math.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Property: every unit's gradient shard holds the sum over all ranks of the mesh, step after step, and zeros where
 // there is no parameter. Oracle: sums of small integers, exact in float32 in any order. Tolerance: none.
-#include "../device_test.h"
+#include "device_test.h"
 
 #include "fake_units.h"
 #include "parallel/reduce.h"

@@ -3,7 +3,7 @@
 // computes on every mesh what one rank computes with the whole batch. Oracles: the allocator's counts; a runtime of
 // this rank alone. Tolerances: none for bytes and initial values; sums over ranks are taken in another order, so losses
 // and gradients agree to 1e-5 of the largest (float32 has 6e-8, and a few thousand terms).
-#include "../device_test.h"
+#include "device_test.h"
 #include "small_model.h"
 
 #include "base/random.h"

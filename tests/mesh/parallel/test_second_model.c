@@ -4,7 +4,7 @@
 // any other. Oracles: a runtime of this rank alone with the whole batch; the plan's bytes; the slope of the loss along
 // its gradient. Tolerances: sums over ranks in another order agree to 1e-5; the loss falls by the squared norm of the
 // gradient times a small step, to 5 % (what is left is curvature and float32's rounding of the loss).
-#include "../device_test.h"
+#include "device_test.h"
 #include "parallel/shard_view.h"
 
 #include "model/linear_cross_entropy.h"

@@ -5,7 +5,7 @@
 // are taken in another order, so that losses, norms and weights agree to 1e-5 relative (float32 has 6e-8, times ten
 // steps of AdamW); central differences with h = 1e-2 have h^2 and float32's rounding of the loss over h: 1 % of the
 // largest.
-#include "../device_test.h"
+#include "device_test.h"
 #include "small_model.h"
 
 #include "optim/optimizer.h"

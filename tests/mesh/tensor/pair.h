@@ -3,8 +3,8 @@
 #ifndef TITAN_TESTS_TENSOR_PAIR_H
 #define TITAN_TESTS_TENSOR_PAIR_H
 
-#include "../../devices/host_copy.h"
-#include "../mpi_test.h"
+#include "host_copy.h"
+#include "mpi_test.h"
 
 #include "parallel/runtime.h"
 

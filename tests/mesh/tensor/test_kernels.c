@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Property: the collective kernels do what graph/op.h states over the group of their dimension. Oracle: small whole
 // numbers, whose sums are exact in every type, by rank and index. Tolerance: none. Outputs are poisoned before a run.
-#include "../mpi_test.h"
+#include "mpi_test.h"
 
 #include "comm/comm.h"
 #include "device/device.h"

@@ -4,7 +4,7 @@
 // operation, what it makes of inputs that lie so, written down here by its mathematics alone (contracted over a cut
 // dimension, a product gives terms of a sum); and the placements that docs/tensor-parallelism.md states by name.
 // Tolerance: none. Nothing is run, so that the ranks need not be there.
-#include "../mpi_test.h"
+#include "mpi_test.h"
 
 #include "parallel/runtime.h"
 #include "passes/tensor.h"

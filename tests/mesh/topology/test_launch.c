@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "comm/launch.h"
+#include "leaks.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -140,5 +141,5 @@ int main(void) {
       cmocka_unit_test(worlds_that_are_what_the_launcher_started_pass),
       cmocka_unit_test(tasks_that_would_each_train_alone_are_refused_with_a_way_out),
   };
-  return cmocka_run_group_tests(tests, NULL, NULL);
+  return cmocka_run_group_tests(tests, NULL, expect_no_leaks);
 }

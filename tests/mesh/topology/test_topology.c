@@ -3,8 +3,8 @@
 // to a core each is mended, a binding that was asked for is not. Oracle: the launcher's own affinity, and cores counted
 // from the system's topology files. Tolerance: none. The argument says what to expect of the way the program was
 // started.
-#include "../mpi_test.h"
 #include "comm/topology.h"
+#include "mpi_test.h"
 
 #include <sched.h>
 #include <string.h>

@@ -9,6 +9,7 @@
 
 #include "checkpoint/edges.h"
 #include "checkpoint/store.h"
+#include "leaks.h"
 #include "state/layout.h"
 
 static const int64_t sizes[] = {((int64_t)1 << 31) - 1, (int64_t)1 << 31, ((int64_t)1 << 31) + 1, (int64_t)1 << 33};
@@ -96,5 +97,5 @@ int main(void) {
       cmocka_unit_test(a_page_has_one_owner),
       cmocka_unit_test(room_is_needed_for_one_file_more_than_are_kept),
   };
-  return cmocka_run_group_tests(tests, NULL, NULL);
+  return cmocka_run_group_tests(tests, NULL, expect_no_leaks);
 }

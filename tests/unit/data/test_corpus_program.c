@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Property: titan-corpus does what its help says, and ends with the documented exit codes. Oracle: the files that are
 // expected, written here by hand; what gzip and cmp say for the rest.
-#include "../program_test.h"
+#include "program_test.h"
 
 static void text_becomes_documents(void **state) {
   (void)state;

@@ -3,7 +3,7 @@
 
 #include "../../conformance/attention/reference.h"
 #include "../../conformance/conformance.h"
-#include "test_support.h"
+#include "graph_test.h"
 
 #include <string.h>
 

@@ -6,7 +6,7 @@
 #define TITAN_TESTS_GRAPH_RANDOM_GRAPH_H
 
 #include "graph/graph.h"
-#include "test_support.h"
+#include "graph_test.h"
 
 enum { RANDOM_GRAPH_VOCABULARY = 16 };
 

@@ -6,7 +6,7 @@
 
 #include "device/executor.h"
 #include "graph/graph.h"
-#include "test_support.h"
+#include "graph_test.h"
 
 // The bytes of every value of a graph.
 typedef struct value_bytes {

@@ -3,9 +3,9 @@
 // central differences of the forward along random directions, both interpreted in float64. Steps of 1e-4, extrapolated
 // once (Richardson), leave a truncation of about 1e-14 times a fifth derivative and a rounding of 1e-11; 1e-6 of the
 // sum of the absolute terms of the directional derivative has room for the steepest of the random graphs.
+#include "graph_test.h"
 #include "interpret.h"
 #include "random_graph.h"
-#include "test_support.h"
 
 #include <math.h>
 #include <stdio.h>

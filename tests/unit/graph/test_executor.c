@@ -3,10 +3,10 @@
 // the same result, and computes the graph's mathematics. Oracles: a device that counts and passes on to the CPU device;
 // the graph interpreted in float64. Tolerance of the latter: 1e-4 of the largest element of an output; float32 has
 // 6e-8, sums of some hundred products and steep norms lose three digits.
+#include "graph_test.h"
 #include "interpret.h"
 #include "random_graph.h"
 #include "run.h"
-#include "test_support.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -3,8 +3,8 @@
 // stand for, also where a gradient reaches a value on several ways and where two values share one. Oracle: the unfused
 // graph, on the same numbers, packed by hand. Tolerance: 1e-5 of an output's largest element (float32; sums are taken
 // in another order). The planned run is compared bit by bit with each value in its own memory.
+#include "graph_test.h"
 #include "run.h"
-#include "test_support.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Property: graphs are built, named, found and printed as graph.h says. Oracle: small graphs written out by hand.
 #include "graph/graph.h"
-#include "test_support.h"
+#include "graph_test.h"
 
 #include <string.h>
 

@@ -3,7 +3,7 @@
 // larger than without sharing. Oracle: every pair of blocks, and the largest sum of blocks alive at once. Tolerance:
 // none.
 #include "graph/plan_private.h"
-#include "test_support.h"
+#include "graph_test.h"
 
 #include <string.h>
 

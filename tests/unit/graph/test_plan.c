@@ -3,9 +3,9 @@
 // memory of its own. Tolerance: none, the bits are equal. Where memory is reused too early, NaN or another value comes
 // out. A plan's text shows its transfers and what it computes again; oracle: counted by hand.
 #include "graph/plan_report.h"
+#include "graph_test.h"
 #include "random_graph.h"
 #include "run.h"
-#include "test_support.h"
 
 #include <stdio.h>
 #include <string.h>

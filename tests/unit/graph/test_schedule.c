@@ -2,9 +2,9 @@
 // Property: a schedule runs each node that an output depends on once, after what it needs, and no other; phases that
 // are merged keep one chunk of a head's logits alive at a time. Oracle: the graph itself. Tolerance: none.
 #include "graph/plan_private.h"
+#include "graph_test.h"
 #include "model/linear_cross_entropy.h"
 #include "random_graph.h"
-#include "test_support.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -3,7 +3,7 @@
 // refuses all others with TITAN_ERROR_INTERNAL and a message that names the operation. Oracle: the table in graph/op.h,
 // by hand; and small changes to good operands that make them wrong. Tolerance: none.
 #include "graph/op.h"
-#include "test_support.h"
+#include "graph_test.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -2,9 +2,9 @@
 // Property: a backward in two parts gives, bit for bit, what it gives in one: the gradients of inputs after the first
 // part, every parameter's gradient in the second, which reads nothing that was saved for the first alone. Oracle: the
 // same graph before the split, every value in memory of its own; a small one by hand. Tolerance: none.
+#include "graph_test.h"
 #include "random_graph.h"
 #include "run.h"
-#include "test_support.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -3,8 +3,8 @@
 // meshes. Oracles: a table; float64 arithmetic element by element; a runtime of this rank alone. Tolerances: 1e-15 for
 // the table; for each float32 step 1e-6 of the learning rate, 1e-6 of the value, and what rounding leaves of a gradient
 // that cancels; 1e-5 relative for a norm whose gradients are sums over ranks in another order.
-#include "../../mesh/device_test.h"
-#include "../../mesh/parallel/small_model.h"
+#include "device_test.h"
+#include "small_model.h"
 
 #include "optim/lr_schedule.h"
 #include "optim/optimizer.h"

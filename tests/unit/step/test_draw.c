@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Property: a drawing is one well-formed SVG element that has a box for every cell, where its time is, and a line for
 // every transfer. Oracle: counts and places worked out from the order. Tolerance: a hundredth of a pixel, as printed.
+#include "leaks.h"
 #include "step/draw.h"
 #include "step/schedule.h"
 
@@ -105,5 +106,5 @@ int main(void) {
       cmocka_unit_test(a_box_for_each_cell_and_a_line_for_each_transfer_are_drawn),
       cmocka_unit_test(a_box_lies_where_its_time_is),
   };
-  return cmocka_run_group_tests(tests, NULL, NULL);
+  return cmocka_run_group_tests(tests, NULL, expect_no_leaks);
 }

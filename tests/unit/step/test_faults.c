@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Property: a list with one action removed, doubled or moved is refused by the checker, with rank, place and action, or
 // runs right; transfers between pipeline ranks that cannot go together are refused. Oracle: the toy model.
+#include "leaks.h"
 #include "toy.h"
 
 #include <setjmp.h>
@@ -326,5 +327,5 @@ int main(void) {
       cmocka_unit_test(receives_need_not_be_in_the_order_of_the_sends),
       cmocka_unit_test(orders_that_cannot_run_are_refused_with_rank_and_action),
   };
-  return cmocka_run_group_tests(tests, NULL, NULL);
+  return cmocka_run_group_tests(tests, NULL, expect_no_leaks);
 }

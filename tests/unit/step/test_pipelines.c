@@ -2,6 +2,7 @@
 // Property: every pipeline schedule, lowered for all ranks, passes the checker and computes what one rank computes;
 // what it holds in memory is what its order says; numbers that do not work are refused with a reason. Oracle: the toy
 // model; the count of activations that the prediction gives; for 1F1B the count of its paper. Tolerance: none.
+#include "leaks.h"
 #include "toy.h"
 
 #include "step/predict.h"
@@ -224,5 +225,5 @@ int main(void) {
       cmocka_unit_test(one_f_one_b_holds_as_many_microbatches_as_stages_follow_and_not_one_more),
       cmocka_unit_test(what_is_planned_is_what_the_prediction_counts),
   };
-  return cmocka_run_group_tests(tests, NULL, NULL);
+  return cmocka_run_group_tests(tests, NULL, expect_no_leaks);
 }

@@ -2,6 +2,7 @@
 // Property: a schedule's file gives the order that it says, in both dialects; a fault names file, row, rank and cell;
 // whatever is accepted can be lowered and run. Oracle: the orders of the schedules, written as files; files with one
 // fault each; the checker of steps. Tolerance: none.
+#include "leaks.h"
 #include "toy.h"
 
 #include "step/schedule_csv.h"
@@ -257,7 +258,7 @@ int main(void) {
       cmocka_unit_test(a_file_that_cannot_be_read_is_named),
       cmocka_unit_test(a_damaged_file_is_refused_or_runs_right),
   };
-  int failed = cmocka_run_group_tests(tests, NULL, NULL);
+  int failed = cmocka_run_group_tests(tests, NULL, expect_no_leaks);
   unlink(path);
   return failed;
 }

@@ -2,6 +2,7 @@
 // Property: each schedule gives the order of its paper: as text where it is short, and by its warm-up, its bubble and
 // its activations in flight. Oracle: orders written by hand; a table of idle shares and peaks that a simulator of its
 // own gave from the papers' rules (to its digits). Tolerance: half of the last digit.
+#include "leaks.h"
 #include "step/predict.h"
 #include "step/schedule.h"
 
@@ -332,5 +333,5 @@ int main(void) {
       cmocka_unit_test(only_looped_bfs_adds_gradients_in_another_order),
       cmocka_unit_test(forwards_alone_lie_where_the_training_order_has_its_stages),
   };
-  return cmocka_run_group_tests(tests, NULL, NULL);
+  return cmocka_run_group_tests(tests, NULL, expect_no_leaks);
 }

@@ -2,6 +2,7 @@
 // Property: a model is split into stages evenly by TorchTitan's rule, at the points that users name, or so that the
 // costliest stage costs least. Oracle: splits of that rule worked out by hand; all splits of small models tried.
 // Tolerance: rounding of sums for costs that are no whole numbers, else none.
+#include "leaks.h"
 #include "step/split.h"
 
 #include <math.h>
@@ -225,5 +226,5 @@ int main(void) {
       cmocka_unit_test(stages_below_the_costliest_are_even),
       cmocka_unit_test(a_large_model_is_split_exactly),
   };
-  return cmocka_run_group_tests(tests, NULL, NULL);
+  return cmocka_run_group_tests(tests, NULL, expect_no_leaks);
 }

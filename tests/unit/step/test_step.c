@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Property: a step's list is what its schedule and shape ask for, as text, and runs right in the memory that is planned
 // for it. Oracle: lists written by hand; a toy model whose results are computed without a list. Tolerance: none.
+#include "leaks.h"
 #include "toy.h"
 
 #include <setjmp.h>
@@ -356,5 +357,5 @@ int main(void) {
       cmocka_unit_test(every_shape_runs_right_in_its_memory),
       cmocka_unit_test(memory_of_many_units_is_packed_close_to_its_bound),
   };
-  return cmocka_run_group_tests(tests, NULL, NULL);
+  return cmocka_run_group_tests(tests, NULL, expect_no_leaks);
 }

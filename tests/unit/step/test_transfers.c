@@ -2,6 +2,7 @@
 // Property: the list of a pipeline's rank is what its order asks for, as text; each action of a transfer is needed
 // where it stands or may stand elsewhere: a list without it is refused, and one in which it was moved is refused or
 // runs right. Oracle: lists written by hand; the toy model. Tolerance: none.
+#include "leaks.h"
 #include "toy.h"
 
 #include <setjmp.h>
@@ -232,5 +233,5 @@ int main(void) {
       cmocka_unit_test(weight_gradients_of_a_zero_bubble_follow_what_they_send),
       cmocka_unit_test(every_part_of_a_transfer_is_needed_and_wherever_it_passes_it_runs_right),
   };
-  return cmocka_run_group_tests(tests, NULL, NULL);
+  return cmocka_run_group_tests(tests, NULL, expect_no_leaks);
 }

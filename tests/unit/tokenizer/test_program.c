@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Property: titan-tokenizer does what its help says, and ends with the documented exit codes. Oracles: round trips, and
 // the library. Exact.
-#include "../program_test.h"
+#include "program_test.h"
 
 static void a_vocabulary_is_trained_and_used(void **state) {
   (void)state;

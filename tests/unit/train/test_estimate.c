@@ -3,7 +3,7 @@
 // what fits, and plans pack scratch near its lower bound for every configuration that is installed. Oracles: sums made
 // here; the estimate asked again with what it answered; the figures of the 8B model by hand. Tolerances: none for
 // bytes.
-#include "../graph/test_support.h"
+#include "graph_test.h"
 
 #include "estimate/estimate_private.h"
 #include "graph/plan_report.h"

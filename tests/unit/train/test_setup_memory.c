@@ -2,7 +2,7 @@
 // Property: a node that is too small for the plan is told so before memory is taken: on all ranks alike, with what is
 // needed and what is there, and a batch or length that then does fit, the largest one of its kind. Oracle: the check
 // itself, run again with what it suggested and with a little more. Figures are compared as printed, to 0.01 GiB.
-#include "../../mesh/parallel/small_model.h"
+#include "small_model.h"
 
 #include "data/loader.h"
 #include "setup/setup.h"

@@ -3,7 +3,8 @@
 // unharmed under a rain of them, where a handler's frame would be written into what oneDNN's kernels point the stack
 // register at. Before the run watches, the signal ends the process as it does by default. Oracle: products of ones,
 // which are exact; the allocator, which ends the process when its lists are written over. Tolerance: none.
-#include "../graph/test_support.h"
+#include "graph_test.h"
+#include "leaks.h"
 
 #include "device/device.h"
 #include "train/signals.h"
@@ -204,5 +205,5 @@ int main(void) {
       cmocka_unit_test(ignored_signals_stay_ignored_and_pipes_may_break),
       cmocka_unit_test(products_are_unharmed_by_signals),
   };
-  return cmocka_run_group_tests(tests, NULL, NULL);
+  return cmocka_run_group_tests(tests, NULL, expect_no_leaks);
 }

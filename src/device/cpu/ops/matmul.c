@@ -3,6 +3,7 @@
 //   float32                    dnnl_sgemm on the operands as they lie
 //   bfloat16, the chip has it  a oneDNN matmul primitive on the operands as they lie
 //   bfloat16 otherwise         tiles are widened to float32 in the workspace, multiplied by dnnl_sgemm, and narrowed
+#include "base/integer.h"
 #include "device/cpu/block.h"
 #include "device/cpu/cpu.h"
 #include "device/cpu/kernel.h"
@@ -151,17 +152,14 @@ typedef struct tiles {
   float *a, *b, *c;
 } tiles;
 
-static int64_t lesser(int64_t a, int64_t b) {
-  return a < b ? a : b;
-}
-
 // Rows that begin a power of two apart fall in the same cache sets, so one cache line is put between them.
 static int64_t leading(int64_t columns) {
   return (columns + 15) / 16 * 16 + 16;
 }
 
 static tiles tiles_of(const product *p, float *workspace) {
-  tiles t = {.m = lesser(p->m, TILE_ROWS), .n = lesser(p->n, TILE_COLUMNS), .k = lesser(p->k, TILE_DEPTH)};
+  tiles t = {
+      .m = titan_lesser(p->m, TILE_ROWS), .n = titan_lesser(p->n, TILE_COLUMNS), .k = titan_lesser(p->k, TILE_DEPTH)};
   t.lda = leading(p->transpose_a ? t.m : t.k);
   t.ldb = leading(p->transpose_b ? t.k : t.n);
   t.ldc = leading(t.n);
@@ -207,14 +205,14 @@ static void widen_operand(int threads, const titan_bf16 *matrix, int64_t matrix_
 // The output's tile at (i, j), over the whole depth. float32 output is summed where it lies.
 static dnnl_status_t multiply_tile(int threads, const product *p, const tiles *t, const void *const *inputs,
                                    void *output, int64_t i, int64_t j, bool b_is_there) {
-  part c_part = {lesser(t->m, p->m - i), lesser(t->n, p->n - j), p->n, t->ldc};
+  part c_part = {titan_lesser(t->m, p->m - i), titan_lesser(t->n, p->n - j), p->n, t->ldc};
   bool narrow = p->output == TITAN_BFLOAT16;
   titan_bf16 *c_narrow = (titan_bf16 *)output + i * p->n + j;
   float *c = narrow ? t->c : (float *)output + i * p->n + j;
   if (narrow && p->adds)
     widen_part(threads, &c_part, c_narrow, t->c);
   for (int64_t l = 0; l < p->k; l += t->k) {
-    int64_t depth = lesser(t->k, p->k - l);
+    int64_t depth = titan_lesser(t->k, p->k - l);
     widen_operand(threads, inputs[0], p->lda, p->transpose_a, i, c_part.rows, l, depth, t->a, t->lda);
     if (!b_is_there)
       widen_operand(threads, inputs[1], p->ldb, p->transpose_b, l, depth, j, c_part.columns, t->b, t->ldb);

@@ -3,7 +3,7 @@
 #ifndef TITAN_TESTS_SMALL_MODEL_H
 #define TITAN_TESTS_SMALL_MODEL_H
 
-#include "../mpi_test.h"
+#include "mpi_test.h"
 
 #include "graph/plan.h"
 #include "parallel/runtime.h"

@@ -3,7 +3,7 @@
 #ifndef TITAN_TESTS_DEVICE_TEST_H
 #define TITAN_TESTS_DEVICE_TEST_H
 
-#include "../devices/host_copy.h"
+#include "host_copy.h"
 #include "mpi_test.h"
 
 #include "device/device.h"
