@@ -32,7 +32,7 @@ void titan_trainer_about_attributes(const trainer_about *about,
   memcpy(attributes, all, sizeof all);
 }
 
-// "SLURM 1234", or "none".
+// "SLURM 1234", of a job that was requeued "SLURM 1234, restart 2"; or "none".
 static titan_status find_job(titan_text *job) {
   static const struct {
     const char *variable, *system;
@@ -42,8 +42,11 @@ static titan_status find_job(titan_text *job) {
   };
   for (size_t i = 0; i < sizeof systems / sizeof *systems; i++) {
     const char *number = getenv(systems[i].variable);
-    if (number != NULL && *number != '\0')
-      return titan_text_printf(job, "%s %s", systems[i].system, number);
+    if (number == NULL || *number == '\0')
+      continue;
+    const char *restarts = i == 0 ? getenv("SLURM_RESTART_COUNT") : NULL;
+    TITAN_TRY(titan_text_printf(job, "%s %s", systems[i].system, number));
+    return restarts != NULL && strcmp(restarts, "0") != 0 ? titan_text_printf(job, ", restart %s", restarts) : TITAN_OK;
   }
   return titan_text_printf(job, "none");
 }

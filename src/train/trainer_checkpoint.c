@@ -22,6 +22,10 @@ bool titan_trainer_checkpoint_has_ended(const titan_trainer *trainer) {
          titan_saver_is_done(trainer->checkpoint->saver);
 }
 
+double titan_trainer_checkpoint_bytes(const titan_trainer *trainer) {
+  return trainer->checkpoint != NULL ? (double)titan_saver_file_bytes(trainer->checkpoint->saver) : 0;
+}
+
 const char *titan_trainer_checkpoint_last(const titan_trainer *trainer) {
   const trainer_checkpoint *checkpoint = trainer->checkpoint;
   if (checkpoint == NULL)
@@ -48,6 +52,7 @@ void titan_trainer_checkpoint_log_finished(const titan_trainer *trainer) {
 static titan_status succeeded(titan_trainer *trainer, const titan_save_result *result, bool async) {
   trainer_checkpoint *checkpoint = trainer->checkpoint;
   checkpoint->failures = 0;
+  titan_trainer_time_note_save(trainer, result->seconds);
   TITAN_TRY(titan_trainer_checkpoint_note(checkpoint, checkpoint->path.data));
   const trainer_save save = {.step = checkpoint->step,
                              .path = checkpoint->path.data,

@@ -59,6 +59,13 @@ typedef struct trainer_totals {
   double joule_before;  // when the training began
 } trainer_totals;
 
+// The time that the job has (trainer_time.c); rank 0's.
+typedef struct trainer_limit {
+  double end;                        // clock, when it is over; INFINITY: not known
+  const char *source;                // what tells it
+  double step_seconds, save_seconds; // of the slowest of the last steps and saves; 0: there was none
+} trainer_limit;
+
 // What the files of earlier starts tell of them, on rank 0.
 typedef struct trainer_before {
   bool is_known;
@@ -96,6 +103,7 @@ struct titan_trainer {
   trainer_checkpoint *checkpoint; // NULL without checkpoint.enable_checkpoint
   trainer_about about;
   trainer_totals totals;
+  trainer_limit limit;
   titan_metrics_rank_row *ranks; // by rank of the world: the latest log step's
   bool color;
 };
@@ -205,10 +213,24 @@ bool titan_trainer_validation_is_numbered(const titan_trainer *trainer, int64_t 
 // For messages: "the last good checkpoint is out/checkpoint/step-10.h5".
 const char *titan_trainer_checkpoint_last(const titan_trainer *trainer);
 
+// Of a whole checkpoint's file.
+double titan_trainer_checkpoint_bytes(const titan_trainer *trainer);
+
+// --- the time that the job has, in trainer_time.c: not collective ---
+
+// Before the first step.
+void titan_trainer_time_begin(titan_trainer *trainer);
+void titan_trainer_time_note_step(titan_trainer *trainer, double seconds);
+void titan_trainer_time_note_save(titan_trainer *trainer, double seconds);
+// Seconds that two steps, a save and the run's end take at most, as far as is known.
+double titan_trainer_time_needed(const titan_trainer *trainer);
+// Whether less than that is left.
+bool titan_trainer_time_is_up(const titan_trainer *trainer);
+
 // --- asking a run to end, in trainer_stop.c ---
 
-// Not collective. This rank's part of what trainer_step agrees on: a signal has come, or the dump folder holds a file
-// STOP (rank 0 looks).
+// Not collective. This rank's part of what trainer_step agrees on: a signal has come; and of rank 0: the dump
+// folder holds a file STOP, or the job's time is nearly over.
 bool titan_trainer_stop_is_asked(const titan_trainer *trainer);
 // Not collective. Rank 0 removes the file STOP of a run that ends, so that the same command goes on.
 void titan_trainer_stop_clear(const titan_trainer *trainer);

@@ -131,6 +131,7 @@ static titan_status report_row(titan_trainer *trainer, const titan_metrics_row *
 
 titan_status titan_trainer_report(titan_trainer *trainer, const trainer_step *step) {
   add_to_window(&trainer->window, step);
+  titan_trainer_time_note_step(trainer, step->seconds);
   if (trainer->totals.first_step_end == 0)
     trainer->totals.first_step_end = titan_clock_seconds();
   titan_energy_joule(trainer->totals.energy); // before its counters wrap around
@@ -158,6 +159,7 @@ titan_status titan_trainer_report_begin(titan_trainer *trainer) {
   TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer), status));
   trainer->totals.joule_before = titan_energy_joule(trainer->totals.energy);
   trainer->totals.start = trainer->window.start = titan_clock_seconds();
+  titan_trainer_time_begin(trainer);
   if (trainer->rank == 0 && !trainer->env.config->checkpoint.enable_checkpoint &&
       !trainer->env.config->memory_estimation.enabled)
     titan_log_warning("checkpoint.enable_checkpoint is off: the trained weights are lost when this run ends");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a run is asked to end early: by a signal to any rank, or by a file STOP in the dump folder.
+// How a run is asked to end early: by a signal to any rank, by a file STOP in the dump folder, or by the job's end.
 #include "base/log.h"
 #include "train/signals.h"
 #include "train/trainer_private.h"
@@ -21,7 +21,8 @@ static bool has_stop_file(const titan_trainer *trainer) {
 }
 
 bool titan_trainer_stop_is_asked(const titan_trainer *trainer) {
-  return titan_signals_received() != 0 || has_stop_file(trainer);
+  return titan_signals_received() != 0 || has_stop_file(trainer) ||
+         (trainer->rank == 0 && titan_trainer_time_is_up(trainer));
 }
 
 void titan_trainer_stop_clear(const titan_trainer *trainer) {
@@ -35,8 +36,13 @@ titan_status titan_trainer_stop_error(const titan_trainer *trainer) {
   char file[PATH_MAX];
   int64_t mine = titan_signals_received(), number = 0;
   TITAN_TRY(titan_comm_all_reduce(titan_trainer_world(trainer), &mine, &number, 1, TITAN_INT64, TITAN_MAX, NULL));
+  bool by_time = number == 0 && !has_stop_file(trainer) && trainer->rank == 0;
   titan_trainer_stop_clear(trainer);
   const char *what = number != 0 ? titan_signals_name((int)number) : stop_path(trainer, file);
+  if (by_time) {
+    snprintf(file, sizeof file, "the job's time is nearly over (%s)", trainer->limit.source);
+    what = file;
+  }
   titan_status status =
       titan_error(TITAN_PREEMPTED, "%s%s after step %lld: %s", trainer->checkpoint != NULL ? "to be continued: " : "",
                   what, (long long)trainer->step, titan_trainer_checkpoint_last(trainer));

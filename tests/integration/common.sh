@@ -8,6 +8,7 @@ rm -rf "$WORK"
 mkdir -p "$WORK"
 cd "$WORK" || exit 1
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+unset SLURM_JOB_END_TIME # of a job that runs the tests
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 run_timeout=${run_timeout:-300} # far above any run's time: it only turns a hang into a failure
 

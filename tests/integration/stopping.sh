@@ -4,7 +4,7 @@
 # run whose last step is done is complete. Oracle: exit codes, and the files and steps that are there. debug.raise_signal_step
 # sends the signal within a step, so that nothing depends on time.
 #
-# usage: stopping.sh PROGRAM COMPARE WORK signals | ranks | stop_file | closed_stderr
+# usage: stopping.sh PROGRAM COMPARE WORK signals | ranks | stop_file | time_limit | closed_stderr
 [ -n "${TITAN_SIGNALS_RESTORED:-}" ] || exec env --default-signal=HUP,INT TITAN_SIGNALS_RESTORED=1 bash "$0" "$@"
 TITAN=$1 COMPARE=$2 WORK=$3
 part=$4
@@ -61,6 +61,24 @@ stop_file() {
   mkdir -p run/STOP/full
   run 75 run one --training.steps 6
   said run 'Cannot remove run/STOP: Directory not empty. While it exists, every run in this folder ends after one step'
+}
+
+# The job's end is nearer than what two steps, a save and the end take at least: the run ends after a step.
+time_limit() {
+  run 75 two fsdp2 --training.steps 4 --job.time_limit 1
+  said two "the job's time is nearly over (job.time_limit) after step 1: the last good checkpoint is two/checkpoint/step-1.h5"
+  run 75 run one --training.steps 4 --job.time_limit 1
+  said run "Ending early, to be continued: the job's time is nearly over (job.time_limit) after step 1: the last good checkpoint is run/checkpoint/step-1.h5"
+  said run '(job.time_limit): the run saves and ends before that'
+  SLURM_JOB_END_TIME=$(($(date +%s) + 8)) run 75 run one --training.steps 4
+  said run "the job's time is nearly over (SLURM_JOB_END_TIME) after step 2"
+  SLURM_JOB_END_TIME=1000000000 SLURM_JOB_ID=17 SLURM_RESTART_COUNT=2 run 0 run one --training.steps 3
+  said run 'SLURM_JOB_END_TIME = 1000000000 is in the past'
+  said run 'job SLURM 17, restart 2'
+  SLURM_JOB_END_TIME=$(date +%s) run 0 run one --training.steps 4 --job.time_limit -1
+  grep -q 'job'\''s time' run.log && fail "job.time_limit = -1 has a limit"
+  run 0 straight one --training.steps 4
+  alike "ended by the job's end" bitwise 4 straight/steps.txt run/steps.txt
 }
 
 # `2>&1 | head -1`: nobody reads the log any more.
