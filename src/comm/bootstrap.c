@@ -47,6 +47,10 @@ titan_status titan_mpi_initialize(int *argc, char ***argv, titan_mpi *out) {
   int initialized = 0;
   *out = (titan_mpi){.launch = titan_launch_find()}; // MPI may set variables of its own
   TITAN_TRY_MPI(MPI_Initialized(&initialized));
+  if (!initialized && titan_launch_has_no_pmi(&out->launch)) {
+    out->size = 1;
+    return check_launch(out);
+  }
   if (!initialized)
     TITAN_TRY_MPI(MPI_Init_thread(argc, argv, MPI_THREAD_MULTIPLE, &out->thread_level));
   TITAN_TRY_MPI(MPI_Query_thread(&out->thread_level));

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 // Launchers by the variables that each sets for its tasks, inner ones first: another launcher may have been started by
 // SLURM, but not the other way round. size: the number of tasks; local_size: of those on this node, for where the
@@ -73,6 +74,12 @@ static titan_launch slurm_launch(void) {
   titan_launch launch = launch_of(&slurm, read_variable("SLURM_NTASKS", 1), -1, task);
   launch.tasks_are_known = false;
   return launch;
+}
+
+// srun --mpi=none: the tasks have no means to find each other. Some MPI libraries end the process for it.
+bool titan_launch_has_no_pmi(const titan_launch *launch) {
+  const char *type = getenv("SLURM_MPI_TYPE");
+  return launch->launcher == slurm.name && launch->tasks > 1 && type != NULL && strcmp(type, "none") == 0;
 }
 
 titan_launch titan_launch_find(void) {

@@ -17,6 +17,9 @@ typedef struct titan_launch {
 // launcher's are set.
 titan_launch titan_launch_find(void);
 
+// Whether a launcher says that its tasks have no means to find each other: then MPI need not be asked.
+bool titan_launch_has_no_pmi(const titan_launch *launch);
+
 // TITAN_ERROR_USAGE where the environment says that more tasks were started together than the MPI library sees in its
 // world of `size` ranks: without this, each of them would run alone. The message names the ways out.
 titan_status titan_launch_check(const titan_launch *launch, int size);

@@ -6,11 +6,11 @@
 # and programs in the places of the batch systems' that note how they are called.
 set -euo pipefail
 cd "$1"
-for script in quickstart .ci/run jobscripts/*.sh; do
+for script in quickstart .ci/run jobscripts/*.sh jobscripts/slurm/* jobscripts/pbs/*; do
   bash -n "$script"
   [ -x "$script" ] || { echo "$script is not executable"; exit 1; }
 done
-if command -v shellcheck >/dev/null; then shellcheck quickstart .ci/run jobscripts/*.sh; fi
+if command -v shellcheck >/dev/null; then shellcheck quickstart .ci/run jobscripts/*.sh jobscripts/slurm/* jobscripts/pbs/*; fi
 ./quickstart --help | grep -q './quickstart test'
 code=0
 ./quickstart tset >/dev/null 2>&1 || code=$?
@@ -31,6 +31,10 @@ SCRIPT
 for launcher in srun mpirun; do # what follows the launcher's own options
   cat >"$folder/bin/$launcher" <<'SCRIPT'
 #!/bin/bash
+if [ "$*" = --mpi=list ]; then
+  echo "MPI plugin types are... ${INTERFACES-none pmi2 pmix}"
+  exit 0
+fi
 echo "$*" >launched
 while [ "$1" != titan-hpc ]; do shift; done
 exec "$@"
@@ -70,9 +74,9 @@ batch() {
   [ "$got" = "$wanted" ] || fail "code $got, expected $wanted: $*: $(cat err)"
   [ "$(cat calls 2>/dev/null)" = "$call" ] || fail "called: $(cat calls), expected: $call: $*"
 }
-requeued='scontrol requeue 17' submitted='qsub -N a_run -v config,options,script,folder pbs.sh'
-slurm() { batch "$1" "$2" bash "$scripts/slurm.sh" run.toml "${@:3}"; }
-pbs() { batch "$1" "$2" env options="${*:3}" bash "$scripts/pbs.sh"; }
+requeued='scontrol requeue 17' submitted='qsub -N a_run -v config,options,script,folder pretrain.pbs'
+slurm() { batch "$1" "$2" bash "$scripts/slurm/pretrain.sbatch" run.toml "${@:3}"; }
+pbs() { batch "$1" "$2" env options="${*:3}" bash "$scripts/pbs/pretrain.pbs"; }
 # ran_with WORDS: the program got these options.
 ran_with() { [[ " $(cat ran) " == *" $1 "* ]] || fail "ran with: $(cat ran), expected: $1"; }
 
@@ -108,9 +112,9 @@ printf '[job]\nfolder = "x"\n[checkpoint]\nenable_checkpoint = true\nfolder = "a
 printf 'checkpoint:\n{\n  enable_checkpoint = true;\n  folder = "%s";\n};\n' "$folder/far" >far.cfg
 again() { # again WHERE CONFIGURATION OPTIONS...
   rm -rf outputs far mine
-  WHERE=$1 ENDS=75 STEP=3 batch 75 "$requeued" bash "$scripts/slurm.sh" "${@:2}"
+  WHERE=$1 ENDS=75 STEP=3 batch 75 "$requeued" bash "$scripts/slurm/pretrain.sbatch" "${@:2}"
   rm -rf outputs far mine
-  WHERE=$1 ENDS=75 STEP=3 batch 75 "$submitted" env config="$2" options="${*:3}" bash "$scripts/pbs.sh"
+  WHERE=$1 ENDS=75 STEP=3 batch 75 "$submitted" env config="$2" options="${*:3}" bash "$scripts/pbs/pretrain.pbs"
 }
 again a/b run.toml --checkpoint.folder a/b
 again a/b run.toml --checkpoint.folder=c --checkpoint.folder=a/b
@@ -149,8 +153,20 @@ TITAN_SRUN_FLAGS='--mpi=pmi2 --label' slurm 0 ''
 TITAN_SRUN_FLAGS='' slurm 0 ''
 [ "$(cut -d ' ' -f 1 launched)" = '--cpu-bind=cores' ] || fail "srun $(cat launched)"
 
-# The block for mpirun, uncommented: SIGUSR1 that comes to the script gets to mpirun, whose code is the script's.
-sed '/^# launch() {/,/^# }/ s/^# //' "$scripts/slurm.sh" >with_mpirun.sh
+INTERFACES='none pmi2' slurm 0 ''
+[ "$(cut -d ' ' -f 1 launched)" = '--mpi=pmi2' ] || fail "srun $(cat launched)"
+grep -q 'no pmix here; the ranks start with --mpi=pmi2' err || fail "pmi2 in place of pmix is not said: $(cat err)"
+
+# A task of an array has the options of its line, empty lines and comments left out.
+printf '%s\n' '--optimizer.lr 1e-3' '' '# a comment' '--optimizer.lr 2e-3 --training.seed 3' >rates.txt
+cp "$scripts/slurm/pretrain.sbatch" .
+array() { SLURM_ARRAY_TASK_ID=$1 SLURM_SUBMIT_DIR=$folder batch "$2" '' bash "$scripts/slurm/array.sbatch" rates.txt run.toml --training.steps 9; }
+array 2 0
+ran_with '--job.dump_folder outputs/a_run/2 --training.steps 9 --optimizer.lr 2e-3 --training.seed 3'
+array 3 2
+grep -q 'rates.txt has no line 3' err || fail "a task without a line: $(cat err)"
+
+# Where srun has neither: SIGUSR1 that comes to the script gets to mpirun, whose code is the script's.
 cat >bin/mpirun <<'SCRIPT'
 #!/bin/bash
 trap 'mkdir -p outputs/a_run/checkpoint; touch outputs/a_run/checkpoint/step-5.h5; exit 75' USR1
@@ -158,4 +174,4 @@ kill -USR1 $PPID
 for ((i = 0; i < 3000; i++)); do sleep 0.02; done
 SCRIPT
 rm -rf outputs
-SLURM_NTASKS=2 batch 75 "$requeued" bash with_mpirun.sh run.toml
+INTERFACES=none SLURM_NTASKS=2 batch 75 "$requeued" bash "$scripts/slurm/pretrain.sbatch" run.toml
