@@ -124,9 +124,9 @@ static titan_status put_lines(const canvas *c, const titan_plot_options *options
   const char *wall = options->ascii ? "|" : "│";
   for (int line = 0; line < options->lines; line++) {
     char scale[32] = "";
-    if (line == 0)
+    if (y->low == y->high ? line == options->lines / 2 : line == 0)
       snprintf(scale, sizeof scale, "%.4g", y->high);
-    else if (line == options->lines - 1)
+    else if (y->low < y->high && line == options->lines - 1)
       snprintf(scale, sizeof scale, "%.4g", y->low);
     TITAN_TRY(titan_text_printf(out, "%*s %s", TITAN_PLOT_SCALE - 2, scale, wall));
     TITAN_TRY(put_cells(c, options, line, out));
