@@ -7,8 +7,13 @@ find_path(TITAN_DYGRAPHS NAMES dygraph.min.js PATHS ${bundled} PATH_SUFFIXES sha
 set(TITAN_DYGRAPHS_LICENCE ${bundled}/LICENSE.txt)
 foreach(file dygraph.min.js dygraph.min.css)
   if(NOT EXISTS ${TITAN_DYGRAPHS}/${file})
-    message(FATAL_ERROR "TITAN_DYGRAPHS=${TITAN_DYGRAPHS} has no ${file}. Give the folder of dygraphs 2.2 or newer "
-      "(Debian: libjs-dygraphs, /usr/share/javascript/dygraphs), or leave it out and use the copy in third_party/dygraphs")
+    message(FATAL_ERROR "TITAN_DYGRAPHS=${TITAN_DYGRAPHS} has no ${file}. Expected: the folder of dygraphs 2.2 or newer "
+      "(Debian's libjs-dygraphs has it in /usr/share/javascript/dygraphs); without the option, the copy in third_party/dygraphs is used")
   endif()
 endforeach()
+file(READ ${TITAN_DYGRAPHS}/dygraph.min.js start LIMIT 200)
+if(NOT start MATCHES "dygraphs/blob/v(2\\.[2-9]|2\\.[1-9][0-9]|[3-9])")
+  message(FATAL_ERROR "${TITAN_DYGRAPHS}/dygraph.min.js does not begin with the version 2.2 or newer of dygraphs. "
+    "-DTITAN_DYGRAPHS=${bundled} uses the copy that comes with titan-hpc")
+endif()
 message(STATUS "Pages of titan-report: dygraphs from ${TITAN_DYGRAPHS}")

@@ -74,6 +74,19 @@
     });
   }
 
+  function smoothOf(curve, axis, over) {
+    const means = curve.means;
+    return means ? smooth(means[axis], means.value, means.rows, over) : smooth(curve[axis], curve.value, null, over);
+  }
+
+  // The last value of each line, for people who search the page, and for tests.
+  function lastValues(lines) {
+    return lines.filter((line) => !line.faint).map((line) => {
+      const finite = line.points.filter((point) => isFinite(point[1]));
+      return finite.length > 0 ? finite[finite.length - 1][1].toPrecision(6) : "none";
+    }).join(" ");
+  }
+
   // The lines of a chart: of each run that is shown and has the curve, the points, and with smoothing the smooth line.
   function linesOf(name, axis, over) {
     const lines = [];
@@ -86,9 +99,8 @@
         lines.push({ label, color: color(index), width: 1.5, points: raw, run: index });
         return;
       }
-      const from = curve.means || curve;
       lines.push({ label: label + " (rows)", color: color(index) + "40", width: 1, points: raw, run: index, faint: true });
-      lines.push({ label, color: color(index), width: 2, points: smooth(from[axis], from.value, from.rows, over), run: index });
+      lines.push({ label, color: color(index), width: 2, points: smoothOf(curve, axis, over), run: index });
     });
     return lines;
   }
@@ -111,14 +123,27 @@
     return Array.from(at.values()).sort((a, b) => a[0] - b[0]);
   }
 
-  function showValues(chart, x, points) {
+  // The point of a line that is nearest to x; null where the line does not reach it.
+  function nearest(points, x) {
+    let low = 0, high = points.length - 1;
+    if (high < 0 || x < points[0][0] || x > points[high][0]) return null;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (points[middle][0] < x) low = middle + 1;
+      else high = middle;
+    }
+    const before = points[Math.max(0, low - 1)], after = points[low];
+    return x - before[0] < after[0] - x ? before : after;
+  }
+
+  function showValues(chart, x) {
     chart.values.textContent = "";
-    if (points === undefined) return;
+    if (x === undefined) return;
     chart.values.append(element("b", xText(x)));
-    for (const point of points) {
-      const line = chart.lines.find((one) => one.label === point.name);
-      if (!line || line.faint || !isFinite(point.yval)) continue;
-      const text = element("span", (data.runs.length > 1 ? line.label + " " : "") + number(point.yval));
+    for (const line of chart.lines) {
+      const point = line.faint ? null : nearest(line.points, x);
+      if (point === null) continue;
+      const text = element("span", (data.runs.length > 1 ? line.label + " " : "") + (isNaN(point[1]) ? "not finite" : number(point[1])));
       text.style.color = line.color;
       chart.values.append(text);
     }
@@ -140,6 +165,7 @@
     if (chart.graph) chart.graph.destroy();
     chart.lines = linesOf(chart.curve.name, axis, over);
     const table = tableOf(chart.lines, logX, logY);
+    chart.box.dataset.last = lastValues(chart.lines);
     chart.box.hidden = table.length === 0;
     if (table.length === 0) {
       chart.graph = null;
@@ -162,7 +188,7 @@
         x: { logscale: logX, axisLabelFormatter: (x) => xText(x), pixelsPerLabel: 70 },
         y: { axisLabelFormatter: short, axisLabelWidth: 52, pixelsPerLabel: 28 },
       },
-      highlightCallback: (event, x, points) => showValues(chart, x, points),
+      highlightCallback: (event, x) => showValues(chart, x),
       unhighlightCallback: () => showValues(chart),
       drawCallback: (graph, initial) => { if (!initial) zoomAll(graph); },
     });
@@ -290,7 +316,7 @@
       const details = element("details"), table = element("table");
       details.append(element("summary", run.name));
       addRow(table, "file", [run.path], true);
-      addRow(table, "rows", [grouped(run.rows)]);
+      addRow(table, "rows", [grouped(run.rows)], true);
       if (run.message) addRow(table, "message", [run.message], true);
       for (const [name, value] of Object.entries(run.about))
         if (value !== null && name !== "configuration") addRow(table, name, [value], true);
