@@ -94,13 +94,10 @@
       const curve = run.curves[name];
       if (!shown[index] || !curve) return;
       const raw = curve[axis].map((x, i) => [x, curve.value[i] === null ? NaN : curve.value[i]]);
-      const label = run.name;
-      if (over === 0) {
-        lines.push({ label, color: color(index), width: 1.5, points: raw, run: index });
-        return;
-      }
-      lines.push({ label: label + " (rows)", color: color(index) + "40", width: 1, points: raw, run: index, faint: true });
-      lines.push({ label, color: color(index), width: 2, points: smoothOf(curve, axis, over), run: index });
+      const line = { key: String(index), label: run.name, color: color(index), width: 1.5, points: raw };
+      if (index >= colors.length) line.pattern = Dygraph.DASHED_LINE;
+      lines.push(over === 0 ? line : Object.assign({}, line, { key: index + " rows", color: color(index) + "40", width: 1, faint: true }));
+      if (over > 0) lines.push(Object.assign({}, line, { width: 2, points: smoothOf(curve, axis, over) }));
     });
     return lines;
   }
@@ -172,9 +169,9 @@
       return;
     }
     const series = {};
-    for (const line of chart.lines) series[line.label] = { strokeWidth: line.width, color: line.color };
+    for (const line of chart.lines) series[line.key] = { strokeWidth: line.width, color: line.color, strokePattern: line.pattern || null };
     chart.graph = new Dygraph(chart.plot, table, {
-      labels: ["x"].concat(chart.lines.map((line) => line.label)),
+      labels: ["x"].concat(chart.lines.map((line) => line.key)),
       series,
       legend: "never",
       connectSeparatedPoints: true,

@@ -3,7 +3,8 @@
 # titan-report. Each part's property and oracle stand above it.
 #
 # usage: report.sh TITAN_HPC TITAN_REPORT TOOLS WORK PART
-TITAN=$1 REPORT=$2 tools=$3 WORK=$4
+TITAN=$1 REPORT=$2 tools=$3
+WORK=$4 # of common.sh
 part=$5
 . "$(dirname "$0")/../common.sh"
 scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
