@@ -210,7 +210,7 @@ static titan_status parse_axis(const char *value, titan_axis *out) {
 
 static titan_status set_value(const char *name, const char *value, arguments *out) {
   if (strcmp(name, "--points") == 0)
-    return parse_count(name, value, 2, 1000000, &out->points);
+    return parse_count(name, value, 4, 1000000, &out->points);
   if (strcmp(name, "--width") == 0)
     return parse_count(name, value, TITAN_PLOT_SCALE + 1, MOST_SIZE, &out->width);
   if (strcmp(name, "--height") == 0)

@@ -10,13 +10,14 @@ typedef titan_metrics_row TRAINING_row;
 typedef titan_metrics_validation_row VALIDATION_row;
 
 const titan_curve_row titan_curve_table[TITAN_CURVES] = {
-#define CURVE(name, series, column, other, title, unit)                                                                \
+#define CURVE(name, series, column, other, title, unit, smoothed)                                                      \
   {#name,                                                                                                              \
    title,                                                                                                              \
    unit,                                                                                                               \
    TITAN_METRICS_##series,                                                                                             \
    offsetof(series##_row, column) / sizeof(double),                                                                    \
-   offsetof(series##_row, other) / sizeof(double)},
+   offsetof(series##_row, other) / sizeof(double),                                                                     \
+   smoothed},
 #include "report/curve.def"
 #undef CURVE
 };
@@ -106,11 +107,16 @@ static void add_bucket(const titan_run *run, const titan_curve_row *curve, uint6
     if (!(value <= high))
       high = value, most = i;
   }
+  uint64_t low_end = least < most ? least : most, high_end = least < most ? most : least, last = out->rows - 1;
   find_x(run, curve, end - 1, mean->x);
   mean->mean = mean->rows > 0 ? sum / (double)mean->rows : NAN;
-  add_point(run, curve, least < most ? least : most, out);
-  if (least != most)
-    add_point(run, curve, least < most ? most : least, out);
+  if (first == 0 && low_end != 0)
+    add_point(run, curve, 0, out);
+  add_point(run, curve, low_end, out);
+  if (low_end != high_end)
+    add_point(run, curve, high_end, out);
+  if (end - 1 == last && high_end != last)
+    add_point(run, curve, last, out);
 }
 
 static bool has_value(const titan_run *run, const titan_curve_row *curve, uint64_t rows) {
@@ -120,13 +126,17 @@ static bool has_value(const titan_run *run, const titan_curve_row *curve, uint64
   return false;
 }
 
+uint64_t titan_curve_buckets(uint64_t most_points) {
+  return (most_points - 2) / 2;
+}
+
 titan_status titan_curve_read(const titan_run *run, titan_curve curve, uint64_t most, titan_curve_data *out) {
   const titan_curve_row *row = &titan_curve_table[curve];
-  uint64_t rows = run->rows[row->series].count, buckets = rows <= most ? 0 : most / 2;
+  uint64_t rows = run->rows[row->series].count, buckets = rows <= most ? 0 : titan_curve_buckets(most);
   *out = (titan_curve_data){.rows = rows};
   if (!has_value(run, row, rows))
     return TITAN_OK;
-  uint64_t points = buckets > 0 ? 2 * buckets : rows;
+  uint64_t points = buckets > 0 ? 2 * buckets + 2 : rows;
   TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GENERAL, (size_t)points * sizeof *out->points, &out->points));
   TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GENERAL, (size_t)buckets * sizeof *out->means, &out->means));
   for (uint64_t i = 0; buckets == 0 && i < rows; i++)

@@ -16,6 +16,7 @@ typedef struct titan_curve_row {
   const char *name, *title, *unit;
   titan_metrics_series series;
   size_t column, other; // offsets in the row, in doubles
+  bool smoothed;        // where a page smooths
 } titan_curve_row;
 
 extern const titan_curve_row titan_curve_table[TITAN_CURVES];
@@ -39,7 +40,8 @@ typedef struct titan_curve_mean {
 } titan_curve_mean;
 
 // Either the curve has all its rows as points, and no means; or the rows are divided into `mean_count` buckets of equal
-// size, and the points are the smallest and the largest row of each (in the file's order; one where they are the same).
+// size, and the points are the smallest and the largest row of each, and the file's first and last row (in the file's
+// order, each once).
 typedef struct titan_curve_data {
   uint64_t rows; // of the file
   titan_curve_point *points;
@@ -48,7 +50,10 @@ typedef struct titan_curve_data {
   uint64_t mean_count;
 } titan_curve_data;
 
-// Not collective. At most `most` (2 at least) points of a curve. A validation's tokens and time are those of training
+// Buckets of a curve that has more rows than points.
+uint64_t titan_curve_buckets(uint64_t most_points);
+
+// Not collective. At most `most` (4 at least) points of a curve. A validation's tokens and time are those of training
 // at its step, between two rows in proportion. A curve without a finite value has no points. TITAN_ERROR_MEMORY. The
 // caller destroys *out, also on failure.
 titan_status titan_curve_read(const titan_run *run, titan_curve curve, uint64_t most, titan_curve_data *out);

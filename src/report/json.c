@@ -66,8 +66,8 @@ static json_t *curve_table_json(void) {
   json_t *table = json_array();
   for (int i = 0; i < TITAN_CURVES; i++) {
     const titan_curve_row *row = &titan_curve_table[i];
-    json_array_append_new(table,
-                          json_pack("{s:s, s:s, s:s}", "name", row->name, "title", row->title, "unit", row->unit));
+    json_array_append_new(table, json_pack("{s:s, s:s, s:s, s:b}", "name", row->name, "title", row->title, "unit",
+                                           row->unit, "smoothed", (int)row->smoothed));
   }
   return table;
 }
@@ -225,7 +225,7 @@ titan_status titan_report_notes(const titan_report_data *data, titan_text *notes
                            "curves of more than %" PRIu64 " rows are reduced: the rows are divided into %" PRIu64
                            " buckets, and the smallest and the largest value of each are drawn. Smoothed curves and "
                            "the table use all rows\n",
-                           data->most_points, data->most_points / 2);
+                           data->most_points, titan_curve_buckets(data->most_points));
 }
 
 static titan_status notes_json(const titan_report_data *data, json_t *notes) {

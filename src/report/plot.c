@@ -2,6 +2,7 @@
 #include "report/plot.h"
 
 #include "base/memory.h"
+#include "observe/report.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -30,7 +31,7 @@ void titan_plot_x_text(titan_axis axis, double x, char *text, size_t size) {
     return;
   }
   if (axis == TITAN_AXIS_STEP) {
-    snprintf(text, size, "%.0f", x);
+    titan_report_integer(llround(x), text, size);
     return;
   }
   while (x < units[unit].size)

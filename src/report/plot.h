@@ -18,7 +18,7 @@ enum { TITAN_PLOT_SCALE = 11 }; // columns left of the drawing
 // curve without a point that can be drawn gets a line that says it. TITAN_ERROR_MEMORY.
 titan_status titan_plot(const titan_curve_data *data, const titan_plot_options *options, titan_text *out);
 
-// "1234" as steps, "1.234M" as tokens, "0:12:03" as time.
+// "1,234" as steps, "1.234M" as tokens, "0:12:03" as time.
 void titan_plot_x_text(titan_axis axis, double x, char *text, size_t size);
 
 #endif

@@ -160,7 +160,7 @@
     const axis = byId("axis").value, over = Number(byId("smoothing").value);
     const logX = byId("log_x").checked, logY = byId("log_y").checked;
     if (chart.graph) chart.graph.destroy();
-    chart.lines = linesOf(chart.curve.name, axis, over);
+    chart.lines = linesOf(chart.curve.name, axis, chart.curve.smoothed ? over : 0);
     const table = tableOf(chart.lines, logX, logY);
     chart.box.dataset.last = lastValues(chart.lines);
     chart.box.hidden = table.length === 0;
@@ -352,8 +352,9 @@
     }
   }
 
-  byId("title").textContent = data.runs.map((run) => run.name).join(", ");
-  document.title = data.runs.map((run) => run.name).join(", ") + " – report";
+  const names = data.runs.length <= 4 ? data.runs.map((run) => run.name).join(", ") : data.runs.length + " runs";
+  byId("title").textContent = names;
+  document.title = names + " – report";
   byId("subtitle").textContent = data.program + ", " + data.date;
   for (const note of data.notes) byId("notes").append(element("li", note));
   fillControls();

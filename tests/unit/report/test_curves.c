@@ -17,7 +17,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { MOST = 64 };
+enum { MOST = 64, BUCKETS = 31 };
 
 // A number without a pattern, from 0 to 1.
 static double scattered(uint64_t i) {
@@ -78,11 +78,13 @@ static void buckets_keep_extremes_and_means(void **state) {
     uint64_t count, point = 0, covered = 0;
     const titan_metrics_row *rows = titan_run_rows(&run, &count);
     assert_int_equal(titan_curve_read(&run, TITAN_CURVE_loss, MOST, &data), TITAN_OK);
-    assert_int_equal(data.mean_count, MOST / 2);
+    assert_int_equal(data.mean_count, BUCKETS);
+    assert_true(data.points[0].x[TITAN_AXIS_STEP] == 2);
+    assert_true(data.points[data.point_count - 1].x[TITAN_AXIS_STEP] == 2 * (double)sizes[s]);
     assert_true(data.point_count <= MOST);
     for (uint64_t b = 0; b < data.mean_count; b++) {
       uint64_t end = (uint64_t)data.means[b].x[TITAN_AXIS_STEP] / 2; // its last row's step is 2 (index + 1)
-      assert_true(end - covered >= sizes[s] / (MOST / 2) && end - covered <= sizes[s] / (MOST / 2) + 1);
+      assert_true(end - covered >= sizes[s] / BUCKETS && end - covered <= sizes[s] / BUCKETS + 1);
       check_bucket(rows, covered, end, &data, &point, &data.means[b]);
       covered = end;
     }
