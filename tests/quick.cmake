@@ -10,7 +10,7 @@ set(TITAN_QUICK_TESTS
   parallel_unit parallel_gather.np2 parallel_reduce.np2 parallel_runtime.np1 tensor_placements tensor_plan.np2 optim.np2
   tokenizer_split tokenizer tokenizer_program golden_tokenizer jsonl loader loader_errors
   checkpoint_stream checkpoint_meshes.np2 safetensors safetensors_malformed hugging_face store
-  metrics report setup_memory.np2
+  metrics report report_curves report_differences setup_memory.np2
   guard_include_order guard_include_order_notices guard_file_length guard_file_length_notices guard_words guard_words_notices
   guard_headers_notices setup_container config_conveniences help_manual help_completion help_completion_zsh
   the_comparison_refuses_what_differs)

@@ -9,5 +9,6 @@
 extern const char titan_checkpoint_usage[];
 extern const char titan_tokenizer_usage[];
 extern const char titan_corpus_usage[];
+extern const char titan_report_usage[];
 
 #endif

@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$1"
 {
-  find src benchmarks cmake -type f \( -name '*.c' -o -name '*.h' -o -name '*.cpp' -o -name '*.py' -o -name '*.sh' -o -name '*.cmake' \) ! -name '*_ranges.h' -print0
+  find src benchmarks cmake -type f \( -name '*.c' -o -name '*.h' -o -name '*.cpp' -o -name '*.py' -o -name '*.sh' -o -name '*.cmake' -o -name '*.js' -o -name '*.css' -o -name '*.html' \) ! -name '*_ranges.h' -print0
   printf 'quickstart\0'
 } | xargs -0 awk '
   FNR == 501 { print FILENAME ": more than 500 lines; what can be named is a file of its own"; found = 1 }

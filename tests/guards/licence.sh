@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$1"
 find src tests benchmarks cmake jobscripts -type f \
-  \( -name '*.c' -o -name '*.h' -o -name '*.cpp' -o -name '*.def' -o -name '*.sh' -o -name '*.py' -o -name '*.cmake' -o -name CMakeLists.txt \) -print0 |
+  \( -name '*.c' -o -name '*.h' -o -name '*.cpp' -o -name '*.def' -o -name '*.sh' -o -name '*.py' -o -name '*.cmake' -o -name '*.js' -o -name '*.css' -o -name '*.html' -o -name CMakeLists.txt \) -print0 |
   sort -z | xargs -0 awk '
   FNR == 1 { named = 0 }
   FNR <= 2 && /SPDX-License-Identifier: Apache-2\.0/ { named = 1 }

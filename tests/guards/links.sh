@@ -10,7 +10,7 @@ mapfile -t pages < <(find . -maxdepth 1 -name '*.md' -printf '%P\n' && find docs
 [ "${#pages[@]}" -gt 0 ] || { echo "no pages in $1"; exit 1; }
 {
   find . -maxdepth 1 -printf 'file %P\n'
-  find docs src configs jobscripts modules benchmarks cmake assets tests .github .devcontainer -printf 'file %p\n' 2>/dev/null || true
+  find docs src configs jobscripts modules benchmarks cmake assets tests third_party .github .devcontainer -printf 'file %p\n' 2>/dev/null || true
   printf 'page %s\n' "${pages[@]}"
 } | sort | LC_ALL=C awk '
 # The anchor that a heading gets: lower case, without punctuation, a hyphen for each space.

@@ -84,7 +84,8 @@ static void put_head(const titan_help_program *program, FILE *file) {
 }
 
 static void put_see_also(const titan_help_program *program, FILE *file) {
-  static const char *const names[] = {"titan-checkpoint", "titan-corpus", "titan-hpc", "titan-tokenizer"};
+  static const char *const names[] = {"titan-checkpoint", "titan-corpus", "titan-hpc", "titan-report",
+                                      "titan-tokenizer"};
   bool is_first = true;
   put_heading(file, "SH", "SEE ALSO");
   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {

@@ -119,11 +119,12 @@ bool titan_help_write_zsh(const titan_help_program *program, FILE *file) {
     put_commands(program, file);
   put_arguments(program, plain, file);
   if (has_commands) {
-    fputs("  arguments+=('1:command:(", file);
+    bool takes_paths = program->commands[plain].positional != TITAN_HELP_NOTHING; // in the place of a command
+    fprintf(file, "  arguments+=('1:command:%s(", takes_paths ? "{_alternative \"commands:command:" : "");
     for (int c = 0; c < program->command_count; c++)
       if (c != plain)
         fprintf(file, "%s%s", program->commands[c].name, c + 1 < program->command_count ? " " : "");
-    fputs(")')\n  ;;\nesac\n", file);
+    fprintf(file, ")%s')\n  ;;\nesac\n", takes_paths ? "\" \"paths:path:_files\"}" : "");
   }
   fputs("_arguments -S \"$arguments[@]\"\n", file);
   return true;

@@ -3,15 +3,9 @@
 #ifndef TITAN_TRAIN_OBSERVERS_JSON_H
 #define TITAN_TRAIN_OBSERVERS_JSON_H
 
+#include "observe/json_value.h"
 #include "train/observer.h"
 
-#include <jansson.h>
-
-// A number; null where it is not finite, which JSON has no number for. The caller owns it; NULL: out of memory, which
-// jansson's functions pass on.
-json_t *titan_json_number(double value);
-// Bytes that are no UTF-8, which JSON has no text for, become U+FFFD. The caller owns it.
-json_t *titan_json_text(const char *text);
 // Every column of a row by its name. The caller owns it.
 json_t *titan_json_row(const titan_metrics_row *row);
 // Step, loss and tokens. The caller owns it.

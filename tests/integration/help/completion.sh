@@ -13,7 +13,7 @@ fail() {
   echo "FAILED: $*"
   exit 1
 }
-for program in titan-hpc titan-checkpoint titan-tokenizer titan-corpus; do
+for program in titan-hpc titan-checkpoint titan-report titan-tokenizer titan-corpus; do
   bash -n "$build/help/$program.bash"
   if command -v shellcheck >/dev/null; then shellcheck --shell=bash "$build/help/$program.bash"; fi
 done
@@ -96,3 +96,11 @@ gives 'text2jsonl' titan-corpus t
 gives 'file|paragraph|line' titan-corpus text2jsonl run.toml --document ''
 gives '--output|--document' titan-corpus text2jsonl --
 gives 'run.toml' titan-corpus text2jsonl run
+gives 'show|watch|run.toml|weights.h5|a folder' titan-report ''
+gives 'show' titan-report sh
+gives 'weights.h5' titan-report run.toml w
+gives '--output|--points|--help|--version' titan-report run.toml --
+gives 'weights.h5' titan-report run.toml -o w
+gives 'weights.h5' titan-report show w
+gives 'step|tokens|time' titan-report show run.toml --x ''
+gives '--interval|--curve|--x|--log|--ascii|--width|--height' titan-report watch run.toml --

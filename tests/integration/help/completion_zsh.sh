@@ -4,7 +4,7 @@
 #
 # usage: completion_zsh.sh BUILD
 set -euo pipefail
-for program in titan-hpc titan-checkpoint titan-tokenizer titan-corpus; do
+for program in titan-hpc titan-checkpoint titan-report titan-tokenizer titan-corpus; do
   file=$1/help/_$program
   [ "$(head -n 1 "$file")" = "#compdef $program" ] || { echo "FAILED: $file does not begin with #compdef"; exit 1; }
   command -v zsh >/dev/null || continue

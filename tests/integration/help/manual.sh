@@ -60,7 +60,7 @@ has titan-hpc '^ +--training\.steps VALUE$'
 has titan-hpc '^ +Steps to train\. Takes an integer of at least 1; default 10000\.$'
 has titan-hpc '^ +Folder for checkpoints, .*default "checkpoint"\.'
 
-for program in titan-checkpoint titan-tokenizer titan-corpus; do
+for program in titan-checkpoint titan-report titan-tokenizer titan-corpus; do
   render $program
   "$build/$program" --help >"$folder/help"
   for word in $(grep -o -e '--[a-z_-]*[a-z]' "$folder/help" | sort -u) $(sed -n "s/^.* $program \([a-z][a-z0-9]*\) .*/\1/p" "$folder/help"); do

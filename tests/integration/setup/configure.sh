@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Property: configuring stops, and says what to install, where a build could not work: a serial HDF5, an HDF5 of another MPI, a oneDNN
+# Property: configuring stops, and says what to install, where a build could not work: a serial HDF5, an HDF5 of another MPI, no dygraphs in the folder that is given for it, a oneDNN
 # of version 3, a processor that is not x86-64; and it does without cmocka and PCRE2 where no tests are built. Oracle: the exit
 # code and the message, with stand-ins for the packages; HDF5 of another MPI only where MPICH's is installed beside Open MPI's.
 set -euo pipefail
@@ -37,6 +37,7 @@ export PKG_CONFIG_PATH=$folder/serial${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}
 touch "$folder/new/dnnl.h"
 printf '#define DNNL_VERSION_MAJOR 4\n#define DNNL_VERSION_MINOR 1\n#define DNNL_VERSION_PATCH 0\n' >"$folder/new/oneapi/dnnl/dnnl_version.h"
 
+refused 'has no dygraph.min.js. Expected: the folder of dygraphs 2.2 or newer' pages -DTITAN_TESTS=OFF -DTITAN_RUN_CHECKS=OFF -DTITAN_DYGRAPHS=/
 refused 'hdf5-serial-here (version 1.14.0): it is built without MPI' build -DTITAN_TESTS=OFF -DTITAN_HDF5=hdf5-serial-here
 tr -s ' \n' ' ' <"$folder/log" | grep -q 'libhdf5-openmpi-dev for Open MPI.* hdf5+mpi' || fail "not said: what to install"
 refused 'pkg-config knows none of no-such-hdf5' build -DTITAN_HDF5=no-such-hdf5

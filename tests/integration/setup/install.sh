@@ -17,15 +17,16 @@ fail() { echo "$*"; exit 1; }
   fail "the installed tokenizer cannot be read"
 # Where a library lies in a folder of its own, the installed program looks for it there as the one in the build folder does.
 runpath() { readelf -d "$1" | sed -n 's/.*(R[UN]*PATH).*\[\(.*\)\].*/\1/p' | tr ':' '\n' | sed '/^$/d' | sort; }
-for program in titan-hpc titan-checkpoint; do
+for program in titan-hpc titan-checkpoint titan-report; do
   [ "$(runpath "$build/$program")" = "$(runpath "$prefix/bin/$program")" ] ||
     fail "the installed $program has the library path $(runpath "$prefix/bin/$program"), the built one $(runpath "$build/$program")"
 done
 for file in configs/debug_model.toml configs/cpu_node.toml assets/c4_test.jsonl.gz assets/c4_mini.jsonl.gz jobscripts/slurm/pretrain.sbatch jobscripts/slurm/array.sbatch jobscripts/pbs/pretrain.pbs jobscripts/estimate.sh; do
   [ -f "$prefix/share/titan-hpc/$file" ] || fail "share/titan-hpc/$file is not installed"
 done
+find "$prefix/share/doc" -name dygraphs-LICENSE.txt | grep -q . || fail "the licence of dygraphs is not installed"
 # Where man, bash-completion and zsh look, under the names by which they look.
-for program in titan-hpc titan-checkpoint titan-tokenizer titan-corpus; do
+for program in titan-hpc titan-checkpoint titan-report titan-tokenizer titan-corpus; do
   for file in man/man1/$program.1 bash-completion/completions/$program zsh/site-functions/_$program; do
     [ -s "$prefix/share/$file" ] || fail "share/$file is not installed"
   done

@@ -119,7 +119,7 @@ cd "$folder/another"
 # shellcheck disable=SC2086 # options are words
 "${run[@]}" "$installed/bin/titan-hpc" --job.config_file "$installed/share/titan-hpc/configs/debug_model.toml" $SHORT >"$folder/log" 2>&1 ||
   { tail -n 30 "$folder/log"; fail "another user cannot train"; }
-for program in titan-checkpoint titan-tokenizer titan-corpus; do
+for program in titan-checkpoint titan-report titan-tokenizer titan-corpus; do
   "${run[@]}" "$installed/bin/$program" --help >/dev/null || fail "$program does not start for another user"
 done
 echo "all of README's commands work"
