@@ -33,22 +33,29 @@ titan_status titan_runtime_search_describe(int64_t count, const titan_nonfinite 
   return add_place(found->first, rank, dims, text);
 }
 
-// The graph's output that the value is, also seen through views: "d(attention.wq.weight)"; else the value's own name.
-static const char *name_of_value(const titan_graph *graph, titan_value value) {
+// Whether an output is the value, also seen through views.
+static bool is_seen_as(const titan_graph *graph, titan_value value, titan_value output) {
+  while (output != value) {
+    int producer = titan_graph_value(graph, output)->producer;
+    const titan_node *node = producer >= 0 ? titan_graph_node(graph, producer) : NULL;
+    if (node == NULL || !titan_op_is_view(node->call.kind) || node->call.input_count != 1)
+      return false;
+    output = node->inputs[0];
+  }
+  return true;
+}
+
+// The graph's outputs that the value is, "d(attention.wq.weight)+d(attention.wk.weight)"; else the value's own name.
+static titan_status add_name(const titan_graph *graph, titan_value value, titan_text *text) {
+  const char *plus = "";
   for (int i = 0; i < titan_graph_output_count(graph); i++) {
     const titan_graph_output *output = titan_graph_output_at(graph, i);
-    titan_value seen = output->value;
-    for (;;) {
-      if (seen == value)
-        return output->name;
-      int producer = titan_graph_value(graph, seen)->producer;
-      const titan_node *node = producer >= 0 ? titan_graph_node(graph, producer) : NULL;
-      if (node == NULL || !titan_op_is_view(node->call.kind) || node->call.input_count != 1)
-        break;
-      seen = node->inputs[0];
-    }
+    if (!is_seen_as(graph, value, output->value))
+      continue;
+    TITAN_TRY(titan_text_printf(text, "%s%s", plus, output->name));
+    plus = "+";
   }
-  return titan_graph_value(graph, value)->name;
+  return plus[0] != '\0' ? TITAN_OK : titan_text_printf(text, "%s", titan_graph_value(graph, value)->name);
 }
 
 // "forward of layers.3, microbatch 0, on rank 2"
@@ -60,10 +67,9 @@ static titan_status add_run(const titan_runtime *runtime, titan_text *text) {
                            titan_comm_rank(titan_mesh_comm(runtime->mesh, TITAN_MESH_WORLD)));
 }
 
-static titan_status add_tensor(const char *name, const titan_tensor_type *type, const titan_nonfinite *found,
-                               titan_text *text) {
+static titan_status add_values(const titan_tensor_type *type, const titan_nonfinite *found, titan_text *text) {
   titan_value_info info = {.type = *type};
-  TITAN_TRY(titan_text_printf(text, ": of %s ", name));
+  TITAN_TRY(titan_text_printf(text, " "));
   TITAN_TRY(titan_graph_print_type(&info, text));
   TITAN_TRY(titan_text_printf(text, ", "));
   return titan_runtime_search_describe(found->count, found, type->rank, type->dims, text);
@@ -86,7 +92,9 @@ static titan_status describe_output(const titan_runtime *runtime, const titan_gr
   }
   TITAN_TRY(titan_text_printf(text, " in "));
   TITAN_TRY(add_run(runtime, text));
-  TITAN_TRY(add_tensor(name_of_value(graph, node->outputs[output]), &call->outputs[output], found, text));
+  TITAN_TRY(titan_text_printf(text, ": of "));
+  TITAN_TRY(add_name(graph, node->outputs[output], text));
+  TITAN_TRY(add_values(&call->outputs[output], found, text));
   return titan_text_printf(text, "; all that it reads is finite");
 }
 
@@ -94,8 +102,8 @@ static titan_status describe_input(const titan_runtime *runtime, const titan_pla
                                    const titan_nonfinite *found, titan_text *text) {
   TITAN_TRY(titan_text_printf(text, "run again, the first to read values that are not finite is "));
   TITAN_TRY(add_run(runtime, text));
-  TITAN_TRY(titan_text_printf(text, ", and no operation gave them"));
-  return add_tensor(input->name, &input->type, found, text);
+  TITAN_TRY(titan_text_printf(text, ", and no operation gave them: of %s", input->name));
+  return add_values(&input->type, found, text);
 }
 
 // --- looking ---

@@ -33,6 +33,11 @@ static titan_status find_cause(titan_trainer *trainer, const trainer_step *step,
                                               "repeat, as one of memory or of a processor might not");
 }
 
+// NaN has a sign, which says nothing.
+static double without_sign(double x) {
+  return isnan(x) ? (double)NAN : x;
+}
+
 // Its last line for all ranks. A rank whose own loss is not finite reports it; a norm that is not finite is the same on
 // all ranks.
 static titan_status end_badly(titan_trainer *trainer, const trainer_step *step, const char *cause) {
@@ -40,11 +45,11 @@ static titan_status end_badly(titan_trainer *trainer, const trainer_step *step, 
   titan_status status = TITAN_OK;
   if (!isfinite(step->local_loss))
     status = titan_error(TITAN_ERROR_NUMBERS, "step %lld: the loss of rank %d is %g%s; %s", (long long)step->step,
-                         trainer->rank, step->local_loss, cause, last);
+                         trainer->rank, without_sign(step->local_loss), cause, last);
   TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer), status));
   status = titan_error(TITAN_ERROR_NUMBERS,
                        "step %lld: the gradient norm is %g while every rank's loss is finite (rank 0: %g)%s; %s",
-                       (long long)step->step, step->grad_norm, step->local_loss, cause, last);
+                       (long long)step->step, without_sign(step->grad_norm), step->local_loss, cause, last);
   return titan_comm_agree(titan_trainer_world(trainer), status);
 }
 

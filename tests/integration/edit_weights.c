@@ -1,58 +1,82 @@
 // SPDX-License-Identifier: Apache-2.0
-// Changes a tensor of a safetensors file in place, for runs that have to begin with weights that are wrong.
+// Writes a checkpoint once more with other weights, for runs that have to begin with weights that are wrong.
 //
 //   edit_weights FILE TENSOR set INDEX VALUE    one element, counted over the whole tensor; VALUE: a number, nan or inf
 //   edit_weights FILE TENSOR scale FACTOR       all of them
 //
 // Exit status: 0, 1 (with a message), 2 usage.
 #include "base/memory.h"
-#include "weights/safetensors.h"
+#include "checkpoint/writer.h"
+#include "comm/bootstrap.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-static titan_status scale(const titan_safetensors *file, const titan_safetensors_tensor *tensor, float factor,
-                          int descriptor) {
+static int64_t elements_of(const titan_checkpoint_tensor *tensor) {
+  return titan_checkpoint_rows(tensor) * titan_checkpoint_columns(tensor);
+}
+
+static void edit(float *values, int64_t count, char **words, int word_count) {
+  if (word_count == 3 && strcmp(words[0], "set") == 0)
+    values[strtoll(words[1], NULL, 10)] = strtof(words[2], NULL);
+  for (int64_t i = 0; i < count && word_count == 2 && strcmp(words[0], "scale") == 0; i++)
+    values[i] *= strtof(words[1], NULL);
+}
+
+// Copies a tensor, edited where it is the one.
+static titan_status copy(const titan_checkpoint_file *file, int tensor, char **words, int count, bool edited,
+                         titan_checkpoint_writer *writer) {
+  const titan_checkpoint_tensor *t = &file->tensors[tensor];
   float *values;
-  TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GENERAL, (size_t)tensor->count * sizeof *values, &values));
-  titan_status status = titan_safetensors_read(file, tensor, 0, tensor->count, values);
-  for (int64_t i = 0; i < tensor->count && status == TITAN_OK; i++)
-    values[i] *= factor;
+  if (t->number != TITAN_NUMBER_FLOAT32)
+    return titan_error(TITAN_ERROR_USAGE, "%s: %s is not float32", file->path, t->name);
+  TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GENERAL, (size_t)elements_of(t) * sizeof *values, &values));
+  titan_status status = titan_checkpoint_file_read(file, tensor, 0, titan_checkpoint_rows(t), values);
+  titan_checkpoint_slab slab = {
+      .tensor = tensor, .rows = titan_checkpoint_rows(t), .columns = titan_checkpoint_columns(t)};
+  if (status == TITAN_OK && edited)
+    edit(values, elements_of(t), words, count);
   if (status == TITAN_OK)
-    status = titan_safetensors_write(descriptor, file->path, tensor, 0, tensor->count, values);
+    status = titan_checkpoint_writer_write(writer, &slab, values, slab.columns);
   titan_memory_free(values);
   return status;
 }
 
-static titan_status edit(const titan_safetensors *file, char **words, int count, int descriptor) {
-  const titan_safetensors_tensor *tensor = titan_safetensors_find(file, words[0]);
-  if (tensor == NULL)
+static titan_status rewrite(const titan_checkpoint_file *file, char **words, int count) {
+  int wanted = titan_checkpoint_file_find(file, TITAN_CHECKPOINT_MODEL, words[0]);
+  titan_checkpoint_writer *writer;
+  if (wanted < 0)
     return titan_error(TITAN_ERROR_USAGE, "%s has no tensor %s", file->path, words[0]);
-  if (count == 3 && strcmp(words[1], "scale") == 0)
-    return scale(file, tensor, strtof(words[2], NULL), descriptor);
-  if (count != 4 || strcmp(words[1], "set") != 0)
-    return titan_error(TITAN_ERROR_USAGE, "expected FILE TENSOR set INDEX VALUE, or FILE TENSOR scale FACTOR");
-  float value = strtof(words[3], NULL);
-  return titan_safetensors_write(descriptor, file->path, tensor, strtoll(words[2], NULL, 10), 1, &value);
+  titan_checkpoint_writer_options options = {.comm = MPI_COMM_WORLD,
+                                             .path = file->path,
+                                             .replace = true,
+                                             .contents = &file->contents,
+                                             .tensor_count = file->tensor_count,
+                                             .tensors = file->tensors,
+                                             .slab_count = file->tensor_count};
+  TITAN_TRY(titan_checkpoint_writer_create(&options, &writer));
+  titan_status status = TITAN_OK;
+  for (int i = 0; i < file->tensor_count && status == TITAN_OK; i++)
+    status = copy(file, i, words + 1, count - 1, i == wanted, writer);
+  return titan_checkpoint_writer_finish(&writer, status, NULL);
 }
 
 int main(int count, char **words) {
-  titan_safetensors *file = NULL;
-  if (count < 5) {
-    fprintf(stderr, "usage: edit_weights FILE TENSOR set INDEX VALUE | FILE TENSOR scale FACTOR\n");
+  titan_checkpoint_file *file = NULL;
+  titan_mpi mpi;
+  bool set = count == 6 && strcmp(words[3], "set") == 0, scale = count == 5 && strcmp(words[3], "scale") == 0;
+  if (!set && !scale) {
+    fputs("usage: edit_weights FILE TENSOR set INDEX VALUE | FILE TENSOR scale FACTOR\n", stderr);
     return 2;
   }
-  int descriptor = open(words[1], O_WRONLY);
-  titan_status status = titan_safetensors_open(words[1], &file);
+  titan_status status = titan_mpi_initialize(&count, &words, &mpi);
   if (status == TITAN_OK)
-    status = descriptor < 0 ? titan_error(TITAN_ERROR_OUTPUT, "%s cannot be written", words[1])
-                            : edit(file, words + 2, count - 2, descriptor);
-  titan_safetensors_close(&file);
-  if (descriptor >= 0)
-    close(descriptor);
+    status = titan_checkpoint_file_open(words[1], &file, NULL);
+  if (status == TITAN_OK)
+    status = rewrite(file, words + 2, count - 2);
+  titan_checkpoint_file_close(&file);
   if (status != TITAN_OK)
     fprintf(stderr, "edit_weights: %s\n", titan_error_message());
+  titan_mpi_finalize();
   return status != TITAN_OK;
 }
