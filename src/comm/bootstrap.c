@@ -43,16 +43,43 @@ static titan_status check_launch(titan_mpi *mpi) {
   return status;
 }
 
+// Open MPI ends the process where srun gave it no means to find the other ranks, and says nothing of srun's options. A
+// child of task 0 does, if the process ends before the pipe has a byte. -1: there is nothing to advise.
+static int advise_if_it_ends(const titan_launch *launch) {
+  int ends[2];
+  char byte;
+  if (!titan_launch_has_no_pmi(launch) || launch->task != 0 || pipe(ends) != 0)
+    return -1;
+  titan_launch_check(launch, 1); // makes the message
+  pid_t child = fork();
+  if (child != 0) {
+    close(ends[0]);
+    titan_error_clear();
+    return ends[1];
+  }
+  close(ends[1]);
+  if (read(ends[0], &byte, 1) == 0)
+    dprintf(STDERR_FILENO, "titan-hpc: %s\n", titan_error_message());
+  _exit(0);
+}
+
+static void keep_advice(int end) {
+  if (end < 0)
+    return;
+  if (write(end, "", 1) < 0)
+    titan_error_clear(); // the child has ended
+  close(end);
+}
+
 titan_status titan_mpi_initialize(int *argc, char ***argv, titan_mpi *out) {
   int initialized = 0;
   *out = (titan_mpi){.launch = titan_launch_find()}; // MPI may set variables of its own
   TITAN_TRY_MPI(MPI_Initialized(&initialized));
-  if (!initialized && titan_launch_has_no_pmi(&out->launch)) {
-    out->size = 1;
-    return check_launch(out);
-  }
-  if (!initialized)
+  if (!initialized) {
+    int advice = advise_if_it_ends(&out->launch);
     TITAN_TRY_MPI(MPI_Init_thread(argc, argv, MPI_THREAD_MULTIPLE, &out->thread_level));
+    keep_advice(advice);
+  }
   TITAN_TRY_MPI(MPI_Query_thread(&out->thread_level));
   TITAN_TRY_MPI(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN));
   TITAN_TRY_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &out->rank));

@@ -2,6 +2,7 @@
 #include "comm/crash.h"
 
 #include "comm/recorder.h"
+#include "comm/stack.h"
 
 #include <execinfo.h>
 #include <inttypes.h>
@@ -91,4 +92,5 @@ void titan_crash_watch(int rank) {
     sigemptyset(&action.sa_mask);
     sigaction(crashes[i].number, &action, NULL);
   }
+  titan_stack_watch();
 }

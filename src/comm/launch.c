@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 // Launchers by the variables that each sets for its tasks, inner ones first: another launcher may have been started by
 // SLURM, but not the other way round. size: the number of tasks; local_size: of those on this node, for where the
@@ -76,10 +77,11 @@ static titan_launch slurm_launch(void) {
   return launch;
 }
 
-// srun --mpi=none: the tasks have no means to find each other. Some MPI libraries end the process for it.
 bool titan_launch_has_no_pmi(const titan_launch *launch) {
-  const char *type = getenv("SLURM_MPI_TYPE");
-  return launch->launcher == slurm.name && launch->tasks > 1 && type != NULL && strcmp(type, "none") == 0;
+  bool alone = launch->launcher == slurm.name && launch->tasks > 1 && launch->tasks_are_known;
+  for (char **variable = environ; alone && *variable != NULL; variable++)
+    alone = strncmp(*variable, "PMI_", 4) != 0 && strncmp(*variable, "PMIX_", 5) != 0;
+  return alone;
 }
 
 titan_launch titan_launch_find(void) {

@@ -17,7 +17,8 @@ typedef struct titan_launch {
 // launcher's are set.
 titan_launch titan_launch_find(void);
 
-// Whether a launcher says that its tasks have no means to find each other: then MPI need not be asked.
+// Whether nothing in the environment tells several tasks of srun how to find each other, as with --mpi=none. An MPI
+// library that knows SLURM's first PMI finds them all the same.
 bool titan_launch_has_no_pmi(const titan_launch *launch);
 
 // TITAN_ERROR_USAGE where the environment says that more tasks were started together than the MPI library sees in its

@@ -238,7 +238,7 @@ static void write_record(FILE *file, const titan_record *record, double now) {
   fputc('}', file);
 }
 
-bool titan_recorder_write(FILE *file, int rank, const char *host) {
+bool titan_recorder_write(FILE *file, int rank, const char *host, const char *stack) {
   titan_whereabouts where;
   double now = titan_clock_seconds();
   titan_recorder_whereabouts(&where);
@@ -248,6 +248,8 @@ bool titan_recorder_write(FILE *file, int rank, const char *host) {
   write_text(file, "phase", where.phase);
   fprintf(file, ", \"step\": %lld, ", (long long)where.step);
   write_text(file, "action", where.action);
+  fputs(", ", file);
+  write_text(file, "stack", stack);
   fprintf(file, ", \"action_seconds\": %.6f, \"operations\": %llu, \"waits_for\": ", where.action_seconds,
           (unsigned long long)where.operations);
   if (where.waits)

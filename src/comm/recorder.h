@@ -58,7 +58,8 @@ bool titan_recorder_try_whereabouts(titan_whereabouts *out);
 // Any thread. The operations that are kept, oldest first: at most `most`, of those begun at `since` or later. Returns
 // how many.
 int64_t titan_recorder_copy(double since, titan_record *records, int64_t most);
-// Any thread. Everything as JSON; false when it could not be written.
-bool titan_recorder_write(FILE *file, int rank, const char *host);
+// Any thread. Everything as JSON, with the stack of the thread that communicates (comm/stack.h); false when it could
+// not be written.
+bool titan_recorder_write(FILE *file, int rank, const char *host, const char *stack);
 
 #endif

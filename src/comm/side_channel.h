@@ -5,6 +5,7 @@
 
 #include "comm/comm.h"
 #include "comm/recorder.h"
+#include "comm/stack.h"
 
 enum { TITAN_SIDE_HOST_BYTES = 64, TITAN_SIDE_ADDRESSES = 4 };
 
@@ -15,7 +16,9 @@ typedef struct titan_side_peer {
   uint32_t addresses[TITAN_SIDE_ADDRESSES]; // IPv4, in network order
 } titan_side_peer;
 
-typedef enum titan_side_kind { TITAN_SIDE_WHERE, TITAN_SIDE_LATE, TITAN_SIDE_END } titan_side_kind;
+// WHERE: the whereabouts. STACK: and the stack. LATE: this rank waits too long, look into it. END: write the flight
+// recorder, and end.
+typedef enum titan_side_kind { TITAN_SIDE_WHERE, TITAN_SIDE_STACK, TITAN_SIDE_LATE, TITAN_SIDE_END } titan_side_kind;
 
 typedef struct titan_side_request {
   uint64_t secret; // of this run: other programs may reach the port
@@ -25,6 +28,7 @@ typedef struct titan_side_request {
 typedef struct titan_side_answer {
   uint64_t secret;
   titan_whereabouts where;
+  char stack[TITAN_STACK_BYTES]; // of STACK; else ""
 } titan_side_answer;
 
 // Opens a listening socket and fills what others need to reach it. TITAN_ERROR_COMMUNICATION.

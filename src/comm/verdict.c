@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { MOST_NAMED = 8 };
 
@@ -34,6 +35,13 @@ static bool same_operation(const titan_record *a, const titan_record *b) {
   return strcmp(a->operation, b->operation) == 0 && a->bytes == b->bytes && a->peer == b->peer;
 }
 
+static const char *state_of(const titan_side_peer *peer) {
+  char host[TITAN_SIDE_HOST_BYTES] = "";
+  gethostname(host, sizeof host - 1);
+  const char *state = strcmp(host, peer->host) == 0 ? titan_stack_state_of(peer->process) : "";
+  return state[0] != '\0' ? state : "it is stopped, gone, or cut off";
+}
+
 static titan_status tell_silent(const titan_verdict_rank *ranks, const titan_side_peer *peers, int size,
                                 titan_text *text, int *count) {
   *count = 0;
@@ -41,7 +49,7 @@ static titan_status tell_silent(const titan_verdict_rank *ranks, const titan_sid
     if (!ranks[rank].answered && (*count)++ < MOST_NAMED) {
       TITAN_TRY(titan_text_printf(text, "; "));
       TITAN_TRY(name_rank(peers, rank, text));
-      TITAN_TRY(titan_text_printf(text, " does not answer: it is stopped, gone, or cut off"));
+      TITAN_TRY(titan_text_printf(text, " does not answer: %s", state_of(&peers[rank])));
     }
   return *count > MOST_NAMED ? titan_text_printf(text, "; %d more do not answer either", *count - MOST_NAMED)
                              : TITAN_OK;
@@ -87,6 +95,8 @@ static titan_status tell_late(const titan_verdict_rank *ranks, const titan_side_
       TITAN_TRY(titan_text_printf(text, ", %s", where->action));
     if (where->operations > 0)
       TITAN_TRY(titan_text_printf(text, ", after %" PRIu64 " operations", where->operations));
+    if (ranks[rank].stack[0] != '\0')
+      TITAN_TRY(titan_text_printf(text, ", at %s", ranks[rank].stack));
   }
   return *count > MOST_NAMED ? titan_text_printf(text, "; %d more are late too", *count - MOST_NAMED) : TITAN_OK;
 }

@@ -6,6 +6,7 @@
 #include "comm/recorder.h"
 #include "comm/recorder_private.h"
 #include "comm/side_channel.h"
+#include "comm/stack.h"
 #include "comm/verdict.h"
 
 #include <errno.h>
@@ -21,7 +22,7 @@
 // PATIENCE: seconds in which a rank that is well answers; ranks may outnumber cores. LOOK: milliseconds from one look
 // at the own wait to the next. STOPPED: seconds beyond that, of which the process has seen nothing.
 static const double PATIENCE = 2, STOPPED = 2;
-enum { LOOK = 100, OPTION_BYTES = 96 };
+enum { LOOK = 100, OPTION_BYTES = 96, MOST_STACKS = 8 };
 
 struct titan_watchdog {
   int rank, size, listener;
@@ -41,11 +42,13 @@ struct titan_watchdog {
 // --- the end of the run ---
 
 static void write_recorder(const titan_watchdog *watchdog) {
-  char path[4096];
+  char path[4096], stack[TITAN_STACK_BYTES];
+  titan_stack_take(false, stack, sizeof stack);
   (void)mkdir(watchdog->folder, 0777); // where there is none, the file cannot be opened
   snprintf(path, sizeof path, "%s/rank_%d.json", watchdog->folder, watchdog->rank);
   FILE *file = fopen(path, "w");
-  bool written = file != NULL && titan_recorder_write(file, watchdog->rank, watchdog->peers[watchdog->rank].host);
+  bool written =
+      file != NULL && titan_recorder_write(file, watchdog->rank, watchdog->peers[watchdog->rank].host, stack);
   if (file != NULL && fclose(file) != 0)
     written = false;
   if (!written)
@@ -88,6 +91,27 @@ static void close_all(const titan_watchdog *watchdog, const int *sockets) {
       close(sockets[rank]);
 }
 
+// The stacks of ranks that wait for nothing, of which a message names a few. They stay where they are until they end.
+static void ask_for_stacks(const titan_watchdog *watchdog, titan_verdict_rank *ranks) {
+  titan_side_request request = {.secret = watchdog->secret, .kind = TITAN_SIDE_STACK, .from = watchdog->rank};
+  int left = MOST_STACKS;
+  for (int rank = 0; rank < watchdog->size && left > 0; rank++) {
+    titan_side_answer answer;
+    if (!ranks[rank].answered || ranks[rank].where.waits)
+      continue;
+    left--;
+    if (rank == watchdog->rank) {
+      titan_stack_take(true, ranks[rank].stack, sizeof ranks[rank].stack);
+      continue;
+    }
+    int connection = titan_side_ask(&watchdog->peers[watchdog->rank], &watchdog->peers[rank], &request, PATIENCE);
+    if (receive_answer(watchdog, connection, titan_clock_seconds() + PATIENCE, &answer))
+      snprintf(ranks[rank].stack, sizeof ranks[rank].stack, "%.*s", TITAN_STACK_BYTES - 1, answer.stack);
+    if (connection >= 0)
+      close(connection);
+  }
+}
+
 // Tells, and ends all ranks. Does nothing where the wait is over meanwhile.
 static void judge(titan_watchdog *watchdog, int waiter, double timeout, const char *option, titan_verdict_rank *ranks,
                   int *sockets) {
@@ -96,6 +120,7 @@ static void judge(titan_watchdog *watchdog, int waiter, double timeout, const ch
   close_all(watchdog, sockets);
   if (!ranks[waiter].answered || !ranks[waiter].where.waits || ranks[waiter].where.wait_seconds < timeout)
     return;
+  ask_for_stacks(watchdog, ranks);
   if (titan_verdict_tell(ranks, watchdog->peers, watchdog->size, waiter, option, &text) == TITAN_OK)
     titan_log_error("%s. Every rank ends; what each of them communicated is in %s", text.data, watchdog->folder);
   titan_text_destroy(&text);
@@ -194,6 +219,8 @@ static void answer(titan_watchdog *watchdog, int connection) {
     return;
   if (request.kind == TITAN_SIDE_END)
     write_recorder(watchdog);
+  if (request.kind == TITAN_SIDE_STACK)
+    titan_stack_take(true, reply.stack, sizeof reply.stack);
   titan_recorder_whereabouts(&reply.where);
   if (request.kind == TITAN_SIDE_LATE && request.from >= 0 && request.from < watchdog->size) {
     pthread_mutex_lock(&watchdog->mutex);

@@ -176,6 +176,11 @@ static titan_status check_together(const titan_config *config, titan_problems *p
         problems, "experimental.enable_async_tensor_parallel = true (%s) needs training.compile = true%s",
         titan_config_origin(config, "experimental.enable_async_tensor_parallel"),
         note_unless_available("training.compile")));
+  if (strcmp(config->debug.find_nonfinite, "on") == 0 && config->optimizer.early_step_in_backward)
+    TITAN_TRY(titan_problems_add(problems,
+                                 "debug.find_nonfinite = on (%s) needs optimizer.early_step_in_backward = false: early "
+                                 "updates change the weights before a step is known to be bad",
+                                 titan_config_origin(config, "debug.find_nonfinite")));
   return check_corpora(config, problems);
 }
 

@@ -124,31 +124,64 @@ static titan_status run_kernel(const titan_executable *executable, const titan_o
   return kernel->run_in_group(device, call, state, group, inputs, outputs, workspace);
 }
 
+// Where an instruction finds its operands.
+typedef struct operands {
+  const void *inputs[TITAN_MAX_INPUTS];
+  void *outputs[TITAN_MAX_OUTPUTS], *workspace;
+} operands;
+
+static inline void bind(const titan_bindings *bindings, const titan_instruction *instruction, operands *out) {
+  const titan_op_call *call = &instruction->node->call;
+  for (int k = 0; k < call->input_count; k++)
+    out->inputs[k] = address(bindings, instruction->inputs[k]);
+  for (int k = 0; k < call->output_count; k++)
+    out->outputs[k] = address(bindings, instruction->outputs[k]);
+  out->workspace = instruction->workspace_bytes > 0 ? address(bindings, instruction->workspace) : NULL;
+}
+
+static titan_status check_prepared(const titan_executable *executable) {
+  return executable->prepared ? TITAN_OK
+                              : titan_error(TITAN_ERROR_INTERNAL, "graph %s runs before its kernels are prepared",
+                                            titan_graph_name(executable->plan->graph));
+}
+
 static void (*watch)(void *context, const titan_op_call *call, double begin, double end);
 static void *watch_context;
 
 titan_status titan_executable_run(titan_executable *executable, titan_phase phase, const titan_bindings *bindings,
                                   void (*progress)(void)) {
   const titan_plan_phase *list = &executable->plan->phases[phase];
-  if (!executable->prepared)
-    return titan_error(TITAN_ERROR_INTERNAL, "graph %s runs before its kernels are prepared",
-                       titan_graph_name(executable->plan->graph));
+  TITAN_TRY(check_prepared(executable));
   for (int i = 0; i < list->count; i++) {
     const titan_instruction *instruction = &list->instructions[i];
     const titan_op_call *call = &instruction->node->call;
-    const void *inputs[TITAN_MAX_INPUTS];
-    void *outputs[TITAN_MAX_OUTPUTS];
-    for (int k = 0; k < call->input_count; k++)
-      inputs[k] = address(bindings, instruction->inputs[k]);
-    for (int k = 0; k < call->output_count; k++)
-      outputs[k] = address(bindings, instruction->outputs[k]);
-    void *workspace = instruction->workspace_bytes > 0 ? address(bindings, instruction->workspace) : NULL;
+    operands at;
+    bind(bindings, instruction, &at);
     double start = timing_on || watch != NULL ? titan_clock_seconds() : 0;
-    TITAN_TRY(run_kernel(executable, call, executable->states[phase][i], bindings->groups, inputs, outputs, workspace));
+    TITAN_TRY(run_kernel(executable, call, executable->states[phase][i], bindings->groups, at.inputs, at.outputs,
+                         at.workspace));
     if (timing_on)
       record(call, titan_clock_seconds() - start);
     if (watch != NULL)
       watch(watch_context, call, start, titan_clock_seconds());
+    if (progress != NULL)
+      progress();
+  }
+  return TITAN_OK;
+}
+
+titan_status titan_executable_run_inspected(titan_executable *executable, titan_phase phase,
+                                            const titan_bindings *bindings, void (*progress)(void),
+                                            const titan_inspector *inspector) {
+  const titan_plan_phase *list = &executable->plan->phases[phase];
+  TITAN_TRY(check_prepared(executable));
+  for (int i = 0; i < list->count; i++) {
+    const titan_instruction *instruction = &list->instructions[i];
+    operands at;
+    bind(bindings, instruction, &at);
+    TITAN_TRY(run_kernel(executable, &instruction->node->call, executable->states[phase][i], bindings->groups,
+                         at.inputs, at.outputs, at.workspace));
+    TITAN_TRY(inspector->inspect(inspector->context, instruction->node, phase, i, at.outputs));
     if (progress != NULL)
       progress();
   }

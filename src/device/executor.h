@@ -33,6 +33,17 @@ const titan_plan *titan_executable_plan(const titan_executable *executable);
 titan_status titan_executable_run(titan_executable *executable, titan_phase phase, const titan_bindings *bindings,
                                   void (*progress)(void));
 
+// Looks at what an operation has written, before the next one may write over it.
+typedef struct titan_inspector {
+  // node: number `index` of the phase; outputs: by output of the node, in DEVICE space. A failure ends the run.
+  titan_status (*inspect)(void *context, const titan_node *node, titan_phase phase, int index, void *const *outputs);
+  void *context;
+} titan_inspector;
+// The same in a loop of its own, for runs that are looked at; it is neither watched nor timed.
+titan_status titan_executable_run_inspected(titan_executable *executable, titan_phase phase,
+                                            const titan_bindings *bindings, void (*progress)(void),
+                                            const titan_inspector *inspector);
+
 // Not collective. From now on `watcher` is called, from the thread that computes, after each operation of every
 // executable of the process, with when it ran (as titan_clock_seconds); NULL: no more. Off, it costs nothing.
 void titan_executor_watch(void (*watcher)(void *context, const titan_op_call *call, double begin, double end),

@@ -158,6 +158,8 @@ titan_status titan_graph_recompute(titan_graph *graph, int node, const titan_val
 
 // Adds a text form of the graph: a line per input, parameter, node and output, with types and placements.
 titan_status titan_graph_print(const titan_graph *graph, titan_text *text);
+// Adds a node's operation with the names of its inputs: "matmul(%3, attention.wq.weight, b transposed)".
+titan_status titan_graph_print_call(const titan_graph *graph, const titan_node *node, titan_text *text);
 // Adds the graph in the language of Graphviz: boxes are operations with their outputs' types and placements, blue in
 // the forward and orange in the backward; the rest are inputs, parameters and outputs.
 titan_status titan_graph_print_dot(const titan_graph *graph, titan_text *text);

@@ -21,6 +21,16 @@ titan_status titan_graph_print_type(const titan_value_info *info, titan_text *te
   return TITAN_OK;
 }
 
+titan_status titan_graph_print_call(const titan_graph *graph, const titan_node *node, titan_text *text) {
+  TITAN_TRY(titan_text_printf(text, "%s(", titan_op_name(node->call.kind)));
+  for (int i = 0; i < node->call.input_count; i++)
+    TITAN_TRY(titan_text_printf(text, "%s%s", i ? ", " : "", titan_graph_value(graph, node->inputs[i])->name));
+  if (node->call.kind == TITAN_OP_matmul)
+    TITAN_TRY(titan_text_printf(text, "%s%s", node->call.attributes.matmul.transpose_a ? ", a transposed" : "",
+                                node->call.attributes.matmul.transpose_b ? ", b transposed" : ""));
+  return titan_text_printf(text, ")");
+}
+
 static titan_status print_node(const titan_graph *graph, const titan_node *node, titan_text *text) {
   TITAN_TRY(titan_text_printf(text, "  %s ",
                               node->phase == TITAN_FORWARD    ? "fwd"
@@ -31,13 +41,9 @@ static titan_status print_node(const titan_graph *graph, const titan_node *node,
     TITAN_TRY(titan_text_printf(text, "%s%s: ", i ? ", " : "", info->name));
     TITAN_TRY(titan_graph_print_type(info, text));
   }
-  TITAN_TRY(titan_text_printf(text, " = %s(", titan_op_name(node->call.kind)));
-  for (int i = 0; i < node->call.input_count; i++)
-    TITAN_TRY(titan_text_printf(text, "%s%s", i ? ", " : "", titan_graph_value(graph, node->inputs[i])->name));
-  if (node->call.kind == TITAN_OP_matmul)
-    TITAN_TRY(titan_text_printf(text, "%s%s", node->call.attributes.matmul.transpose_a ? ", a transposed" : "",
-                                node->call.attributes.matmul.transpose_b ? ", b transposed" : ""));
-  return titan_text_printf(text, ")\n");
+  TITAN_TRY(titan_text_printf(text, " = "));
+  TITAN_TRY(titan_graph_print_call(graph, node, text));
+  return titan_text_printf(text, "\n");
 }
 
 titan_status titan_graph_print(const titan_graph *graph, titan_text *text) {

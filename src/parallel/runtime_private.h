@@ -2,8 +2,10 @@
 #ifndef TITAN_PARALLEL_RUNTIME_PRIVATE_H
 #define TITAN_PARALLEL_RUNTIME_PRIVATE_H
 
+#include "device/nonfinite.h"
 #include "device/numbers.h"
 #include "parallel/gather.h"
+#include "parallel/nonfinite.h"
 #include "parallel/reduce.h"
 #include "parallel/runtime.h"
 #include "passes/activation_budget.h"
@@ -89,6 +91,20 @@ typedef struct runtime_measurement {
   double processor; // seconds of a processor that it took
 } runtime_measurement;
 
+// Findings of different ranks are ordered by these, one after another. Of an operation: when its cell of the pipeline's
+// order begins, as predicted; the action; the instruction; the output.
+enum { SEARCH_KEYS = 4 };
+
+// A step that runs again, to find the first operation with a result that is not finite.
+typedef struct runtime_search {
+  titan_nonfinite_scanner scanner;
+  titan_prediction prediction; // of a pipeline
+  const runtime_step *step;
+  int place;                // of the RUN under way
+  double keys[SEARCH_KEYS]; // of what this rank has found first; INFINITY: nothing yet
+  titan_text text;          // what it is
+} runtime_search;
+
 struct titan_runtime {
   titan_runtime_options options;
   titan_mesh *mesh;
@@ -134,6 +150,7 @@ struct titan_runtime {
   void (*watch)(void *context, const titan_runtime_span *span); // NULL: nobody watches
   void *watch_context;
   runtime_measurement *measured; // by action of training; NULL: it is not asked for
+  runtime_search *search;        // borrowed; NULL: a step is not looked at
 };
 
 static inline runtime_program *titan_runtime_program_of(const runtime_step *step, int unit) {
@@ -268,6 +285,17 @@ size_t titan_runtime_group_bytes(const titan_runtime *runtime);
 void *titan_runtime_wire_address(const titan_runtime *runtime, const runtime_step *step, int place, int wire);
 const void *titan_runtime_plan_parameters(const titan_runtime *runtime, int unit, const void *whole);
 
+// Of a step that is looked at: what the RUN at `place` reads, before it begins; one phase of its program. Only the
+// first finding is kept.
+titan_status titan_runtime_search_inputs(titan_runtime *runtime, const runtime_step *step, int place);
+titan_status titan_runtime_search_phase(titan_runtime *runtime, const runtime_program *program, titan_phase phase,
+                                        const titan_bindings *bindings);
+// Adds "3 of 128 values are not finite, the first is nan at [0,3]" for a tensor with these dimensions.
+titan_status titan_runtime_search_describe(int64_t count, const titan_nonfinite *found, int rank, const int64_t *dims,
+                                           titan_text *text);
+
+// For people: "forward", "gather", ... Static.
+const char *titan_runtime_action_name(const titan_action *action);
 // Runs the actions first .. end - 1 of a step's list.
 titan_status titan_runtime_run(titan_runtime *runtime, runtime_step *step, int first, int end);
 

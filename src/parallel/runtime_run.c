@@ -68,7 +68,8 @@ const void *titan_runtime_plan_parameters(const titan_runtime *runtime, int unit
 }
 
 // A backward is both of its phases; the second is empty unless the program's backward is split.
-static titan_status run_phases(runtime_program *program, titan_compute compute, const titan_bindings *bindings) {
+static titan_status run_phases(titan_runtime *runtime, const runtime_program *program, titan_compute compute,
+                               const titan_bindings *bindings) {
   static const struct {
     titan_phase first, last;
   } phases[TITAN_COMPUTES] = {
@@ -78,11 +79,13 @@ static titan_status run_phases(runtime_program *program, titan_compute compute, 
       [TITAN_COMPUTE_WEIGHT_GRADIENT] = {TITAN_WEIGHT_GRADIENTS, TITAN_WEIGHT_GRADIENTS},
   };
   for (int phase = (int)phases[compute].first; phase <= (int)phases[compute].last; phase++)
-    TITAN_TRY(titan_executable_run(program->executable, (titan_phase)phase, bindings, titan_comm_progress));
+    TITAN_TRY(runtime->search != NULL
+                  ? titan_runtime_search_phase(runtime, program, (titan_phase)phase, bindings)
+                  : titan_executable_run(program->executable, (titan_phase)phase, bindings, titan_comm_progress));
   return TITAN_OK;
 }
 
-static const char *name_of(const titan_action *action) {
+const char *titan_runtime_action_name(const titan_action *action) {
   static const char *const computes[TITAN_COMPUTES] = {
       [TITAN_COMPUTE_FORWARD] = "forward",
       [TITAN_COMPUTE_BACKWARD] = "backward",
@@ -117,9 +120,11 @@ static titan_status run_unit(titan_runtime *runtime, runtime_step *step, int pla
                              .gradients = gradients.written != NULL ? gradients.written + unit->lead : NULL,
                              .externals = program->externals,
                              .groups = runtime->groups};
-  titan_recorder_set_action(name_of(run), step->names[run->unit]);
+  titan_recorder_set_action(titan_runtime_action_name(run), step->names[run->unit]);
   double begin = measured ? titan_clock_seconds() : 0, processor = measured ? titan_clock_thread_seconds() : 0;
-  TITAN_TRY(run_phases(program, run->compute, &bindings));
+  if (runtime->search != NULL)
+    TITAN_TRY(titan_runtime_search_inputs(runtime, step, place));
+  TITAN_TRY(run_phases(runtime, program, run->compute, &bindings));
   if (gradients.written != NULL)
     TITAN_TRY(titan_unit_clear_gaps(unit, runtime->device, gradients.written));
   if (gradients.add_to != NULL)
@@ -214,7 +219,7 @@ void titan_runtime_watch(titan_runtime *runtime, void (*watcher)(void *context, 
 
 static void tell_watcher(const titan_runtime *runtime, const runtime_step *step, int place, double begin) {
   const titan_action *action = &step->list.actions[place];
-  const titan_runtime_span span = {.what = name_of(action),
+  const titan_runtime_span span = {.what = titan_runtime_action_name(action),
                                    .unit = action->unit >= 0 ? step->names[action->unit] : "",
                                    .microbatch = action->microbatch,
                                    .begin = begin,

@@ -265,25 +265,6 @@ void titan_trainer_destroy(titan_trainer **trainer) {
   *trainer = NULL;
 }
 
-// All ranks end alike: a rank whose own loss is not finite says so; a norm that is not finite is the same on all, and
-// so is whether the tokens of a tp group differ.
-static titan_status check_numbers(titan_trainer *trainer, const trainer_step *step) {
-  if (isfinite(step->loss) && isfinite(step->grad_norm) && step->same_tokens)
-    return TITAN_OK;
-  TITAN_TRY(titan_trainer_checkpoint_settle(trainer));
-  if (!step->same_tokens)
-    return titan_comm_agree(titan_trainer_world(trainer), titan_trainer_tokens_differ(trainer, step->step));
-  titan_status status = TITAN_OK;
-  if (!isfinite(step->local_loss))
-    status = titan_error(TITAN_ERROR_NUMBERS, "step %lld: the loss of rank %d is %g; %s", (long long)step->step,
-                         trainer->rank, step->local_loss, titan_trainer_checkpoint_last(trainer));
-  TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer), status));
-  status = titan_error(
-      TITAN_ERROR_NUMBERS, "step %lld: the gradient norm is %g while every rank's loss is finite (rank 0: %g); %s",
-      (long long)step->step, step->grad_norm, step->local_loss, titan_trainer_checkpoint_last(trainer));
-  return titan_comm_agree(titan_trainer_world(trainer), status);
-}
-
 titan_status titan_trainer_add_over_pipeline(const titan_trainer *trainer, const double *mine, double *all,
                                              size_t count) {
   return titan_comm_all_reduce(titan_mesh_comm(trainer->env.mesh, TITAN_MESH_PP), mine, all, count, TITAN_FLOAT64,
@@ -357,7 +338,7 @@ static titan_status end_step(titan_trainer *trainer, trainer_step *step) {
   step->stop = numbers.sums[TITAN_NUMBER_STOP] > 0;
   step->save_due = numbers.sums[TITAN_NUMBER_DUE] > 0;
   step->save_ended = numbers.sums[TITAN_NUMBER_ENDED] == titan_comm_size(titan_trainer_world(trainer));
-  TITAN_TRY(check_numbers(trainer, step));
+  TITAN_TRY(titan_trainer_check_numbers(trainer, step));
   if (trainer->env.config->debug.check_replicas)
     TITAN_TRY(titan_replicas_check(trainer->runtime, step->step));
   trainer->step = step->step;

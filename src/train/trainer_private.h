@@ -179,6 +179,10 @@ enum { TITAN_TRAINER_ATTRIBUTES = 10 };
 void titan_trainer_about_attributes(const trainer_about *about,
                                     titan_metrics_attribute attributes[TITAN_TRAINER_ATTRIBUTES]);
 
+// Collective. TITAN_ERROR_NUMBERS on all ranks where the step's loss or gradient norm is not finite, with what
+// debug.find_nonfinite finds; TITAN_ERROR_DATA where the tokens of a tp group differ.
+titan_status titan_trainer_check_numbers(titan_trainer *trainer, const trainer_step *step);
+
 // Adds a step to the window, and tells the observers of it, at log steps of the window too. Collective.
 titan_status titan_trainer_report(titan_trainer *trainer, const trainer_step *step);
 // Before the first step, and after the last one or the one at which a signal came (then not `complete`). Collective.

@@ -16,7 +16,7 @@ static const double closing_seconds = 10;
 // A file system's pace before a save has shown it.
 static const double assumed_bytes_per_second = 500e6;
 
-// Seconds that are left as SLURM tells it, since version 22.05; INFINITY: it does not.
+// Seconds that are left as SLURM tells it, or the batch script for it; INFINITY: it does not.
 static double left_by_slurm(void) {
   const char *text = getenv("SLURM_JOB_END_TIME");
   char *end;

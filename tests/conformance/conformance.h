@@ -62,6 +62,8 @@ int for_each_case(case_visitor visit, void *context, int *count);
 int check_vector_functions(titan_device *device);
 // Fused operations against their parts, bit by bit.
 int check_fused_operations(titan_device *device);
+// What attention gives of numbers that are not finite.
+int check_nonfinite_inputs(titan_device *device);
 
 static inline double round_to(titan_dtype dtype, double value) {
   if (dtype == TITAN_BFLOAT16)

@@ -137,6 +137,12 @@ static void fused_operations_give_bitwise_what_their_parts_give(void **state) {
     assert_int_equal(check_fused_operations(devices[i]), 0);
 }
 
+static void numbers_that_are_not_finite_stay_so(void **state) {
+  (void)state;
+  for (int i = 0; i < 2; i++)
+    assert_int_equal(check_nonfinite_inputs(devices[i]), 0);
+}
+
 // The norm of a gradient and the weights after a step must not depend on how many threads a rank has.
 static void sums_do_not_depend_on_the_number_of_threads(void **state) {
   (void)state;
@@ -266,6 +272,7 @@ int main(void) {
       cmocka_unit_test(every_operation_on_logits_saw_every_shift),
       cmocka_unit_test(vector_functions_match_float64),
       cmocka_unit_test(fused_operations_give_bitwise_what_their_parts_give),
+      cmocka_unit_test(numbers_that_are_not_finite_stay_so),
       cmocka_unit_test(sums_do_not_depend_on_the_number_of_threads),
       cmocka_unit_test(tokens_and_labels_outside_the_vocabulary_are_data_errors),
       cmocka_unit_test(the_level_asked_for_is_the_one_in_use),

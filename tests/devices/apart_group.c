@@ -6,12 +6,45 @@
 #include "device/queue.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct apart_comm {
   titan_device *device;
   titan_comm *host;
   titan_queue queue;
 } apart_comm;
+
+// A transfer between two ranks goes through memory that stays open to the other rank when the host waits: the ranks of
+// a pipeline wait at different places. What is sent may not change until the transfer ends, and what is received is
+// there only then.
+struct apart_transfer {
+  titan_work *work;
+  void *device; // the block of device memory
+  size_t bytes;
+  char host[];
+};
+
+static titan_status end_transfer(apart *a, apart_op *op) {
+  apart_transfer *t = op->of.exchange_of.transfer;
+  (void)a;
+  titan_status status = titan_work_wait(&t->work);
+  bool sends = op->of.exchange_of.operation.kind == TITAN_OPERATION_SEND;
+  if (status == TITAN_OK && sends && memcmp(t->host, t->device, t->bytes) != 0)
+    status = titan_error(TITAN_ERROR_INTERNAL, "apart device: a block was written over while it was sent");
+  if (status == TITAN_OK && !sends)
+    memcpy(t->device, t->host, t->bytes);
+  free(t);
+  return status;
+}
+
+static titan_status begin_transfer(titan_comm *host, const titan_operation *o, apart_transfer *t) {
+  if (o->kind == TITAN_OPERATION_SEND) {
+    memcpy(t->host, t->device, t->bytes);
+    return titan_comm_send(host, t->host, o->count, o->dtype, o->peer, o->tag, &t->work);
+  }
+  memset(t->device, 0xff, t->bytes); // NaN
+  return titan_comm_recv(host, t->host, o->count, o->dtype, o->peer, o->tag, &t->work);
+}
 
 static titan_status run_operation(apart *a, apart_op *op) {
   const titan_operation *o = &op->of.exchange_of.operation;
@@ -29,21 +62,13 @@ static titan_status run_operation(apart *a, apart_op *op) {
   case TITAN_OPERATION_ALL_TO_ALL:
     return titan_comm_all_to_all(host, o->send, o->recv, o->count, o->dtype, NULL);
   case TITAN_OPERATION_SEND:
-    return titan_comm_send(host, o->send, o->count, o->dtype, o->peer, o->tag, op->of.exchange_of.work);
   case TITAN_OPERATION_RECV:
-    return titan_comm_recv(host, o->recv, o->count, o->dtype, o->peer, o->tag, op->of.exchange_of.work);
+    return begin_transfer(host, o, op->of.exchange_of.transfer);
   case TITAN_OPERATION_BARRIER:
     return titan_comm_barrier(host, NULL);
   default:
     return titan_error(TITAN_ERROR_INTERNAL, "apart device: %s in a group", titan_operation_name(o->kind));
   }
-}
-
-static titan_status end_transfer(apart *a, apart_op *op) {
-  (void)a;
-  titan_status status = titan_work_wait(op->of.exchange_of.work);
-  free(op->of.exchange_of.work);
-  return status;
 }
 
 static bool is_transfer(const titan_operation *operation) {
@@ -63,18 +88,29 @@ static titan_status no_advance(titan_work *work, bool *done) {
   return TITAN_OK;
 }
 
+// NULL where there is no memory.
+static apart_transfer *create_transfer(const titan_operation *o) {
+  size_t bytes = o->count * titan_dtype_bytes(o->dtype);
+  apart_transfer *t = malloc(sizeof *t + bytes);
+  if (t == NULL)
+    return NULL;
+  *t = (apart_transfer){.device = o->kind == TITAN_OPERATION_SEND ? (void *)(uintptr_t)o->send : o->recv,
+                        .bytes = bytes};
+  return t;
+}
+
 static titan_status start(titan_work *work) {
   const apart_comm *c = work->comm->state;
-  titan_work **transfer = NULL;
+  apart_transfer *transfer = NULL;
   titan_mark mark;
   apart_op *op = NULL;
   work->advance = no_advance;
-  if (is_transfer(&work->operation) && (transfer = calloc(1, sizeof *transfer)) == NULL)
+  if (is_transfer(&work->operation) && (transfer = create_transfer(&work->operation)) == NULL)
     return titan_error(TITAN_ERROR_MEMORY, "apart device: no memory for a transfer");
   TITAN_TRY(titan_queue_follow(c->device, c->queue, TITAN_QUEUE_COMPUTE));
   TITAN_TRY(add_exchange(c, run_operation, &op));
   op->of.exchange_of.operation = work->operation;
-  op->of.exchange_of.work = transfer;
+  op->of.exchange_of.transfer = transfer;
   TITAN_TRY(titan_queue_mark(c->device, c->queue, &mark));
   if (transfer != NULL)
     work->state.pointer = transfer;
@@ -89,7 +125,8 @@ static titan_status join(titan_work *work) {
   apart_op *op = NULL;
   if (is_transfer(&work->operation)) {
     TITAN_TRY(add_exchange(c, end_transfer, &op));
-    op->of.exchange_of.work = work->state.pointer;
+    op->of.exchange_of.operation = work->operation;
+    op->of.exchange_of.transfer = work->state.pointer;
     TITAN_TRY(titan_queue_mark(c->device, c->queue, &mark));
   }
   return titan_queue_after(c->device, TITAN_QUEUE_COMPUTE, mark);

@@ -9,6 +9,7 @@
 
 typedef struct apart apart;
 typedef struct apart_op apart_op;
+typedef struct apart_transfer apart_transfer; // apart_group.c
 
 // One thing that was put into a queue, with its arguments.
 struct apart_op {
@@ -47,8 +48,8 @@ struct apart_op {
     } numbers;
     struct {
       titan_operation operation;
-      titan_comm *group; // of the host
-      titan_work **work; // of a transfer between two ranks, from its beginning to its end
+      titan_comm *group;        // of the host
+      apart_transfer *transfer; // between two ranks, from its beginning to its end
     } exchange_of;
   } of;
 };

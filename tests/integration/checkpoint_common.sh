@@ -18,6 +18,7 @@ mesh_of() {
   tp2) ranks=2 mesh_options="--training.batch_size 4 --training.tensor_parallel_degree 2" ;;
   fsdp2tp2) ranks=4 mesh_options="--training.batch_size 2 --training.tensor_parallel_degree 2" ;;
   pp4) ranks=4 mesh_options="--training.batch_size 4 --experimental.pipeline_parallel_degree 4" ;;
+  pp2) ranks=2 mesh_options="--training.batch_size 4 --experimental.pipeline_parallel_degree 2" ;;
   pp2fsdp2) ranks=4 mesh_options="--training.batch_size 2 --experimental.pipeline_parallel_degree 2
     --experimental.pipeline_parallel_schedule Interleaved1F1B" ;;
   pp2tp2) ranks=4 mesh_options="--training.batch_size 4 --experimental.pipeline_parallel_degree 2 --training.tensor_parallel_degree 2

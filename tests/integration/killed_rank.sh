@@ -4,7 +4,7 @@
 # behind to spin on a neighbour that is gone. (The property is mpirun's and ours together: a rank that ignored the
 # launcher's signal, or a launcher that never hears of the death, would show here.)
 #
-# usage: killed_rank.sh PROGRAM COMPARE WORK each_way|other_ranks
+# usage: killed_rank.sh PROGRAM COMPARE WORK each_way|other_ranks|crashes
 TITAN=$1 COMPARE=$2 WORK=$3
 part=$4
 . "$(dirname "$0")/common.sh"
@@ -23,7 +23,8 @@ has_trained() {
   [ -s "$1/steps.txt" ]
 }
 
-# kill_one NAME VICTIM OPTIONS...: VICTIM counts the ranks in the order of their processes.
+signal=KILL
+# kill_one NAME VICTIM OPTIONS...: VICTIM counts the ranks in the order of their processes. The launcher's code is then in $code.
 kill_one() {
   local name=$1 victim=$2
   shift 2
@@ -34,13 +35,13 @@ kill_one() {
   local -a processes
   mapfile -t processes < <(ranks_of $run)
   [ ${#processes[@]} = 4 ] || fail "$name: ${#processes[@]} ranks found, expected 4"
-  kill -9 "${processes[$victim]}"
+  kill -$signal "${processes[$victim]}"
   if ! wait_until 60 gone $run; then
     fail "$name: mpirun still runs a minute after the death of a rank"
     kill -9 $run "${processes[@]}"
   fi
   wait $run
-  local code=$?
+  code=$?
   echo "$name: code $code"
   [ $code != 0 ] || fail "$name: code 0"
   wait_until 10 gone "${processes[@]}" || fail "$name: a rank is left"
@@ -59,6 +60,19 @@ other_ranks() {
   kill_one third_of_shared 2 --comm.intra_node shared
   kill_one first_of_tensor 0 --training.tensor_parallel_degree 4 --comm.intra_node mpi
   kill_one second_of_async 1 "${async[@]}" --comm.intra_node shared
+}
+
+# The rank says where it was; the launcher ends the others at once, names the rank, and gives the code of the signal.
+crashes() {
+  local name
+  for name in SEGV:139 ABRT:134; do
+    signal=${name%:*}
+    kill_one crash_$signal 2 --comm.intra_node shared
+    [ $code = ${name#*:} ] || fail "SIG$signal: code $code instead of ${name#*:}"
+    [ "$(grep -c ': crashed by ' crash_$signal.log)" = 1 ] || fail "SIG$signal: $(grep ': crashed by ' crash_$signal.log)"
+    grep -qE "^\[rank[0-3]\]: crashed by SIG$signal on host $(uname -n), process [0-9]+, in training, step [0-9]+[,;] .*Where it was:" crash_$signal.log ||
+      fail "SIG$signal: $(grep 'crashed by' crash_$signal.log)"
+  done
 }
 
 "$part"

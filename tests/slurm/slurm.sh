@@ -63,11 +63,13 @@ submit pieces --time=30 -- --training.steps 3 --job.time_limit 1
 ended pieces COMPLETED 0
 [ "$(restarts_of "$job")" = 2 ] || fail "pieces: $(restarts_of "$job") restarts, expected 2"
 cmp <(first_steps pieces 3) <(head -n 3 straight/steps.txt) || fail "pieces: other numbers than in one piece"
+grep -q "The job's time is over in .*(job.time_limit)" pieces.log || fail "pieces: the log does not tell the time limit"
 grep -q "job SLURM $job, restart 2" pieces.log || fail "pieces: the log has no restart 2"
 
 # A signal to the tasks, as --signal sends it: saved, requeued, continued.
 submit signal --time=30 -- --training.steps 100000
 comes signal has_steps signal 2
+grep -q "The job's time is over in .*(SLURM_JOB_END_TIME)" signal.log || fail "signal: the log does not tell SLURM's time limit"
 scancel --signal=USR1 "$job"
 comes signal was_requeued
 before=$(count_steps signal)

@@ -41,6 +41,8 @@ recorded() {
 }
 
 host=$(uname -n)
+stack=', at [^;]*sleep[^;]* < [^;]*main\+0x' # of the rank that sleeps, the innermost function first
+[ -n "${TITAN_SANITIZE:-}" ] && stack=
 for role in nothing doze; do
   run $role 0
   says $role 0 ERROR
@@ -48,16 +50,17 @@ for role in nothing doze; do
 done
 run stop 5
 says stop 1 'ERROR'
-says stop 1 "rank0\].*training, step 3: all_reduce #[0-9]+ of group world \(8 bytes a rank, 4 ranks from rank 0 on\) has kept rank [0-2] waiting .*seconds = 2\); rank 3 \(host $host, process [0-9]+\) does not answer: it is stopped"
+says stop 1 "rank0\].*training, step 3: all_reduce #[0-9]+ of group world \(8 bytes a rank, 4 ranks from rank 0 on\) has kept rank [0-2] waiting .*seconds = 2\); rank 3 \(host $host, process [0-9]+\) does not answer: its process is stopped\. Every rank"
 recorded stop 0 1 2
 run first_stops 5
 says first_stops 1 'ERROR'
-says first_stops 1 "rank1\].*training, step 3: .* of group world .*; rank 0 \(host $host, process [0-9]+\) does not answer"
+says first_stops 1 "rank1\].*training, step 3: .* of group world .*; rank 0 \(host $host, process [0-9]+\) does not answer: its process is stopped\. Every rank"
 recorded first_stops 1 2 3
 run sleep 5
 says sleep 1 'ERROR'
-says sleep 1 "rank 3 \(host $host, process [0-9]+\) is late: for [0-9.]+ s it has been in training, step 3, forward of layers\.3"
+says sleep 1 "rank 3 \(host $host, process [0-9]+\) is late: for [0-9.]+ s it has been in training, step 3, forward of layers\.3, after [0-9]+ operations$stack"
 recorded sleep 0 1 2 3
+grep -q '"stack": "[^"]*sleep[^"]* < [^"]*main+0x' sleep/rank_3.json || [ -n "${TITAN_SANITIZE:-}" ] || fail "sleep: no stack: $(grep stack sleep/rank_3.json)"
 run skip 5
 says skip 1 'ERROR'
 says skip 1 "all_reduce #.*ranks call different collectives: rank 3 \(host $host, process [0-9]+\) calls barrier #|barrier #.*ranks call different collectives: rank [0-2] .* calls all_reduce #"

@@ -36,7 +36,6 @@ static const char *const variables[] = {
     "SLURM_STEP_ID",
     "SLURM_JOB_ID",
     "SLURM_STEP_NUM_TASKS",
-    "SLURM_MPI_TYPE",
 };
 
 // "NAME=value NAME=value": the environment has these of all variables above.
@@ -122,8 +121,7 @@ static void tasks_that_would_each_train_alone_are_refused_with_a_way_out(void **
       {"PALS_RANKID=0 PALS_NODEID=0 SLURM_STEP_NUM_TASKS=8 SLURM_PROCID=0", "srun of SLURM started 8 tasks",
        "srun --mpi=pmix", true},
       {"FLUX_JOB_SIZE=4 FLUX_TASK_RANK=0", "Flux started 4 tasks", "flux run", true},
-      {"SLURM_MPI_TYPE=none SLURM_PROCID=1 SLURM_STEP_NUM_TASKS=4", "srun of SLURM started 4 tasks", "--mpi=pmix",
-       true},
+      {"SLURM_PROCID=1 SLURM_STEP_NUM_TASKS=4", "srun of SLURM started 4 tasks", "--mpi=pmix", true},
       {"PMIX_RANK=2", "PMIx's launcher started at least 3 tasks", "mpirun of the MPI", false},
       {"PMIX_RANK=0 SLURM_STEP_NUM_TASKS=2 SLURM_PROCID=0", "srun of SLURM started 2 tasks", "--mpi=list", true},
   };

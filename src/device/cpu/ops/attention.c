@@ -57,14 +57,15 @@ static void pack_keys(const attention_shape *shape, const attention_head *key, c
       squares = vector_fma(x, x, squares);
     }
     const float norm = sqrtf(vector_sum(squares));
-    greatest = norm <= greatest ? greatest : norm; // a NaN stays
+    greatest = norm > greatest || isnan(norm) ? norm : greatest; // a NaN stays
     if ((row + 1) % STRIP == 0)
       memory->key_norms[row / STRIP] = greatest;
   }
 }
 
+// NaN where a square is not finite.
 static float greatest_query_norm(const float *queries, int64_t padded_head) {
-  float greatest = 0;
+  float greatest = 0, nothing = 0;
   for (int v = 0; v < TILE_VECTORS; v++) {
     vfloat squares = vector_set(0.0f);
     for (int64_t h = 0; h < padded_head; h++) {
@@ -72,13 +73,15 @@ static float greatest_query_norm(const float *queries, int64_t padded_head) {
       squares = vector_fma(x, x, squares);
     }
     greatest = vector_max_of(vector_max(vector_set(greatest), vector_sqrt(squares)));
+    nothing += 0.0f * vector_sum(squares);
   }
-  return greatest;
+  return greatest + nothing;
 }
 
 // State of the softmax of one strip, a query a lane: maximum so far (units of log 2), sum of 2^(score - maximum).
 typedef struct softmax_state {
   vfloat maximum[TILE_VECTORS], sum[TILE_VECTORS];
+  bool may_overflow; // the scores have no finite bound: each is looked at
 } softmax_state;
 
 // scores[key][STRIP] of `count` keys. greatest: their maximum a lane, where it is not NULL.
@@ -132,17 +135,31 @@ VECTOR_INLINE void accumulate_values(int64_t padded_head, bool bounded, bool dia
   }
 }
 
+// nans[STRIP]: NaN for queries that see a score of +inf or NaN, else 0. The maximum and the exponential would hide it.
+static void find_nans(const float *scores, int64_t count, bool diagonal, float *nans) {
+  memset(nans, 0, STRIP * sizeof *nans);
+  for (int64_t key = 0; key < count; key++)
+    for (int64_t lane = diagonal ? key : 0; lane < STRIP; lane++)
+      if (!(scores[key * STRIP + lane] < INFINITY))
+        nans[lane] = NAN;
+}
+
 VECTOR_INLINE void add_keys(int64_t padded_head, bool bounded, bool diagonal, const forward_memory *memory,
                             int64_t first, int64_t count, softmax_state *state) {
+  float nans[STRIP];
   vfloat greatest[TILE_VECTORS];
   for (int v = 0; v < TILE_VECTORS; v++)
     greatest[v] = vector_set(LEAST_SCORE);
   score_keys(padded_head, diagonal, memory->queries, memory->keys + first * padded_head, count,
              bounded ? NULL : greatest, memory->scores);
+  if (!bounded && state->may_overflow)
+    find_nans(memory->scores, count, diagonal, nans);
   if (!bounded)
     rescale(padded_head, greatest, state, memory->outputs);
   accumulate_values(padded_head, bounded, diagonal, memory->values + first * padded_head, count, state, memory->scores,
                     memory->outputs);
+  for (int v = 0; !bounded && state->may_overflow && v < TILE_VECTORS; v++)
+    state->sum[v] += vector_load(nans + v * VECTOR_WIDTH);
 }
 
 // All keys that the strip of queries from `begin` sees.
@@ -172,6 +189,7 @@ static void forward_strip(const attention_shape *shape, const attention_head *qu
   const float bound = greatest_query_norm(memory->queries, padded_head) * memory->key_norms[begin / STRIP];
   const bool bounded = bound <= safe_exponent;
   softmax_state state;
+  state.may_overflow = !(bound < INFINITY);
   for (int v = 0; v < TILE_VECTORS; v++) {
     state.maximum[v] = vector_set(bounded ? 0.0f : LEAST_SCORE);
     state.sum[v] = vector_set(0.0f);
