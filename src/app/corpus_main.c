@@ -118,6 +118,9 @@ static titan_status convert(int count, char **values) {
   TITAN_TRY_CLEANUP(titan_jsonl_finish(&writer));
   fprintf(stderr, "%s: %" PRIu64 " documents, %" PRIu64 " bytes of text\n", wanted.output, counts.documents,
           counts.bytes);
+  if (counts.json_lines != NULL)
+    fprintf(stderr, "titan-corpus: %s seems to be JSON lines already; its lines were taken as plain text\n",
+            counts.json_lines);
   if (counts.replaced > 0)
     fprintf(stderr, "titan-corpus: %" PRIu64 " invalid UTF-8 sequences became U+FFFD\n", counts.replaced);
 cleanup:
@@ -125,19 +128,20 @@ cleanup:
   return status;
 }
 
-int main(int count, char **values) {
+static titan_status run(int count, char **values) {
   for (int i = 1; i < count; i++) {
-    if (strcmp(values[i], "--help") == 0 || strcmp(values[i], "-h") == 0) {
-      fputs(titan_corpus_usage, stdout);
-      return 0;
-    }
-    if (strcmp(values[i], "--version") == 0) {
-      puts("titan-corpus " TITAN_VERSION);
-      return 0;
-    }
+    bool help = strcmp(values[i], "--help") == 0 || strcmp(values[i], "-h") == 0;
+    if (!help && strcmp(values[i], "--version") != 0)
+      continue;
+    fputs(help ? titan_corpus_usage : "titan-corpus " TITAN_VERSION "\n", stdout);
+    return titan_text_flush(stdout, "standard output");
   }
   bool text = count > 1 && strcmp(values[1], "text2jsonl") == 0;
-  titan_status status = text ? convert(count - 2, values + 2) : generate(count, values);
+  return text ? convert(count - 2, values + 2) : generate(count, values);
+}
+
+int main(int count, char **values) {
+  titan_status status = run(count, values);
   if (status != TITAN_OK)
     fprintf(stderr, "titan-corpus: %s\n", titan_error_message());
   return titan_status_exit_code(status);

@@ -89,8 +89,10 @@ static titan_status print_all(const titan_estimate *estimate, const int64_t *fig
     status = titan_text_printf(&text, "\n%s\n",
                                exact ? "every rank used the estimated memory, to the byte"
                                      : "NOT the estimated memory: this is a defect of the program, please report it");
-  if (status == TITAN_OK && (fputs(text.data, stdout) < 0 || fflush(stdout) != 0))
-    status = titan_error(TITAN_ERROR_OUTPUT, "cannot write to stdout");
+  if (status == TITAN_OK) {
+    fputs(text.data, stdout);
+    status = titan_text_flush(stdout, "standard output");
+  }
   titan_text_destroy(&text);
   if (status == TITAN_OK && !exact)
     status = titan_error(TITAN_ERROR_INTERNAL, "the used memory differs from the estimate (see the table)");
@@ -110,8 +112,8 @@ static titan_status report(const titan_estimate_question *question, const int64_
 }
 
 titan_status titan_estimate_compare(const titan_config *config, const titan_topology *topology, titan_device *device,
-                                    titan_comm *world, titan_comm *node, int64_t tokenizer_vocabulary, const titan_text *schedule,
-                                    uint64_t resident_before) {
+                                    titan_comm *world, titan_comm *node, int64_t tokenizer_vocabulary,
+                                    const titan_text *schedule, uint64_t resident_before) {
   int ranks = titan_comm_size(world);
   size_t auto_budget;
   int64_t mine[FIGURES], *all = NULL;

@@ -148,6 +148,9 @@ static void mistakes_on_the_command_line_are_named(void **state) {
        "command line: --training.batch_sze: unknown option; the nearest known one is --training.batch_size"},
       {"--traning.steps=4", "command line: --traning.steps: unknown option; the nearest known one is --training.steps"},
       {"--steps 4", "command line: --steps: unknown option; the nearest known one is --training.steps"},
+      {"--config x.toml", "command line: --config: unknown option; the nearest known one is --job.config_file"},
+      {"--model.tokenizer x",
+       "command line: --model.tokenizer: unknown option; the nearest known one is --model.tokenizer_path"},
       {"--training.enable_float8_linear",
        "command line: --training.enable_float8_linear: unknown option; the nearest known one is "
        "--float8.enable_float8_linear"},

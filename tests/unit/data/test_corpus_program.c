@@ -52,6 +52,15 @@ static void what_cannot_be_converted_is_told(void **state) {
   expect("ls | grep -c -e partial -e '^x$'", 1, "0\n");
 }
 
+static void json_lines_are_told_from_text(void **state) {
+  (void)state;
+  expect(
+      "printf '{\"text\": \"a\"}\\n{\"text\": \"b\"}\\n' > lines.jsonl; \"$T\" text2jsonl a.txt lines.jsonl --output x",
+      0, "lines.jsonl seems to be JSON lines already");
+  expect("\"$T\" text2jsonl a.txt b.txt --output x; rm x", 0, "bytes of text\n");
+  assert_null(strstr(output, "JSON lines"));
+}
+
 static void generated_files_are_written_whole(void **state) {
   (void)state;
   expect("\"$T\" --documents 3 --output g.jsonl && wc -l < g.jsonl", 0, "3\n");
@@ -66,6 +75,8 @@ static void generated_files_are_written_whole(void **state) {
   expect("\"$T\" --documents 3", 2, "--output");
   expect("\"$T\" --help", 0, "text2jsonl");
   expect("\"$T\" --version", 0, "titan-corpus 0.");
+  expect("\"$T\" --help > /dev/full", 5, "cannot write standard output: No space left on device");
+  expect("\"$T\" --version > /dev/full", 5, "cannot write standard output: No space left on device");
 }
 
 int main(void) {
@@ -73,6 +84,7 @@ int main(void) {
       cmocka_unit_test(text_becomes_documents),
       cmocka_unit_test(gzip_goes_in_and_out),
       cmocka_unit_test(what_cannot_be_converted_is_told),
+      cmocka_unit_test(json_lines_are_told_from_text),
       cmocka_unit_test(generated_files_are_written_whole),
   };
   return cmocka_run_group_tests(tests, set_up, tear_down);
