@@ -17,12 +17,15 @@
 #PBS -j oe
 
 set -euo pipefail
+if [ -z "${config:-}" ] || [ -z "${PBS_O_WORKDIR:-}" ]; then
+  echo "pbs.sh: expected a configuration file and a job of PBS: qsub -v config=CONFIGURATION_FILE[,options=...] pbs.sh" >&2
+  exit 2
+fi
 cd "$PBS_O_WORKDIR"
 
 # So long before the end of the walltime the ranks get SIGUSR1: time for one step and one save.
 lead=600
 
-: "${config:?usage: qsub -v config=CONFIGURATION_FILE[,options=...] pbs.sh}"
 export config options=${options:-} script=${script:-pbs.sh} folder=${folder:-}
 
 # Uncomment where titan-hpc is installed as a module; otherwise TITAN_HPC=/path/to/titan-hpc or PATH names it.

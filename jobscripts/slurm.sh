@@ -23,7 +23,11 @@
 
 set -euo pipefail
 
-config=${1:?usage: sbatch slurm.sh CONFIGURATION_FILE [options of titan-hpc]}
+if [ $# = 0 ] || [ -z "${SLURM_JOB_ID:-}" ]; then
+  echo "slurm.sh: expected a configuration file and a job of SLURM: sbatch slurm.sh CONFIGURATION_FILE [options of titan-hpc]" >&2
+  exit 2
+fi
+config=$1
 shift
 
 # Uncomment where titan-hpc is installed as a module; otherwise TITAN_HPC=/path/to/titan-hpc or PATH names it.

@@ -328,6 +328,8 @@ outputs() {
   does 4 "/proc/out" export $last /proc/out.safetensors
   does 0 '' export $last w.safetensors
   does 4 'taken|nothing is overwritten' import w.safetensors taken
+  does 2 'x.safetensors ends in .safetensors, and import makes a checkpoint' import w.safetensors x.safetensors
+  three 2 'x.h5 ends in .h5, and export makes safetensors' export $last x.h5
   does 4 'taken' import w.safetensors taken/step-0.h5
   [ "$(cat taken)" = mine ] || fail "a file was overwritten"
   # A limit on the size of files stands for a full disk: nothing is left.

@@ -313,6 +313,10 @@ static void syntax_errors_in_toml_are_named_with_file_and_line(void **state) {
       fail_msg("%s gives %s", cases[i].text, titan_error_message());
     assert_true(strlen(titan_error_message()) > strlen(start));
   }
+  titan_config *config;
+  assert_int_equal(create_with_file(&config, "s.toml", "[model]\nname = llama3\n", ""), TITAN_ERROR_USAGE);
+  assert_non_null(strstr(titan_error_message(), "s.toml:2: "));
+  assert_non_null(strstr(titan_error_message(), "(a string needs quotes)"));
 }
 
 static void files_that_cannot_be_read_are_named(void **state) {
