@@ -66,7 +66,9 @@ static titan_status parse_arguments(const command *wanted, int count, char **val
     if (strncmp(name, "--", 2) != 0 || strchr(name, ' ') || !strstr(wanted->options, padded))
       return titan_error(TITAN_ERROR_USAGE, "%s has no option '%s'; see titan-tokenizer --help", wanted->name,
                          values[i]);
-    if (strcmp(name, "--special") == 0 && !equals) {
+    if (strcmp(name, "--special") == 0) {
+      if (equals)
+        return titan_error(TITAN_ERROR_USAGE, "--special takes no value");
       out->special = true;
       continue;
     }

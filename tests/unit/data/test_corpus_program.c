@@ -44,6 +44,7 @@ static void what_cannot_be_converted_is_told(void **state) {
   expect("\"$T\" text2jsonl a.txt", 2, "--output FILE");
   expect("\"$T\" text2jsonl a.txt --output", 2, "--output needs a value");
   expect("\"$T\" text2jsonl a.txt --output x --document page", 2, "'page' is unknown");
+  expect("\"$T\" text2jsonl a.txt --output=x --document=page", 2, "'page' is unknown");
   expect("\"$T\" text2jsonl a.txt --output x --documents 5", 2, "no option --documents");
   expect("\"$T\" text2jsonl nowhere.txt --output x", 2, "nowhere.txt: No such file");
   expect("\"$T\" text2jsonl . --output x", 2, "is a folder");
@@ -65,6 +66,11 @@ static void generated_files_are_written_whole(void **state) {
   (void)state;
   expect("\"$T\" --documents 3 --output g.jsonl && wc -l < g.jsonl", 0, "3\n");
   expect("\"$T\" --documents 3 --output - | cmp - g.jsonl", 0, "");
+  expect("\"$T\" --documents=3 --seed=0 --output=- | cmp - g.jsonl", 0, "");
+  expect("\"$T\" --documents 0 --output x", 2, "--documents: expected a number of at least 1, got 0");
+  expect("\"$T\" --documents", 2, "--documents needs a value");
+  expect("\"$T\" --document 3 --output x", 2, "unknown option --document\n");
+  expect("\"$T\" text2json a.txt --output x", 2, "unexpected argument 'text2json'; the only command is text2jsonl");
   expect("\"$T\" --documents 3 --output /dev/null && test -c /dev/null", 0, "");
   expect("mkfifo pipe; cat pipe > piped & \"$T\" --documents 3 --output pipe; wait; test -p pipe && cmp piped g.jsonl",
          0, "");

@@ -34,6 +34,7 @@ static void wrong_use_ends_with_2(void **state) {
   expect("\"$T\" info a.model", 2, "unexpected argument 'a.model'; the tokenizer is given as --model FILE");
   expect("\"$T\" train c.jsonl --vocab-size 260 --output x", 2,
          "unexpected argument 'c.jsonl'; a file of text is given as --jsonl FILE");
+  expect("\"$T\" encode --model a.model --special=1", 2, "--special takes no value");
   expect("\"$T\" info --model nowhere.model", 2, "cannot open the tokenizer nowhere.model");
   expect("\"$T\" train --jsonl c.jsonl --vocab-size 26x --output x", 2, "'26x' is not a whole number");
   expect("\"$T\" train --jsonl c.jsonl --vocab-size 255 --output x", 2, "256");
