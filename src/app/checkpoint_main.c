@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // titan-checkpoint: lists, shows, verifies and compares checkpoints, and takes weights to and from safetensors.
 #include "app/usage.h"
+#include "base/text.h"
 #include "comm/bootstrap.h"
 #include "storage/hdf5.h"
 #include "tool/tool.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -156,8 +156,8 @@ static titan_status run(titan_tool *tool, const request *r) {
   titan_status status = titan_comm_agree(tool->world, r->parsed);
   if (status == TITAN_OK)
     status = r->wanted->run(tool, &r->arguments);
-  if (status == TITAN_OK && tool->rank == 0 && fflush(stdout) != 0)
-    status = titan_error(TITAN_ERROR_OUTPUT, "cannot write to standard output: %s", strerror(errno));
+  if (status == TITAN_OK && tool->rank == 0)
+    status = titan_text_flush(stdout, "standard output");
   return titan_comm_agree(tool->world, status);
 }
 
@@ -169,20 +169,23 @@ static void tell(titan_status status, bool speaks) {
     fprintf(stderr, "%s at %s\n", titan_status_text(status), titan_error_trace());
 }
 
-static void print_facts(const titan_tool *tool, const request *r) {
+// Help or the version. Gives the exit code.
+static int print_facts(const titan_tool *tool, const request *r) {
   if (r->help)
     fputs(titan_checkpoint_usage, stdout);
   else
     puts(tool->program);
+  titan_status status = titan_text_flush(stdout, "standard output");
+  if (status != TITAN_OK)
+    tell(status, true);
+  return titan_status_exit_code(status);
 }
 
 // Without MPI. Gives the exit code, as the next does.
 static int run_alone(titan_tool *tool, const request *r) {
   tool->size = 1;
-  if (r->help || r->version) {
-    print_facts(tool, r);
-    return 0;
-  }
+  if (r->help || r->version)
+    return print_facts(tool, r);
   titan_status status = r->parsed;
   if (status == TITAN_OK)
     status = titan_comm_create_fake("world", 0, 1, true, &tool->world);
@@ -203,11 +206,8 @@ static int run_with_mpi(titan_tool *tool, const request *r, int *count, char ***
   }
   tool->rank = mpi.rank;
   tool->size = mpi.size;
-  if (r->help || r->version) {
-    if (mpi.rank == 0)
-      print_facts(tool, r);
-    return 0;
-  }
+  if (r->help || r->version)
+    return mpi.rank == 0 ? print_facts(tool, r) : 0;
   status = titan_comm_create_mpi(MPI_COMM_WORLD, "world", &tool->world);
   if (status == TITAN_OK)
     status = run(tool, r);

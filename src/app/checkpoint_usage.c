@@ -32,4 +32,4 @@ const char titan_checkpoint_usage[] =
     "Existing files are never overwritten. An unfinished file is called OUT.partial; an existing file of that name is an error. A\n"
     "failed command leaves no file. Under mpirun the ranks share the work. Other options: --help, --version.\n"
     "Exit codes: 0 done (compare: equal), 2 usage, 4 a checkpoint that is damaged, differs, cannot be read or written,\n"
-    "5 communication or memory.\n";
+    "5 communication, memory or output.\n";

@@ -32,18 +32,39 @@ static const char *output_name(const char *text) {
   return strcmp(text, "-") == 0 ? "/dev/stdout" : text;
 }
 
+// Whether the argument is the option `name`, as "--name value" or "--name=value".
+static bool is_option(const char *text, const char *name) {
+  size_t length = strlen(name);
+  return strncmp(text, name, length) == 0 && (text[length] == '\0' || text[length] == '=');
+}
+
+// The value of the option values[*i]; *i is then the place of the last argument that belongs to it.
+static titan_status take_value(int count, char **values, int *i, const char **value) {
+  const char *equals = strchr(values[*i], '=');
+  if (equals == NULL && *i + 1 == count)
+    return titan_error(TITAN_ERROR_USAGE, "%s needs a value\n%s", values[*i], titan_corpus_usage);
+  *value = equals != NULL ? equals + 1 : values[++*i];
+  return TITAN_OK;
+}
+
 static titan_status parse_arguments(int count, char **values, arguments *out) {
-  for (int i = 1; i < count; i += 2) {
-    if (i + 1 == count)
-      return titan_error(TITAN_ERROR_USAGE, "%s needs a value\n%s", values[i], titan_corpus_usage);
-    if (strcmp(values[i], "--documents") == 0)
-      TITAN_TRY(parse_number(values[i], values[i + 1], &out->documents));
-    else if (strcmp(values[i], "--seed") == 0)
-      TITAN_TRY(parse_number(values[i], values[i + 1], &out->seed));
-    else if (strcmp(values[i], "--output") == 0)
-      out->output = output_name(values[i + 1]);
-    else
+  for (int i = 1; i < count; i++) {
+    static const char *const names[] = {"--documents", "--seed", "--output"};
+    const char *name = NULL, *value = "";
+    for (int n = 0; n < 3 && name == NULL; n++)
+      name = is_option(values[i], names[n]) ? names[n] : NULL;
+    if (name == NULL && values[i][0] != '-')
+      return titan_error(TITAN_ERROR_USAGE, "unexpected argument '%s'; the only command is text2jsonl\n%s", values[i],
+                         titan_corpus_usage);
+    if (name == NULL)
       return titan_error(TITAN_ERROR_USAGE, "unknown option %s\n%s", values[i], titan_corpus_usage);
+    TITAN_TRY(take_value(count, values, &i, &value));
+    if (name == names[2])
+      out->output = output_name(value);
+    else
+      TITAN_TRY(parse_number(name, value, name == names[0] ? &out->documents : &out->seed));
+    if (name == names[0] && out->documents == 0)
+      return titan_error(TITAN_ERROR_USAGE, "--documents: expected a number of at least 1, got 0");
   }
   if (out->documents == 0 || out->output == NULL)
     return titan_error(TITAN_ERROR_USAGE, "--documents and --output are needed\n%s", titan_corpus_usage);
@@ -86,16 +107,15 @@ static titan_status parse_text_arguments(int count, char **values, text_argument
       values[out->input_count++] = strcmp(values[i], "-") == 0 ? "/dev/stdin" : values[i];
       continue;
     }
-    bool output = strcmp(values[i], "--output") == 0;
-    if (!output && strcmp(values[i], "--document") != 0)
+    bool output = is_option(values[i], "--output");
+    const char *value = "";
+    if (!output && !is_option(values[i], "--document"))
       return titan_error(TITAN_ERROR_USAGE, "text2jsonl has no option %s\n%s", values[i], titan_corpus_usage);
-    if (i + 1 == count)
-      return titan_error(TITAN_ERROR_USAGE, "%s needs a value\n%s", values[i], titan_corpus_usage);
-    i++;
+    TITAN_TRY(take_value(count, values, &i, &value));
     if (output)
-      out->output = output_name(values[i]);
+      out->output = output_name(value);
     else
-      TITAN_TRY(parse_document(values[i], &out->document));
+      TITAN_TRY(parse_document(value, &out->document));
   }
   if (out->input_count == 0 || out->output == NULL)
     return titan_error(TITAN_ERROR_USAGE, "text2jsonl needs an INPUT and --output FILE\n%s", titan_corpus_usage);
@@ -118,6 +138,9 @@ static titan_status convert(int count, char **values) {
   TITAN_TRY_CLEANUP(titan_jsonl_finish(&writer));
   fprintf(stderr, "%s: %" PRIu64 " documents, %" PRIu64 " bytes of text\n", wanted.output, counts.documents,
           counts.bytes);
+  if (counts.json_lines != NULL)
+    fprintf(stderr, "titan-corpus: %s seems to be JSON lines already; its lines were taken as plain text\n",
+            counts.json_lines);
   if (counts.replaced > 0)
     fprintf(stderr, "titan-corpus: %" PRIu64 " invalid UTF-8 sequences became U+FFFD\n", counts.replaced);
 cleanup:
@@ -125,19 +148,20 @@ cleanup:
   return status;
 }
 
-int main(int count, char **values) {
+static titan_status run(int count, char **values) {
   for (int i = 1; i < count; i++) {
-    if (strcmp(values[i], "--help") == 0 || strcmp(values[i], "-h") == 0) {
-      fputs(titan_corpus_usage, stdout);
-      return 0;
-    }
-    if (strcmp(values[i], "--version") == 0) {
-      puts("titan-corpus " TITAN_VERSION);
-      return 0;
-    }
+    bool help = strcmp(values[i], "--help") == 0 || strcmp(values[i], "-h") == 0;
+    if (!help && strcmp(values[i], "--version") != 0)
+      continue;
+    fputs(help ? titan_corpus_usage : "titan-corpus " TITAN_VERSION "\n", stdout);
+    return titan_text_flush(stdout, "standard output");
   }
   bool text = count > 1 && strcmp(values[1], "text2jsonl") == 0;
-  titan_status status = text ? convert(count - 2, values + 2) : generate(count, values);
+  return text ? convert(count - 2, values + 2) : generate(count, values);
+}
+
+int main(int count, char **values) {
+  titan_status status = run(count, values);
   if (status != TITAN_OK)
     fprintf(stderr, "titan-corpus: %s\n", titan_error_message());
   return titan_status_exit_code(status);

@@ -27,6 +27,7 @@ typedef struct command {
   const char *name;
   titan_status (*run)(const arguments *);
   const char *options; // names that the command knows, each with a blank on both sides
+  const char *input;   // how its input is given, for a message
 } command;
 
 static titan_status parse_size(const char *text, int64_t *out) {
@@ -60,10 +61,14 @@ static titan_status parse_arguments(const command *wanted, int count, char **val
     const char *equals = strchr(values[i], '=');
     snprintf(name, sizeof name, "%.*s", (int)(equals ? equals - values[i] : 20), values[i]);
     snprintf(padded, sizeof padded, " %s ", name);
+    if (values[i][0] != '-')
+      return titan_error(TITAN_ERROR_USAGE, "%s: unexpected argument '%s'; %s", wanted->name, values[i], wanted->input);
     if (strncmp(name, "--", 2) != 0 || strchr(name, ' ') || !strstr(wanted->options, padded))
       return titan_error(TITAN_ERROR_USAGE, "%s has no option '%s'; see titan-tokenizer --help", wanted->name,
                          values[i]);
-    if (strcmp(name, "--special") == 0 && !equals) {
+    if (strcmp(name, "--special") == 0) {
+      if (equals)
+        return titan_error(TITAN_ERROR_USAGE, "--special takes no value");
       out->special = true;
       continue;
     }
@@ -83,10 +88,6 @@ static titan_status load(const char *path, titan_tokenizer **out) {
   titan_status status = titan_tokenizer_create(bytes, length, path, out);
   titan_memory_free(bytes);
   return status;
-}
-
-static titan_status output_error(const char *path) {
-  return titan_error(TITAN_ERROR_OUTPUT, "cannot write %s: %s", path, strerror(errno));
 }
 
 static titan_status add_file(titan_tokenizer_trainer *trainer, const char *path) {
@@ -195,10 +196,6 @@ static titan_status read_input(titan_text *text) {
   return failure == 0 ? TITAN_OK : titan_error(TITAN_ERROR_USAGE, "cannot read standard input: %s", strerror(failure));
 }
 
-static titan_status finish_output(void) {
-  return fflush(stdout) != 0 || ferror(stdout) ? output_error("standard output") : TITAN_OK;
-}
-
 static titan_status run_encode(const arguments *wanted) {
   encoding encoder = {.special = wanted->special};
   titan_text input = {0};
@@ -211,7 +208,7 @@ static titan_status run_encode(const arguments *wanted) {
     TITAN_TRY_CLEANUP(read_input(&input));
     TITAN_TRY_CLEANUP(encode_text(&encoder, input.data, input.length));
   }
-  TITAN_TRY_CLEANUP(finish_output());
+  TITAN_TRY_CLEANUP(titan_text_flush(stdout, "standard output"));
   if (encoder.replaced > 0)
     fprintf(stderr, "titan-tokenizer: %llu invalid UTF-8 sequences counted as U+FFFD\n",
             (unsigned long long)encoder.replaced);
@@ -255,7 +252,7 @@ static titan_status run_decode(const arguments *wanted) {
   TITAN_TRY_CLEANUP(parse_ids(input.data, input.length, &ids));
   TITAN_TRY_CLEANUP(titan_tokenizer_decode(tokenizer, ids.ids, ids.count, &bytes, &length));
   fwrite(bytes, 1, length, stdout);
-  TITAN_TRY_CLEANUP(finish_output());
+  TITAN_TRY_CLEANUP(titan_text_flush(stdout, "standard output"));
 cleanup:
   titan_memory_free(bytes);
   titan_text_destroy(&input);
@@ -275,18 +272,25 @@ static titan_status run_info(const arguments *wanted) {
   printf("longest token:      %zu bytes\n", titan_tokenizer_longest(tokenizer));
   printf("fingerprint:        %016llx\n", (unsigned long long)titan_tokenizer_fingerprint(tokenizer));
   titan_tokenizer_destroy(&tokenizer);
-  return finish_output();
+  return titan_text_flush(stdout, "standard output");
 }
 
 static const command commands[] = {
-    {"train", run_train, " --jsonl --vocab-size --output "},
-    {"encode", run_encode, " --model --jsonl --special "},
-    {"decode", run_decode, " --model "},
-    {"info", run_info, " --model "},
+    {"train", run_train, " --jsonl --vocab-size --output ", "a file of text is given as --jsonl FILE"},
+    {"encode", run_encode, " --model --jsonl --special ", "the text comes from standard input or --jsonl FILE"},
+    {"decode", run_decode, " --model ", "the ids come from standard input"},
+    {"info", run_info, " --model ", "the tokenizer is given as --model FILE"},
 };
 
 static titan_status run(int count, char **values) {
   static arguments wanted;
+  for (int i = 1; i < count; i++) {
+    bool help = strcmp(values[i], "--help") == 0 || strcmp(values[i], "-h") == 0;
+    if (!help && strcmp(values[i], "--version") != 0)
+      continue;
+    fputs(help ? titan_tokenizer_usage : "titan-tokenizer " TITAN_VERSION " (Unicode 16.0.0)\n", stdout);
+    return titan_text_flush(stdout, "standard output");
+  }
   if (count < 2)
     return titan_error(TITAN_ERROR_USAGE, "a command is needed: train, encode, decode or info\n%s",
                        titan_tokenizer_usage);
@@ -300,16 +304,6 @@ static titan_status run(int count, char **values) {
 }
 
 int main(int count, char **values) {
-  for (int i = 1; i < count; i++) {
-    if (strcmp(values[i], "--help") == 0 || strcmp(values[i], "-h") == 0) {
-      fputs(titan_tokenizer_usage, stdout);
-      return 0;
-    }
-    if (strcmp(values[i], "--version") == 0) {
-      puts("titan-tokenizer " TITAN_VERSION " (Unicode 16.0.0)");
-      return 0;
-    }
-  }
   titan_status status = run(count, values);
   if (status != TITAN_OK)
     fprintf(stderr, "titan-tokenizer: %s\n", titan_error_message());

@@ -3,6 +3,7 @@
 
 #include "base/build.h"
 #include "base/cpu_isa.h"
+#include "base/text.h"
 
 #include <dnnl.h>
 #include <hdf5.h>
@@ -30,7 +31,5 @@ titan_status titan_version_print(FILE *file) {
   fprintf(file, "processor: %s\n", chip);
   fprintf(file, "CPU level: %s (the chip has %s; TITAN_CPU_ISA lowers it)\n", titan_cpu_isa_name(chosen),
           titan_cpu_isa_name(best));
-  if (fflush(file) != 0)
-    return titan_error(TITAN_ERROR_OUTPUT, "cannot write the version");
-  return TITAN_OK;
+  return titan_text_flush(file, "the version");
 }

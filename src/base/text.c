@@ -57,6 +57,14 @@ titan_status titan_text_append_stream(titan_text *text, FILE *file, size_t most,
   return TITAN_OK;
 }
 
+titan_status titan_text_flush(FILE *stream, const char *name) {
+  bool fails = fflush(stream) != 0;
+  if (fails || ferror(stream))
+    return titan_error(TITAN_ERROR_OUTPUT, "cannot write %s: %s", name,
+                       fails ? strerror(errno) : "an earlier part could not be written");
+  return TITAN_OK;
+}
+
 void titan_text_destroy(titan_text *text) {
   titan_memory_free(text->data);
   *text = (titan_text){0};

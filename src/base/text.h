@@ -27,6 +27,10 @@ titan_status titan_text_append_utf8(titan_text *text, const char *bytes);
 // What is no UTF-8 becomes U+FFFD. Allocates nothing.
 size_t titan_text_escape(const char *text, char *out, size_t size);
 
+// Writes what `stream` still holds. TITAN_ERROR_OUTPUT, "cannot write <name>: <reason>", where this or an earlier write
+// to it has failed. What a program prints ends with it.
+titan_status titan_text_flush(FILE *stream, const char *name);
+
 // Frees the data and makes it empty again.
 void titan_text_destroy(titan_text *text);
 

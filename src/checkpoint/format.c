@@ -81,8 +81,11 @@ titan_status titan_checkpoint_open_descriptor(const char *path, int *descriptor,
   if (S_ISREG(information.st_mode))
     return TITAN_OK;
   *fault = TITAN_CHECKPOINT_FOREIGN;
-  return titan_error(TITAN_ERROR_CHECKPOINT, "%s is %s, not a checkpoint", path,
-                     S_ISDIR(information.st_mode) ? "a folder" : "not a file");
+  if (S_ISDIR(information.st_mode))
+    return titan_error(TITAN_ERROR_CHECKPOINT,
+                       "%s is a folder, not a checkpoint; titan-checkpoint list %s shows the checkpoints in it", path,
+                       path);
+  return titan_error(TITAN_ERROR_CHECKPOINT, "%s is not a file, not a checkpoint", path);
 }
 
 // A few altered bytes, or none but zeros, are damage; anything else was written by somebody else.

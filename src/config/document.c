@@ -7,9 +7,8 @@
 #include <string.h>
 
 titan_status titan_option_write(const titan_text *text, FILE *file) {
-  if (fwrite(text->data, 1, text->length, file) != text->length || fflush(file) != 0)
-    return titan_error(TITAN_ERROR_OUTPUT, "cannot write the text of the options");
-  return TITAN_OK;
+  fwrite(text->data, 1, text->length, file);
+  return titan_text_flush(file, "the text of the options");
 }
 
 const char *titan_option_availability(const titan_option *option) {

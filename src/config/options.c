@@ -107,8 +107,15 @@ typedef struct name_search {
   size_t key_mistakes, section_mistakes;
 } name_search;
 
+// The first words of a key ("config" of config_file) count as one mistake.
+static size_t mistakes_in(const char *word, const char *key) {
+  size_t length = strlen(word);
+  bool begins = length > 0 && strncmp(word, key, length) == 0 && key[length] == '_';
+  return begins ? 1 : titan_text_distance(word, key);
+}
+
 static void consider(name_search *search, const char *section, const char *key, const char *name) {
-  size_t key_mistakes = titan_text_distance(search->key, key);
+  size_t key_mistakes = mistakes_in(search->key, key);
   size_t section_mistakes = titan_text_distance(search->section, section);
   if (key_mistakes > search->key_mistakes ||
       (key_mistakes == search->key_mistakes && section_mistakes >= search->section_mistakes))

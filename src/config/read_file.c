@@ -90,8 +90,9 @@ static titan_status read_toml(titan_file_reader *reader, const titan_text *text)
   titan_toml_error error = {0};
   if (titan_toml_visit(text->data, text->length, titan_file_reader_visit, reader, &error))
     return reader->status;
-  return titan_problems_add(reader->problems, "%s:%" PRId64 ": not valid TOML: %s", reader->path, error.line,
-                            error.message);
+  bool is_word = strstr(error.message, "could not determine value type") != NULL;
+  return titan_problems_add(reader->problems, "%s:%" PRId64 ": not valid TOML: %s%s", reader->path, error.line,
+                            error.message, is_word ? " (a string needs quotes)" : "");
 }
 
 titan_status titan_config_read_file(titan_config *config, const char *path, int number, titan_problems *problems) {

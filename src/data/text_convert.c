@@ -70,6 +70,12 @@ static titan_status add_bytes(conversion *c, const char *bytes, size_t count) {
   return TITAN_OK;
 }
 
+static void note_json_lines(conversion *c, const char *bytes, size_t count) {
+  static const char beginning[] = "{\"text\"";
+  if (c->counts->json_lines == NULL && count >= sizeof beginning && memcmp(bytes, beginning, sizeof beginning - 1) == 0)
+    c->counts->json_lines = c->input;
+}
+
 static titan_status convert(conversion *c, titan_packed_file *file, char *block) {
   size_t filled = 0, count;
   const char *damage;
@@ -81,6 +87,8 @@ static titan_status convert(conversion *c, titan_packed_file *file, char *block)
     if (!c->begun && count > 0 && filled < 3)
       continue; // may be the beginning of a byte order mark
     size_t mark = !c->begun && filled >= 3 && memcmp(block, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+    if (!c->begun)
+      note_json_lines(c, block + mark, filled - mark);
     c->begun = true;
     TITAN_TRY(add_bytes(c, block + mark, filled - mark));
     filled = 0;

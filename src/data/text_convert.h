@@ -15,6 +15,7 @@ typedef enum titan_text_document {
 typedef struct titan_text_counts {
   uint64_t documents, bytes; // written; bytes of text
   uint64_t replaced;         // invalid UTF-8 sequences that became U+FFFD
+  const char *json_lines;    // the first input that begins as JSON lines of text do; NULL: none
 } titan_text_counts;
 
 // Adds the documents of the file `input` (UTF-8, plain or gzip) to the writer's file and to *counts. A byte order mark

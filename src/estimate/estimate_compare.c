@@ -88,8 +88,10 @@ static titan_status print_all(const titan_estimate *estimate, const int64_t *fig
     status = titan_text_printf(&text, "\n%s\n",
                                exact ? "every rank used the estimated memory, to the byte"
                                      : "NOT the estimated memory: this is a defect of the program, please report it");
-  if (status == TITAN_OK && (fputs(text.data, stdout) < 0 || fflush(stdout) != 0))
-    status = titan_error(TITAN_ERROR_OUTPUT, "cannot write to stdout");
+  if (status == TITAN_OK) {
+    fputs(text.data, stdout);
+    status = titan_text_flush(stdout, "standard output");
+  }
   titan_text_destroy(&text);
   if (status == TITAN_OK && !exact)
     status = titan_error(TITAN_ERROR_INTERNAL, "the used memory differs from the estimate (see the table)");

@@ -87,9 +87,12 @@ static titan_status print_peak(const titan_estimate_peak *peak, titan_text *text
   TITAN_TRY(titan_text_printf(text, "  most is alive in %s %s, instruction %d of %d (%s):\n", peak->unit,
                               titan_phase_name(peak->phase), peak->instruction + 1, peak->instructions,
                               titan_op_name(peak->operation)));
-  TITAN_TRY(titan_text_printf(text, "    %10.3f GiB  saved by %d unit%s, with their inputs\n",
-                              (double)peak->saved_bytes / TITAN_GIB, peak->saved_units,
-                              peak->saved_units == 1 ? "" : "s"));
+  TITAN_TRY(titan_text_printf(text, "    %10.3f GiB  ", (double)peak->saved_bytes / TITAN_GIB));
+  if (peak->saved_units > 0)
+    TITAN_TRY(titan_text_printf(text, "saved by %d unit%s, with their inputs\n", peak->saved_units,
+                                peak->saved_units == 1 ? "" : "s"));
+  else // full recomputation
+    TITAN_TRY(titan_text_printf(text, "saved: the inputs of units alone\n"));
   for (int i = 0; i < peak->kept_count; i++) {
     const titan_estimate_kept *kept = &peak->kept[i];
     TITAN_TRY(titan_text_printf(text, "      %8.3f GiB  %s in %d unit%s\n",

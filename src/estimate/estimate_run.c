@@ -5,7 +5,6 @@
 #include "storage/folder.h"
 #include "storage/output.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,8 +67,8 @@ titan_status titan_estimate_write(const titan_estimate *estimate) {
   TITAN_TRY_CLEANUP(titan_estimate_print(estimate, &table));
   TITAN_TRY_CLEANUP(titan_estimate_json(estimate, &json));
   TITAN_TRY_CLEANUP(write_file(estimate->question.config, &json, &path));
-  if (fputs(table.data, stdout) < 0 || fflush(stdout) != 0)
-    TITAN_TRY_CLEANUP(titan_error(TITAN_ERROR_OUTPUT, "cannot write to stdout: %s", strerror(errno)));
+  fputs(table.data, stdout);
+  TITAN_TRY_CLEANUP(titan_text_flush(stdout, "standard output"));
   titan_log_info("The estimate is in %s", path.data);
 cleanup:
   titan_text_destroy(&table);

@@ -298,6 +298,8 @@ static titan_status run(exporting *e) {
   titan_comm *world = e->tool->world;
   titan_checkpoint_fault fault;
   titan_status named = titan_tool_check_name(e->out, e->folder);
+  if (named == TITAN_OK)
+    named = titan_tool_check_ending(e->out, ".h5", "export makes safetensors");
   if (named == TITAN_OK && e->arguments->tokenizer != NULL && !e->folder)
     named =
         titan_error(TITAN_ERROR_USAGE, "--tokenizer: %s is one file, and takes no tokenizer: give a folder", e->out);

@@ -22,6 +22,13 @@ titan_status titan_tool_check_name(const char *path, bool folder) {
   return TITAN_OK;
 }
 
+titan_status titan_tool_check_ending(const char *path, const char *ending, const char *made) {
+  size_t length = strlen(path), end = strlen(ending);
+  if (length < end || strcmp(path + length - end, ending) != 0)
+    return TITAN_OK;
+  return titan_error(TITAN_ERROR_USAGE, "%s ends in %s, and %s", path, ending, made);
+}
+
 // --- planning ---
 
 static int count_files(uint64_t limit, int tensor_count, const titan_safetensors_tensor *tensors, int *file_of) {

@@ -26,6 +26,8 @@ typedef struct titan_tool_files {
 // Not collective. TITAN_ERROR_USAGE for what cannot be the name of an output: nothing, or, for a file, what ends in a
 // slash.
 titan_status titan_tool_check_name(const char *path, bool folder);
+// TITAN_ERROR_USAGE, "<path> ends in <ending>, and <what is made>", where it has the ending of another kind of file.
+titan_status titan_tool_check_ending(const char *path, const char *ending, const char *made);
 
 // Not collective. Deals tensors, in order, to files of at most `limit` bytes of data each (0: one file). `path` is the
 // file's, or, with `numbered`, that of a folder: model.safetensors in it, or model-00001-of-00003.safetensors and so

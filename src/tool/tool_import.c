@@ -121,6 +121,7 @@ static const char *last_part(const char *path) {
 static titan_status check_name(const char *out) {
   int64_t step = titan_store_step_of(last_part(out));
   TITAN_TRY(titan_tool_check_name(out, false));
+  TITAN_TRY(titan_tool_check_ending(out, ".safetensors", "import makes a checkpoint, OUT.h5"));
   if (step <= 0)
     return TITAN_OK;
   return titan_error(TITAN_ERROR_USAGE,

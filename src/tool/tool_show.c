@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "checkpoint/share.h"
 #include "checkpoint/store.h"
+#include "storage/path.h"
 #include "tool/tool_pieces.h"
 
 #include <dirent.h>
@@ -10,7 +11,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 static const char *text_or(const char *text, const char *otherwise) {
   return text != NULL ? text : otherwise;
@@ -58,6 +58,37 @@ static void list_partial(const char *path) {
     closedir(folder);
 }
 
+// Appends the path of the folder `name` in `path` if it holds checkpoints.
+static titan_status add_folder(const char *path, const char *name, titan_text *found) {
+  titan_text below = {0};
+  int64_t *steps = NULL, count = 0;
+  titan_status status = titan_path_join(&below, path, name);
+  if (status == TITAN_OK && titan_store_list(below.data, &steps, &count) != TITAN_OK)
+    titan_error_clear(); // not a folder
+  if (count > 0)
+    status = titan_text_append(found, below.data, below.length);
+  titan_memory_free(steps);
+  titan_text_destroy(&below);
+  return status;
+}
+
+// A run's folder has its checkpoints in a folder of it: the message names one.
+static titan_status holds_none(const char *path) {
+  titan_text found = {0};
+  DIR *folder = opendir(path);
+  titan_status status = TITAN_OK;
+  for (const struct dirent *entry; folder != NULL && found.length == 0 && (entry = readdir(folder)) != NULL;)
+    if (entry->d_name[0] != '.')
+      TITAN_TRY_CLEANUP(add_folder(path, entry->d_name, &found));
+  status = titan_error(TITAN_ERROR_CHECKPOINT, "the folder %s holds no checkpoint (files named step-N.h5)%s%s", path,
+                       found.length > 0 ? "; there are some in " : "", found.length > 0 ? found.data : "");
+cleanup:
+  if (folder != NULL)
+    closedir(folder);
+  titan_text_destroy(&found);
+  return status;
+}
+
 static titan_status list_folder(const char *path) {
   int64_t *steps = NULL, count = 0;
   DIR *folder = opendir(path);
@@ -67,7 +98,7 @@ static titan_status list_folder(const char *path) {
   TITAN_TRY(titan_store_list(path, &steps, &count));
   titan_status status = TITAN_OK;
   if (count == 0)
-    status = titan_error(TITAN_ERROR_CHECKPOINT, "the folder %s holds no checkpoint (files named step-N.h5)", path);
+    status = holds_none(path);
   else
     printf("%10s  %9s  %-36s  %s\n", "step", "size", "contents", "written");
   for (int64_t i = 0; i < count && status == TITAN_OK; i++)
@@ -155,9 +186,6 @@ static const char *mesh_text(const char *mesh) {
 
 static titan_status show(const char *path) {
   titan_checkpoint_file *file;
-  struct stat properties;
-  if (stat(path, &properties) == 0 && S_ISDIR(properties.st_mode))
-    return titan_error(TITAN_ERROR_CHECKPOINT, "%s is a folder; its checkpoints: titan-checkpoint list %s", path, path);
   TITAN_TRY(titan_checkpoint_file_open(path, &file, NULL));
   const titan_checkpoint_contents *contents = &file->contents;
   printf("file:           %s, %s, format version %" PRIu64 "\n", path,

@@ -68,7 +68,8 @@ static titan_status describe_schedule(const titan_optimizer_options *o, titan_te
   static const char *const decays[] = {
       [TITAN_LR_LINEAR] = "linear", [TITAN_LR_SQRT] = "sqrt", [TITAN_LR_COSINE] = "cosine"};
   int64_t decay = titan_lr_decay_steps(&o->curve, o->warmup_steps, o->total_steps), begin = o->total_steps - decay;
-  TITAN_TRY(titan_text_printf(text, "%" PRId64 " steps of warm-up, then ", o->warmup_steps));
+  TITAN_TRY(titan_text_printf(text, "%" PRId64 " step%s of warm-up, then ", o->warmup_steps,
+                              o->warmup_steps == 1 ? "" : "s"));
   if (decay <= 0)
     return titan_text_printf(text, "constant");
   if (begin > o->warmup_steps)

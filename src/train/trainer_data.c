@@ -184,10 +184,10 @@ static titan_status open_loader(titan_trainer *trainer) {
       .document_limit = titan_setup_document_limit(config),
       .quiet = trainer->rank != 0,
   };
+  bool own = config->training.dataset_path != NULL;
   if (trainer->rank == 0)
-    titan_log_info("Preparing %s dataset from %s",
-                   config->training.dataset_path != NULL ? "the" : config->training.dataset,
-                   titan_corpus_name(trainer->corpus));
+    titan_log_info("Preparing %s dataset from %s", own ? "the" : config->training.dataset,
+                   own ? titan_corpus_name(trainer->corpus) : titan_corpus_file(trainer->corpus, 0));
   return titan_loader_create(&options, &trainer->loader);
 }
 

@@ -73,7 +73,20 @@ looking() {
   does 0 '     9  cannot be used: run/checkpoint/step-9.h5 is a checkpoint of step 2|     8  cannot be used: |not a file' list run/checkpoint
   does 4 'step-8.h5 is not a file' verify run/checkpoint/step-8.h5
   rm run/checkpoint/step-[89].h5
-  does 4 'run/checkpoint is a folder|titan-checkpoint list run/checkpoint' show run/checkpoint
+  local hint='run/checkpoint is a folder, not a checkpoint|titan-checkpoint list run/checkpoint'
+  does 4 "$hint" show run/checkpoint
+  does 4 "$hint" verify run/checkpoint
+  does 4 "$hint" compare $first run/checkpoint
+  does 4 "$hint" export run/checkpoint unused
+  does 4 'the folder run holds no checkpoint|there are some in run/checkpoint' list run
+  # What show prints is longer than the stream's buffer: the write that fails is not the last.
+  local command
+  local -a question
+  for command in "show $last" "list run/checkpoint" "verify $last" --help --version; do
+    read -ra question <<<"$command"
+    launch 1 "$tool" "${question[@]}" >/dev/full 2>stderr
+    [ $? = 5 ] && grep -q '^titan-checkpoint: cannot write standard output: ' stderr || fail "$command to a full disk: $(cat stderr)"
+  done
   does 0 'optimizer AdamW' show $last
   three 0 '     2 |     4 ' list run/checkpoint/
   does 0 "step:           4|llama3 debugmodel|rope theta 500000|512 tokens|lanes|/optimizer/exp_avg_sq: 75 tensors|[2256, 256]|float32|seq_len = 64" show $last
@@ -315,6 +328,8 @@ outputs() {
   does 4 "/proc/out" export $last /proc/out.safetensors
   does 0 '' export $last w.safetensors
   does 4 'taken|nothing is overwritten' import w.safetensors taken
+  does 2 'x.safetensors ends in .safetensors, and import makes a checkpoint' import w.safetensors x.safetensors
+  three 2 'x.h5 ends in .h5, and export makes safetensors' export $last x.h5
   does 4 'taken' import w.safetensors taken/step-0.h5
   [ "$(cat taken)" = mine ] || fail "a file was overwritten"
   # A limit on the size of files stands for a full disk: nothing is left.

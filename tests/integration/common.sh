@@ -17,7 +17,9 @@ fail() {
   failures=$((failures + 1))
 }
 
+# A script that runs a part of itself names it in `part`.
 finish() {
+  [ -z "${part:-}" ] || declare -F "$part" >/dev/null || fail "there is no part $part"
   echo "$failures failed"
   exit $((failures > 0))
 }

@@ -24,6 +24,7 @@ answers() {
     answer --job.config_file "$configs/$name.toml" --memory_estimation.world_size 512 --memory_estimation.device h100-80g
     grep -q 'vocabulary 128,256 (memory_estimation.vocabulary)' stdout || fail "another vocabulary: $name"
     grep -q '^each rank' stdout || fail "not one kind of rank: $name"
+    [ $name != llama3_70b ] || grep -q 'GiB  saved: the inputs of units alone$' stdout || fail "full recomputation saves $(grep saved stdout)"
   done
   answer --job.config_file "$configs/debug_model.toml" --debug.dump_plan --debug.dump_graph
   grep -q 'vocabulary 2,256 (the tokenizer' stdout || fail "another vocabulary than the tokenizer's"
@@ -33,6 +34,8 @@ answers() {
   done
   grep -q '^scratch: .* of the lower bound' out/plans/block.txt || fail "no packing of the block"
   [ -s out/plans/block.layers.1.txt ] || fail "no plan of the blocks that recompute"
+  "$TITAN" --memory_estimation.enabled --job.dump_folder out --model.flavor debugmodel >/dev/full 2>stderr
+  [ $? = 5 ] && grep -q 'cannot write standard output: No space left on device' stderr || fail "an estimate that cannot be printed: $(tail -n 1 stderr)"
   # Of what would need less, degrees for which the vocabulary is too small are left out.
   answer --model.flavor 405B --memory_estimation.vocabulary 5 --memory_estimation.world_size 16 --memory_estimation.ranks_per_node 8 \
     --memory_estimation.device a100-40g --training.tensor_parallel_degree 2

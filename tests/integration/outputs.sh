@@ -156,7 +156,7 @@ description() {
   launch 1 "$TITAN" --job.config_file color.toml --training.steps 1 --metrics.enable_color_printing 2>color.log || fail "$(tail -n 3 color.log)"
   grep -qF "$escape" color.log || fail "no colours for those who ask on the command line"
   grep -qF "$escape" run/run.log && fail "colours in run.log"
-  grep -q 'Preparing c4_test dataset from' color.log || fail "$(grep Preparing color.log)"
+  grep -q 'Preparing c4_test dataset from /.*/c4_test.jsonl.gz$' color.log || fail "$(grep Preparing color.log)"
   printf '{"text": "%s"}\n' "$(seq -s ' ' 300)" >mine.jsonl
   train mine 1 "${quick[@]}" --training.steps 1 --training.dataset_path mine.jsonl
   said mine 1 'Preparing the dataset from mine.jsonl'

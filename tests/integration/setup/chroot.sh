@@ -23,6 +23,7 @@ root=${TITAN_CHROOT:-}
 if [ -z "$root" ]; then
   root=$(mktemp -d)
   trap 'rm -rf --one-file-system "$root"' EXIT
+  chmod 755 "$root" # it is the root of another user too
 fi
 if [ ! -x "$root/usr/bin/git" ]; then
   echo "==> debootstrap"

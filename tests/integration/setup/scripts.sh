@@ -15,6 +15,17 @@ if command -v shellcheck >/dev/null; then shellcheck quickstart .ci/run jobscrip
 code=0
 ./quickstart tset >/dev/null 2>&1 || code=$?
 [ "$code" -eq 2 ] || { echo "a wrong command gave exit code $code, not 2"; exit 1; }
+# unsubmitted "WORDS" COMMAND...: a batch script without a job or a configuration says how it is submitted, and ends with 2.
+unsubmitted() {
+  local code=0 words=$1 said
+  shift
+  said=$(env -u SLURM_JOB_ID -u PBS_O_WORKDIR "$@" 2>&1) || code=$?
+  [ "$code" -eq 2 ] && [[ $said == *"$words"* ]] && [ "$(wc -l <<<"$said")" = 1 ] || { echo "$*: code $code: $said"; exit 1; }
+}
+unsubmitted 'sbatch pretrain.sbatch CONFIGURATION_FILE' jobscripts/slurm/pretrain.sbatch configs/cpu_node.toml
+unsubmitted 'sbatch pretrain.sbatch CONFIGURATION_FILE' env SLURM_JOB_ID=1 jobscripts/slurm/pretrain.sbatch
+unsubmitted 'qsub -v config=CONFIGURATION_FILE' env config=configs/cpu_node.toml jobscripts/pbs/pretrain.pbs
+unsubmitted 'qsub -v config=CONFIGURATION_FILE' env PBS_O_WORKDIR=. jobscripts/pbs/pretrain.pbs
 
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

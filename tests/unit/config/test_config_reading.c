@@ -148,6 +148,9 @@ static void mistakes_on_the_command_line_are_named(void **state) {
        "command line: --training.batch_sze: unknown option; the nearest known one is --training.batch_size"},
       {"--traning.steps=4", "command line: --traning.steps: unknown option; the nearest known one is --training.steps"},
       {"--steps 4", "command line: --steps: unknown option; the nearest known one is --training.steps"},
+      {"--config x.toml", "command line: --config: unknown option; the nearest known one is --job.config_file"},
+      {"--model.tokenizer x",
+       "command line: --model.tokenizer: unknown option; the nearest known one is --model.tokenizer_path"},
       {"--training.enable_float8_linear",
        "command line: --training.enable_float8_linear: unknown option; the nearest known one is "
        "--float8.enable_float8_linear"},
@@ -310,6 +313,10 @@ static void syntax_errors_in_toml_are_named_with_file_and_line(void **state) {
       fail_msg("%s gives %s", cases[i].text, titan_error_message());
     assert_true(strlen(titan_error_message()) > strlen(start));
   }
+  titan_config *config;
+  assert_int_equal(create_with_file(&config, "s.toml", "[model]\nname = llama3\n", ""), TITAN_ERROR_USAGE);
+  assert_non_null(strstr(titan_error_message(), "s.toml:2: "));
+  assert_non_null(strstr(titan_error_message(), "(a string needs quotes)"));
 }
 
 static void files_that_cannot_be_read_are_named(void **state) {

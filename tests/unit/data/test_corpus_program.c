@@ -44,6 +44,7 @@ static void what_cannot_be_converted_is_told(void **state) {
   expect("\"$T\" text2jsonl a.txt", 2, "--output FILE");
   expect("\"$T\" text2jsonl a.txt --output", 2, "--output needs a value");
   expect("\"$T\" text2jsonl a.txt --output x --document page", 2, "'page' is unknown");
+  expect("\"$T\" text2jsonl a.txt --output=x --document=page", 2, "'page' is unknown");
   expect("\"$T\" text2jsonl a.txt --output x --documents 5", 2, "no option --documents");
   expect("\"$T\" text2jsonl nowhere.txt --output x", 2, "nowhere.txt: No such file");
   expect("\"$T\" text2jsonl . --output x", 2, "is a folder");
@@ -52,10 +53,24 @@ static void what_cannot_be_converted_is_told(void **state) {
   expect("ls | grep -c -e partial -e '^x$'", 1, "0\n");
 }
 
+static void json_lines_are_told_from_text(void **state) {
+  (void)state;
+  expect(
+      "printf '{\"text\": \"a\"}\\n{\"text\": \"b\"}\\n' > lines.jsonl; \"$T\" text2jsonl a.txt lines.jsonl --output x",
+      0, "lines.jsonl seems to be JSON lines already");
+  expect("\"$T\" text2jsonl a.txt b.txt --output x; rm x", 0, "bytes of text\n");
+  assert_null(strstr(output, "JSON lines"));
+}
+
 static void generated_files_are_written_whole(void **state) {
   (void)state;
   expect("\"$T\" --documents 3 --output g.jsonl && wc -l < g.jsonl", 0, "3\n");
   expect("\"$T\" --documents 3 --output - | cmp - g.jsonl", 0, "");
+  expect("\"$T\" --documents=3 --seed=0 --output=- | cmp - g.jsonl", 0, "");
+  expect("\"$T\" --documents 0 --output x", 2, "--documents: expected a number of at least 1, got 0");
+  expect("\"$T\" --documents", 2, "--documents needs a value");
+  expect("\"$T\" --document 3 --output x", 2, "unknown option --document\n");
+  expect("\"$T\" text2json a.txt --output x", 2, "unexpected argument 'text2json'; the only command is text2jsonl");
   expect("\"$T\" --documents 3 --output /dev/null && test -c /dev/null", 0, "");
   expect("mkfifo pipe; cat pipe > piped & \"$T\" --documents 3 --output pipe; wait; test -p pipe && cmp piped g.jsonl",
          0, "");
@@ -66,6 +81,8 @@ static void generated_files_are_written_whole(void **state) {
   expect("\"$T\" --documents 3", 2, "--output");
   expect("\"$T\" --help", 0, "text2jsonl");
   expect("\"$T\" --version", 0, "titan-corpus 0.");
+  expect("\"$T\" --help > /dev/full", 5, "cannot write standard output: No space left on device");
+  expect("\"$T\" --version > /dev/full", 5, "cannot write standard output: No space left on device");
 }
 
 int main(void) {
@@ -73,6 +90,7 @@ int main(void) {
       cmocka_unit_test(text_becomes_documents),
       cmocka_unit_test(gzip_goes_in_and_out),
       cmocka_unit_test(what_cannot_be_converted_is_told),
+      cmocka_unit_test(json_lines_are_told_from_text),
       cmocka_unit_test(generated_files_are_written_whole),
   };
   return cmocka_run_group_tests(tests, set_up, tear_down);

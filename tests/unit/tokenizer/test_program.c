@@ -28,7 +28,13 @@ static void wrong_use_ends_with_2(void **state) {
   expect("\"$T\" encode", 2, "needs --model");
   expect("\"$T\" encode --model", 2, "--model needs a value");
   expect("\"$T\" encode --modle x", 2, "'--modle'");
-  expect("\"$T\" encode --model a.model x", 2, "'x'");
+  expect("\"$T\" encode --model a.model x", 2,
+         "encode: unexpected argument 'x'; the text comes from standard input or --jsonl FILE");
+  expect("\"$T\" decode --model a.model 5", 2, "unexpected argument '5'; the ids come from standard input");
+  expect("\"$T\" info a.model", 2, "unexpected argument 'a.model'; the tokenizer is given as --model FILE");
+  expect("\"$T\" train c.jsonl --vocab-size 260 --output x", 2,
+         "unexpected argument 'c.jsonl'; a file of text is given as --jsonl FILE");
+  expect("\"$T\" encode --model a.model --special=1", 2, "--special takes no value");
   expect("\"$T\" info --model nowhere.model", 2, "cannot open the tokenizer nowhere.model");
   expect("\"$T\" train --jsonl c.jsonl --vocab-size 26x --output x", 2, "'26x' is not a whole number");
   expect("\"$T\" train --jsonl c.jsonl --vocab-size 255 --output x", 2, "256");
@@ -48,7 +54,11 @@ static void broken_data_end_with_3(void **state) {
 static void an_output_that_cannot_be_written_ends_with_5(void **state) {
   (void)state;
   expect("\"$T\" train --jsonl c.jsonl --vocab-size 257 --output no/where", 5, "cannot write no/where");
-  expect("\"$T\" info --model a.model > /dev/full", 5, "cannot write standard output");
+  expect("\"$T\" info --model a.model > /dev/full", 5, "cannot write standard output: No space left on device");
+  expect("\"$T\" --help > /dev/full", 5, "cannot write standard output: No space left on device");
+  expect("\"$T\" --version > /dev/full", 5, "cannot write standard output: No space left on device");
+  // Longer than the stream's buffer: the write that fails is not the last.
+  expect("seq 1 20000 | \"$T\" encode --model a.model > /dev/full", 5, "cannot write standard output");
 }
 
 static void training_replaces_whole_files_only(void **state) {
