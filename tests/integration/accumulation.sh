@@ -104,5 +104,5 @@ resumes() {
   done
 }
 
-"$part"
+run_part "$part"
 finish

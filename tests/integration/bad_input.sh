@@ -525,7 +525,7 @@ validation() {
 }
 
 cases=0
-"$part"
+run_part "$part"
 echo "$cases cases"
 [ $cases -gt 0 ] || fail "no cases"
 finish

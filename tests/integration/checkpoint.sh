@@ -289,5 +289,5 @@ sixty_four_ranks() {
   alike "64 ranks, then one" numbers 4 1e-5 one/steps.txt many/steps.txt
 }
 
-"$part" "$@"
+run_part "$part" "$@"
 finish

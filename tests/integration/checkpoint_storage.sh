@@ -181,5 +181,5 @@ other_folders() {
   said small 'could not be saved'
 }
 
-"$part"
+run_part "$part"
 finish

@@ -17,9 +17,13 @@ fail() {
   failures=$((failures + 1))
 }
 
-# A script that runs a part of itself names it in `part`.
+# run_part FUNCTION ARGUMENTS...: of a script that has several.
+run_part() {
+  declare -F "$1" >/dev/null || fail "there is no part $1"
+  "$@"
+}
+
 finish() {
-  [ -z "${part:-}" ] || declare -F "$part" >/dev/null || fail "there is no part $part"
   echo "$failures failed"
   exit $((failures > 0))
 }

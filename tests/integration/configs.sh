@@ -76,5 +76,5 @@ starts() {
   fail "ended with code $code: $* $(tail -n 5 $log)"
 }
 
-"$part"
+run_part "$part"
 finish

@@ -123,5 +123,5 @@ renamed() {
   alike moved bitwise 6 kept/steps.txt moved/steps.txt
 }
 
-"$part"
+run_part "$part"
 finish

@@ -106,5 +106,5 @@ real_steps() {
   compared 4 --training.tensor_parallel_degree 2 --training.compile --validation.enabled --validation.seq_len 32
 }
 
-"$part"
+run_part "$part"
 finish

@@ -131,5 +131,5 @@ initial() {
   said bad 'of shape [768, 256], not [256, 768]: layers.0.feed_forward.w2.weight'
 }
 
-"$part" "$@"
+run_part "$part" "$@"
 finish

@@ -75,5 +75,5 @@ crashes() {
   done
 }
 
-"$part"
+run_part "$part"
 finish

@@ -168,5 +168,5 @@ options() {
   said watched 'run again, the step gives finite values only'
 }
 
-"$part"
+run_part "$part"
 finish

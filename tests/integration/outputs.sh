@@ -214,5 +214,5 @@ json() {
   grep -q '"checkpoint.enable_checkpoint is off' failed/summary.json || fail "no warning in summary.json"
 }
 
-"$part"
+run_part "$part"
 finish

@@ -303,5 +303,5 @@ rows() {
     fail "no word that nothing is moved to the host"
 }
 
-"$part" "$@"
+run_part "$part" "$@"
 finish

@@ -111,5 +111,5 @@ many() {
   stop many 37 trains 'training, step [0-9]+' --training.tensor_parallel_degree 4 --training.seq_len 16
 }
 
-"$part"
+run_part "$part"
 finish

@@ -90,5 +90,5 @@ closed_stderr() {
   digest run/checkpoint/step-5.h5 run.digest
 }
 
-"$part"
+run_part "$part"
 finish

@@ -199,5 +199,5 @@ same_windows() {
     END { exit good != 2 }' steps - || fail "losses of the training: $(cat steps); of the validation: $(rows three) $(rows one)"
 }
 
-"$part"
+run_part "$part"
 finish

@@ -70,5 +70,5 @@ sixty_four_ranks() {
   alike "64 ranks" weights one/weights.txt many/weights.txt
 }
 
-"$part"
+run_part "$part"
 finish
