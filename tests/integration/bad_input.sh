@@ -82,6 +82,7 @@ options() {
   refused 2 'optimizer.lr|nan' --optimizer.lr nan
   refused 2 'training.steps|99999999999999999999' --training.steps 99999999999999999999
   refused 2 'debug.dump_graph|maybe' --debug.dump_graph=maybe
+  refused 2 'debug.find_nonfinite|maybe|auto, on, off' --debug.find_nonfinite maybe
   refused 2 'training.steps|got no value' --training.steps
   refused 2 'unexpected argument|"train"' train
   refused 2 'training.batch_size|at least 1|"0"' --training.batch_size 0

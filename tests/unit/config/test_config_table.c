@@ -302,6 +302,22 @@ static void asynchronous_tensor_parallelism_needs_compile(void **state) {
   titan_config_destroy(&config);
 }
 
+// Early updates change the weights before a step is known to be bad: it cannot run again.
+static void a_search_for_bad_numbers_that_is_insisted_on_needs_late_updates(void **state) {
+  (void)state;
+  titan_config *config = CREATE("--debug.find_nonfinite", "on", "--optimizer.early_step_in_backward");
+  assert_int_equal(titan_config_validate(config, 1), TITAN_ERROR_USAGE);
+  assert_non_null(strstr(titan_error_message(), "needs optimizer.early_step_in_backward = false"));
+  titan_config_destroy(&config);
+  config = CREATE("--optimizer.early_step_in_backward");
+  assert_string_equal(config->debug.find_nonfinite, "auto");
+  assert_int_equal(titan_config_validate(config, 1), TITAN_OK);
+  titan_config_destroy(&config);
+  config = CREATE("--debug.find_nonfinite", "on");
+  assert_int_equal(titan_config_validate(config, 1), TITAN_OK);
+  titan_config_destroy(&config);
+}
+
 static void a_configuration_made_by_the_program_is_checked_like_one_that_was_read(void **state) {
   (void)state;
   titan_config *config;
@@ -623,6 +639,7 @@ int main(void) {
       cmocka_unit_test(options_without_effect_are_warned_about_once),
       cmocka_unit_test(what_this_build_does_not_have_is_refused_and_all_of_it_named),
       cmocka_unit_test(asynchronous_tensor_parallelism_needs_compile),
+      cmocka_unit_test(a_search_for_bad_numbers_that_is_insisted_on_needs_late_updates),
       cmocka_unit_test(a_configuration_made_by_the_program_is_checked_like_one_that_was_read),
       cmocka_unit_test(a_mesh_that_does_not_fit_names_the_options_that_made_it),
       cmocka_unit_test(degrees_must_multiply_to_the_number_of_ranks),

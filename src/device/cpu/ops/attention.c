@@ -136,7 +136,7 @@ VECTOR_INLINE void accumulate_values(int64_t padded_head, bool bounded, bool dia
 }
 
 // nans[STRIP]: NaN for queries that see a score of +inf or NaN, else 0. The maximum and the exponential would hide it.
-static void find_nans(const float *scores, int64_t count, bool diagonal, float *nans) {
+static __attribute__((noinline, cold)) void find_nans(const float *scores, int64_t count, bool diagonal, float *nans) {
   memset(nans, 0, STRIP * sizeof *nans);
   for (int64_t key = 0; key < count; key++)
     for (int64_t lane = diagonal ? key : 0; lane < STRIP; lane++)
