@@ -129,6 +129,15 @@ sums() {
 
 # same_on_apart WEIGHTS MESH SEED OPTIONS...: word for word what the CPU says; the device has begun step 4 by then.
 same_on_apart() {
+  local weights=$1 mesh=$2 seed=$3 wanted
+  shift 3
+  ends_badly "$weights" "$mesh" '.*' "$@"
+  wanted=$message
+  TITAN_CUDA_PLUGIN=$PLUGIN TITAN_APART_SEED=$seed ends_badly "$weights" "$mesh" '.*' "$@"
+  grep -q 'memory apart' "$weights.$mesh.log" || fail "$weights $mesh: the apart device was not used"
+  [ "$message" = "$wanted" ] || fail "$weights $mesh $*, seed $seed: $message; the CPU: $wanted"
+}
+apart() {
   planted
   overflowing 2
   infinite
@@ -159,5 +168,5 @@ options() {
   said watched 'run again, the step gives finite values only'
 }
 
-"$part"
+"$part" || fail "$part"
 finish
