@@ -168,5 +168,6 @@ options() {
   said watched 'run again, the step gives finite values only'
 }
 
-"$part" || fail "$part"
+declare -F "$part" >/dev/null || fail "there is no part $part"
+"$part"
 finish
