@@ -144,13 +144,13 @@ void titan_recorder_waited(double now) {
 }
 
 void titan_recorder_wait_begins(const char *group, const char *operation, int rank, int size) {
-  static uint64_t sequence;
+  static uint64_t next_sequence;
   double now = titan_clock_seconds();
   pthread_mutex_lock(&mutex);
-  uint64_t number = begun_count++;
+  uint64_t number = begun_count++, sequence = next_sequence++;
   titan_record *record = &present.operation;
   *record = (titan_record){.number = number,
-                           .sequence = sequence++,
+                           .sequence = sequence,
                            .rank = rank,
                            .size = size,
                            .peer = -1,

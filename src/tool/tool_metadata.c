@@ -13,6 +13,7 @@
 void titan_tool_metadata_of(const titan_tool *tool, bool hugging_face, const titan_checkpoint_contents *contents,
                             titan_tool_metadata *metadata, titan_safetensors_entry *entries, int *count) {
   const titan_rope_scaling *scaling = &contents->model.rope_scaling;
+  // cppcheck-suppress ctuuninitvar ; it is written here
   snprintf(metadata->scaling, sizeof metadata->scaling, "%.17g %.17g %.17g %" PRId64, scaling->factor, scaling->low,
            scaling->high, scaling->original_length);
   snprintf(metadata->step, sizeof metadata->step, "%" PRId64, contents->step);
