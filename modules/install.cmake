@@ -1,5 +1,9 @@
 # Run by `cmake --install`: writes the two module files. Variables come from CMakeLists.txt.
 get_filename_component(root "${CMAKE_INSTALL_PREFIX}" ABSOLUTE)
+if(root MATCHES "/_CPack_Packages/") # of an archive: nobody knows where it will be unpacked
+  message(STATUS "No environment modules: the prefix is not known")
+  return()
+endif()
 set(lua_depends "")
 set(tcl_depends "")
 foreach(module IN LISTS depends)

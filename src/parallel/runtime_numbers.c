@@ -53,7 +53,7 @@ titan_status titan_runtime_numbers_allocate(titan_runtime *runtime) {
   runtime->numbers = &block->numbers;
   runtime->d_loss = &block->d_loss;
   runtime->squares = block->squares;
-  runtime->losses = (float *)(block->squares + titan_runtime_square_count(runtime));
+  runtime->losses = (float *)(void *)(block->squares + titan_runtime_square_count(runtime));
   TITAN_TRY(device->vector->fill(device, (int64_t)(bytes / sizeof(float)), (float *)block, 0));
   TITAN_TRY(device->vector->fill(device, 1, &block->state.gradient_scale, 1));
   TITAN_TRY(device->vector->fill(device, 1, runtime->d_loss, (float)(1.0 / divisor)));
