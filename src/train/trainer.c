@@ -169,7 +169,8 @@ static titan_status take_memory(titan_trainer *trainer) {
   if (status == TITAN_ERROR_MEMORY)
     titan_trainer_memory_ran_out(trainer);
   TITAN_TRY(status);
-  TITAN_TRY(titan_runtime_initialize(trainer->runtime, (uint64_t)config->training.seed));
+  if (!titan_trainer_checkpoint_loads(trainer) || config->debug.dump_initial_weights)
+    TITAN_TRY(titan_runtime_initialize(trainer->runtime, (uint64_t)config->training.seed));
   TITAN_TRY(log_plan(trainer));
   if (config->debug.dump_plan && titan_trainer_is_pipeline(trainer))
     TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer), titan_runtime_measure(trainer->runtime)));

@@ -196,6 +196,8 @@ void titan_trainer_history_destroy(trainer_history *history);
 // Checkpoints: all collective over the mesh. Without checkpoint.enable_checkpoint they do nothing.
 // Finds the folder of checkpoints; what cannot work is told before memory is taken.
 titan_status titan_trainer_checkpoint_open(titan_trainer *trainer);
+// Not collective. Whether titan_trainer_checkpoint_load takes the weights from a file, or fails.
+bool titan_trainer_checkpoint_loads(const titan_trainer *trainer);
 // Continues from a checkpoint where there is one.
 titan_status titan_trainer_checkpoint_load(titan_trainer *trainer);
 // At a step's end: takes note of saves that have ended, and saves when it is time.

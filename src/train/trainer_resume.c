@@ -279,6 +279,15 @@ cleanup:
   return status;
 }
 
+// Whether the folder has checkpoints that the run goes on from.
+static bool goes_on(const titan_trainer *trainer) {
+  return trainer->checkpoint->step_count > 0 && !trainer->env.config->checkpoint.create_seed_checkpoint;
+}
+
+bool titan_trainer_checkpoint_loads(const titan_trainer *trainer) {
+  return trainer->checkpoint != NULL && (goes_on(trainer) || trainer->env.config->checkpoint.initial_load_path != NULL);
+}
+
 titan_status titan_trainer_checkpoint_load(titan_trainer *trainer) {
   trainer_checkpoint *checkpoint = trainer->checkpoint;
   const titan_config *config = trainer->env.config;
@@ -290,7 +299,7 @@ titan_status titan_trainer_checkpoint_load(titan_trainer *trainer) {
   TITAN_TRY(titan_saver_create(&options, &checkpoint->saver));
   checkpoint->corpus = trainer->corpus_fingerprint;
   memcpy(checkpoint->left_out, checkpoint->excluded, sizeof checkpoint->left_out);
-  bool own = checkpoint->step_count > 0 && !config->checkpoint.create_seed_checkpoint;
+  bool own = goes_on(trainer);
   const char *initial = config->checkpoint.initial_load_path;
   if (own)
     TITAN_TRY(load_newest(trainer));
