@@ -50,6 +50,7 @@ bash -n "$1" && SLURM_JOB_ID=1 SLURM_JOB_NAME=$name exec bash "$@" $SHORT
 SCRIPT
 cat >"$folder/bin/srun" <<'SCRIPT'
 #!/bin/bash
+[ "$*" != --mpi=list ] || { echo pmix && exit; }
 while [ "${1:0:2}" = -- ]; do shift; done
 case "$*" in
 *llama3_8b*) exec "$@" --memory_estimation.enabled --memory_estimation.world_size 64 ;;
