@@ -17,15 +17,10 @@ static bool converts(const titan_runtime *runtime) {
   return runtime->options.shape.dtype != TITAN_FLOAT32;
 }
 
-static int64_t longest_shard(const titan_runtime *runtime) {
-  int64_t most = 0;
-  for (int i = 0; i < runtime->unit_count; i++)
-    most = runtime->units[i].shard_elements > most ? runtime->units[i].shard_elements : most;
-  return most;
-}
-
 static size_t stage_bytes(const titan_runtime *runtime) {
-  return (size_t)longest_shard(runtime) * titan_dtype_bytes(runtime->options.shape.dtype);
+  int64_t longest = titan_units_longest(runtime->unit_count, runtime->units); // cut over the ranks of the group
+  return (size_t)(longest / titan_comm_size(titan_runtime_shard_group(runtime))) *
+         titan_dtype_bytes(runtime->options.shape.dtype);
 }
 
 static size_t block_bytes(const titan_runtime *runtime) {
@@ -108,9 +103,9 @@ titan_status titan_runtime_offload_begin(titan_runtime *runtime, int unit) {
 }
 
 titan_status titan_runtime_offload_end(titan_runtime *runtime) {
-  titan_device *device = runtime->device;
-  TITAN_TRY(titan_queue_after(device, TITAN_QUEUE_COMPUTE, runtime->gradients_copied));
-  return titan_queue_wait(device, runtime->gradients_copied);
+  TITAN_TRY(titan_queue_wait(runtime->device, runtime->gradients_copied));
+  runtime->gradients_copied = (titan_mark){0};
+  return TITAN_OK;
 }
 
 // Where the host writes a unit's parameters in the compute type.

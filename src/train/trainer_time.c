@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
-#include <time.h>
 
 // What is left at the end, beside steps and a save: closing files, and the launcher's own end.
 static const double closing_seconds = 10;
@@ -38,12 +37,11 @@ static double left_by_slurm(void) {
 void titan_trainer_time_begin(titan_trainer *trainer) {
   int64_t wanted = trainer->env.config->job.time_limit;
   trainer_limit *limit = &trainer->limit;
-  double left = INFINITY;
   *limit = (trainer_limit){.end = INFINITY};
   if (trainer->rank != 0 || wanted < 0)
     return;
   limit->source = wanted > 0 ? "job.time_limit" : "SLURM_JOB_END_TIME";
-  left = wanted > 0 ? (double)wanted - titan_clock_since_process_start() : left_by_slurm();
+  double left = wanted > 0 ? (double)wanted - titan_clock_since_process_start() : left_by_slurm();
   limit->end = titan_clock_seconds() + left;
   if (isinf(left))
     return;
@@ -77,5 +75,6 @@ double titan_trainer_time_needed(const titan_trainer *trainer) {
 }
 
 bool titan_trainer_time_is_up(const titan_trainer *trainer) {
-  return titan_clock_seconds() + titan_trainer_time_needed(trainer) >= trainer->limit.end;
+  double end = trainer->limit.end;
+  return !isinf(end) && titan_clock_seconds() + titan_trainer_time_needed(trainer) >= end;
 }
