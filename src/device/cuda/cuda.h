@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the files of the CUDA device share. The device is the library libtitan_cuda.so, which the program opens
+// (device/plugin.h). Tests build the same files with an emulator of CUDA (tests/cuda_emulator).
+#ifndef TITAN_DEVICE_CUDA_CUDA_H
+#define TITAN_DEVICE_CUDA_CUDA_H
+
+#include "device/device.h"
+
+#include <cublasLt.h>
+#include <cuda_runtime_api.h>
+
+typedef struct titan_cuda_dnn titan_cuda_dnn;     // cuda/dnn.h
+typedef struct titan_cuda_marks titan_cuda_marks; // cuda/queue.c
+
+// titan_device.implementation of the CUDA device.
+typedef struct titan_cuda {
+  int index; // of the GPU among those that this process sees
+  struct cudaDeviceProp properties;
+  cudaStream_t streams[TITAN_QUEUES];
+  titan_cuda_marks *marks;
+  cublasLtHandle_t blas;
+  titan_cuda_dnn *dnn; // NULL: no cuDNN was found
+  bool deterministic;  // training.deterministic
+  char description[256];
+} titan_cuda;
+
+static inline titan_cuda *titan_cuda_of(const titan_device *device) {
+  return (titan_cuda *)device->implementation;
+}
+
+// The stream of COMPUTE, where kernels and vector functions go.
+static inline cudaStream_t titan_cuda_stream(const titan_device *device) {
+  return titan_cuda_of(device)->streams[TITAN_QUEUE_COMPUTE];
+}
+
+// TITAN_ERROR_DEVICE, "CUDA: WHAT: the text of CUDA's error", unless `error` is success.
+titan_status titan_cuda_check(cudaError_t error, const char *what);
+// The same for the launch of a kernel that was just made.
+titan_status titan_cuda_launched(const char *what);
+
+// The kernels, one constant for each operation that is no view: titan_cuda_rms_norm and so on, in cuda/ops.
+#define TITAN_CUDA_KERNEL(operation) titan_cuda_##operation
+#define ENTRY_0(name) extern const titan_kernel TITAN_CUDA_KERNEL(name);
+#define ENTRY_1(name)
+#define TITAN_OP(name, inputs_min, inputs_max, outputs_min, outputs_max, view, differentiable) ENTRY_##view(name)
+#include "graph/ops.def"
+#undef TITAN_OP
+#undef ENTRY_0
+#undef ENTRY_1
+
+const titan_kernel *titan_cuda_kernel(titan_device *device, titan_op_kind kind);
+extern const titan_vector_functions titan_cuda_vector_functions;
+extern const titan_queue_functions titan_cuda_queue_functions;
+
+#endif
