@@ -9,7 +9,7 @@ enum { WARPS = 8, THREADS = 32 * WARPS };
 // A warp takes a row, in units of 16 bytes where it can.
 template <typename UNIT>
 static __global__ void __launch_bounds__(THREADS)
-    embedding(const titan_cuda_embedding e, const UNIT *table, int64_t units, UNIT *x) {
+    embedding(const titan_cuda_tokens e, const UNIT *table, int64_t units, UNIT *x) {
   const int64_t row = static_cast<int64_t>(blockIdx.x) * WARPS + threadIdx.x / 32;
   if (row >= e.rows)
     return;
@@ -20,14 +20,14 @@ static __global__ void __launch_bounds__(THREADS)
 }
 
 template <typename UNIT>
-static void put_embedding(cudaStream_t stream, const titan_cuda_embedding &e, const void *table, int64_t row_bytes,
+static void put_embedding(cudaStream_t stream, const titan_cuda_tokens &e, const void *table, int64_t row_bytes,
                           void *x) {
   TITAN_LAUNCH(embedding<UNIT>, static_cast<unsigned>(titan_parts(e.rows, WARPS)), THREADS, 0, stream, e,
                static_cast<const UNIT *>(table), row_bytes / static_cast<int64_t>(sizeof(UNIT)),
                static_cast<UNIT *>(x));
 }
 
-void titan_cuda_put_embedding(cudaStream_t stream, const titan_cuda_embedding *e, const void *table, int64_t row_bytes,
+void titan_cuda_put_embedding(cudaStream_t stream, const titan_cuda_tokens *e, const void *table, int64_t row_bytes,
                               void *x) {
   if (row_bytes % 16 == 0 && titan_aligned(table, x))
     put_embedding<uint4>(stream, *e, table, row_bytes, x);
@@ -39,7 +39,7 @@ void titan_cuda_put_embedding(cudaStream_t stream, const titan_cuda_embedding *e
 
 // Bit i of word w: whether position begin + 32 w + i has the token. The block may write `words` now; it may read them
 // when this returns.
-static __device__ __forceinline__ void find_token(const titan_cuda_embedding &e, int64_t begin, int32_t token,
+static __device__ __forceinline__ void find_token(const titan_cuda_tokens &e, int64_t begin, int32_t token,
                                                   unsigned (&words)[WARPS]) {
   const int64_t position = begin + threadIdx.x;
   const unsigned found = __ballot_sync(TITAN_ALL_LANES, position < e.rows && e.tokens[position] == token);
@@ -49,7 +49,7 @@ static __device__ __forceinline__ void find_token(const titan_cuda_embedding &e,
 }
 
 // Whether no earlier position has the token of position `row`: the same for all threads.
-static __device__ __forceinline__ bool is_first(const titan_cuda_embedding &e, int64_t row, unsigned (&words)[WARPS]) {
+static __device__ __forceinline__ bool is_first(const titan_cuda_tokens &e, int64_t row, unsigned (&words)[WARPS]) {
   const int32_t token = e.tokens[row];
   bool seen = false;
   for (int64_t position = threadIdx.x; position < row && !seen; position += THREADS)
@@ -68,7 +68,7 @@ static __device__ __forceinline__ bool is_first(const titan_cuda_embedding &e, i
 // the others have nothing to do. A thread has one pack of the columns.
 template <typename T, bool VECTOR>
 static __global__ void __launch_bounds__(THREADS)
-    embedding_backward(const titan_cuda_embedding e, const T *dy, int64_t width, float *dtable) {
+    embedding_backward(const titan_cuda_tokens e, const T *dy, int64_t width, float *dtable) {
   constexpr int W = titan_pack_width<T>;
   TITAN_SHARED(unsigned, words, [2][WARPS]);
   const int64_t row = blockIdx.x;
@@ -96,8 +96,7 @@ static __global__ void __launch_bounds__(THREADS)
 }
 
 template <typename T>
-static void put_backward(cudaStream_t stream, const titan_cuda_embedding &e, const T *dy, int64_t width,
-                         float *dtable) {
+static void put_backward(cudaStream_t stream, const titan_cuda_tokens &e, const T *dy, int64_t width, float *dtable) {
   constexpr int W = titan_pack_width<T>;
   const dim3 blocks(static_cast<unsigned>(e.rows),
                     static_cast<unsigned>(titan_parts(width, static_cast<int64_t>(THREADS) * W)));
@@ -107,7 +106,7 @@ static void put_backward(cudaStream_t stream, const titan_cuda_embedding &e, con
     TITAN_LAUNCH((embedding_backward<T, false>), blocks, THREADS, 0, stream, e, dy, width, dtable);
 }
 
-void titan_cuda_put_embedding_backward(cudaStream_t stream, const titan_cuda_embedding *e, bool narrow, const void *dy,
+void titan_cuda_put_embedding_backward(cudaStream_t stream, const titan_cuda_tokens *e, bool narrow, const void *dy,
                                        int64_t width, float *dtable) {
   titan_cuda_put_fill(stream, e->vocabulary * width, dtable, 0);
   if (narrow)
