@@ -209,6 +209,7 @@ static titan_status create_empty(titan_device **out) {
                          .queues = &titan_cuda_queue_functions,
                          .memory = titan_cuda_memory,
                          .group = titan_cuda_group,
+                         .group_bytes = titan_cuda_group_bytes,
                          .destroy = destroy,
                          .implementation = cuda};
   return TITAN_OK;
