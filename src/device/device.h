@@ -123,6 +123,8 @@ struct titan_device {
   const char *name;        // "cpu", "cuda", "meta"
   const char *level;       // "avx2": the instructions that a CPU device uses; NULL: not a CPU
   const char *description; // "AMD EPYC, avx512_bf16, 2 threads": for the log
+  const char *identity;    // of the chip: ranks with the same share it; NULL: has no meaning
+  int sharing_ranks;       // that share it, this one included; 0: not known. The program writes it
   int threads;             // of this rank, where that has a meaning
   size_t logits_bytes;     // of the loss head's chunks: weights are read once for each; 0: few, as caches want
   size_t alignment;        // of the blocks in a plan's arenas, bytes; 0: TITAN_PLAN_ALIGNMENT
