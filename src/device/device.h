@@ -139,6 +139,8 @@ struct titan_device {
   // A group of the device for the ranks of a host group, whose operations go over DEVICE space and are put into
   // `queue`; NULL: the host group serves. Collective over host, which must outlive it.
   titan_status (*group)(titan_device *device, titan_comm *host, titan_queue queue, titan_comm **out);
+  // Optional. Bytes of such a group under the tag COMMUNICATION, for so many operations in flight.
+  size_t (*group_bytes)(const titan_device *device, const titan_comm *host, int works);
   void (*destroy)(titan_device *device);
   void *implementation;
 };

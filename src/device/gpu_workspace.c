@@ -4,7 +4,7 @@
 enum {
   PRODUCT_BYTES = 32 << 20, // what cuBLASLt's heuristics may choose from
   NORM_GROUPS = 256,        // of rows, each with its own sum of the weights' gradient, added in order afterwards
-  PART_ALIGNMENT = 256,     // of the parts of attention's workspace
+  ALIGNMENT = 256,          // of the parts of a workspace
 };
 
 // Scores that the deterministic gradient of attention may store at a time, bytes.
@@ -71,9 +71,9 @@ titan_gpu_attention titan_gpu_attention_of(const titan_op_call *call, titan_gpu_
   if (way.dnn && gpu.deterministic)
     way.kv_heads = heads_at_a_time(call, gpu);
   const int64_t heads = q[2] / kv_heads * way.kv_heads;
-  way.sums = round_up(rows * (size_t)heads, PART_ALIGNMENT);
+  way.sums = round_up(rows * (size_t)heads, ALIGNMENT);
   if ((way.dnn && !gpu.deterministic) || gpu.capability == 0)
-    way.dq_sum = round_up(rows * (size_t)(heads * q[3]), PART_ALIGNMENT);
+    way.dq_sum = round_up(rows * (size_t)(heads * q[3]), ALIGNMENT);
   if (way.dnn)
     way.library = dnn_backward_bytes(call, gpu, heads);
   return way;
@@ -84,11 +84,18 @@ size_t titan_gpu_attention_workspace(const titan_op_call *call, titan_gpu_kind g
   return way.sums + way.dq_sum + way.library;
 }
 
+// `matrix` of all ranks of the group, before the workspace of a product.
+static size_t ranks_bytes(const titan_op_call *call, const titan_tensor_type *matrix) {
+  size_t bytes = titan_tensor_bytes(matrix) * (size_t)call->attributes.collective.ranks;
+  return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
 static size_t norm_backward_bytes(const titan_op_call *call) {
   return (size_t)NORM_GROUPS * (size_t)titan_tensor_columns(&call->inputs[1]) * sizeof(float);
 }
 
 size_t titan_gpu_workspace(const titan_op_call *call, int capability) {
+  size_t product = capability > 0 ? PRODUCT_BYTES : 0;
   switch (call->kind) {
   case TITAN_OP_attention:
   case TITAN_OP_attention_backward:
@@ -96,9 +103,11 @@ size_t titan_gpu_workspace(const titan_op_call *call, int capability) {
   case TITAN_OP_gather_columns: // the ranks' columns one after another, before they are put side by side
     return titan_tensor_bytes(&call->outputs[0]);
   case TITAN_OP_matmul:
-  case TITAN_OP_gather_matmul:
-  case TITAN_OP_matmul_scatter:
-    return capability > 0 ? PRODUCT_BYTES : 0;
+    return product;
+  case TITAN_OP_gather_matmul: // the gathered rows
+    return ranks_bytes(call, &call->inputs[0]) + product;
+  case TITAN_OP_matmul_scatter: // the product, before it is summed over the ranks
+    return ranks_bytes(call, &call->outputs[0]) + product;
   case TITAN_OP_rms_norm_backward:
   case TITAN_OP_layer_norm_backward:
     return norm_backward_bytes(call);

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+static const char default_library[] = "libcudnn.so.9";
+
 int titan_dnn_version(const titan_cuda_dnn *dnn) {
   return dnn->version;
 }
@@ -55,13 +57,19 @@ static bool find_device(titan_cuda_dnn *dnn, const titan_dnn_request *request, c
   return succeeded(dnn, status, "description of a device", reason);
 }
 
+int titan_dnn_library_version(void) {
+  char reason[TITAN_DNN_REASON_BYTES];
+  titan_cuda_dnn dnn = {.library = dlopen(default_library, RTLD_NOW | RTLD_LOCAL)};
+  return dnn.library != NULL && find_functions(&dnn, reason) ? (int)dnn.cudnnGetVersion() : 0;
+}
+
 titan_status titan_dnn_create(const titan_dnn_request *request, titan_cuda_dnn **out,
                               char reason[TITAN_DNN_REASON_BYTES]) {
   titan_cuda_dnn *dnn;
   *out = NULL;
   reason[0] = 0;
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, 1, sizeof *dnn, &dnn));
-  dnn->library = dlopen(request->library != NULL ? request->library : "libcudnn.so.9", RTLD_NOW | RTLD_LOCAL);
+  dnn->library = dlopen(request->library != NULL ? request->library : default_library, RTLD_NOW | RTLD_LOCAL);
   if (dnn->library == NULL)
     snprintf(reason, TITAN_DNN_REASON_BYTES, "there is no cuDNN: %s", dlerror());
   if (dnn->library != NULL && find_functions(dnn, reason) && version_serves(dnn, reason) &&

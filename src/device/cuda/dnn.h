@@ -22,6 +22,8 @@ titan_status titan_dnn_create(const titan_dnn_request *request, titan_cuda_dnn *
 // NULL is fine; the handle becomes NULL.
 void titan_dnn_destroy(titan_cuda_dnn **dnn);
 
+// The version of the library that titan_dnn_create would open, also where there is no GPU; 0: there is none.
+int titan_dnn_library_version(void);
 // 91900: 9.19.0.
 int titan_dnn_version(const titan_cuda_dnn *dnn);
 

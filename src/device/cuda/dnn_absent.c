@@ -17,6 +17,10 @@ void titan_dnn_destroy(titan_cuda_dnn **dnn) {
   *dnn = NULL;
 }
 
+int titan_dnn_library_version(void) {
+  return 0;
+}
+
 int titan_dnn_version(const titan_cuda_dnn *dnn) {
   (void)dnn;
   return 0;
