@@ -75,6 +75,31 @@ static void a_deterministic_gradient_goes_over_the_kv_heads(void **state) {
   titan_device_destroy(&device);
 }
 
+static void equal_calls_share_a_plan(void **state) {
+  (void)state;
+  titan_device *device = create(false);
+  const titan_kernel *kernel = device->kernel(device, TITAN_OP_attention_backward);
+  void *states[3];
+  int descriptors[3];
+  for (int i = 0; i < 3; i++) {
+    cuda_case test;
+    case_create(&test, (attention_sizes){1, i < 2 ? 9 : 10, 2, 1, 16}, TITAN_BFLOAT16, 1);
+    const titan_op_call call = case_call(&test, TITAN_OP_attention_backward);
+    assert_int_equal(kernel->prepare(device, &call, &states[i]), TITAN_OK);
+    descriptors[i] = stand_in()->descriptors;
+    case_destroy(&test);
+  }
+  assert_int_equal(descriptors[0], descriptors[1]);
+  assert_true(descriptors[2] > descriptors[1]);
+  kernel->release(device, states[0]);
+  assert_int_equal(stand_in()->descriptors, descriptors[2]);
+  kernel->release(device, states[2]);
+  assert_int_equal(stand_in()->descriptors, descriptors[1]);
+  kernel->release(device, states[1]);
+  assert_int_equal(stand_in()->descriptors, 0);
+  titan_device_destroy(&device);
+}
+
 static void float32_and_odd_heads_are_for_the_own_kernels(void **state) {
   (void)state;
   titan_device *device = create(false);
@@ -131,6 +156,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(the_graphs_mean_attention),
       cmocka_unit_test(a_deterministic_gradient_goes_over_the_kv_heads),
+      cmocka_unit_test(equal_calls_share_a_plan),
       cmocka_unit_test(float32_and_odd_heads_are_for_the_own_kernels),
       cmocka_unit_test(without_an_engine_the_own_kernels_compute_and_the_log_says_so),
       cmocka_unit_test(an_old_cudnn_is_not_used_and_the_description_says_so),
