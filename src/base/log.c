@@ -42,6 +42,10 @@ bool titan_log_enabled(titan_log_level level) {
   return level >= log_level;
 }
 
+int titan_log_rank(void) {
+  return log_rank;
+}
+
 static const char *const level_names[] = {"DEBUG", "INFO", "WARNING", "ERROR"};
 
 static size_t format_prefix(titan_log_level level, char *line, size_t size) {

@@ -14,6 +14,7 @@ typedef enum titan_log_level { TITAN_LOG_DEBUG, TITAN_LOG_INFO, TITAN_LOG_WARNIN
 // Rank for the prefix; lines below `level` are dropped. Before this call: rank 0, INFO.
 void titan_log_configure(int rank, titan_log_level level);
 bool titan_log_enabled(titan_log_level level);
+int titan_log_rank(void);
 
 // Writes one line with one write call (lines of several ranks do not mix). As a JSON line it has `members` too: members
 // of an object without its braces, such as "\"step\": 3"; NULL: none. Thread-safe.

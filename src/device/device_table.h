@@ -20,7 +20,8 @@ const titan_device_facts *titan_device_facts_find(const char *name);
 titan_status titan_device_facts_names(titan_text *text);
 
 // A device that stands for one of the table: shapes only. Plans made for it have a GPU's alignment and its kernels'
-// workspace; it has no memory and runs nothing (TITAN_ERROR_DEVICE).
-titan_status titan_device_create_meta(const titan_device_facts *facts, titan_device **out);
+// workspace, with `deterministic` that of kernels whose sums have one order; it has no memory and runs nothing
+// (TITAN_ERROR_DEVICE).
+titan_status titan_device_create_meta(const titan_device_facts *facts, bool deterministic, titan_device **out);
 
 #endif

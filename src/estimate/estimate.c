@@ -154,8 +154,9 @@ cleanup:
 // --- all ranks ---
 
 titan_status titan_estimate_device_create(const titan_estimate_question *question, titan_device **out) {
-  return question->facts != NULL ? titan_device_create_meta(question->facts, out)
-                                 : titan_device_create_cpu(question->threads, out);
+  return question->facts != NULL
+             ? titan_device_create_meta(question->facts, question->config->training.deterministic, out)
+             : titan_device_create_cpu(question->threads, out);
 }
 
 // The candidate of experimental.pipeline_parallel_schedule = auto at place `choice`; the last where there are fewer.

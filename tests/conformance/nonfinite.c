@@ -35,10 +35,13 @@ static int check_attention(titan_device *device, const attention_case *c) {
       k[KEY * HEAD + i] = c->key;
   }
   const titan_kernel *kernel = device->kernel(device, call.kind);
-  void *workspace = NULL;
-  int failures = titan_op_infer(&call) != TITAN_OK ||
-                 posix_memalign(&workspace, 64, kernel->workspace(device, &call) + 64) != 0 ||
-                 kernel->run(device, &call, NULL, (const void *[]){q, k, v}, (void *[]){o, lse}, workspace) != TITAN_OK;
+  void *workspace = NULL, *prepared = NULL;
+  int failures =
+      titan_op_infer(&call) != TITAN_OK || posix_memalign(&workspace, 64, kernel->workspace(device, &call) + 64) != 0 ||
+      (kernel->prepare != NULL && kernel->prepare(device, &call, &prepared) != TITAN_OK) ||
+      kernel->run(device, &call, prepared, (const void *[]){q, k, v}, (void *[]){o, lse}, workspace) != TITAN_OK;
+  if (kernel->release != NULL)
+    kernel->release(device, prepared);
   for (int head = 0; head < HEADS && failures == 0; head++)
     for (int64_t row = 0; row < LENGTH; row++) {
       bool expected = (head == 1 || c->both_heads) && row >= c->first && row <= c->last;

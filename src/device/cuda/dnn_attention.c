@@ -16,6 +16,9 @@ enum { Q = 1, K, V, O, LSE, DO, DQ, DK, DV, SUMS, DQ_SUM, SCALE, HIDDEN, ONE, OP
 static const int64_t VECTOR_ALIGNMENT = 16, FLOAT_ALIGNMENT = 4;
 
 struct titan_dnn_attention {
+  titan_dnn_attention *next; // of the library's that are in use
+  int uses;
+  bool built;
   titan_dnn_attention_kind kind;
   titan_dnn_attention_shape shape;
   float scale, hidden, one; // hidden: the score of a key that a query does not see
@@ -182,13 +185,28 @@ static void build_backward(titan_dnn_attention *a) {
   query_gradient(a, score_gradient, k, dq);
 }
 
+static titan_dnn_attention *find(titan_cuda_dnn *dnn, titan_dnn_attention_kind kind,
+                                 const titan_dnn_attention_shape *shape, size_t limit, bool build) {
+  titan_dnn_attention *a = dnn->attentions;
+  while (a != NULL && (a->kind != kind || memcmp(&a->shape, shape, sizeof *shape) != 0 || a->built != build ||
+                       (size_t)a->graph.workspace > limit))
+    a = a->next;
+  return a;
+}
+
 titan_status titan_dnn_attention_create(titan_cuda_dnn *dnn, titan_dnn_attention_kind kind,
                                         const titan_dnn_attention_shape *shape, size_t limit, bool build,
                                         titan_dnn_attention **out, char reason[TITAN_DNN_REASON_BYTES]) {
-  titan_dnn_attention *a;
-  *out = NULL;
+  titan_dnn_attention *a = find(dnn, kind, shape, limit, build);
+  *out = a;
   reason[0] = 0;
+  if (a != NULL) {
+    a->uses++;
+    return TITAN_OK;
+  }
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, 1, sizeof *a, &a));
+  a->uses = 1;
+  a->built = build;
   a->kind = kind;
   a->shape = *shape;
   a->scale = (float)(1.0 / sqrt((double)shape->head_size));
@@ -199,6 +217,8 @@ titan_status titan_dnn_attention_create(titan_cuda_dnn *dnn, titan_dnn_attention
     build_forward(a);
   else
     build_backward(a);
+  a->next = dnn->attentions;
+  dnn->attentions = a;
   if (titan_dnn_plan(&a->graph, (int64_t)limit, build)) {
     *out = a;
     return TITAN_OK;
@@ -209,10 +229,16 @@ titan_status titan_dnn_attention_create(titan_cuda_dnn *dnn, titan_dnn_attention
 }
 
 void titan_dnn_attention_destroy(titan_dnn_attention **attention) {
-  if (*attention != NULL)
-    titan_dnn_graph_clear(&(*attention)->graph);
-  titan_memory_free(*attention);
+  titan_dnn_attention *a = *attention;
   *attention = NULL;
+  if (a == NULL || --a->uses > 0)
+    return;
+  titan_dnn_attention **place = &a->graph.dnn->attentions;
+  while (*place != a)
+    place = &(*place)->next;
+  *place = a->next;
+  titan_dnn_graph_clear(&a->graph);
+  titan_memory_free(a);
 }
 
 int64_t titan_dnn_attention_engine(const titan_dnn_attention *attention) {

@@ -21,7 +21,8 @@ typedef enum titan_dnn_attention_kind {
 typedef struct titan_dnn_attention titan_dnn_attention;
 
 // *out is NULL where cuDNN has no engine for it that does with `limit` bytes of workspace; `reason` then says so.
-// TITAN_ERROR_MEMORY alone is a failure. build: the plan is compiled, and can be run; otherwise it is only found.
+// TITAN_ERROR_MEMORY alone is a failure. build: the plan is compiled, and can be run; otherwise it is only found. Equal
+// requests get the same plan, which is compiled once, until the last of them destroys it. From one thread at a time.
 titan_status titan_dnn_attention_create(titan_cuda_dnn *dnn, titan_dnn_attention_kind kind,
                                         const titan_dnn_attention_shape *shape, size_t limit, bool build,
                                         titan_dnn_attention **out, char reason[TITAN_DNN_REASON_BYTES]);

@@ -24,6 +24,7 @@
   X(cudnnBackendExecute)
 
 struct titan_cuda_dnn {
+  struct titan_dnn_attention *attentions; // that are in use, a list
   void *library;
   int version;                         // 91900: 9.19.0
   cudnnHandle_t handle;                // of the GPU; NULL: `properties` describe one that is not there

@@ -5,9 +5,19 @@
 
 enum { ALIGNMENT = 256 }; // of cudaMalloc, and what its vector loads and copies want
 
+typedef struct meta_device {
+  titan_device device;
+  const titan_device_facts *facts;
+  bool deterministic;
+} meta_device;
+
 static size_t workspace_bytes(titan_device *device, const titan_op_call *call) {
-  const titan_device_facts *facts = device->implementation;
-  return titan_gpu_workspace(call, facts->capability);
+  const meta_device *meta = device->implementation;
+  const int capability = meta->facts->capability;
+  if (call->kind == TITAN_OP_attention || call->kind == TITAN_OP_attention_backward)
+    return titan_gpu_attention_workspace(
+        call, (titan_gpu_kind){.capability = capability, .dnn = true, .deterministic = meta->deterministic});
+  return titan_gpu_workspace(call, capability);
 }
 
 static titan_status no_such_device(const titan_device *device) {
@@ -80,10 +90,10 @@ static titan_status meta_numbers(titan_device *device, const titan_numbers_reque
 }
 
 static void meta_destroy(titan_device *device) {
-  titan_memory_free(device);
+  titan_memory_free(device->implementation);
 }
 
-titan_status titan_device_create_meta(const titan_device_facts *facts, titan_device **out) {
+titan_status titan_device_create_meta(const titan_device_facts *facts, bool deterministic, titan_device **out) {
   static const titan_vector_functions vector = {.adam = meta_adam,
                                                 .sum_of_squares = meta_sum_of_squares,
                                                 .convert = meta_convert,
@@ -91,14 +101,16 @@ titan_status titan_device_create_meta(const titan_device_facts *facts, titan_dev
                                                 .accumulate = meta_accumulate,
                                                 .scaled_add = meta_scaled_add,
                                                 .numbers = meta_numbers};
-  titan_device *device;
-  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, 1, sizeof *device, &device));
+  meta_device *meta;
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, 1, sizeof *meta, &meta));
+  *meta = (meta_device){.facts = facts, .deterministic = deterministic};
+  titan_device *device = &meta->device;
   *device = (titan_device){.name = "meta",
                            .description = facts->text,
                            .threads = 1,
                            .alignment = ALIGNMENT,
                            .logits_bytes = TITAN_GPU_LOGITS_BYTES,
-                           .implementation = (void *)(uintptr_t)facts,
+                           .implementation = meta,
                            .allocate = meta_allocate,
                            .free = meta_free,
                            .kernel = meta_kernel,

@@ -74,6 +74,19 @@ static void a_deterministic_gradient_stores_the_scores_of_few_heads(void **state
   assert_int_equal(way.library, ((size_t)512 << 20) + q_float32 / 8 + 256);
 }
 
+static void a_deterministic_device_of_the_table_plans_for_it(void **state) {
+  (void)state;
+  const titan_op_call call = backward_call(8, TITAN_BFLOAT16);
+  for (int deterministic = 0; deterministic < 2; deterministic++) {
+    const titan_gpu_kind gpu = {.capability = 90, .dnn = true, .deterministic = deterministic};
+    titan_device *device;
+    assert_int_equal(titan_device_create_meta(titan_device_facts_find("h100-80g"), deterministic, &device), TITAN_OK);
+    assert_int_equal(device->kernel(device, call.kind)->workspace(device, &call),
+                     titan_gpu_attention_workspace(&call, gpu));
+    titan_device_destroy(&device);
+  }
+}
+
 static void without_cudnn_the_gradient_needs_a_sum_a_row(void **state) {
   (void)state;
   const titan_op_call call = backward_call(8, TITAN_BFLOAT16);
@@ -91,7 +104,7 @@ static void each_device_of_the_table_gives_its_workspaces(void **state) {
       .kind = TITAN_OP_matmul, .input_count = 2, .output_count = 1, .inputs = {matrix, matrix}, .outputs = {matrix}};
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     titan_device *device;
-    assert_int_equal(titan_device_create_meta(titan_device_facts_find(rows[i].name), &device), TITAN_OK);
+    assert_int_equal(titan_device_create_meta(titan_device_facts_find(rows[i].name), false, &device), TITAN_OK);
     assert_int_equal(device->kernel(device, TITAN_OP_matmul)->workspace(device, &call), rows[i].product);
     assert_true(device->logits_bytes == (size_t)1 << 30);
     titan_device_destroy(&device);
@@ -102,6 +115,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(the_gradient_of_attention_takes_what_cudnn_asks_for),
                                      cmocka_unit_test(products_beside_transfers_hold_what_travels),
                                      cmocka_unit_test(a_deterministic_gradient_stores_the_scores_of_few_heads),
+                                     cmocka_unit_test(a_deterministic_device_of_the_table_plans_for_it),
                                      cmocka_unit_test(without_cudnn_the_gradient_needs_a_sum_a_row),
                                      cmocka_unit_test(each_device_of_the_table_gives_its_workspaces)};
   int failures = cmocka_run_group_tests(tests, NULL, NULL);

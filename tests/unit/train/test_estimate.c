@@ -319,7 +319,7 @@ static void the_devices_of_the_table_plan_and_run_nothing(void **state) {
     void *memory = &count;
     assert_non_null(facts);
     assert_true(facts->bytes > (size_t)30 << 30 && facts->bfloat16 > facts->float32 && facts->ranks_per_node > 0);
-    TRY(titan_device_create_meta(facts, &device));
+    TRY(titan_device_create_meta(facts, false, &device));
     assert_int_equal(device->alignment, 256);
     assert_int_equal(device->allocate(device, TITAN_SPACE_DEVICE, TITAN_MEMORY_SCRATCH, 64, &memory),
                      TITAN_ERROR_DEVICE);

@@ -7,8 +7,8 @@
 #include "device/gpu_workspace.h"
 
 #include <limits.h>
-#include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 
 enum { MOST_BLOCKS = 65535 }; // in the second and the third dimension of a grid
 
@@ -62,22 +62,25 @@ static const char *reason_of(const titan_device *device, const titan_op_call *ca
   return "cuDNN has none for this head size";
 }
 
-// Which attention it is; the first of the own in bfloat16, which is far slower than cuDNN's, is worth a line to all.
+// Which attention it is, on the first rank; not the same line again for the next graph with such a call.
 static void report(const titan_op_call *call, const attention_state *state, const char *reason) {
-  static atomic_bool said;
+  static char last[2][512];
   const int64_t *q = call->inputs[0].dims;
-  char text[128];
-  snprintf(text, sizeof text, "%s of %s [%lld,%lld,%lld,%lld], %d kv heads", titan_op_name(call->kind),
-           titan_dtype_name(call->inputs[0].dtype), (long long)q[0], (long long)q[1], (long long)q[2], (long long)q[3],
-           state->sizes.kv_heads);
+  char text[sizeof last[0]], way[sizeof last[0] / 2];
+  if (titan_log_rank() != 0)
+    return;
   if (state->dnn != NULL)
-    titan_log_debug("CUDA: %s: cuDNN, engine %lld, %lld kv heads at a time, %zu bytes of workspace", text,
-                    (long long)titan_dnn_attention_engine(state->dnn), (long long)state->way.kv_heads,
-                    state->way.sums + state->way.dq_sum + state->way.library);
-  else if (state->sizes.bfloat16 && !atomic_exchange(&said, true))
-    titan_log_info("CUDA: %s: own kernels, slower than cuDNN's (%s)", text, reason);
+    snprintf(way, sizeof way, "cuDNN, engine %lld, %lld kv heads at a time, %zu bytes of workspace",
+             (long long)titan_dnn_attention_engine(state->dnn), (long long)state->way.kv_heads,
+             state->way.sums + state->way.dq_sum + state->way.library);
   else
-    titan_log_debug("CUDA: %s: own kernels (%s)", text, reason);
+    snprintf(way, sizeof way, "own kernels (%.200s)", reason);
+  snprintf(text, sizeof text, "CUDA: %s of %s [%lld,%lld,%lld,%lld], %d kv heads: %s", titan_op_name(call->kind),
+           titan_dtype_name(call->inputs[0].dtype), (long long)q[0], (long long)q[1], (long long)q[2], (long long)q[3],
+           state->sizes.kv_heads, way);
+  if (strcmp(text, last[call->kind == TITAN_OP_attention]) != 0)
+    titan_log_info("%s", text);
+  memcpy(last[call->kind == TITAN_OP_attention], text, sizeof text);
 }
 
 static titan_status prepare_dnn(titan_device *device, const titan_op_call *call, attention_state *state,
