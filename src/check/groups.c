@@ -41,7 +41,7 @@ static void add_group(titan_comm *comm, titan_check_results *results) {
 }
 
 void titan_check_list_groups(const titan_mesh *mesh, titan_check_results *results) {
-  titan_mesh_rows listed[TITAN_CHECK_GROUPS];
+  titan_mesh_rows listed[TITAN_CHECK_GROUPS] = {0};
   for (size_t i = 0; i < sizeof preferred / sizeof *preferred; i++) {
     titan_mesh_rows rows = wide_rows(mesh, preferred[i]);
     titan_comm *comm = titan_mesh_comm(mesh, preferred[i]);

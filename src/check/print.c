@@ -23,10 +23,13 @@ static int host_width(const titan_check_results *results) {
 // Ends a row of the table; what stands out in it is told there.
 static titan_status end_row(const titan_check_findings *findings, titan_check_kind kind, int rank, int group,
                             titan_text *text) {
+  bool is_slow = false;
   for (int i = 0; i < findings->count; i++) {
     const titan_check_finding *f = &findings->list[i];
-    if (f->kind == kind && f->rank == rank && f->group == group)
-      TITAN_TRY(titan_text_printf(text, "  slow: %s", f->measured));
+    if (f->kind != kind || f->rank != rank || f->group != group)
+      continue;
+    TITAN_TRY(titan_text_printf(text, "%s %s", is_slow ? "," : "  slow:", f->measured));
+    is_slow = true;
   }
   return titan_text_printf(text, "\n");
 }
@@ -39,11 +42,11 @@ static titan_status print_ranks(const titan_check_results *results, const titan_
                               "bfloat16 TFLOP/s", "copy GB/s", has_queues ? "  host to device GB/s" : ""));
   for (int rank = 0; rank < results->ranks; rank++) {
     const titan_check_record *r = &results->records[rank];
-    TITAN_TRY(titan_text_printf(text, "%6d  %-*s  %15.3f  %16.3f  %9.2f", rank, width, r->host,
+    TITAN_TRY(titan_text_printf(text, "%6d  %-*s  %15.4g  %16.4g  %9.4g", rank, width, r->host,
                                 r->rates[TITAN_CHECK_FLOAT32] / 1e12, r->rates[TITAN_CHECK_BFLOAT16] / 1e12,
                                 r->rates[TITAN_CHECK_COPY] / 1e9));
     if (has_queues)
-      TITAN_TRY(titan_text_printf(text, "  %19.2f", r->rates[TITAN_CHECK_TO_DEVICE] / 1e9));
+      TITAN_TRY(titan_text_printf(text, "  %19.4g", r->rates[TITAN_CHECK_TO_DEVICE] / 1e9));
     TITAN_TRY(end_row(findings, TITAN_CHECK_OF_RANK, rank, 0, text));
   }
   return TITAN_OK;
@@ -61,7 +64,7 @@ static titan_status print_links(const titan_check_results *results, const titan_
     const titan_check_record *r = &results->records[rank];
     if (!titan_check_has_link(rank, results->ranks))
       continue;
-    TITAN_TRY(titan_text_printf(text, "%5d - %5d  %-*s  %-*s  %10.1f  %6.2f", rank, next, width, r->host, width,
+    TITAN_TRY(titan_text_printf(text, "%5d - %5d  %-*s  %-*s  %10.1f  %6.4g", rank, next, width, r->host, width,
                                 results->records[next].host, r->link_latency * 1e6, r->link_rate / 1e9));
     TITAN_TRY(end_row(findings, TITAN_CHECK_OF_LINK, rank, 0, text));
   }
@@ -77,7 +80,7 @@ static titan_status print_group(const titan_check_results *results, int index, i
   TITAN_TRY(titan_text_printf(text, "%-13s  %10d  %5d  %9.2f  %10.1f", group->name, first, group->ranks,
                               (double)group->bytes / (1 << 20), seconds[TITAN_CHECK_ALL_REDUCE] * 1e6));
   for (int operation = TITAN_CHECK_ALL_GATHER; operation < TITAN_CHECK_OPERATIONS; operation++)
-    TITAN_TRY(titan_text_printf(text, "  %9.2f  %8.2f", (double)group->bytes * group->ranks / seconds[operation] / 1e9,
+    TITAN_TRY(titan_text_printf(text, "  %9.4g  %8.4g", (double)group->bytes * group->ranks / seconds[operation] / 1e9,
                                 titan_check_bus_rate(group, seconds[operation]) / 1e9));
   if (group->also[0] != '\0')
     TITAN_TRY(titan_text_printf(text, "  also %s", group->also));
@@ -133,7 +136,7 @@ static titan_status name_subject(const titan_check_results *results, const titan
 
 titan_status titan_check_describe(const titan_check_results *results, const titan_check_finding *f, titan_text *text) {
   TITAN_TRY(name_subject(results, f, text));
-  return titan_text_printf(text, ": %s %.3g %s, %.1f times slower than the median of the %s, %.3g %s", f->measured,
-                           f->value, f->unit, f->others / f->value, f->other_count == 1 ? "other one" : "others",
-                           f->others, f->unit);
+  return titan_text_printf(text, ": %s %.3g %s, %.1f times slower than the %s, %.3g %s", f->measured, f->value, f->unit,
+                           f->others / f->value, f->other_count == 1 ? "other one" : "median of the others", f->others,
+                           f->unit);
 }
