@@ -2,7 +2,7 @@
 // What stands out. All measurements of one kind are rates here, the larger the better.
 #include "check/results.h"
 
-#include <stdlib.h>
+#include "base/median.h"
 
 // Measurements that are compared with one another.
 typedef struct sample {
@@ -18,20 +18,6 @@ typedef struct comparison {
   double *sorted;              // [ranks]
   int count;
 } comparison;
-
-static int compare(const void *a, const void *b) {
-  double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
-}
-
-static double middle(const double *sorted, int count) {
-  return (sorted[(count - 1) / 2] + sorted[count / 2]) / 2;
-}
-
-double titan_check_median(double *values, int count) {
-  qsort(values, (size_t)count, sizeof *values, compare);
-  return middle(values, count);
-}
 
 // The k-th of sorted without the one at `left_out`.
 static double without(const double *sorted, int left_out, int k) {
@@ -61,9 +47,11 @@ static titan_status add(comparison *c, const sample *s, double others) {
 // Looks at the samples, and empties them.
 static titan_status look(comparison *c) {
   int count = c->count;
+  if (count == 0)
+    return TITAN_OK;
   for (int i = 0; i < count; i++)
     c->sorted[i] = c->samples[i].rate;
-  qsort(c->sorted, (size_t)count, sizeof *c->sorted, compare);
+  titan_median(c->sorted, count); // it sorts them
   for (int i = 0; i < count && count > 1; i++) {
     double others = median_of_others(c->sorted, count, c->samples[i].rate);
     if (others > titan_check_factor * c->samples[i].rate)

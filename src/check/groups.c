@@ -4,6 +4,7 @@
 #include "check/results.h"
 
 #include "base/clock.h"
+#include "base/median.h"
 #include "comm/recorder.h"
 #include "device/queue.h"
 
@@ -105,7 +106,7 @@ static titan_status time_operation(const titan_check_exchange *x, titan_check_op
     TITAN_TRY(time_once(x, operations[index].run, &seconds[count]));
     total += seconds[count++];
   }
-  *median = titan_check_median(seconds, count);
+  *median = titan_median(seconds, count);
   return TITAN_OK;
 }
 

@@ -5,6 +5,7 @@
 #include "check/results.h"
 
 #include "base/clock.h"
+#include "base/median.h"
 #include "device/queue.h"
 
 enum { TURNS = 3, LATENCY_ROUNDS = 15, RATE_ROUNDS = 5 };
@@ -35,7 +36,7 @@ static titan_status time_rounds(const titan_check_exchange *x, bool begins, int 
     if (i >= 0)
       seconds[i] = (titan_clock_seconds() - start) / 2;
   }
-  *median = titan_check_median(seconds, rounds);
+  *median = titan_median(seconds, rounds);
   return TITAN_OK;
 }
 

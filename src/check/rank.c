@@ -3,6 +3,7 @@
 #include "check/results.h"
 
 #include "base/clock.h"
+#include "base/median.h"
 #include "device/product.h"
 #include "device/queue.h"
 
@@ -37,7 +38,7 @@ static titan_status measure_products(const titan_check_environment *e, titan_dty
   TITAN_TRY(choose_size(e, dtype, &request.size));
   TITAN_TRY(titan_comm_barrier(e->world, NULL));
   TITAN_TRY(titan_comm_agree(e->world, titan_device_time_products(e->device, &request, &times)));
-  *rate = times.flops / titan_check_median(times.seconds, times.count);
+  *rate = times.flops / titan_median(times.seconds, times.count);
   return TITAN_OK;
 }
 
@@ -57,7 +58,7 @@ static titan_status time_copies(titan_device *device, void *to, const void *from
     TITAN_TRY(copy_once(device, to, from));
     seconds[i] = titan_clock_seconds() - start;
   }
-  *rate = (double)copy_bytes / titan_check_median(seconds, COPIES);
+  *rate = (double)copy_bytes / titan_median(seconds, COPIES);
   return TITAN_OK;
 }
 

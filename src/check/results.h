@@ -67,9 +67,6 @@ static inline bool titan_check_has_link(int rank, int ranks) {
   return ranks > 2 || (ranks == 2 && rank == 0);
 }
 
-// Sorts values[count] (count >= 1) and gives their median.
-double titan_check_median(double *values, int count);
-
 // Bus bandwidth of an all_gather or reduce_scatter of a group, bytes/s: what each rank's link carries. With n ranks and
 // b bytes a rank, n b / seconds (n - 1) / n, as nccl-tests define it.
 double titan_check_bus_rate(const titan_check_group *group, double seconds);

@@ -181,14 +181,6 @@ static void a_ring_has_each_link_once(void **state) {
   }
 }
 
-static void the_median_is_that_of_a_pencil(void **state) {
-  (void)state;
-  double odd[] = {5, 1, 3}, even[] = {8, 2, 4, 6}, one[] = {7};
-  assert_true(titan_check_median(odd, 3) == 3);
-  assert_true(titan_check_median(even, 4) == 5);
-  assert_true(titan_check_median(one, 1) == 7);
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(like_is_compared_with_like),
@@ -199,7 +191,6 @@ int main(void) {
       cmocka_unit_test(a_slow_group_is_named),
       cmocka_unit_test(one_rank_has_nothing_to_be_compared_with),
       cmocka_unit_test(a_ring_has_each_link_once),
-      cmocka_unit_test(the_median_is_that_of_a_pencil),
   };
   return cmocka_run_group_tests(tests, NULL, NULL) || titan_memory_report_leaks() > 0;
 }
