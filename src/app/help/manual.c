@@ -128,6 +128,8 @@ static const struct {
      "Trains on two ranks and saves checkpoints. The same command resumes the run."},
     {"titan-hpc --job.config_file run.toml --memory_estimation.enabled --memory_estimation.world_size 256",
      "Estimates the memory of a run on 256 ranks."},
+    {"mpirun -np 8 titan-hpc --check --job.config_file run.toml",
+     "Checks the ranks, links and groups of this run before it starts."},
     {"titan-hpc --help training.steps", "Describes one option in full."},
 };
 
