@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/random.h"
+#include "device/product.h"
 #include "optim/optimizer.h"
 
 #include <math.h>
@@ -43,32 +44,12 @@ void bench_end(titan_status status) {
 }
 
 double bench_ceiling(titan_device *device, titan_dtype dtype, int64_t size, int products) {
-  titan_op_call call = {.kind = TITAN_OP_matmul, .input_count = 2};
-  call.inputs[0] = call.inputs[1] = (titan_tensor_type){dtype, 2, {size, size}};
-  call.attributes.matmul.transpose_b = true;
-  call.attributes.matmul.output = dtype;
-  bench_end(titan_op_infer(&call));
-  const titan_kernel *kernel = device->kernel(device, TITAN_OP_matmul);
-  size_t matrix = (size_t)(size * size) * sizeof(float);
-  void *state = NULL, *workspace;
-  char *memory;
-  bench_end(device->allocate(device, TITAN_SPACE_DEVICE, TITAN_MEMORY_GENERAL, 3 * matrix, &memory));
-  device->vector->fill(device, 3 * size * size, (float *)(void *)memory, 1);
-  bench_end(device->allocate(device, TITAN_SPACE_DEVICE, TITAN_MEMORY_GENERAL,
-                             kernel->workspace ? kernel->workspace(device, &call) : 0, &workspace));
-  if (kernel->prepare != NULL)
-    bench_end(kernel->prepare(device, &call, &state));
+  const titan_product_request request = {.dtype = dtype, .size = size, .least = products, .most = products};
+  titan_product_times times;
   double best = 0;
-  for (int i = 0; i < products; i++) {
-    double start = titan_clock_seconds();
-    bench_end(kernel->run(device, &call, state, (const void *[]){memory, memory + matrix},
-                          (void *[]){memory + 2 * matrix}, workspace));
-    best = fmax(best, titan_op_cost_of(&call).flops / (titan_clock_seconds() - start));
-  }
-  if (state != NULL && kernel->release != NULL)
-    kernel->release(device, state);
-  device->free(device, TITAN_SPACE_DEVICE, workspace);
-  device->free(device, TITAN_SPACE_DEVICE, memory);
+  bench_end(titan_device_time_products(device, &request, &times));
+  for (int i = 0; i < times.count; i++)
+    best = fmax(best, times.flops / times.seconds[i]);
   return best;
 }
 

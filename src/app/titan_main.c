@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// titan-hpc: reads the options on rank 0, agrees on them, makes mesh and device, and trains.
+// titan-hpc: reads the options on rank 0, agrees on them, makes mesh and device, and trains, or checks the machine.
 #include "base/clock.h"
 #include "base/log.h"
+#include "check/check.h"
 #include "comm/bootstrap.h"
 #include "comm/crash.h"
 #include "comm/instruction_set.h"
@@ -52,9 +53,15 @@ static titan_status describe_command(int argc, char **argv, titan_text *text) {
 
 // --- options ---
 
+static bool checks(const application *app) {
+  return app->config->request == TITAN_REQUEST_CHECK;
+}
+
 static titan_status read_options(application *app, int argc, char **argv, titan_text *text) {
   TITAN_TRY(titan_config_create(argc, (const char *const *)argv, &app->config));
-  if (app->config->request == TITAN_REQUEST_RUN)
+  if (checks(app))
+    TITAN_TRY(titan_check_options(app->config));
+  if (checks(app) || app->config->request == TITAN_REQUEST_RUN)
     TITAN_TRY(titan_setup_check(app->config, app->mpi.size));
   return titan_config_serialize(app->config, text);
 }
@@ -266,6 +273,12 @@ static titan_status estimate(application *app) {
                             &app->schedule);
 }
 
+// No model, no corpus, no tokenizer.
+static titan_status check(application *app) {
+  return titan_check_run(&(titan_check_environment){
+      .config = app->config, .world = app->world, .node = app->node, .mesh = app->mesh, .device = app->device});
+}
+
 // What the command line asks for in place of a run. Rank 0 alone.
 static titan_status print_request(const titan_config *config) {
   return config->request == TITAN_REQUEST_HELP ? titan_config_print_help(config->help_topic, stdout)
@@ -274,7 +287,8 @@ static titan_status print_request(const titan_config *config) {
 
 // Rank 0 alone.
 static titan_status log_start(const titan_config *config) {
-  titan_log_info("Starting job: %s", config->job.description);
+  titan_log_info("%s: %s", config->request == TITAN_REQUEST_CHECK ? "Checking the machine for job" : "Starting job",
+                 config->job.description);
   TITAN_TRY(titan_config_warnings(config, warn, NULL));
   TITAN_TRY(titan_setup_warnings(config, warn, NULL));
   if (config->job.print_args)
@@ -305,10 +319,10 @@ static titan_status run(application *app, int argc, char **argv) {
   TITAN_TRY(titan_comm_create_mpi(MPI_COMM_WORLD, "world", &app->world));
   TITAN_TRY(titan_comm_create_node(MPI_COMM_WORLD, "node", &app->node));
   TITAN_TRY(create_options(app, argc, argv));
-  if (app->config->request != TITAN_REQUEST_RUN)
+  if (app->config->request == TITAN_REQUEST_HELP || app->config->request == TITAN_REQUEST_VERSION) {
     titan_signals_restore_pipe();
-  if (app->config->request != TITAN_REQUEST_RUN)
     return titan_comm_agree(app->world, is_first ? print_request(app->config) : TITAN_OK);
+  }
   TITAN_TRY(titan_comm_agree(app->world, is_first ? log_start(app->config) : TITAN_OK));
   TITAN_TRY(read_schedule(app));
   TITAN_TRY(create_device(app));
@@ -316,6 +330,8 @@ static titan_status run(application *app, int argc, char **argv) {
     return estimate(app);
   TITAN_TRY(watch_communication(app));
   TITAN_TRY(create_mesh(app));
+  if (checks(app))
+    return check(app);
   TITAN_TRY(create_tokenizer(app));
   TITAN_TRY(titan_comm_agree(app->world, describe_command(argc, argv, &app->command)));
   titan_trainer_environment environment = {.config = app->config,

@@ -67,7 +67,7 @@ titan_status titan_config_create(int argc, const char *const *argv, titan_config
   TITAN_TRY_CLEANUP(titan_config_create_default(&created));
   created->request = titan_config_find_request(argc, argv, &topic);
   snprintf(created->help_topic, sizeof created->help_topic, "%s", topic != NULL ? topic : "");
-  if (created->request == TITAN_REQUEST_RUN)
+  if (created->request == TITAN_REQUEST_RUN || created->request == TITAN_REQUEST_CHECK)
     TITAN_TRY_CLEANUP(read_all(created, argc, argv, &problems));
   *config = created;
   created = NULL;

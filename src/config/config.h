@@ -28,8 +28,13 @@ enum {
 
 enum { TITAN_CONFIG_NAME_BYTES = 128 }; // the longest name of an option, with the end of the string
 
-// What the command line asks for; the caller prints help or the version and ends.
-typedef enum titan_config_request { TITAN_REQUEST_RUN, TITAN_REQUEST_HELP, TITAN_REQUEST_VERSION } titan_config_request;
+// What the command line asks for; the caller prints help or the version and ends, or checks the machine.
+typedef enum titan_config_request {
+  TITAN_REQUEST_RUN,
+  TITAN_REQUEST_HELP,
+  TITAN_REQUEST_VERSION,
+  TITAN_REQUEST_CHECK // with the options of a run
+} titan_config_request;
 
 // Where the value of an option comes from, weakest first.
 typedef enum titan_config_source {
@@ -59,7 +64,8 @@ typedef struct titan_config {
 } titan_config;
 
 // Reads the command line, and the files that its --job.config_file names. Only one rank calls this: the others get its
-// text by titan_config_serialize. A command line with --help, -h or --version gives the defaults and that request.
+// text by titan_config_serialize. A command line with --help, -h or --version gives the defaults and that request;
+// with --check, the options and that request.
 // An option that the command line gives several times has the last value; in a file that is an error.
 // TITAN_ERROR_USAGE: the message has one line for each problem, with file, line, key, what was expected and, for an
 // unknown key, the nearest known one; *config is NULL. The caller owns *config.

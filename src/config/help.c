@@ -166,11 +166,14 @@ static titan_status append_all_help(titan_text *out) {
   TITAN_TRY(titan_text_printf(
       out,
       "Usage: titan-hpc [--job.config_file FILE[,FILE]...] [--section.option VALUE | --section.option=VALUE]...\n"
+      "       titan-hpc --check [the options of a run]\n"
       "       titan-hpc --help [SECTION | SECTION.OPTION] | --version\n\n"
       "Trains a Llama model. The command line overrides the configuration files (.toml or .cfg), later files override\n"
       "earlier ones, and files override the defaults. An option of true or false without a value is true. The last\n"
       "value of a repeated option counts. In paths, ~ and ${NAME} are replaced. TorchTitan does not have the options\n"
       "marked [ours].\n\n"
+      "--check measures the ranks, links and groups of a run in seconds, trains nothing, and names what is slow, with\n"
+      "exit code 0 and a WARNING (docs/clusters.md). With --metrics.log_format json it prints JSON lines.\n\n"
       "Sections, the most used first. `titan-hpc --help SECTION` prints one, `titan-hpc --help SECTION.OPTION` one\n"
       "option in full:\n\n"));
   const titan_option_section **order = NULL;

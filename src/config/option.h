@@ -154,7 +154,8 @@ titan_status titan_config_read_arguments(titan_config *config, int argc, const c
 // What the command line gives as job.config_file, as it stands there; NULL when it names none.
 const char *titan_config_find_files(int argc, const char *const *argv);
 
-// Whether the command line asks for help or the version. *topic: the section or option to help with, or NULL.
+// Whether the command line asks for help, the version or a check of the machine; the last is the weakest. *topic: the
+// section or option to help with, or NULL.
 titan_config_request titan_config_find_request(int argc, const char *const *argv, const char **topic);
 
 #endif

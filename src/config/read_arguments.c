@@ -42,6 +42,7 @@ static argument next_argument(int argc, const char *const *argv, int *position) 
 }
 
 titan_config_request titan_config_find_request(int argc, const char *const *argv, const char **topic) {
+  titan_config_request request = TITAN_REQUEST_RUN;
   *topic = NULL;
   for (int position = 1; position < argc; position++) {
     const char *text = argv[position];
@@ -56,8 +57,10 @@ titan_config_request titan_config_find_request(int argc, const char *const *argv
     }
     if (strcmp(text, "--version") == 0)
       return TITAN_REQUEST_VERSION;
+    if (strcmp(text, "--check") == 0)
+      request = TITAN_REQUEST_CHECK;
   }
-  return TITAN_REQUEST_RUN;
+  return request;
 }
 
 const char *titan_config_find_files(int argc, const char *const *argv) {
@@ -103,6 +106,10 @@ static titan_status apply(titan_config *config, const argument *found, titan_pro
   if (!found->is_option)
     return titan_problems_add(
         problems, "command line: unexpected argument \"%s\"; options are written --section.key value", found->value);
+  if (strcmp(found->name, "check") == 0) // titan_config_find_request has read it
+    return found->value == NULL
+               ? TITAN_OK
+               : titan_problems_add(problems, "command line: --check: expected no value, got \"%s\"", found->value);
   titan_value value = {.kind = TITAN_VALUE_WORD, .string = found->value};
   if (found->value == NULL) { // it stands alone
     if (found->option >= 0 && titan_options[found->option].type != TITAN_OPTION_BOOL)

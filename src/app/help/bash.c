@@ -66,7 +66,7 @@ static const char REPLY[] =
     "    if [[ $word == *.* ]] || [ -z \"$(@_sections)\" ]; then\n"
     "      @_reply words \"$word\" $(@_options \"$command\")\n"
     "    else # the sections first: all options are too many to be read\n"
-    "      @_reply words \"$word\" $(@_sections | sed 's/[^ ][^ ]*/--&./g') --help --version\n"
+    "      @_reply words \"$word\" $(@_sections | sed 's/[^ ][^ ]*/--&./g') --help --check --version\n"
     "    fi\n"
     "    COMPREPLY=(\"${values[@]}\" \"${COMPREPLY[@]}\")\n"
     "  fi\n"

@@ -128,6 +128,8 @@ static const struct {
      "Trains on two ranks and saves checkpoints. The same command resumes the run."},
     {"titan-hpc --job.config_file run.toml --memory_estimation.enabled --memory_estimation.world_size 256",
      "Estimates the memory of a run on 256 ranks."},
+    {"mpirun -np 8 titan-hpc --check --job.config_file run.toml",
+     "Checks the ranks, links and groups of this run before it starts."},
     {"titan-hpc --help training.steps", "Describes one option in full."},
 };
 
@@ -155,6 +157,12 @@ static bool put_table(FILE *file) {
   put_heading(file, "SH", "OPTIONS");
   put_tag(file, "--help", "[SECTION | SECTION.OPTION]");
   put_line(file, "Describes all options, those of a section, or one option.");
+  put_tag(file, "--check", "");
+  put_line(file,
+           "Checks the machine with the options of a run, in seconds: measures the speed of each rank, of the links "
+           "between neighbours and of the groups of the mesh, prints a table (JSON lines with "
+           "--metrics.log_format json), and trains nothing. What is more than 1.5 times slower than the median of "
+           "the others is named in a WARNING; the exit code remains 0.");
   put_tag(file, "--version", "");
   put_line(file, "Prints the versions of the program and its libraries.");
   for (size_t s = 0; s < titan_option_section_count; s++) {
@@ -207,6 +215,7 @@ static void put_exit_codes(FILE *file) {
 static bool write_table_manual(const titan_help_program *program, FILE *file) {
   fputs("\\fBtitan\\-hpc\\fR [\\fB\\-\\-job.config_file\\fR \\fIFILE\\fR[,\\fIFILE\\fR]...] "
         "[\\fB\\-\\-\\fIsection\\fR.\\fIoption value\\fR]...\n.br\n"
+        "\\fBtitan\\-hpc\\fR \\fB\\-\\-check\\fR [\\fIoptions of a run\\fR]\n.br\n"
         "\\fBtitan\\-hpc\\fR \\fB\\-\\-help\\fR [\\fISECTION\\fR | \\fISECTION.OPTION\\fR]\n.br\n"
         "\\fBtitan\\-hpc\\fR \\fB\\-\\-version\\fR\n",
         file);

@@ -71,11 +71,13 @@ bool titan_help_read_table(titan_help_program *program) {
     if (words != NULL && !set_words(option, words))
       return false;
   }
-  titan_help_option *help = add_option(program, 0, "--help"), *version = add_option(program, 0, "--version");
-  if (help == NULL || version == NULL)
+  titan_help_option *help = add_option(program, 0, "--help"), *check = add_option(program, 0, "--check");
+  titan_help_option *version = add_option(program, 0, "--version");
+  if (help == NULL || check == NULL || version == NULL)
     return false;
   help->takes = TITAN_HELP_TOPIC;
   help->text = "Describe all options, those of a section, or one option";
+  check->text = "Check the speed of ranks, links and groups with the options of a run";
   version->text = "Print the versions of the program and its libraries";
   return true;
 }

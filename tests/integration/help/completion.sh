@@ -52,7 +52,7 @@ sections=$(sed -n 's/^SECTION(\([a-z0-9_]*\),.*/\1/p' "$source/src/config/option
 [ "$(wc -w <<<"$options")" -gt 100 ] || fail "only $(wc -w <<<"$options") options are found in options.def"
 join() { tr -s ' \n' '||' <<<"$1" | sed 's/|$//'; }
 for section in $sections; do gives "$(join "$(grep -- "^--$section\." <<<"$options")")" titan-hpc "--$section."; done
-gives "$(join "$(sed 's/.*/--&./' <<<"$sections") --help --version")" titan-hpc --
+gives "$(join "$(sed 's/.*/--&./' <<<"$sections") --help --check --version")" titan-hpc --
 
 # Choices, in both forms.
 gives 'layernorm' titan-hpc --model.norm_type l

@@ -11,6 +11,7 @@
 #include "base/copy.h"
 #include "base/dtype.h"
 #include "base/log.h"
+#include "base/median.h"
 #include "base/memory.h"
 #include "base/random.h"
 #include "base/size.h"
@@ -251,6 +252,15 @@ static void a_log_file_has_every_line_without_colours(void **state) {
   rmdir(folder);
 }
 
+static void the_median_is_that_of_a_pencil(void **state) {
+  (void)state;
+  double odd[] = {5, 1, 3}, even[] = {8, 2, 4, 6}, one[] = {7};
+  assert_true(titan_median(odd, 3) == 3);
+  assert_true(odd[0] == 1 && odd[1] == 3 && odd[2] == 5);
+  assert_true(titan_median(even, 4) == 5);
+  assert_true(titan_median(one, 1) == 7);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(philox_gives_the_published_blocks),
@@ -262,6 +272,7 @@ int main(void) {
       cmocka_unit_test(a_copy_past_the_caches_copies_exactly),
       cmocka_unit_test(distances_are_levenshtein),
       cmocka_unit_test(sizes_that_differ_read_differently),
+      cmocka_unit_test(the_median_is_that_of_a_pencil),
       cmocka_unit_test(a_log_file_has_every_line_without_colours),
       cmocka_unit_test(a_json_line_is_one_object_whatever_the_text),
       cmocka_unit_test(a_watcher_gets_the_lines_of_its_level),

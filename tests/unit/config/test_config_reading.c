@@ -136,8 +136,26 @@ static void help_and_version_are_requests_whatever_else_is_given(void **state) {
   config = create_well("--version");
   assert_int_equal(config->request, TITAN_REQUEST_VERSION);
   titan_config_destroy(&config);
+  config = create_well("--check --version");
+  assert_int_equal(config->request, TITAN_REQUEST_VERSION);
+  titan_config_destroy(&config);
   config = create_well("");
   assert_int_equal(config->request, TITAN_REQUEST_RUN);
+  titan_config_destroy(&config);
+}
+
+static void a_check_is_a_request_with_options(void **state) {
+  (void)state;
+  titan_text text = {0};
+  titan_config *config = create_well("--training.steps 7 --check --training.tensor_parallel_degree 2"), *copy;
+  assert_int_equal(config->request, TITAN_REQUEST_CHECK);
+  assert_int_equal(config->training.steps, 7);
+  assert_int_equal(config->training.tensor_parallel_degree, 2);
+  assert_int_equal(titan_config_serialize(config, &text), TITAN_OK);
+  assert_int_equal(titan_config_deserialize(text.data, &copy), TITAN_OK);
+  assert_int_equal(copy->request, TITAN_REQUEST_CHECK);
+  titan_text_destroy(&text);
+  titan_config_destroy(&copy);
   titan_config_destroy(&config);
 }
 
@@ -147,6 +165,7 @@ static void mistakes_on_the_command_line_are_named(void **state) {
       {"--training.batch_sze 4",
        "command line: --training.batch_sze: unknown option; the nearest known one is --training.batch_size"},
       {"--traning.steps=4", "command line: --traning.steps: unknown option; the nearest known one is --training.steps"},
+      {"--check yes", "command line: --check: expected no value, got \"yes\""},
       {"--steps 4", "command line: --steps: unknown option; the nearest known one is --training.steps"},
       {"--config x.toml", "command line: --config: unknown option; the nearest known one is --job.config_file"},
       {"--model.tokenizer x",
@@ -387,6 +406,7 @@ int main(void) {
       cmocka_unit_test(a_large_integer_in_libconfig_does_not_wrap_around),
       cmocka_unit_test(an_empty_value_means_none_where_the_default_is_none),
       cmocka_unit_test(help_and_version_are_requests_whatever_else_is_given),
+      cmocka_unit_test(a_check_is_a_request_with_options),
       cmocka_unit_test(mistakes_on_the_command_line_are_named),
       cmocka_unit_test(mistakes_in_toml_are_named_with_file_and_line),
       cmocka_unit_test(mistakes_in_libconfig_are_named_with_file_and_line),
