@@ -6,11 +6,11 @@
 # and programs in the places of the batch systems' that note how they are called.
 set -euo pipefail
 cd "$1"
-for script in quickstart .ci/run jobscripts/*.sh jobscripts/*/*; do
+for script in quickstart .ci/run jobscripts/*.sh jobscripts/*/* benchmarks/scaling/titan-scaling; do
   bash -n "$script"
   [ -x "$script" ] || { echo "$script is not executable"; exit 1; }
 done
-if command -v shellcheck >/dev/null; then shellcheck quickstart .ci/run jobscripts/*.sh jobscripts/*/*; fi
+if command -v shellcheck >/dev/null; then shellcheck quickstart .ci/run jobscripts/*.sh jobscripts/*/* benchmarks/scaling/titan-scaling; fi
 ./quickstart --help | grep -q './quickstart test'
 code=0
 ./quickstart tset >/dev/null 2>&1 || code=$?
