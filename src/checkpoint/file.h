@@ -7,6 +7,7 @@
 #ifndef TITAN_CHECKPOINT_FILE_H
 #define TITAN_CHECKPOINT_FILE_H
 
+#include "base/memory.h"
 #include "checkpoint/format.h"
 #include "model/model.h"
 #include "weights/number.h"
@@ -106,6 +107,7 @@ typedef struct titan_checkpoint_file {
   int64_t slab_count;
   titan_checkpoint_slab *slabs; // sorted by tensor
   size_t piece;                 // bytes that are read at once; 0: TITAN_STREAM_BYTES, which are also the most
+  titan_memory_tag reading;     // of the memory that reading takes; of an opened file GENERAL
 } titan_checkpoint_file;
 
 // Opens a file of which every byte that is not tensor data has been checked, and whose slabs tile its tensors.

@@ -156,6 +156,10 @@ static titan_status make_structure(titan_checkpoint_writer *writer, const titan_
   }
   if (status == TITAN_OK)
     status = write_image(writer, image);
+  if (status == TITAN_OK && writer->verify) {
+    writer->image = image;
+    return TITAN_OK;
+  }
   titan_hdf5_image_destroy(&image);
   return status;
 }
@@ -204,6 +208,8 @@ titan_status titan_checkpoint_skeleton_complete(titan_checkpoint_writer *writer,
     status = system_error(writer);
   if (close(descriptor) != 0 && status == TITAN_OK)
     status = system_error(writer);
+  if (status == TITAN_OK && writer->verify)
+    status = titan_checkpoint_writer_verify_block(writer);
   TITAN_TRY(status);
   if ((writer->replace ? rename : titan_rename_new)(writer->partial, writer->path) != 0)
     return system_error(writer);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "checkpoint/stream.h"
 
-#include "base/memory.h"
 #include "checkpoint/format.h"
 
 #include <fcntl.h>
@@ -136,15 +135,24 @@ static void open_direct(titan_stream *stream) {
   }
 }
 
-titan_status titan_stream_create(int descriptor, const char *path, uint64_t bytes, titan_stream_next *next,
-                                 void *context, titan_stream **out) {
+// Few bytes are not worth a thread.
+static int thread_count(uint64_t bytes) {
+  uint64_t spans = bytes / TITAN_STREAM_BYTES;
+  return spans < 2 ? 0 : spans < DEPTH ? (int)spans : DEPTH;
+}
+
+size_t titan_stream_memory(uint64_t bytes) {
+  return (size_t)(thread_count(bytes) > 0 ? DEPTH : 1) * SLOT_BYTES;
+}
+
+titan_status titan_stream_create(int descriptor, const char *path, uint64_t bytes, titan_memory_tag tag,
+                                 titan_stream_next *next, void *context, titan_stream **out) {
   titan_stream *stream;
   *out = NULL;
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, 1, sizeof *stream, &stream));
-  uint64_t spans = bytes / TITAN_STREAM_BYTES;
-  int threads = spans < 2 ? 0 : spans < DEPTH ? (int)spans : DEPTH; // few bytes are not worth a thread
+  int threads = thread_count(bytes);
   size_t slots = threads > 0 ? DEPTH : 1;
-  titan_status status = titan_memory_allocate(TITAN_MEMORY_GENERAL, slots * SLOT_BYTES, &stream->memory);
+  titan_status status = titan_memory_allocate(tag, titan_stream_memory(bytes), &stream->memory);
   if (status != TITAN_OK) {
     titan_memory_free(stream);
     return status;

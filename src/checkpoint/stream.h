@@ -8,6 +8,7 @@
 #ifndef TITAN_CHECKPOINT_STREAM_H
 #define TITAN_CHECKPOINT_STREAM_H
 
+#include "base/memory.h"
 #include "checkpoint/format.h"
 
 #include <stdbool.h>
@@ -28,10 +29,12 @@ typedef struct titan_stream_span {
 // span is taken.
 typedef bool titan_stream_next(void *context, titan_stream_span *span);
 
+// Memory for spans of `bytes` bytes together: at most 8.1 MiB.
+size_t titan_stream_memory(uint64_t bytes);
 // Not collective. `bytes`: of all spans together, about. The descriptor and the path (for messages) are borrowed.
-// Memory: at most 8.1 MiB.
-titan_status titan_stream_create(int descriptor, const char *path, uint64_t bytes, titan_stream_next *next,
-                                 void *context, titan_stream **out);
+// `tag`: of that memory.
+titan_status titan_stream_create(int descriptor, const char *path, uint64_t bytes, titan_memory_tag tag,
+                                 titan_stream_next *next, void *context, titan_stream **out);
 // Waits for the next span, which must be there. *bytes is valid until the next call. TITAN_ERROR_CHECKPOINT: the file
 // cannot be read there (*fault is SYSTEM), or ends (DAMAGED).
 titan_status titan_stream_take(titan_stream *stream, const void **bytes, titan_checkpoint_fault *fault);

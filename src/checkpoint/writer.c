@@ -41,6 +41,7 @@ void titan_checkpoint_writer_destroy(titan_checkpoint_writer *writer) {
   if (writer->hash != NULL)
     XXH64_freeState(writer->hash);
   titan_checkpoint_edges_destroy(&writer->edges);
+  titan_hdf5_image_destroy(&writer->image);
   titan_memory_free(writer->path);
   titan_memory_free(writer->partial);
   titan_memory_free(writer->tensors);
@@ -65,6 +66,9 @@ static titan_status create(titan_checkpoint_writer *writer, const titan_checkpoi
   // With the offsets that rank 0 has given them.
   status = titan_checkpoint_broadcast(writer->comm, writer->tensors,
                                       (size_t)writer->tensor_count * sizeof *writer->tensors, writer->patient);
+  if (status == TITAN_OK)
+    status =
+        titan_checkpoint_broadcast(writer->comm, &writer->rows_offset, sizeof writer->rows_offset, writer->patient);
   return titan_checkpoint_agree(writer->comm, status == TITAN_OK ? open_file(writer) : status, writer->patient);
 }
 
@@ -78,6 +82,7 @@ titan_status titan_checkpoint_writer_create(const titan_checkpoint_writer_option
     writer->patient = options->patient;
     writer->replace = options->replace;
     writer->apart = options->apart;
+    writer->verify = options->verify;
     writer->piece = options->piece > 0 ? options->piece : TITAN_CHECKPOINT_STAGING_BYTES;
     writer->tensor_count = options->tensor_count;
     writer->slab_count = options->slab_count;

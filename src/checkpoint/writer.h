@@ -26,6 +26,7 @@ typedef struct titan_checkpoint_writer_options {
   size_t piece;      // bytes, instead of TITAN_CHECKPOINT_STAGING_BYTES; 0: those
   const char *path;  // of the finished file
   bool replace;      // a file that is there already; without, that is a failure
+  bool verify;       // read the file back before it gets its name; a difference is a failure of the save
   const char *hints; // MPI-IO's, "name=value,...", or NULL
   const titan_checkpoint_contents *contents; // on rank 0
   int tensor_count;                          // alike on all ranks; `offset` is not looked at
@@ -52,9 +53,13 @@ titan_status titan_checkpoint_writer_end(titan_checkpoint_writer *writer);
 typedef struct titan_checkpoint_written {
   uint64_t bytes; // the file's length (rank 0)
   // Seconds of this rank, in the order in which they pass: until the file is made and open; from there to the last
-  // slab; waiting for other ranks' slabs; bringing it to the disk, and its name.
+  // slab; waiting for other ranks' slabs; bringing it to the disk, verifying it, and its name.
   double create_seconds, write_seconds, wait_seconds, flush_seconds;
 } titan_checkpoint_written;
+
+// Bytes of memory (tag CHECKPOINT) that verifying takes on a rank that has written `bytes` bytes of tensors. The
+// working memory of `staging` has been given back by then.
+size_t titan_checkpoint_writer_verify_bytes(uint64_t bytes);
 
 // Collective. Completes the file, or, where a rank passes a failure or meets one, removes it; frees the writer.
 // *written (may be NULL) is set on success.

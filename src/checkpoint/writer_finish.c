@@ -166,6 +166,8 @@ static titan_status complete(titan_checkpoint_writer *writer, titan_status statu
   if (status == TITAN_OK)
     status = write_rows(writer);
   TITAN_TRY(titan_checkpoint_agree(writer->comm, synchronize(writer, status), writer->patient));
+  if (writer->verify)
+    TITAN_TRY(titan_checkpoint_agree(writer->comm, titan_checkpoint_writer_verify(writer), writer->patient));
   if (writer->rank == 0)
     status = titan_checkpoint_skeleton_complete(writer, bytes);
   return titan_checkpoint_agree(writer->comm, status, writer->patient);

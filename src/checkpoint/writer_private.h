@@ -4,19 +4,22 @@
 
 #include "checkpoint/edges.h"
 #include "checkpoint/writer.h"
+#include "storage/hdf5_image.h"
 
 #include <xxhash.h>
 
 struct titan_checkpoint_writer {
   MPI_Comm comm;
-  bool patient, apart, replace;
+  bool patient, apart, replace, verify;
   int rank, size;
   char *path, *partial;
   titan_checkpoint_tensor *tensors; // a copy
   int tensor_count;
   bool made;                                         // whether `partial` was made here: rank 0
   int64_t step;                                      // rank 0
-  uint64_t regions_offset, rows_offset;              // rank 0: of the datasets /regions and /checksums
+  uint64_t regions_offset;                           // rank 0: of the dataset /regions
+  uint64_t rows_offset;                              // of the dataset /checksums
+  titan_hdf5_image *image;                           // rank 0, with `verify`: what was written beside tensors and rows
   int64_t first_slab, slab_count, done_slabs, slabs; // of this rank: its place in /checksums; of all
   titan_checkpoint_slab *rows;                       // [slab_count]
   int descriptor;                                    // of `partial`, or -1
@@ -41,7 +44,14 @@ void titan_checkpoint_writer_destroy(titan_checkpoint_writer *writer);
 // offsets.
 titan_status titan_checkpoint_skeleton_create(titan_checkpoint_writer *writer, const char *hints,
                                               const titan_checkpoint_contents *contents);
-// Rank 0, when all data and checksums are on the disk: its first block, and its name.
+// Rank 0, when all data and checksums are on the disk: its first block (read back with `verify`), and its name.
 titan_status titan_checkpoint_skeleton_complete(titan_checkpoint_writer *writer, uint64_t *bytes);
+
+// Not collective; all ranks have brought what they wrote to the disk. Reads back the slabs and the rows of /checksums
+// that this rank has, on rank 0 also the structure, past the system's cache where it allows that.
+// TITAN_ERROR_CHECKPOINT with the dataset and the place of the first difference.
+titan_status titan_checkpoint_writer_verify(titan_checkpoint_writer *writer);
+// Rank 0: the same for the first block of the sealed file.
+titan_status titan_checkpoint_writer_verify_block(const titan_checkpoint_writer *writer);
 
 #endif

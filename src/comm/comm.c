@@ -156,6 +156,11 @@ titan_comm_traffic titan_comm_traffic_of(const titan_comm *comm) {
 
 // All communication comes from one thread.
 static double exposed_seconds_of_all;
+static uint64_t bytes_of_all;
+
+uint64_t titan_comm_bytes_of_all(void) {
+  return bytes_of_all;
+}
 
 double titan_comm_exposed_seconds_of_all(void) {
   return exposed_seconds_of_all;
@@ -207,7 +212,12 @@ static bool is_synchronization(titan_operation_kind kind) {
   return kind == TITAN_OPERATION_BARRIER || kind == TITAN_OPERATION_SHARED_SYNCHRONIZE;
 }
 
-static void count_traffic(titan_comm *comm, const titan_operation *operation) {
+static uint64_t sum_of(const titan_comm_traffic *traffic) {
+  return traffic->all_gather + traffic->reduce_scatter + traffic->all_reduce + traffic->broadcast +
+         traffic->all_to_all + traffic->point_to_point;
+}
+
+static void count_in_group(titan_comm *comm, const titan_operation *operation) {
   uint64_t bytes = operation->count * titan_dtype_bytes(operation->dtype), others = (uint64_t)comm->size - 1;
   titan_comm_traffic *traffic = &comm->traffic;
   traffic->operations++;
@@ -235,6 +245,12 @@ static void count_traffic(titan_comm *comm, const titan_operation *operation) {
   default:
     break;
   }
+}
+
+static void count_traffic(titan_comm *comm, const titan_operation *operation) {
+  uint64_t before = sum_of(&comm->traffic);
+  count_in_group(comm, operation);
+  bytes_of_all += sum_of(&comm->traffic) - before;
 }
 
 // A group of one rank: nothing but a copy is left of a collective.

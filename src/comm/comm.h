@@ -92,6 +92,9 @@ typedef struct titan_comm_traffic {
 } titan_comm_traffic;
 titan_comm_traffic titan_comm_traffic_of(const titan_comm *comm);
 
+// Those bytes of all groups together, of all kinds.
+uint64_t titan_comm_bytes_of_all(void);
+
 // Seconds that this process has spent so far inside calls that begin an operation of any group or wait for one, its own
 // copying and summing included: transfer that nothing hides.
 double titan_comm_exposed_seconds_of_all(void);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "comm/topology.h"
 #include "comm/launcher.h"
+#include "comm/temporary.h"
 #include "comm/topology_plan.h"
 
 #include <hwloc.h>
@@ -205,6 +206,10 @@ static titan_status decide(titan_comm *node, hwloc_topology_t topology, hwloc_bi
   TITAN_TRY(find_crowd(node, topology, ranks, threads, out, &crowd));
   describe_binding(out, &plan, bound_before);
   describe_threads(out, &crowd);
+  char folders[600];
+  titan_temporary_describe(size, folders, sizeof folders);
+  if (self == 0 && folders[0] != '\0')
+    say(out, true, "%s", folders);
   return TITAN_OK;
 }
 

@@ -28,7 +28,7 @@ titan_setup_beside titan_setup_beside_of(const titan_config *config, titan_runti
       .loader = titan_loader_bytes(options->microbatches * shape->batch, shape->length),
       .reading = reading + validation,
       .staging = config->checkpoint.enable_checkpoint
-                     ? titan_checkpoint_staging_bytes(runtime, titan_setup_save_mode(config))
+                     ? titan_checkpoint_staging_bytes(runtime, titan_setup_save_mode(config), config->checkpoint.verify)
                      : 0,
       .process = titan_setup_process_bytes,
   };

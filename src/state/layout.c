@@ -70,12 +70,14 @@ static bool is_cut_by_columns(const layout_builder *builder) {
 
 static void count_slabs(const layout_builder *builder, const titan_checkpoint_rectangle *r) {
   titan_checkpoint_layout *layout = builder->layout;
-  int64_t begin = 0, end = r->rows, width = r->stride * builder->tp;
+  int64_t begin = 0, end = r->rows, width = r->stride * builder->tp, columns = r->columns;
   if (r->joined) {
     titan_checkpoint_deal_rows(r->rows, builder->tp_rank, builder->tp, &begin, &end);
     layout->widest = layout->widest > width ? layout->widest : width;
+    columns = builder->slice->parameter->place.whole[1];
   }
   layout->slab_count += end > begin;
+  layout->slab_elements += (end - begin) * columns;
 }
 
 // Rows begin .. end of the block that the slice is of, columns from..to of each, without what is padding.
@@ -177,7 +179,7 @@ static void describe(const titan_unit *unit, const titan_plan_parameter *paramet
 static void walk(titan_runtime *runtime, bool shared, titan_checkpoint_layout *layout) {
   titan_comm *tp = titan_mesh_comm(titan_runtime_mesh(runtime), TITAN_MESH_TP);
   layout->parameter_count = 0;
-  layout->rectangle_count = layout->elements = layout->slab_count = layout->widest = 0;
+  layout->rectangle_count = layout->elements = layout->slab_count = layout->slab_elements = layout->widest = 0;
   for (int u = 0; u < titan_runtime_unit_count(runtime); u++) {
     const titan_unit *unit = titan_runtime_unit(runtime, u);
     for (int p = 0; p < unit->plan->parameter_count; p++) {

@@ -25,7 +25,7 @@ typedef struct titan_checkpoint_layout {
   int64_t rectangle_count;
   titan_checkpoint_rectangle *rectangles; // sorted by parameter
   int64_t elements;                       // of all rectangles
-  int64_t slab_count;                     // that this rank writes of a group
+  int64_t slab_count, slab_elements;      // that this rank writes of a group
   // What is kept of each parameter: its value, then the optimizer's states. See titan_checkpoint_shard.
   int kept_count;
   titan_checkpoint_group kept[1 + TITAN_MOST_SLOTS];

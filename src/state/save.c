@@ -24,7 +24,7 @@ struct titan_saver {
   titan_save_mode mode;
   const char *hints;
   size_t piece;
-  bool apart;
+  bool apart, verify;
   MPI_Comm comm; // of the saves alone
   titan_checkpoint_join join;
   titan_checkpoint_layout *layout;
@@ -56,12 +56,20 @@ static size_t view_bytes(titan_runtime *runtime, const titan_checkpoint_layout *
   return most;
 }
 
-size_t titan_checkpoint_staging_bytes(titan_runtime *runtime, titan_save_mode mode) {
+// What a save beside the training takes to verify its file; one at once has given back its working memory, which is
+// larger.
+static size_t verify_bytes(const titan_checkpoint_layout *layout) {
+  int64_t elements = layout->kept_count * layout->slab_elements;
+  return titan_checkpoint_writer_verify_bytes((uint64_t)elements * sizeof(float));
+}
+
+size_t titan_checkpoint_staging_bytes(titan_runtime *runtime, titan_save_mode mode, bool verify) {
   titan_checkpoint_layout *layout;
   size_t piece = TITAN_CHECKPOINT_STAGING_BYTES;
   if (titan_checkpoint_layout_create(runtime, true, &layout) != TITAN_OK)
     return piece;
   size_t join = titan_checkpoint_join_bytes(layout, piece), copy = copy_bytes(layout);
+  size_t beside = copy + (verify ? verify_bytes(layout) : 0);
   piece += view_bytes(runtime, layout);
   titan_checkpoint_layout_destroy(&layout);
   if (mode == TITAN_SAVE_AT_ONCE)
@@ -69,7 +77,7 @@ size_t titan_checkpoint_staging_bytes(titan_runtime *runtime, titan_save_mode mo
   // The last save is made at once, and converts weights in the working memory while a kept copy is still there.
   if (mode == TITAN_SAVE_ASYNC_PINNED)
     return copy + piece + join;
-  return (copy > piece ? copy : piece) + join;
+  return (beside > piece ? beside : piece) + join;
 }
 
 // --- creation ---
@@ -145,6 +153,7 @@ titan_status titan_saver_create(const titan_saver_options *options, titan_saver 
   saver->hints = options->hints;
   saver->piece = options->piece > 0 ? options->piece : TITAN_CHECKPOINT_STAGING_BYTES;
   saver->apart = options->apart;
+  saver->verify = options->verify;
   saver->comm = saver->join.comm = MPI_COMM_NULL;
   status = connect(saver);
   if (status == TITAN_OK)
@@ -239,6 +248,7 @@ static titan_status write_file(titan_saver *saver, bool threaded) {
       .patient = threaded,
       .staging = !threaded,
       .apart = saver->apart,
+      .verify = saver->verify,
       .piece = saver->piece,
       .path = request->path,
       .replace = request->replace,

@@ -300,6 +300,7 @@ static titan_status begin_step(titan_trainer *trainer) {
   if (trainer->begun == trainer->step) {
     trainer->step_start = start;
     trainer->step_exposed = titan_comm_exposed_seconds_of_all();
+    trainer->step_bytes = titan_comm_bytes_of_all();
   }
   TITAN_TRY(titan_observers_step_begins(trainer, step));
   titan_observers_stage(trainer, "data");
@@ -351,6 +352,8 @@ static titan_status end_step(titan_trainer *trainer, trainer_step *step) {
   step->data_seconds = trainer->data_seconds;
   trainer->step_start = now;
   trainer->step_exposed = exposed;
+  step->communication_bytes = titan_comm_bytes_of_all() - trainer->step_bytes;
+  trainer->step_bytes += step->communication_bytes;
   trainer->data_seconds = 0;
   return TITAN_OK;
 }

@@ -29,8 +29,9 @@ typedef struct trainer_step {
   double loss;       // mean over all tokens
   double grad_norm;
   double seconds;
-  double data_seconds;    // of these, waiting for the batch
-  double exposed_seconds; // of these, in communication that nothing hides
+  double data_seconds;          // of these, waiting for the batch
+  double exposed_seconds;       // of these, in communication that nothing hides
+  uint64_t communication_bytes; // payload that this rank moved, as titan_comm_traffic counts it
   // What the ranks agree on with the step's numbers.
   bool same_tokens; // within each tp group
   bool stop;        // a signal asks for the end
@@ -95,6 +96,7 @@ struct titan_trainer {
   int64_t begun;                    // steps that the device has been asked for
   double step_start;                // clock, of the step that ends next
   double step_exposed;              // titan_comm_exposed_seconds_of_all then
+  uint64_t step_bytes;              // titan_comm_bytes_of_all then
   double data_seconds;              // waiting for batches, since then
   int64_t step, tokens;             // finished; tokens of all ranks
   int64_t first_step, first_tokens; // finished before this run

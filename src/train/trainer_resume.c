@@ -294,8 +294,10 @@ titan_status titan_trainer_checkpoint_load(titan_trainer *trainer) {
   if (checkpoint == NULL)
     return TITAN_OK;
   checkpoint->load_step = config->checkpoint.load_step;
-  titan_saver_options options = {
-      .runtime = trainer->runtime, .mode = titan_setup_save_mode(config), .hints = config->checkpoint.mpi_io_hints};
+  titan_saver_options options = {.runtime = trainer->runtime,
+                                 .mode = titan_setup_save_mode(config),
+                                 .hints = config->checkpoint.mpi_io_hints,
+                                 .verify = config->checkpoint.verify};
   TITAN_TRY(titan_saver_create(&options, &checkpoint->saver));
   checkpoint->corpus = trainer->corpus_fingerprint;
   memcpy(checkpoint->left_out, checkpoint->excluded, sizeof checkpoint->left_out);

@@ -3,7 +3,7 @@
 # Checkpoints on storage that fails, and what is then left. Oracle: the files that were there before, and those of a run
 # in which nothing failed.
 #
-# usage: checkpoint_storage.sh PROGRAM COMPARE WORK PRELOAD failing_calls | no_locks | unreadable | inputs | writes | kept | other_folders
+# usage: checkpoint_storage.sh PROGRAM COMPARE WORK PRELOAD failing_calls | altered | no_locks | unreadable | inputs | writes | kept | other_folders
 TITAN=$1 COMPARE=$2 WORK=$3
 preload=$4 part=$5
 . "$(dirname "$0")/common.sh"
@@ -29,6 +29,34 @@ failing_calls() {
   said always 'the checkpoint of step 4 could not be saved'
   said always 'Disk quota exceeded'
   [ -z "$(ls always/checkpoint)" ] || fail "something is left: $(ls always/checkpoint)"
+}
+
+# The storage keeps another byte than it was given: with checkpoint.verify the save fails, the older file stays, and the next save is
+# good; without, titan-checkpoint verify finds the byte. Both ways of saving, on a mesh where ranks join columns too.
+altered() {
+  local mode
+  for mode in disabled async async_with_pinned_mem; do
+    run 0 "$mode" tp2 --training.steps 2 --checkpoint.interval 1 --checkpoint.keep_latest_k 1 --checkpoint.verify \
+      --checkpoint.async_mode $mode
+    cksum "$mode"/checkpoint/step-2.h5 >before
+    with flip:0:1:1 run 6 "$mode" tp2 --training.steps 5 --checkpoint.interval 1 --checkpoint.keep_latest_k 1 --checkpoint.verify \
+      --checkpoint.async_mode $mode --debug.inject_nan_step 4
+    said "$mode" 'The checkpoint of step 3 could not be saved, and the training continues: rank 1: checkpoint.verify, reading back what rank 1 wrote: '
+    grep -qE "$mode/checkpoint/step-3.h5 is damaged: /(model|optimizer)/.*, rows [0-9]+ to [0-9]+, columns [0-9]+ to [0-9]+, do not match" \
+      "$mode.log" || fail "$mode: the place is not told: $(grep verify "$mode.log")"
+    [ "$(ls "$mode/checkpoint")" = step-2.h5 ] && cksum "$mode"/checkpoint/step-2.h5 | cmp -s - before ||
+      fail "$mode: the older checkpoint did not stay: $(ls "$mode/checkpoint")"
+    run 0 "$mode" tp2 --training.steps 5 --checkpoint.interval 1 --checkpoint.keep_latest_k 1 --checkpoint.verify \
+      --checkpoint.async_mode $mode
+    [ "$(ls "$mode/checkpoint")" = step-5.h5 ] || fail "$mode: after it: $(ls "$mode/checkpoint")"
+    "$tool" verify "$mode/checkpoint/step-5.h5" >/dev/null || fail "$mode: the next save is not whole"
+  done
+  # The last save must be good.
+  with flip:0:0:1 run 4 last fsdp2 --training.steps 2 --checkpoint.verify
+  said last 'the checkpoint of step 2 could not be saved: checkpoint.verify, reading back what rank 0 wrote: last/checkpoint/step-2.h5 is damaged'
+  [ -z "$(ls last/checkpoint)" ] || fail "something is left: $(ls last/checkpoint)"
+  with flip:0:1:1 run 0 without tp2 --training.steps 2
+  "$tool" verify without/checkpoint/step-2.h5 >verify.out 2>&1 && fail "the altered byte was not there"
 }
 
 # ENOSYS; others in the unit test of the same name.

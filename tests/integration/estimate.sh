@@ -78,6 +78,7 @@ with_checkpoints() {
   find kept -type f | sort | xargs md5sum >before
   for mode in disabled async async_with_pinned_mem; do
     compared 2 --job.dump_folder kept --checkpoint.enable_checkpoint --checkpoint.async_mode $mode
+    compared 2 --job.dump_folder kept --checkpoint.enable_checkpoint --checkpoint.async_mode $mode --checkpoint.verify
     grep -qE '^  checkpoint staging +[1-9]' stdout || fail "$mode: no staging memory: $(tail -n 20 stdout)"
   done
   [ -z "$(find kept/memory_estimation -name '*.h5' -path '*checkpoint*')" ] || fail "checkpoints of two steps are left"

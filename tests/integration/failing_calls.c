@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Loaded before the C library of titan-hpc: system calls fail as TITAN_FAULT says, "CALL:ERRNO:RANK:TIMES" with one of
-// flock, pwrite, pread, read and fsync, a rank or -1 for all, and how often it fails (0: always). All but flock fail on
+// flock, pwrite, pread, read, fsync and flip, a rank or -1 for all, and how often it fails (0: always). flip is a pwrite
+// that returns as if all were well and writes another last byte. All but flock fail on
 // files only whose path holds TITAN_FAULT_FILE ("/step-" unless it is set: checkpoints, finished or not).
 // With TITAN_COUNT=PREFIX the process writes "WRITES BYTES" of such files into the file PREFIX and its rank when it
 // ends.
@@ -64,7 +65,24 @@ __attribute__((destructor)) static void tell_counts(void) {
     fclose(file);
 }
 
+static void flip_last_byte(int descriptor, const void *data, size_t bytes, off_t offset) {
+  char last;
+  memcpy(&last, (const char *)data + bytes - 1, 1);
+  last ^= 4;
+  syscall(SYS_pwrite64, descriptor, &last, (size_t)1, offset + (off_t)bytes - 1);
+}
+
+// Of long writes alone: those hold tensors, and nothing is written there again.
+static int flips(int descriptor, size_t bytes) {
+  return bytes > 4096 && fails("flip", descriptor);
+}
+
 ssize_t pwrite(int descriptor, const void *data, size_t bytes, off_t offset) {
+  if (flips(descriptor, bytes)) {
+    ssize_t result = syscall(SYS_pwrite64, descriptor, data, bytes, offset);
+    flip_last_byte(descriptor, data, bytes, offset);
+    return result;
+  }
   return fails("pwrite", descriptor) ? -1 : counted(descriptor, syscall(SYS_pwrite64, descriptor, data, bytes, offset));
 }
 

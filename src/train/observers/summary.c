@@ -11,6 +11,8 @@ typedef struct summary {
   json_t *row, *validation, *save; // the last ones; NULL: none
   json_t *warnings;
   int64_t warning_count;
+  int64_t steps; // of this start, and this rank's payload in them
+  double bytes;
 } summary;
 
 static titan_status summary_create(titan_trainer *trainer, void **state) {
@@ -24,6 +26,14 @@ static titan_status summary_create(titan_trainer *trainer, void **state) {
 static void replace(json_t **old, json_t *object) {
   json_decref(*old);
   *old = object;
+}
+
+static titan_status summary_step(void *state, titan_trainer *trainer, const trainer_step *step) {
+  summary *s = state;
+  (void)trainer;
+  s->steps++;
+  s->bytes += (double)step->communication_bytes;
+  return TITAN_OK;
 }
 
 static titan_status summary_row(void *state, titan_trainer *trainer, const trainer_row *row) {
@@ -62,6 +72,12 @@ static void add_about(const titan_trainer *trainer, json_t *object) {
         json_object_set_new(object, names[n], titan_json_text(attributes[i].value));
 }
 
+static json_t *communication_of(const summary *s) {
+  json_t *object = json_object();
+  json_object_set_new(object, "bytes_per_step", s->steps > 0 ? json_real(s->bytes / (double)s->steps) : json_null());
+  return object;
+}
+
 static titan_status summary_end(void *state, titan_trainer *trainer, const trainer_end *end) {
   const summary *s = state;
   json_t *object = json_object();
@@ -73,6 +89,7 @@ static titan_status summary_end(void *state, titan_trainer *trainer, const train
   json_object_set_new(object, "this_start", titan_json_part(&end->here));
   if (end->whole_is_known)
     json_object_set_new(object, "whole_run", titan_json_part(&end->whole));
+  json_object_set_new(object, "communication", communication_of(s));
   json_object_set(object, "last_row", s->row != NULL ? s->row : json_null());
   json_object_set(object, "last_validation", s->validation != NULL ? s->validation : json_null());
   json_object_set(object, "last_checkpoint", s->save != NULL ? s->save : json_null());
@@ -102,6 +119,7 @@ static void summary_destroy(void **state) {
 const titan_observer titan_observer_summary = {
     .name = "summary.json",
     .create = summary_create,
+    .step = summary_step,
     .row = summary_row,
     .validation = summary_validation,
     .save = summary_save,

@@ -7,6 +7,8 @@
 // FAULT_TRUNCATE=rank    this rank cannot give the segment its length
 // FAULT_MAP=rank         this rank cannot map the segment
 // FAULT_FILL=call        rank 0 fills /dev/shm, as another job may, just before its ftruncate or mmap of a segment
+// FAULT_STATFS=magic     TMPDIR is on a file system of this number (hexadecimal)
+// FAULT_SHM_LEFT=bytes   /dev/shm has so much room left
 // FAULT_FILL_AT=n        ... of the n-th segment (1); 0: it says each time that it could
 #include <dlfcn.h>
 #include <errno.h>
@@ -18,6 +20,7 @@
 #include <sys/mman.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 static int is_this_rank(const char *name) {
@@ -78,6 +81,25 @@ void *mmap(void *address, size_t bytes, int protection, int flags, int file, off
     }
   }
   return (void *)syscall(SYS_mmap, address, bytes, protection, flags, file, offset);
+}
+
+int statfs(const char *path, struct statfs *out) {
+  const char *magic = getenv("FAULT_STATFS"), *folder = getenv("TMPDIR");
+  int result = (int)syscall(SYS_statfs, path, out);
+  if (result == 0 && magic != NULL && folder != NULL && strcmp(path, folder) == 0)
+    out->f_type = (__typeof__(out->f_type))strtoul(magic, NULL, 16);
+  return result;
+}
+
+int statvfs(const char *path, struct statvfs *out) {
+  int (*real)(const char *, struct statvfs *) = (int (*)(const char *, struct statvfs *))dlsym(RTLD_NEXT, "statvfs");
+  const char *left = getenv("FAULT_SHM_LEFT");
+  int result = real(path, out);
+  if (result == 0 && left != NULL && strcmp(path, "/dev/shm") == 0) {
+    out->f_frsize = 1;
+    out->f_bavail = strtoul(left, NULL, 10);
+  }
+  return result;
 }
 
 int memfd_create(const char *name, unsigned flags) {

@@ -162,6 +162,28 @@ cores() {
   fi
 }
 
+# Folders that an MPI library needs: TMPDIR that nodes share or that is not there, and a /dev/shm that is too small; each told once, with the
+# host, and the run goes on.
+folders() {
+  local host magic
+  local -a start=(mpirun --oversubscribe --bind-to none -np 4)
+  host=$(hostname)
+  mkdir shared
+  for magic in 0BD00BD0:Lustre 47504653:GPFS 6969:NFS 19830326:BeeGFS; do
+    look env LD_PRELOAD="$shim" FAULT_STATFS="${magic%:*}" "${start[@]}" env TMPDIR="$PWD/shared"
+    says log 1 "WARNING - host $host: "
+    says log 1 "TMPDIR = $PWD/shared is on a file system that nodes share (${magic#*:}): "
+  done
+  look "${start[@]}" env TMPDIR="$PWD/shared"
+  says log 0 'TMPDIR ='
+  look "${start[@]}" env TMPDIR="$PWD/nowhere"
+  says log 1 "TMPDIR = $PWD/nowhere: No such file or directory; "
+  look env LD_PRELOAD="$shim" FAULT_SHM_LEFT=16000000 "${start[@]}"
+  says log 1 "/dev/shm has 15.3 MiB left for 4 ranks, and an MPI library may take 16 MiB"
+  look env LD_PRELOAD="$shim" FAULT_SHM_LEFT=17000000 "${start[@]}"
+  says log 0 '/dev/shm has'
+}
+
 # Ranks with different instruction sets compute alike, on the lowest of their levels, and a run that goes on with another level
 # says so.
 levels() {

@@ -21,7 +21,8 @@ for program in titan-hpc titan-checkpoint titan-report; do
   [ "$(runpath "$build/$program")" = "$(runpath "$prefix/bin/$program")" ] ||
     fail "the installed $program has the library path $(runpath "$prefix/bin/$program"), the built one $(runpath "$build/$program")"
 done
-for file in configs/debug_model.toml configs/cpu_node.toml assets/c4_test.jsonl.gz assets/c4_mini.jsonl.gz jobscripts/slurm/pretrain.sbatch jobscripts/slurm/array.sbatch jobscripts/pbs/pretrain.pbs jobscripts/estimate.sh; do
+"$prefix/bin/titan-scaling" --help | grep -q 'usage: titan-scaling' || fail "titan-scaling is not installed"
+for file in configs/debug_model.toml configs/cpu_node.toml assets/c4_test.jsonl.gz assets/c4_mini.jsonl.gz jobscripts/slurm/pretrain.sbatch jobscripts/slurm/array.sbatch jobscripts/slurm/scaling.sbatch jobscripts/pbs/pretrain.pbs jobscripts/pbs/array.pbs jobscripts/flux/pretrain.flux jobscripts/lsf/pretrain.lsf jobscripts/estimate.sh; do
   [ -f "$prefix/share/titan-hpc/$file" ] || fail "share/titan-hpc/$file is not installed"
 done
 find "$prefix/share/doc" -name dygraphs-LICENSE.txt | grep -q . || fail "the licence of dygraphs is not installed"

@@ -17,7 +17,7 @@ enum { STATE_TOKENIZER = 77, STATE_STEP = 7 };
 
 // How saves and loads are made: bytes at once (0: as the program does), and as if the ranks were on several nodes.
 static size_t state_piece;
-static bool state_apart;
+static bool state_apart, state_verify;
 
 typedef struct state {
   MPI_Comm comm;
@@ -138,7 +138,8 @@ static inline titan_checkpoint_contents state_contents(void) {
 // Collective over the state's ranks.
 static inline titan_status state_save_new(state *s, titan_save_mode mode, const titan_save_request *request) {
   titan_checkpoint_contents contents = state_contents();
-  titan_saver_options options = {.runtime = s->runtime, .mode = mode, .piece = state_piece, .apart = state_apart};
+  titan_saver_options options = {
+      .runtime = s->runtime, .mode = mode, .piece = state_piece, .apart = state_apart, .verify = state_verify};
   titan_save_request full = *request;
   titan_save_result result;
   titan_saver *saver;

@@ -16,14 +16,16 @@
 
 // --- calls that fail ---
 
-typedef enum call { NONE, OPEN, PWRITE, FSYNC, CLOSE, FTRUNCATE, FALLOCATE, RENAME, PREAD, CALLS } call;
+typedef enum call { NONE, OPEN, PWRITE, FSYNC, CLOSE, FTRUNCATE, FALLOCATE, RENAME, PREAD, CALLS, FLIP } call;
 
 static struct {
   _Atomic call which;
   int number;          // errno
   atomic_int left;     // calls of the kind that still work
   atomic_int failures; // since it was armed
+  atomic_bool once;    // no second failure
 } fault;
+static int found_flips;
 
 static bool path_is_ours(const char *path) {
   return state_folder[0] != '\0' && strncmp(path, state_folder, strlen(state_folder)) == 0;
@@ -31,6 +33,8 @@ static bool path_is_ours(const char *path) {
 
 static bool hits(call which, const char *path) {
   if (atomic_load(&fault.which) != which || !path_is_ours(path) || atomic_fetch_sub(&fault.left, 1) > 0)
+    return false;
+  if (atomic_load(&fault.once) && atomic_load(&fault.failures) > 0)
     return false;
   atomic_fetch_add(&fault.failures, 1);
   errno = fault.number;
@@ -53,7 +57,19 @@ int open(const char *path, int flags, ...) {
   return hits(OPEN, path) ? -1 : (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
 }
 
+// The storage keeps another byte than it was given, and says nothing.
+static ssize_t write_flipped(int descriptor, const void *data, size_t bytes, off_t offset) {
+  ssize_t result = syscall(SYS_pwrite64, descriptor, data, bytes, offset);
+  char last;
+  memcpy(&last, (const char *)data + bytes - 1, 1);
+  last ^= 4;
+  syscall(SYS_pwrite64, descriptor, &last, (size_t)1, offset + (off_t)bytes - 1);
+  return result;
+}
+
 ssize_t pwrite(int descriptor, const void *data, size_t bytes, off_t offset) {
+  if (hits_descriptor(FLIP, descriptor))
+    return write_flipped(descriptor, data, bytes, offset);
   return hits_descriptor(PWRITE, descriptor) ? -1 : syscall(SYS_pwrite64, descriptor, data, bytes, offset);
 }
 
@@ -172,6 +188,56 @@ static void a_save_that_fails_ends_on_all_ranks_and_leaves_what_was_there(void *
   state_destroy(&s);
 }
 
+// Writes of a save in turn are kept wrongly, on the first and the last rank: the save fails, unless the byte was to be
+// written again. `working`: writes of the rank before that one; false: there are not so many.
+static bool flip_one_write(state *s, int victim, int working, titan_save_mode mode, uint64_t before) {
+  titan_save_request request = {.path = state_path("step-7.h5")};
+  titan_checkpoint_fault found;
+  MPI_Barrier(MPI_COMM_WORLD);
+  atomic_store(&fault.once, true); // not those after it
+  if (victim == test_rank())
+    arm(FLIP, 0, working);
+  titan_status status = state_save(s, mode, &request);
+  bool flipped = disarm() > 0;
+  atomic_store(&fault.once, false);
+  expect_on_all(status == TITAN_OK || (flipped && status == TITAN_ERROR_CHECKPOINT));
+  expect_on_all(access(state_path("step-7.h5.partial"), F_OK) != 0);
+  if (status == TITAN_OK) {
+    expect_on_all(everything_is_whole(state_path("step-7.h5")) &&
+                  state_load(s, true, state_path("step-7.h5"), &found) == TITAN_OK && state_each(s, state_check));
+    return flipped;
+  }
+  expect_on_all(strstr(titan_error_message(), "checkpoint.verify, reading back what rank ") != NULL &&
+                strstr(titan_error_message(), "step-7.h5 is ") != NULL);
+  expect_on_all(bytes_of(state_path("step-7.h5")) == before);
+  found_flips++;
+  return true;
+}
+
+static void what_the_storage_alters_is_found_before_the_file_has_its_name(void **unused) {
+  (void)unused;
+  shape all = {1, test_size() == 4 ? 2 : 1, test_size() == 4 ? 2 : test_size()};
+  state s = state_create(all, TITAN_FLOAT32);
+  titan_save_request request = {.path = state_path("step-7.h5")};
+  state_verify = true;
+  state_each(&s, state_set);
+  expect_on_all(state_save(&s, TITAN_SAVE_AT_ONCE, &request) == TITAN_OK);
+  for (int apart = 0; apart < 2; apart++)
+    for (int victim = 0; victim<test_size(); victim += test_size()> 1 ? test_size() - 1 : 1) {
+      bool more = true;
+      state_apart = apart == 1;
+      found_flips = 0;
+      for (int working = 0; more; working += 1 + working / 4) {
+        state_each(&s, state_set);
+        more = flip_one_write(&s, victim, working, working % 2 ? TITAN_SAVE_ASYNC : TITAN_SAVE_AT_ONCE,
+                              bytes_of(state_path("step-7.h5")));
+      }
+      expect_on_all(found_flips > 5);
+    }
+  state_apart = state_verify = false;
+  state_destroy(&s);
+}
+
 // --- loading ---
 
 // What cannot be read may be whole: it is not damage, whatever other ranks have read.
@@ -260,6 +326,7 @@ static void a_save_without_memory_is_a_failure(void **unused) {
 int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_save_that_fails_ends_on_all_ranks_and_leaves_what_was_there),
+      cmocka_unit_test(what_the_storage_alters_is_found_before_the_file_has_its_name),
       cmocka_unit_test(a_file_that_cannot_be_read_is_not_called_damaged),
       cmocka_unit_test(a_save_without_memory_is_a_failure),
   };
