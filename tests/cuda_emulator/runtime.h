@@ -9,5 +9,7 @@
 
 // Puts `work` into the stream. It is done when the host waits, in a random order that streams and events allow.
 void titan_emulated_enqueue(cudaStream_t stream, std::function<void()> work);
+// The same for work in which ranks meet: all of it, of any stream, is done in the order in which it was put in.
+void titan_emulated_enqueue_in_order(cudaStream_t stream, std::function<void()> work);
 
 #endif
