@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-# titan_check_headers(target folder): an object library of one source for each header below the folder, which includes that header and
-# nothing else. It builds where each header names all that it needs.
+# titan_check_headers(target folder [expression]): an object library of one source for each header below the folder, which includes that header and
+# nothing else. It builds where each header names all that it needs. Headers that match the regular expression are left out.
 function(titan_check_headers target folder)
   file(GLOB_RECURSE headers CONFIGURE_DEPENDS RELATIVE ${folder} ${folder}/*.h)
+  if(ARGC GREATER 2)
+    list(FILTER headers EXCLUDE REGEX ${ARGV2})
+  endif()
   list(SORT headers)
   set(sources "")
   foreach(header ${headers})

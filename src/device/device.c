@@ -75,7 +75,7 @@ titan_status titan_device_group_create(titan_device *device, titan_comm *host, t
   if (!has_group(device, host))
     return TITAN_OK;
   TITAN_TRY(device->group(device, host, queue, out));
-  return titan_comm_reserve(*out, (titan_comm_reservation){.works = works});
+  return titan_comm_reserve(*out, (titan_comm_reservation){.works = works, .buffers = works});
 }
 
 void titan_device_group_destroy(titan_comm *host, titan_comm **group) {
@@ -85,5 +85,7 @@ void titan_device_group_destroy(titan_comm *host, titan_comm **group) {
 }
 
 size_t titan_device_group_bytes(const titan_device *device, const titan_comm *host, int works) {
-  return has_group(device, host) ? titan_comm_over_bytes(host, works) : 0;
+  if (!has_group(device, host))
+    return 0;
+  return device->group_bytes != NULL ? device->group_bytes(device, host, works) : titan_comm_over_bytes(host, works);
 }

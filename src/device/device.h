@@ -123,6 +123,8 @@ struct titan_device {
   const char *name;        // "cpu", "cuda", "meta"
   const char *level;       // "avx2": the instructions that a CPU device uses; NULL: not a CPU
   const char *description; // "AMD EPYC, avx512_bf16, 2 threads": for the log
+  const char *identity;    // of the chip: ranks with the same share it; NULL: has no meaning
+  int sharing_ranks;       // that share it, this one included; 0: not known. The program writes it
   int threads;             // of this rank, where that has a meaning
   size_t logits_bytes;     // of the loss head's chunks: weights are read once for each; 0: few, as caches want
   size_t alignment;        // of the blocks in a plan's arenas, bytes; 0: TITAN_PLAN_ALIGNMENT
@@ -137,6 +139,8 @@ struct titan_device {
   // A group of the device for the ranks of a host group, whose operations go over DEVICE space and are put into
   // `queue`; NULL: the host group serves. Collective over host, which must outlive it.
   titan_status (*group)(titan_device *device, titan_comm *host, titan_queue queue, titan_comm **out);
+  // Optional. Bytes of such a group under the tag COMMUNICATION, for so many operations in flight.
+  size_t (*group_bytes)(const titan_device *device, const titan_comm *host, int works);
   void (*destroy)(titan_device *device);
   void *implementation;
 };

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 const char *titan_plugin_version(void) {
-  return TITAN_VERSION " interface 2";
+  return TITAN_PLUGIN_VERSION;
 }
 
 static const char library_name[] = "libtitan_cuda.so";
@@ -60,6 +60,22 @@ static titan_status open_plugin(const char *path, const titan_plugin **out) {
                        path, plugin->version, titan_plugin_version());
   *out = plugin;
   return TITAN_OK;
+}
+
+titan_status titan_plugin_describe(titan_text *out) {
+  const titan_plugin *plugin = NULL;
+  titan_text path = {0};
+  titan_status status = find_library(&path);
+  if (status == TITAN_OK)
+    status = open_plugin(path.data, &plugin);
+  if (status != TITAN_OK)
+    status = titan_text_printf(out, "none: %s", titan_error_message());
+  else
+    status = titan_text_printf(out, "%s%s", path.data, plugin->describe != NULL ? ": " : "");
+  if (status == TITAN_OK && plugin != NULL && plugin->describe != NULL)
+    status = plugin->describe(out);
+  titan_text_destroy(&path);
+  return status;
 }
 
 static titan_status create_from_plugin(const titan_device_request *request, titan_device **out) {

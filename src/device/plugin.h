@@ -13,17 +13,27 @@ typedef struct titan_device_request {
   int threads;              // of this rank
   titan_cpu_isa level;      // that all ranks have
   int node_rank, node_size; // of this rank among those of its node
+  const int *numa_of_ranks; // [node_size] the NUMA domain (the system's number) that each is bound to, -1: several, or
+                            // not known; NULL: none is known
+  bool deterministic;       // training.deterministic: kernels repeat bit by bit, where that costs time or memory too
 } titan_device_request;
+
+// Changes with the device interface. TITAN_VERSION is the build's.
+#define TITAN_PLUGIN_VERSION TITAN_VERSION " interface 3"
 
 // What a plugin exports under the name titan_plugin.
 typedef struct titan_plugin {
-  const char *version; // titan_plugin_version() of the program that it was built with
+  const char *version; // TITAN_PLUGIN_VERSION, as of the program that it was built with
   // The device; TITAN_ERROR_DEVICE with the reason where there is none.
   titan_status (*create)(const titan_device_request *request, titan_device **out);
+  // Optional. Appends the versions of its libraries, also on a machine without such a device.
+  titan_status (*describe)(titan_text *out);
 } titan_plugin;
 
-// Changes with the device interface: a plugin and the program that opens it must have the same.
+// TITAN_PLUGIN_VERSION of this program: a plugin must have the same.
 const char *titan_plugin_version(void);
+// Appends the plugin's file and its description, or why there is none. Not collective.
+titan_status titan_plugin_describe(titan_text *out);
 
 // Which device a run wants.
 typedef enum titan_device_wish {

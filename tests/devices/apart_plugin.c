@@ -16,7 +16,7 @@ static titan_status create(const titan_device_request *request, titan_device **o
 }
 
 #ifndef APART_VERSION
-#define APART_VERSION TITAN_VERSION " interface 2"
+#define APART_VERSION TITAN_PLUGIN_VERSION
 #endif
 
 extern const titan_plugin exported __asm__("titan_plugin");

@@ -4,13 +4,14 @@
 #ifndef TITAN_DEVICE_CUDA_CUDA_H
 #define TITAN_DEVICE_CUDA_CUDA_H
 
-#include "device/device.h"
+#include "device/plugin.h"
 
 #include <cublasLt.h>
 #include <cuda_runtime_api.h>
 
-typedef struct titan_cuda_dnn titan_cuda_dnn;     // cuda/dnn.h
-typedef struct titan_cuda_marks titan_cuda_marks; // cuda/queue.c
+typedef struct titan_cuda_blocks titan_cuda_blocks; // cuda/memory.c
+typedef struct titan_cuda_dnn titan_cuda_dnn;       // cuda/dnn.h
+typedef struct titan_cuda_marks titan_cuda_marks;   // cuda/queue.c
 
 // titan_device.implementation of the CUDA device.
 typedef struct titan_cuda {
@@ -18,10 +19,11 @@ typedef struct titan_cuda {
   struct cudaDeviceProp properties;
   cudaStream_t streams[TITAN_QUEUES];
   titan_cuda_marks *marks;
+  titan_cuda_blocks *blocks;
   cublasLtHandle_t blas;
   titan_cuda_dnn *dnn; // NULL: no cuDNN was found
   bool deterministic;  // training.deterministic
-  char description[256];
+  char description[256], identity[40];
 } titan_cuda;
 
 static inline titan_cuda *titan_cuda_of(const titan_device *device) {
@@ -37,6 +39,33 @@ static inline cudaStream_t titan_cuda_stream(const titan_device *device) {
 titan_status titan_cuda_check(cudaError_t error, const char *what);
 // The same for the launch of a kernel that was just made.
 titan_status titan_cuda_launched(const char *what);
+
+// TITAN_ERROR_DEVICE with the reason where there is no driver, no GPU, or none that serves.
+titan_status titan_cuda_create(const titan_device_request *request, titan_device **out);
+// Appends "CUDA 13.0 (...), cuBLASLt ..., cuDNN ...": the versions of the libraries, also where there is no GPU.
+titan_status titan_cuda_describe(titan_text *out);
+
+// --- memory: cuda/memory.c ---
+
+// DEVICE and EXCHANGE: of the GPU, aligned to 256 bytes. HOST: pinned, aligned to a page. All is counted under the tag.
+// TITAN_ERROR_MEMORY with the bytes that are free.
+titan_status titan_cuda_allocate(titan_device *device, titan_space space, titan_memory_tag tag, size_t bytes,
+                                 void *out);
+// Waits for what the device has been asked for.
+void titan_cuda_free(titan_device *device, titan_space space, void *pointer);
+// Of a GPU that several ranks share, this rank's part of what is free.
+titan_status titan_cuda_memory(titan_device *device, size_t *available, size_t *total);
+void titan_cuda_blocks_destroy(titan_cuda *cuda);
+
+// --- queues: cuda/queue.c ---
+
+// The streams and the ring of events.
+titan_status titan_cuda_queues_create(titan_cuda *cuda);
+void titan_cuda_queues_destroy(titan_cuda *cuda);
+
+// --- groups: cuda/group.c ---
+
+titan_status titan_cuda_group(titan_device *device, titan_comm *host, titan_queue queue, titan_comm **out);
 
 // The kernels, one constant for each operation that is no view: titan_cuda_rms_norm and so on, in cuda/ops.
 #define TITAN_CUDA_KERNEL(operation) titan_cuda_##operation

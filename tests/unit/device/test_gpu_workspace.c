@@ -39,6 +39,23 @@ static void the_gradient_of_attention_takes_what_cudnn_asks_for(void **state) {
   assert_int_equal(attention_backward(8, TITAN_BFLOAT16, 0), q_float32 + rows_float32);
 }
 
+static void products_beside_transfers_hold_what_travels(void **state) {
+  (void)state;
+  const titan_tensor_type x = {TITAN_BFLOAT16, 2, {3, 5}}, weight = {TITAN_BFLOAT16, 2, {5, 7}},
+                          whole = {TITAN_BFLOAT16, 2, {12, 5}};
+  titan_op_call gather = {.kind = TITAN_OP_gather_matmul, .input_count = 2, .inputs = {x, weight}};
+  gather.attributes.collective.ranks = 4;
+  gather.attributes.products[0].output = TITAN_BFLOAT16;
+  assert_int_equal(titan_op_infer(&gather), TITAN_OK);
+  assert_int_equal(titan_gpu_workspace(&gather, 90), 256 + (32 << 20)); // 4 x 3 x 5 x 2 bytes, rounded up
+  assert_int_equal(titan_gpu_workspace(&gather, 0), 256);
+  titan_op_call scatter = {.kind = TITAN_OP_matmul_scatter, .input_count = 2, .inputs = {whole, weight}};
+  scatter.attributes.collective.ranks = 4;
+  scatter.attributes.matmul.output = TITAN_FLOAT32;
+  assert_int_equal(titan_op_infer(&scatter), TITAN_OK);
+  assert_int_equal(titan_gpu_workspace(&scatter, 90), 512 + (32 << 20)); // 12 x 7 x 4 bytes, rounded up
+}
+
 static void each_device_of_the_table_gives_its_workspaces(void **state) {
   (void)state;
   static const struct {
@@ -59,6 +76,7 @@ static void each_device_of_the_table_gives_its_workspaces(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(the_gradient_of_attention_takes_what_cudnn_asks_for),
+                                     cmocka_unit_test(products_beside_transfers_hold_what_travels),
                                      cmocka_unit_test(each_device_of_the_table_gives_its_workspaces)};
   int failures = cmocka_run_group_tests(tests, NULL, NULL);
   return failures != 0 || titan_memory_report_leaks() != 0;

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// Queues are streams, and marks are events in a ring: mark n is in slot n % RING. A slot is used again when its mark
+// has been reached, so that a mark which is older than the ring is known to be the past.
+#include "device/cuda/cuda.h"
+
+enum { RING = 4096 };
+
+struct titan_cuda_marks {
+  cudaEvent_t events[RING];
+  uint64_t last; // number of the last mark
+};
+
+titan_status titan_cuda_queues_create(titan_cuda *cuda) {
+  int low = 0, high = 0; // a smaller number is a higher priority
+  TITAN_TRY(titan_cuda_check(cudaDeviceGetStreamPriorityRange(&low, &high), "priorities of streams cannot be read"));
+  for (int queue = 0; queue < TITAN_QUEUES; queue++)
+    TITAN_TRY(titan_cuda_check(cudaStreamCreateWithPriority(&cuda->streams[queue], cudaStreamNonBlocking,
+                                                            queue == TITAN_QUEUE_COMPUTE ? low : high),
+                               "a stream cannot be made"));
+  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_KERNEL_STATE, 1, sizeof *cuda->marks, &cuda->marks));
+  for (int i = 0; i < RING; i++)
+    TITAN_TRY(titan_cuda_check(cudaEventCreateWithFlags(&cuda->marks->events[i], cudaEventDisableTiming),
+                               "an event cannot be made"));
+  return TITAN_OK;
+}
+
+void titan_cuda_queues_destroy(titan_cuda *cuda) {
+  for (int i = 0; cuda->marks != NULL && i < RING; i++)
+    if (cuda->marks->events[i] != NULL)
+      (void)cudaEventDestroy(cuda->marks->events[i]);
+  titan_memory_free(cuda->marks);
+  cuda->marks = NULL;
+  for (int queue = 0; queue < TITAN_QUEUES; queue++)
+    if (cuda->streams[queue] != NULL)
+      (void)cudaStreamDestroy(cuda->streams[queue]);
+}
+
+static bool is_past(const titan_cuda_marks *marks, titan_mark mark) {
+  return mark.number == 0 || mark.number + RING <= marks->last;
+}
+
+static titan_status cuda_mark(titan_device *device, titan_queue queue, titan_mark *out) {
+  titan_cuda *cuda = titan_cuda_of(device);
+  titan_cuda_marks *marks = cuda->marks;
+  uint64_t number = marks->last + 1;
+  cudaEvent_t event = marks->events[number % RING];
+  *out = (titan_mark){0};
+  if (number > RING) // the mark that had the slot
+    TITAN_TRY(titan_cuda_check(cudaEventSynchronize(event), "work of the GPU failed"));
+  TITAN_TRY(titan_cuda_check(cudaEventRecord(event, cuda->streams[queue]), "a mark cannot be made"));
+  marks->last = number;
+  *out = (titan_mark){number};
+  return TITAN_OK;
+}
+
+static titan_status cuda_after(titan_device *device, titan_queue queue, titan_mark mark) {
+  titan_cuda *cuda = titan_cuda_of(device);
+  if (is_past(cuda->marks, mark))
+    return TITAN_OK;
+  return titan_cuda_check(cudaStreamWaitEvent(cuda->streams[queue], cuda->marks->events[mark.number % RING], 0),
+                          "a queue cannot wait for a mark");
+}
+
+static titan_status cuda_wait(titan_device *device, titan_mark mark) {
+  const titan_cuda_marks *marks = titan_cuda_of(device)->marks;
+  if (is_past(marks, mark))
+    return TITAN_OK;
+  return titan_cuda_check(cudaEventSynchronize(marks->events[mark.number % RING]), "work of the GPU failed");
+}
+
+static bool cuda_reached(titan_device *device, titan_mark mark) {
+  const titan_cuda_marks *marks = titan_cuda_of(device)->marks;
+  if (is_past(marks, mark))
+    return true;
+  cudaError_t error = cudaEventQuery(marks->events[mark.number % RING]);
+  (void)cudaGetLastError(); // "not ready" is no error of the next launch
+  return error != cudaErrorNotReady;
+}
+
+static titan_status cuda_copy(titan_device *device, titan_queue queue, void *to, const void *from, size_t bytes) {
+  if (bytes == 0 || to == from)
+    return TITAN_OK;
+  return titan_cuda_check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, titan_cuda_of(device)->streams[queue]),
+                          "a copy cannot be made");
+}
+
+static titan_status cuda_copy_rows(titan_device *device, titan_queue queue, void *to, size_t to_pitch, const void *from,
+                                   size_t from_pitch, size_t row_bytes, size_t rows) {
+  if (row_bytes == 0 || rows == 0)
+    return TITAN_OK;
+  if (rows == 1 || (to_pitch == row_bytes && from_pitch == row_bytes))
+    return cuda_copy(device, queue, to, from, row_bytes * rows);
+  return titan_cuda_check(cudaMemcpy2DAsync(to, to_pitch, from, from_pitch, row_bytes, rows, cudaMemcpyDefault,
+                                            titan_cuda_of(device)->streams[queue]),
+                          "rows cannot be copied");
+}
+
+const titan_queue_functions titan_cuda_queue_functions = {.mark = cuda_mark,
+                                                          .after = cuda_after,
+                                                          .wait = cuda_wait,
+                                                          .reached = cuda_reached,
+                                                          .copy = cuda_copy,
+                                                          .copy_rows = cuda_copy_rows};

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime.h"
+#include "emulated.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <memory>
+#include <vector>
+
+// How often an event has been recorded, and how many of these the streams have come to.
+struct event_state {
+  uint64_t recorded = 0, reached = 0;
+};
+
+struct CUevent_st {
+  std::shared_ptr<event_state> state = std::make_shared<event_state>();
+};
+
+namespace {
+
+struct work {
+  std::function<void()> run;          // none: a wait
+  std::shared_ptr<event_state> event; // of a wait: begins when it has been reached `number` times
+  uint64_t number;
+  cudaError_t failure;
+};
+
+} // namespace
+
+struct CUstream_st {
+  std::deque<work> waiting;
+  uint64_t put = 0, done = 0; // pieces of work
+};
+
+namespace {
+
+std::vector<CUstream_st *> streams;
+cudaError_t last_error = cudaSuccess, gpu_error = cudaSuccess;
+cudaError_t next_failure = cudaSuccess;
+bool executing;
+
+uint64_t next_random() { // Marsaglia, "Xorshift RNGs", 2003
+  static uint64_t state = titan_emulated()->seed * 0x9e3779b97f4a7c15u | 1;
+  state ^= state << 13;
+  state ^= state >> 7;
+  state ^= state << 17;
+  return state;
+}
+
+CUstream_st *stream_of(cudaStream_t stream) {
+  static CUstream_st standard;
+  if (streams.empty())
+    streams.push_back(&standard);
+  return stream != nullptr ? stream : &standard;
+}
+
+void shuffle() {
+  for (size_t i = streams.size() - 1; i > 0; i--)
+    std::swap(streams[i], streams[next_random() % (i + 1)]);
+}
+
+bool can_run(const CUstream_st *stream) {
+  if (stream->waiting.empty())
+    return false;
+  const work &w = stream->waiting.front();
+  return w.event == nullptr || w.run != nullptr || w.event->reached >= w.number;
+}
+
+void run_first(CUstream_st *stream) {
+  work w = std::move(stream->waiting.front());
+  stream->waiting.pop_front();
+  titan_emulated_error(w.failure);
+  if (w.run != nullptr && (gpu_error == cudaSuccess || w.event != nullptr)) // after an error nothing but events
+    w.run();
+  stream->done++;
+}
+
+// Does work until `enough`, and with some luck more.
+template <typename condition> cudaError_t execute(condition enough) {
+  if (executing) {
+    fprintf(stderr, "emulated GPU: work waits for work\n");
+    abort();
+  }
+  stream_of(nullptr);
+  executing = true;
+  titan_emulated_memory_open(true);
+  shuffle();
+  while (!enough() || next_random() % 8 != 0) {
+    if (next_random() % 8 == 0)
+      shuffle();
+    auto at = std::find_if(streams.begin(), streams.end(), can_run);
+    if (at == streams.end() && enough())
+      break;
+    if (at == streams.end()) {
+      fprintf(stderr, "emulated GPU, seed %llu: streams wait for events that nothing reaches\n",
+              static_cast<unsigned long long>(titan_emulated()->seed));
+      abort();
+    }
+    run_first(*at);
+  }
+  titan_emulated_memory_open(false);
+  executing = false;
+  return gpu_error;
+}
+
+bool is_idle() {
+  return std::all_of(streams.begin(), streams.end(), [](const CUstream_st *s) { return s->waiting.empty(); });
+}
+
+void put(cudaStream_t stream, work w) {
+  w.failure = next_failure;
+  next_failure = cudaSuccess;
+  stream_of(stream)->waiting.push_back(std::move(w));
+  stream_of(stream)->put++;
+}
+
+size_t number_of(const char *variable, size_t otherwise) {
+  const char *text = getenv(variable);
+  return text != nullptr ? size_t(strtoull(text, nullptr, 10)) : otherwise;
+}
+
+} // namespace
+
+titan_emulated_machine *titan_emulated() {
+  // NVIDIA H100 80GB HBM3: 81559 MiB.
+  static titan_emulated_machine machine = {
+      int(number_of("TITAN_EMULATED_DRIVER", CUDART_VERSION)), int(number_of("TITAN_EMULATED_GPUS", 1)),
+      int(number_of("TITAN_EMULATED_CAPABILITY", 90)),         int(number_of("TITAN_EMULATED_NO_CODE", 0)),
+      number_of("TITAN_EMULATED_MEMORY", 81559) << 20,         number_of("TITAN_EMULATED_SEED", 1)};
+  return &machine;
+}
+
+void titan_emulated_fail(int error) {
+  next_failure = cudaError_t(error);
+}
+
+void titan_emulated_repair() {
+  next_failure = gpu_error = last_error = cudaSuccess;
+}
+
+void titan_emulated_error(cudaError_t error) {
+  if (gpu_error == cudaSuccess)
+    gpu_error = error;
+}
+
+cudaError_t titan_emulated_return(cudaError_t error) {
+  if (error == cudaSuccess)
+    error = gpu_error;
+  if (error != cudaSuccess && error != cudaErrorNotReady)
+    last_error = error;
+  return error;
+}
+
+cudaError_t titan_emulated_finish() {
+  stream_of(nullptr);
+  return is_idle() ? gpu_error : execute(is_idle);
+}
+
+void titan_emulated_enqueue(cudaStream_t stream, std::function<void()> run) {
+  put(stream, work{std::move(run), nullptr, 0, cudaSuccess});
+}
+
+extern "C" {
+
+// --- errors ---
+
+cudaError_t cudaGetLastError() {
+  cudaError_t error = titan_emulated_return(cudaSuccess);
+  error = error != cudaSuccess ? error : last_error;
+  last_error = cudaSuccess;
+  return error;
+}
+
+cudaError_t cudaPeekAtLastError() {
+  return gpu_error != cudaSuccess ? gpu_error : last_error;
+}
+
+// --- streams ---
+
+cudaError_t cudaDeviceGetStreamPriorityRange(int *least, int *greatest) {
+  *least = 0;
+  *greatest = -5;
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamCreateWithPriority(cudaStream_t *out, unsigned int, int) {
+  stream_of(nullptr);
+  *out = new CUstream_st;
+  streams.push_back(*out);
+  return titan_emulated_return(cudaSuccess);
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned int flags) {
+  return cudaStreamCreateWithPriority(out, flags, 0);
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  cudaError_t error = titan_emulated_finish();
+  streams.erase(std::find(streams.begin(), streams.end(), stream));
+  delete stream;
+  return titan_emulated_return(error);
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  const CUstream_st *s = stream_of(stream);
+  uint64_t number = s->put;
+  return titan_emulated_return(execute([=] { return s->done >= number; }));
+}
+
+cudaError_t cudaStreamQuery(cudaStream_t stream) {
+  return titan_emulated_return(stream_of(stream)->waiting.empty() ? cudaSuccess : cudaErrorNotReady);
+}
+
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned int) {
+  if (event->state->recorded > event->state->reached)
+    put(stream, work{nullptr, event->state, event->state->recorded, cudaSuccess});
+  return titan_emulated_return(cudaSuccess);
+}
+
+cudaError_t cudaDeviceSynchronize() {
+  return titan_emulated_return(titan_emulated_finish());
+}
+
+cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void *data) {
+  titan_emulated_enqueue(stream, [=] {
+    titan_emulated_memory_open(false);
+    function(data);
+    titan_emulated_memory_open(true);
+  });
+  return titan_emulated_return(cudaSuccess);
+}
+
+// --- events ---
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned int) {
+  *out = new CUevent_st;
+  return titan_emulated_return(cudaSuccess);
+}
+
+cudaError_t cudaEventCreate(cudaEvent_t *out) {
+  return cudaEventCreateWithFlags(out, cudaEventDefault);
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  delete event;
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  std::shared_ptr<event_state> state = event->state;
+  uint64_t number = ++state->recorded;
+  put(stream, work{[=] { state->reached = std::max(state->reached, number); }, state, number, cudaSuccess});
+  return titan_emulated_return(cudaSuccess);
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  std::shared_ptr<event_state> state = event->state;
+  uint64_t number = state->recorded;
+  if (state->reached >= number)
+    return titan_emulated_return(cudaSuccess);
+  return titan_emulated_return(execute([=] { return state->reached >= number; }));
+}
+
+cudaError_t cudaEventQuery(cudaEvent_t event) {
+  return titan_emulated_return(event->state->reached >= event->state->recorded ? cudaSuccess : cudaErrorNotReady);
+}
+
+// --- copies ---
+
+cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from, size_t from_pitch, size_t width,
+                              size_t height, cudaMemcpyKind, cudaStream_t stream) {
+  auto valid = [=] {
+    return titan_emulated_memory_valid(to, (height - 1) * to_pitch + width) &&
+           titan_emulated_memory_valid(from, (height - 1) * from_pitch + width);
+  };
+  if (width == 0 || height == 0)
+    return titan_emulated_return(cudaSuccess);
+  if (width > to_pitch || width > from_pitch || !valid())
+    return titan_emulated_return(cudaErrorInvalidValue);
+  titan_emulated_enqueue(stream, [=] {
+    if (!valid()) {
+      titan_emulated_error(cudaErrorIllegalAddress);
+      return;
+    }
+    for (size_t row = 0; row < height; row++)
+      memmove(static_cast<char *>(to) + row * to_pitch, static_cast<const char *>(from) + row * from_pitch, width);
+  });
+  return titan_emulated_return(cudaSuccess);
+}
+
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
+  return cudaMemcpy2DAsync(to, bytes, from, bytes, bytes, bytes > 0 ? 1 : 0, kind, stream);
+}
+
+cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t stream) {
+  if (!titan_emulated_memory_valid(to, bytes))
+    return titan_emulated_return(cudaErrorInvalidValue);
+  titan_emulated_enqueue(stream, [=] { memset(to, value, bytes); });
+  return titan_emulated_return(cudaSuccess);
+}
+
+} // extern "C"
