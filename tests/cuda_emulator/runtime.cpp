@@ -26,6 +26,7 @@ struct work {
   std::shared_ptr<event_state> event; // of a wait: begins when it has been reached `number` times
   uint64_t number;
   cudaError_t failure;
+  uint64_t turn = 0; // of work in which ranks meet: its number among these, from 1
 };
 
 } // namespace
@@ -41,6 +42,7 @@ std::vector<CUstream_st *> streams;
 cudaError_t last_error = cudaSuccess, gpu_error = cudaSuccess;
 cudaError_t next_failure = cudaSuccess;
 bool executing;
+uint64_t ordered_put, ordered_done; // works in which ranks meet
 
 uint64_t next_random() { // Marsaglia, "Xorshift RNGs", 2003
   static uint64_t state = titan_emulated()->seed * 0x9e3779b97f4a7c15u | 1;
@@ -66,6 +68,8 @@ bool can_run(const CUstream_st *stream) {
   if (stream->waiting.empty())
     return false;
   const work &w = stream->waiting.front();
+  if (w.turn > ordered_done + 1)
+    return false;
   return w.event == nullptr || w.run != nullptr || w.event->reached >= w.number;
 }
 
@@ -76,6 +80,21 @@ void run_first(CUstream_st *stream) {
   if (w.run != nullptr && (gpu_error == cudaSuccess || w.event != nullptr)) // after an error nothing but events
     w.run();
   stream->done++;
+  ordered_done += w.turn > 0;
+}
+
+// The next stream with work that can be done. Ranks that meet may wait for each other, so that is done last, and only
+// where it is needed.
+CUstream_st *next_stream(bool enough) {
+  CUstream_st *meets = nullptr;
+  for (CUstream_st *stream : streams) {
+    if (!can_run(stream))
+      continue;
+    if (stream->waiting.front().turn == 0)
+      return stream;
+    meets = stream;
+  }
+  return enough ? nullptr : meets;
 }
 
 // Does work until `enough`, and with some luck more.
@@ -91,15 +110,15 @@ template <typename condition> cudaError_t execute(condition enough) {
   while (!enough() || next_random() % 8 != 0) {
     if (next_random() % 8 == 0)
       shuffle();
-    auto at = std::find_if(streams.begin(), streams.end(), can_run);
-    if (at == streams.end() && enough())
+    CUstream_st *stream = next_stream(enough());
+    if (stream == nullptr && enough())
       break;
-    if (at == streams.end()) {
+    if (stream == nullptr) {
       fprintf(stderr, "emulated GPU, seed %llu: streams wait for events that nothing reaches\n",
               static_cast<unsigned long long>(titan_emulated()->seed));
       abort();
     }
-    run_first(*at);
+    run_first(stream);
   }
   titan_emulated_memory_open(false);
   executing = false;
@@ -157,6 +176,12 @@ cudaError_t titan_emulated_return(cudaError_t error) {
 cudaError_t titan_emulated_finish() {
   stream_of(nullptr);
   return is_idle() ? gpu_error : execute(is_idle);
+}
+
+void titan_emulated_enqueue_in_order(cudaStream_t stream, std::function<void()> run) {
+  work w{std::move(run), nullptr, 0, cudaSuccess};
+  w.turn = ++ordered_put;
+  put(stream, std::move(w));
 }
 
 void titan_emulated_enqueue(cudaStream_t stream, std::function<void()> run) {
@@ -264,7 +289,13 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   return titan_emulated_return(execute([=] { return state->reached >= number; }));
 }
 
+// Who asks often enough finds that time has passed.
 cudaError_t cudaEventQuery(cudaEvent_t event) {
+  static unsigned queries;
+  std::shared_ptr<event_state> state = event->state;
+  uint64_t number = state->recorded;
+  if (state->reached < number && ++queries % 16 == 0)
+    return titan_emulated_return(execute([=] { return state->reached >= number; }));
   return titan_emulated_return(event->state->reached >= event->state->recorded ? cudaSuccess : cudaErrorNotReady);
 }
 

@@ -23,6 +23,7 @@ typedef struct titan_cuda {
   cublasLtHandle_t blas;
   titan_cuda_dnn *dnn; // NULL: no cuDNN was found
   bool deterministic;  // training.deterministic
+  bool nccl;           // groups go over NCCL
   char description[256], identity[40];
 } titan_cuda;
 
@@ -62,10 +63,6 @@ void titan_cuda_blocks_destroy(titan_cuda *cuda);
 // The streams and the ring of events.
 titan_status titan_cuda_queues_create(titan_cuda *cuda);
 void titan_cuda_queues_destroy(titan_cuda *cuda);
-
-// --- groups: cuda/group.c ---
-
-titan_status titan_cuda_group(titan_device *device, titan_comm *host, titan_queue queue, titan_comm **out);
 
 // The kernels, one constant for each operation that is no view: titan_cuda_rms_norm and so on, in cuda/ops.
 #define TITAN_CUDA_KERNEL(operation) titan_cuda_##operation

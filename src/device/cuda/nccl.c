@@ -61,66 +61,34 @@ static titan_status settle(nccl_group *group, ncclResult_t result) {
   return result == ncclSuccess ? TITAN_OK : failure(group, result);
 }
 
-// --- which groups ---
+// --- whether it serves ---
 
-// What ranks tell each other. Plain bytes.
-typedef struct identity {
-  uint64_t node;
-  unsigned char gpu[16]; // its UUID
-  int32_t version;       // of NCCL; 0: this rank has none
-  char reason[228];
-} identity;
-
-static titan_status gather_identities(titan_device *device, titan_comm *host, identity **out) {
-  const titan_cuda *cuda = titan_cuda_of(device);
+static titan_status find_library(const titan_device *device, int64_t *version) {
   const titan_nccl_library *nccl = NULL;
-  identity mine = {0}, *all = NULL;
-  size_t ranks = (size_t)titan_comm_size(host), numbers = sizeof mine / sizeof(int32_t);
-  memcpy(mine.gpu, cuda->properties.uuid.bytes, sizeof mine.gpu);
-  if (titan_nccl_library_open(&nccl) == TITAN_OK)
-    mine.version = nccl->version;
-  else
-    snprintf(mine.reason, sizeof mine.reason, "%s", titan_error_message());
-  titan_status status = titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, ranks, sizeof mine, &all);
-  status = titan_comm_agree(host, status);
-  if (status == TITAN_OK)
-    status = titan_comm_all_gather(host, &mine, all, numbers, TITAN_INT32, NULL);
-  if (status != TITAN_OK)
-    titan_memory_free(all);
-  else
-    *out = all;
-  return status;
+  TITAN_TRY(titan_nccl_library_open(&nccl));
+  *version = nccl->version;
+  return device->sharing_ranks > 1
+             ? titan_error(TITAN_ERROR_DEVICE, "%d ranks use one GPU, which NCCL refuses", device->sharing_ranks)
+             : TITAN_OK;
 }
 
-// Whether they will do; the reason why not is alike on all ranks, as they look at the same table.
-static bool look(const identity *all, int ranks, char *reason, size_t size) {
-  char first[32], other[32];
-  for (int r = 0; r < ranks; r++) {
-    if (all[r].version == 0) {
-      snprintf(reason, size, "rank %d of the group: %s", r, all[r].reason);
-      return false;
-    }
-    if (all[r].version != all[0].version) {
-      titan_nccl_version_text(all[0].version, first, sizeof first);
-      titan_nccl_version_text(all[r].version, other, sizeof other);
-      snprintf(reason, size, "ranks 0 and %d of the group have NCCL %s and %s", r, first, other);
-      return false;
-    }
-    for (int s = 0; s < r; s++)
-      if (memcmp(all[r].gpu, all[s].gpu, sizeof all[r].gpu) == 0) {
-        snprintf(reason, size, "ranks %d and %d of the group use one GPU", s, r);
-        return false;
-      }
-  }
-  return true;
-}
-
-titan_status titan_cuda_nccl_serves(titan_device *device, titan_comm *host, bool *serves, char *reason, size_t size) {
-  identity *all = NULL;
+titan_status titan_cuda_nccl_serves(titan_device *device, titan_comm *world, bool *serves, char *reason, size_t size) {
+  int64_t version = 0;
+  char least[32], most[32];
   *serves = false;
-  TITAN_TRY(gather_identities(device, host, &all));
-  *serves = look(all, titan_comm_size(host), reason, size);
-  titan_memory_free(all);
+  titan_status status = titan_comm_agree(world, find_library(device, &version));
+  if (status == TITAN_ERROR_DEVICE) {
+    snprintf(reason, size, "%s", titan_error_message());
+    return TITAN_OK;
+  }
+  TITAN_TRY(status);
+  int64_t extremes[2] = {version, -version};
+  TITAN_TRY(titan_comm_all_reduce(world, extremes, extremes, 2, TITAN_INT64, TITAN_MAX, NULL));
+  *serves = extremes[0] == -extremes[1];
+  titan_nccl_version_text((int)-extremes[1], least, sizeof least);
+  titan_nccl_version_text((int)extremes[0], most, sizeof most);
+  if (!*serves)
+    snprintf(reason, size, "ranks have NCCL %s and %s", least, most);
   return TITAN_OK;
 }
 
@@ -326,6 +294,10 @@ static const issued *oldest_pending(const nccl_group *group) {
     if (!group->device->queues->reached(group->device, group->ring[i % REMEMBERED].mark))
       return &group->ring[i % REMEMBERED];
   return NULL;
+}
+
+bool titan_cuda_nccl_is_used(void) {
+  return groups != NULL;
 }
 
 titan_status titan_cuda_nccl_check(void) {

@@ -10,12 +10,14 @@
 #include "comm/comm.h"
 #include "device/cuda/cuda.h"
 
-// Collective over host. Whether NCCL serves this group on all of its ranks: each has the library, in one version, and a
-// GPU that no other rank of the group uses. *reason [size]: why not, the same on every rank.
-titan_status titan_cuda_nccl_serves(titan_device *device, titan_comm *host, bool *serves, char *reason, size_t size);
+// Collective over world. Whether NCCL serves the groups of this run: each rank has the library, in one version, and a
+// GPU that no other rank uses. *reason [size]: why not, the same on every rank.
+titan_status titan_cuda_nccl_serves(titan_device *device, titan_comm *world, bool *serves, char *reason, size_t size);
 // Collective over host, which must outlive the group. TITAN_ERROR_COMMUNICATION with NCCL's text on every rank where it
 // fails on one.
 titan_status titan_cuda_nccl_group(titan_device *device, titan_comm *host, titan_queue queue, titan_comm **out);
+// Whether this process has groups of NCCL.
+bool titan_cuda_nccl_is_used(void);
 // Not collective. Errors that NCCL has found since, in any group of this process: TITAN_ERROR_COMMUNICATION naming
 // group, operation and sequence. To be called while the host waits for the device.
 titan_status titan_cuda_nccl_check(void);
