@@ -158,7 +158,46 @@ static titan_status compare_devices(const application *app) {
   return titan_comm_agree(app->world, status);
 }
 
-static titan_status make_device(application *app, titan_cpu_isa level) {
+// Collective over node. The ranks of this node that have the same chip as this one.
+static titan_status count_sharing_ranks(const application *app) {
+  enum { BYTES = 64 };
+  const char *identity = app->device->identity;
+  int size = titan_comm_size(app->node);
+  char own[BYTES] = "", *all = NULL;
+  snprintf(own, sizeof own, "%s", identity != NULL ? identity : "");
+  TITAN_TRY(titan_comm_agree(app->node, titan_memory_allocate(TITAN_MEMORY_GENERAL, (size_t)size * BYTES, &all)));
+  titan_status status = titan_comm_all_gather(app->node, own, all, BYTES, TITAN_BYTE, NULL);
+  int count = 0;
+  for (int rank = 0; status == TITAN_OK && rank < size; rank++)
+    count += identity != NULL && strcmp(all + (size_t)rank * BYTES, own) == 0;
+  app->device->sharing_ranks = count;
+  titan_memory_free(all);
+  return status;
+}
+
+// Collective over world. A word where ranks share a GPU: that is slow, and may not be meant.
+static titan_status tell_sharing_ranks(const application *app) {
+  int32_t mine, most;
+  TITAN_TRY(count_sharing_ranks(app));
+  mine = app->device->sharing_ranks;
+  TITAN_TRY(titan_comm_all_reduce(app->world, &mine, &most, 1, TITAN_INT32, TITAN_MAX, NULL));
+  if (most > 1 && app->mpi.rank == 0)
+    titan_log_warning("%d ranks share one GPU, its memory and its time: one rank for each GPU is faster", most);
+  return TITAN_OK;
+}
+
+// Collective over node. The NUMA domain of each of its ranks.
+static titan_status gather_numa(const application *app, int **out) {
+  int32_t own = app->topology.numa;
+  size_t size = (size_t)titan_comm_size(app->node);
+  TITAN_TRY(titan_comm_agree(app->node, titan_memory_allocate(TITAN_MEMORY_GENERAL, size * sizeof **out, out)));
+  titan_status status = titan_comm_all_gather(app->node, &own, *out, 1, TITAN_INT32, NULL);
+  if (status != TITAN_OK)
+    titan_memory_free(*out);
+  return status;
+}
+
+static titan_status make_device(application *app, titan_cpu_isa level, const int *numa) {
   static const struct {
     const char *name;
     titan_device_wish wish;
@@ -166,7 +205,9 @@ static titan_status make_device(application *app, titan_cpu_isa level) {
   const titan_device_request request = {.threads = app->topology.threads,
                                         .level = level,
                                         .node_rank = titan_comm_rank(app->node),
-                                        .node_size = titan_comm_size(app->node)};
+                                        .node_size = titan_comm_size(app->node),
+                                        .numa_of_ranks = numa,
+                                        .deterministic = app->config->training.deterministic};
   titan_device_wish wish = TITAN_DEVICE_AUTO;
   titan_text remark = {0};
   for (size_t i = 0; i < sizeof wishes / sizeof *wishes; i++)
@@ -200,8 +241,13 @@ static titan_status create_device(application *app) {
   if (told.message[0] != '\0' && app->mpi.rank == 0)
     titan_log(told.warning ? TITAN_LOG_WARNING : TITAN_LOG_INFO, "host %s: %s", host, told.message);
   omp_set_num_threads(app->topology.threads);
-  TITAN_TRY(titan_comm_agree(app->world, make_device(app, level)));
+  int *numa;
+  TITAN_TRY(gather_numa(app, &numa));
+  titan_status status = make_device(app, level, numa);
+  titan_memory_free(numa);
+  TITAN_TRY(titan_comm_agree(app->world, status));
   TITAN_TRY(compare_devices(app));
+  TITAN_TRY(tell_sharing_ranks(app));
   TITAN_TRY(connect_device(app));
   TITAN_TRY(titan_setup_check_device(app->config, app->device));
   if (app->mpi.rank == 0)

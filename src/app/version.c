@@ -4,6 +4,7 @@
 #include "base/build.h"
 #include "base/cpu_isa.h"
 #include "base/text.h"
+#include "device/plugin.h"
 
 #include <dnnl.h>
 #include <hdf5.h>
@@ -31,5 +32,9 @@ titan_status titan_version_print(FILE *file) {
   fprintf(file, "processor: %s\n", chip);
   fprintf(file, "CPU level: %s (the chip has %s; TITAN_CPU_ISA lowers it)\n", titan_cpu_isa_name(chosen),
           titan_cpu_isa_name(best));
+  titan_text cuda = {0};
+  TITAN_TRY(titan_plugin_describe(&cuda));
+  fprintf(file, "CUDA:      %s\n", cuda.data);
+  titan_text_destroy(&cuda);
   return titan_text_flush(file, "the version");
 }

@@ -152,6 +152,19 @@ static void describe_threads(titan_topology *out, const titan_topology_crowd *cr
         crowd->threads, crowd->cores, out->threads > 1 ? ": lower OMP_NUM_THREADS, or start fewer ranks" : "");
 }
 
+// The domain that this rank is bound to by now; -1: several, or the system has none.
+static int numa_of_binding(hwloc_topology_t topology) {
+  hwloc_bitmap_t bound = hwloc_bitmap_alloc(), domains = hwloc_bitmap_alloc();
+  int numa = -1;
+  if (hwloc_get_cpubind(topology, bound, HWLOC_CPUBIND_THREAD) == 0) {
+    hwloc_cpuset_to_nodeset(topology, bound, domains);
+    numa = hwloc_bitmap_weight(domains) == 1 ? hwloc_bitmap_first(domains) : -1;
+  }
+  hwloc_bitmap_free(bound);
+  hwloc_bitmap_free(domains);
+  return numa;
+}
+
 // What the other ranks of the node look like now.
 static titan_status find_crowd(titan_comm *node, hwloc_topology_t topology, titan_rank_binding *ranks, int *threads,
                                const titan_topology *out, titan_topology_crowd *crowd) {
@@ -186,6 +199,7 @@ static titan_status decide(titan_comm *node, hwloc_topology_t topology, hwloc_bi
   out->bound_cores = plan.cores;
   out->sharing_ranks = plan.sharing_ranks;
   out->threads = plan.threads;
+  out->numa = numa_of_binding(topology);
   int bound_before = titan_core_set_count(&ranks[self].bound);
   titan_topology_crowd crowd;
   TITAN_TRY(find_crowd(node, topology, ranks, threads, out, &crowd));

@@ -12,6 +12,7 @@ typedef struct titan_topology {
   int bound_cores;          // cores of this rank's binding (after mending)
   int sharing_ranks;        // ranks of the node whose binding has a core of this rank's, this one included
   int threads;              // that this rank should use, >= 1
+  int numa;                 // the NUMA domain (the system's number) with all cores of the binding; -1: several
   bool rebound;             // the binding was mended
   bool warning;             // `message` is a warning
   char message[1024];       // for the log; "" when there is nothing to say

@@ -10,7 +10,26 @@
 #define TITAN_GPU_LOGITS_BYTES ((size_t)1 << 30)
 
 // Bytes for a call. capability: the device's CUDA compute capability times ten; 0: another maker's device, of which
-// only the algorithms that all libraries share are known.
+// only the algorithms that all libraries share are known. Attention as with cuDNN and without determinism.
 size_t titan_gpu_workspace(const titan_op_call *call, int capability);
+
+// What the way of attention depends on, beside the call.
+typedef struct titan_gpu_kind {
+  int capability;     // as above
+  bool dnn;           // cuDNN is there
+  bool deterministic; // no sum may have another order in the next run
+} titan_gpu_kind;
+
+// How a GPU computes a call of attention or its gradient. The three parts of its workspace lie one after another.
+typedef struct titan_gpu_attention {
+  bool dnn;         // by cuDNN; else by the device's own kernels
+  int64_t kv_heads; // that it works on at a time: all, or a divisor of them, which saves memory
+  size_t sums;      // bytes of the sums of do * o, a float32 a row
+  size_t dq_sum;    // bytes of the gradient of q while it is summed over blocks of keys, in float32
+  size_t library;   // bytes that cuDNN itself needs
+} titan_gpu_attention;
+
+titan_gpu_attention titan_gpu_attention_of(const titan_op_call *call, titan_gpu_kind gpu);
+size_t titan_gpu_attention_workspace(const titan_op_call *call, titan_gpu_kind gpu);
 
 #endif

@@ -9,6 +9,12 @@
 
 #include <math.h>
 
+#ifdef __CUDACC__ // the functions are GPU code too
+#define TITAN_NUMBERS_INLINE static inline __host__ __device__
+#else
+#define TITAN_NUMBERS_INLINE static inline
+#endif
+
 // What the ranks add up. Flags are 1 on the ranks that raise them.
 enum {
   TITAN_NUMBER_LOSS,
@@ -54,17 +60,17 @@ struct titan_numbers_request {
 };
 
 // A sum of hashes as a hash.
-static inline double titan_numbers_fold(double sum) {
+TITAN_NUMBERS_INLINE double titan_numbers_fold(double sum) {
   return (double)((uint64_t)sum & ((1u << TITAN_NUMBERS_HASH_BITS) - 1));
 }
 
 // Whether `ranks` (1024 at most) folded hashes with this sum and this sum of squares are all the same: equal by Cauchy
 // and Schwarz if and only if all terms are. Both sides are below 2^62.
-static inline bool titan_numbers_agree(double sum, double sum_of_squares, int ranks) {
+TITAN_NUMBERS_INLINE bool titan_numbers_agree(double sum, double sum_of_squares, int ranks) {
   return (uint64_t)sum * (uint64_t)sum == (uint64_t)sum_of_squares * (uint64_t)ranks;
 }
 
-static inline void titan_numbers_own(const titan_numbers_request *r, titan_step_numbers *n) {
+TITAN_NUMBERS_INLINE void titan_numbers_own(const titan_numbers_request *r, titan_step_numbers *n) {
   double loss = 0, squares = 0;
   for (int i = 0; i < r->loss_count; i++)
     loss += (double)r->losses[i];
@@ -78,12 +84,13 @@ static inline void titan_numbers_own(const titan_numbers_request *r, titan_step_
 }
 
 // What clipping multiplies the gradients by: min(1, max_norm / (norm + 1e-6)).
-static inline float titan_numbers_scale(double max_norm, double norm) {
+TITAN_NUMBERS_INLINE float titan_numbers_scale(double max_norm, double norm) {
   double scale = max_norm / (norm + 1e-6);
   return (float)(scale < 1 ? scale : 1);
 }
 
-static inline void titan_numbers_judge(const titan_numbers_request *r, titan_step_numbers *n, titan_step_state *state) {
+TITAN_NUMBERS_INLINE void titan_numbers_judge(const titan_numbers_request *r, titan_step_numbers *n,
+                                              titan_step_state *state) {
   n->loss = n->sums[TITAN_NUMBER_LOSS] > 0 ? (double)NAN : n->loss;
   n->norm = sqrt(n->sums[TITAN_NUMBER_SQUARES] / r->replicas);
   n->same_tokens =
@@ -92,8 +99,8 @@ static inline void titan_numbers_judge(const titan_numbers_request *r, titan_ste
   state->bad |= !(isfinite(n->loss) && isfinite(n->norm) && n->same_tokens > 0);
 }
 
-static inline void titan_step_numbers_apply(const titan_numbers_request *r, titan_step_numbers *n,
-                                            titan_step_state *state) {
+TITAN_NUMBERS_INLINE void titan_step_numbers_apply(const titan_numbers_request *r, titan_step_numbers *n,
+                                                   titan_step_state *state) {
   switch (r->stage) {
   case TITAN_NUMBERS_OWN:
     titan_numbers_own(r, n);

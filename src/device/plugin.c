@@ -12,7 +12,7 @@ const char *titan_plugin_version(void) {
 }
 
 static const char library_name[] = "libtitan_cuda.so";
-static const char *const folders[] = {".", "../lib/titan-hpc", "../lib64/titan-hpc"}; // from the program's
+static const char *const folders[] = {"", "/../lib/titan-hpc", "/../lib64/titan-hpc"}; // from the program's
 
 // The folder of the running program, without a slash at its end.
 static void program_folder(char *folder, size_t size) {
@@ -37,7 +37,7 @@ static titan_status find_library(titan_text *path) {
   program_folder(folder, sizeof folder);
   for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
     titan_text_destroy(path);
-    TITAN_TRY(titan_text_printf(path, "%s/%s/%s", folder, folders[i], library_name));
+    TITAN_TRY(titan_text_printf(path, "%s%s/%s", folder, folders[i], library_name));
     if (access(path->data, F_OK) == 0)
       return TITAN_OK;
   }

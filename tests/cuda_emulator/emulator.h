@@ -35,6 +35,8 @@ extern titan_emulated_place titan_emulated_now;
 #define blockDim titan_emulated_now.block_size
 #define gridDim titan_emulated_now.grid_size
 static constexpr int warpSize = 32;
+#undef __launch_bounds__
+#define __launch_bounds__(...)
 
 // --- launches ---
 

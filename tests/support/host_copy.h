@@ -40,30 +40,48 @@ static inline const float *host_floats(titan_device *device, const float *memory
   return host_copy(device, memory, (size_t)count * sizeof *memory);
 }
 
-// A device as TITAN_TEST_DEVICE says: the CPU's, or "apart" in programs that are built for it.
 #ifdef TITAN_TEST_APART
 #include "apart.h"
+#endif
+#ifdef TITAN_TEST_EMULATED
+#include "device/cuda/cuda.h"
+#endif
+#if defined TITAN_TEST_APART || defined TITAN_TEST_EMULATED
+#include "staged.h"
+#endif
 
 #include <string.h>
 
-static inline titan_status test_device_create(int threads, titan_device **out) {
+static inline bool test_device_is(const char *name) {
   const char *wish = getenv("TITAN_TEST_DEVICE");
-  titan_device *cpu;
-  TITAN_TRY(titan_device_create_cpu(threads, &cpu));
-  *out = cpu;
-  return wish != NULL && strcmp(wish, "apart") == 0 ? titan_apart_create(cpu, titan_apart_seed(), out) : TITAN_OK;
+  return wish != NULL && strcmp(wish, name) == 0;
+}
+
+// A device as TITAN_TEST_DEVICE says: the CPU's, "apart", or "emulated" (the CUDA device with an emulated GPU), in
+// programs that are built for it.
+static inline titan_status test_device_create(int threads, titan_device **out) {
+#ifdef TITAN_TEST_EMULATED
+  titan_device_request request = {.threads = threads, .node_size = 1};
+  TITAN_TRY(titan_cpu_isa_choose(&request.level));
+  if (test_device_is("emulated"))
+    return titan_cuda_create(&request, out);
+#endif
+  TITAN_TRY(titan_device_create_cpu(threads, out));
+#ifdef TITAN_TEST_APART
+  if (test_device_is("apart"))
+    return titan_apart_create(*out, titan_apart_seed(), out);
+#endif
+  return TITAN_OK;
 }
 
 // The same for tests that read and write operands of kernels themselves.
-#include "staged.h"
 static inline titan_status test_kernel_device_create(int threads, titan_device **out) {
   TITAN_TRY(test_device_create(threads, out));
-  return (*out)->queues != NULL ? titan_staged_create(*out, out) : TITAN_OK;
-}
-#else
-static inline titan_status test_device_create(int threads, titan_device **out) {
-  return titan_device_create_cpu(threads, out);
-}
+#if defined TITAN_TEST_APART || defined TITAN_TEST_EMULATED
+  if ((*out)->queues != NULL)
+    return titan_staged_create(*out, out);
 #endif
+  return TITAN_OK;
+}
 
 #endif

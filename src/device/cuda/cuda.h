@@ -24,7 +24,7 @@ typedef struct titan_cuda {
   titan_cuda_dnn *dnn; // NULL: no cuDNN was found
   bool deterministic;  // training.deterministic
   bool nccl;           // groups go over NCCL
-  char description[256], identity[40];
+  char description[512], identity[40];
 } titan_cuda;
 
 static inline titan_cuda *titan_cuda_of(const titan_device *device) {

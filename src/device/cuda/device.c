@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "device/cuda/choose.h"
 #include "device/cuda/cuda.h"
+#include "device/cuda/dnn.h"
 #include "device/cuda/group.h"
 #include "device/cuda/kernels/probe.h"
 #include "device/gpu_workspace.h"
@@ -13,6 +14,12 @@
 #include <string.h>
 
 enum { OLDEST_CAPABILITY = 80, ALIGNMENT = 256 };
+
+#ifdef TITAN_CUDA_EMULATED
+static const char dnn_library[] = "libcudnn_emulated.so"; // none: what there is would look for a driver
+#else
+static const char *const dnn_library = NULL;
+#endif
 
 titan_status titan_cuda_check(cudaError_t error, const char *what) {
   return error == cudaSuccess ? TITAN_OK
@@ -138,6 +145,13 @@ __attribute__((format(printf, 3, 4))) static void append(char *text, size_t size
   va_end(arguments);
 }
 
+static void describe_dnn(char *text, size_t size, int version, const char *otherwise) {
+  if (version > 0)
+    append(text, size, ", cuDNN %d.%d.%d", version / 10000, version / 100 % 100, version % 100);
+  else
+    append(text, size, ", no cuDNN%s", otherwise);
+}
+
 static void describe_libraries(char *text, size_t size) {
   size_t blas = cublasLtGetVersion(); // 130200 is 13.2.0
   append(text, size, "CUDA %d.%d, cuBLASLt %zu.%zu.%zu", CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10,
@@ -147,10 +161,11 @@ static void describe_libraries(char *text, size_t size) {
 titan_status titan_cuda_describe(titan_text *out) {
   char text[256] = "";
   describe_libraries(text, sizeof text);
+  describe_dnn(text, sizeof text, titan_dnn_library_version(), "");
   return titan_text_printf(out, "%s; code for compute capabilities (times ten) %s", text, TITAN_CUDA_CODE);
 }
 
-static void describe(titan_cuda *cuda) {
+static void describe(titan_cuda *cuda, const char *without_dnn) {
   const struct cudaDeviceProp *p = &cuda->properties;
   char driver[64], *text = cuda->description;
   size_t size = sizeof cuda->description;
@@ -158,6 +173,7 @@ static void describe(titan_cuda *cuda) {
   snprintf(text, size, "%.80s, %.1f GiB, compute capability %d.%d, driver %s, ", p->name,
            (double)p->totalGlobalMem / (double)(1 << 30), p->major, p->minor, driver);
   describe_libraries(text, size);
+  describe_dnn(text, size, cuda->dnn != NULL ? titan_dnn_version(cuda->dnn) : 0, without_dnn);
 }
 
 static void identify(titan_cuda *cuda) {
@@ -169,6 +185,7 @@ static void identify(titan_cuda *cuda) {
 
 static void destroy(titan_device *device) {
   titan_cuda *cuda = titan_cuda_of(device);
+  titan_dnn_destroy(&cuda->dnn);
   if (cuda->blas != NULL)
     (void)cublasLtDestroy(cuda->blas);
   titan_cuda_queues_destroy(cuda);
@@ -185,7 +202,12 @@ static titan_status open_gpu(titan_cuda *cuda, const titan_device_request *reque
   if (cublasLtCreate(&cuda->blas) != CUBLAS_STATUS_SUCCESS)
     return titan_error(TITAN_ERROR_DEVICE, "cuBLASLt cannot be initialised on GPU %d (%s)", cuda->index,
                        cuda->properties.name);
-  describe(cuda);
+  char reason[TITAN_DNN_REASON_BYTES], remark[TITAN_DNN_REASON_BYTES + 4] = "";
+  const titan_dnn_request dnn = {.library = dnn_library, .stream = cuda->streams[TITAN_QUEUE_COMPUTE]};
+  TITAN_TRY(titan_dnn_create(&dnn, &cuda->dnn, reason));
+  if (cuda->dnn == NULL)
+    snprintf(remark, sizeof remark, " (%s)", reason);
+  describe(cuda, remark);
   identify(cuda);
   return TITAN_OK;
 }

@@ -8,7 +8,6 @@
 // group's operations alone. Collectives of a group are done one after another, and so are transfers that have one
 // partner and one tag; other transfers go on beside each other, whatever the ranks wait for first.
 #include "device/cuda/staged.h"
-
 #include "base/clock.h"
 #include "comm/backend.h"
 #include "comm/recorder_private.h"
@@ -18,6 +17,8 @@
 
 // Pinned memory of an operation.
 enum { STAGE_BYTES = 4 << 20 };
+// CUDA's pitches end at 2 GiB.
+static const size_t most_pitch = (size_t)1 << 30;
 
 typedef struct staged_group staged_group;
 
@@ -83,6 +84,11 @@ static titan_status copy_piece(const staged_operation *op, const char *operand, 
   size_t rows = of_each_rank ? (size_t)op->group->inner->size : 1;
   char *memory = (char *)(uintptr_t)operand + op->first * bytes;
   if (piece == 0)
+    return TITAN_OK;
+  for (size_t row = 0; rows > 1 && whole > most_pitch && row < rows; row++)
+    TITAN_TRY(titan_queue_copy(op->group->device, op->group->queue, out ? stage + row * piece : memory + row * whole,
+                               out ? memory + row * whole : stage + row * piece, piece));
+  if (rows > 1 && whole > most_pitch)
     return TITAN_OK;
   return titan_queue_copy_rows(op->group->device, op->group->queue, out ? stage : memory, out ? piece : whole,
                                out ? memory : stage, out ? whole : piece, piece, rows);

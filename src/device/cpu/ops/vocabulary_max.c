@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "device/cpu/block.h"
 #include "device/cpu/kernel.h"
-#include "device/cpu/logits.h"
+#include "device/logits.h"
 
 #include <math.h>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "device/cpu/block.h"
 #include "device/cpu/kernel.h"
-#include "device/cpu/logits.h"
+#include "device/logits.h"
 
 static titan_status vocabulary_sums_run(titan_device *device, const titan_op_call *call, void *state,
                                         const void *const *inputs, void *const *outputs, void *workspace) {

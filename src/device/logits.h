@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The part of a vocabulary that a matrix of logits stands for.
-#ifndef TITAN_DEVICE_CPU_LOGITS_H
-#define TITAN_DEVICE_CPU_LOGITS_H
+#ifndef TITAN_DEVICE_LOGITS_H
+#define TITAN_DEVICE_LOGITS_H
 
 #include "graph/op.h"
 
