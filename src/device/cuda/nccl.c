@@ -171,7 +171,7 @@ static titan_status issue(nccl_group *g, const titan_operation *o) {
   cudaStream_t stream = titan_cuda_of(g->device)->streams[g->queue];
   const titan_nccl_library *nccl = g->nccl;
   ncclRedOp_t reduction = to_nccl_reduction(o->reduction);
-  ncclDataType_t type;
+  ncclDataType_t type = ncclFloat32;
   TITAN_TRY(to_nccl_type(o->dtype, &type));
   switch (o->kind) {
   case TITAN_OPERATION_ALL_GATHER:
