@@ -19,6 +19,7 @@ typedef struct operand {
   unsigned char *image;  // in TITAN_SPACE_HOST: what is copied
   size_t bytes;
   bool written;
+  bool scratch; // its contents stay on the device: only the guards are copied
 } operand;
 
 typedef struct operands {
@@ -32,17 +33,30 @@ static titan_device *inner_of(const titan_device *device) {
   return ((const staged *)device->implementation)->inner;
 }
 
+// Of scratch memory, whose image is the two guards alone.
+static titan_status copy_guards(titan_device *inner, const operand *o, bool there) {
+  for (size_t i = 0; i < 2; i++) {
+    unsigned char *image = o->image + i * GUARD, *memory = o->memory + i * (GUARD + o->bytes);
+    TITAN_TRY(titan_queue_copy(inner, TITAN_QUEUE_COMPUTE, there ? memory : image, there ? image : memory, GUARD));
+  }
+  return TITAN_OK;
+}
+
 static titan_status send(titan_device *inner, operand *o) {
-  size_t bytes = o->bytes + 2 * (size_t)GUARD;
+  size_t bytes = o->bytes + 2 * (size_t)GUARD, image_bytes = o->scratch ? 2 * (size_t)GUARD : bytes;
   TITAN_TRY(inner->allocate(inner, TITAN_SPACE_DEVICE, TITAN_MEMORY_SCRATCH, bytes, &o->memory));
-  TITAN_TRY(inner->allocate(inner, TITAN_SPACE_HOST, TITAN_MEMORY_SCRATCH, bytes, &o->image));
+  TITAN_TRY(inner->allocate(inner, TITAN_SPACE_HOST, TITAN_MEMORY_SCRATCH, image_bytes, &o->image));
+  if (o->scratch) {
+    memset(o->image, GUARD_BYTE, 2 * (size_t)GUARD);
+    return copy_guards(inner, o, true);
+  }
   memset(o->image, GUARD_BYTE, bytes);
   memcpy(o->image + GUARD, o->host, o->bytes);
   return titan_queue_copy(inner, TITAN_QUEUE_COMPUTE, o->memory, o->image, bytes);
 }
 
 // The address on the device; an operand that is named twice is one.
-static void *add(operands *all, const void *host, size_t bytes, bool written) {
+static void *add_operand(operands *all, const void *host, size_t bytes, bool written, bool scratch) {
   if (host == NULL || all->status != TITAN_OK)
     return NULL;
   for (int i = 0; i < all->count; i++)
@@ -53,14 +67,19 @@ static void *add(operands *all, const void *host, size_t bytes, bool written) {
       return all->list[i].memory + GUARD;
     }
   operand *o = &all->list[all->count++];
-  *o = (operand){.host = (void *)(uintptr_t)host, .bytes = bytes, .written = written};
+  *o = (operand){.host = (void *)(uintptr_t)host, .bytes = bytes, .written = written, .scratch = scratch};
   all->status = send(all->inner, o);
   return all->status == TITAN_OK ? o->memory + GUARD : NULL;
 }
 
+static void *add(operands *all, const void *host, size_t bytes, bool written) {
+  return add_operand(all, host, bytes, written, false);
+}
+
 static titan_status compare(const operand *o, int index) {
+  size_t after = GUARD + (o->scratch ? 0 : o->bytes);
   for (size_t i = 0; i < GUARD; i++)
-    if (o->image[i] != GUARD_BYTE || o->image[GUARD + o->bytes + i] != GUARD_BYTE)
+    if (o->image[i] != GUARD_BYTE || o->image[after + i] != GUARD_BYTE)
       return titan_error(TITAN_ERROR_INTERNAL, "wrote beyond operand %d of the call", index);
   if (!o->written && memcmp(o->image + GUARD, o->host, o->bytes) != 0)
     return titan_error(TITAN_ERROR_INTERNAL, "wrote to operand %d of the call, an input", index);
@@ -73,14 +92,16 @@ static titan_status finish(operands *all, titan_status status) {
   status = all->status != TITAN_OK ? all->status : status;
   for (int i = 0; i < all->count && status == TITAN_OK; i++) {
     operand *o = &all->list[i];
-    status = titan_queue_copy(inner, TITAN_QUEUE_COMPUTE, o->image, o->memory, o->bytes + 2 * (size_t)GUARD);
+    status = o->scratch
+                 ? copy_guards(inner, o, false)
+                 : titan_queue_copy(inner, TITAN_QUEUE_COMPUTE, o->image, o->memory, o->bytes + 2 * (size_t)GUARD);
   }
   titan_status drained = titan_device_drain(inner);
   status = status == TITAN_OK ? drained : status;
   for (int i = 0; i < all->count && status == TITAN_OK; i++) {
     operand *o = &all->list[i];
     status = compare(o, i);
-    if (o->written)
+    if (o->written && !o->scratch)
       memcpy(o->host, o->image + GUARD, o->bytes);
   }
   for (int i = 0; i < all->count; i++) {
@@ -140,7 +161,7 @@ static titan_status kernel_run(titan_device *device, const titan_op_call *call, 
     in[i] = add(&all, inputs[i], titan_tensor_bytes(&call->inputs[i]), false);
   for (int i = 0; i < call->output_count; i++)
     out[i] = add(&all, outputs[i], titan_tensor_bytes(&call->outputs[i]), true);
-  void *scratch = add(&all, workspace, kernel_workspace(device, call), true);
+  void *scratch = add_operand(&all, workspace, kernel_workspace(device, call), true, true);
   titan_status status = all.status;
   if (status == TITAN_OK)
     status = kernel->run(all.inner, call, p != NULL ? p->state : NULL, in, out, scratch);

@@ -224,13 +224,25 @@ size_t titan_dnn_attention_workspace(const titan_dnn_attention *attention) {
 }
 
 titan_status titan_dnn_attention_run(titan_dnn_attention *a, const titan_dnn_attention_operands *p) {
+  const bool is_forward = a->kind == TITAN_DNN_FORWARD;
   const void *const pointers[OPERANDS] = {
-      [Q] = p->q,           [K] = p->k,          [V] = p->v,      [O] = p->o,           [LSE] = p->lse,
-      [DO] = p->d_o,        [DQ] = p->dq,        [DK] = p->dk,    [DV] = p->dv,         [SUMS] = p->sums,
-      [DQ_SUM] = p->dq_sum, [SCALE] = &a->scale, [ONE] = &a->one, [HIDDEN] = &a->hidden};
+      [Q] = p->q,
+      [K] = p->k,
+      [V] = p->v,
+      [O] = is_forward ? p->out : p->o,
+      [LSE] = is_forward ? p->out_lse : p->lse,
+      [DO] = p->d_o,
+      [DQ] = p->dq,
+      [DK] = p->dk,
+      [DV] = p->dv,
+      [SUMS] = p->sums,
+      [DQ_SUM] = p->dq_sum,
+      [SCALE] = &a->scale,
+      [ONE] = &a->one,
+      [HIDDEN] = &a->hidden,
+  };
   static const int forward[] = {Q, K, V, O, LSE, SCALE, HIDDEN};
   static const int backward[] = {Q, K, V, O, LSE, DO, DQ, DK, DV, SUMS, SCALE, HIDDEN, ONE, DQ_SUM};
-  const bool is_forward = a->kind == TITAN_DNN_FORWARD;
   const int count = is_forward ? (int)(sizeof forward / sizeof *forward)
                                : (int)(sizeof backward / sizeof *backward) - (a->kind != TITAN_DNN_BACKWARD);
   int64_t ids[OPERANDS];

@@ -31,12 +31,12 @@ void titan_dnn_attention_destroy(titan_dnn_attention **attention);
 int64_t titan_dnn_attention_engine(const titan_dnn_attention *attention);
 size_t titan_dnn_attention_workspace(const titan_dnn_attention *attention);
 
-// In DEVICE space. Forward reads q, k, v and writes o, lse [B,N,L] f32; backward reads all these and do, writes dq, dk,
-// dv, and needs `sums` [B,heads,L] f32 and, unless deterministic, `dq_sum` [B,heads,L,H] f32, of which nothing is kept.
-// workspace: as many bytes as asked for. All but lse are aligned to 16 bytes.
+// In DEVICE space. Forward reads q, k, v and writes out (o) and out_lse [B,N,L] f32; backward reads q, k, v, o, lse and
+// d_o, writes dq, dk, dv, and needs `sums` [B,heads,L] f32 and, unless deterministic, `dq_sum` [B,heads,L,H] f32, of
+// which nothing is kept. workspace: as many bytes as asked for. All but lse are aligned to 16 bytes.
 typedef struct titan_dnn_attention_operands {
-  const void *q, *k, *v, *d_o;
-  void *o, *lse, *dq, *dk, *dv, *sums, *dq_sum, *workspace;
+  const void *q, *k, *v, *o, *lse, *d_o;
+  void *out, *out_lse, *dq, *dk, *dv, *sums, *dq_sum, *workspace;
 } titan_dnn_attention_operands;
 
 // Puts it into the handle's stream.
