@@ -121,15 +121,15 @@ __global__ void __launch_bounds__(THREADS)
 
 // --- launches ---
 
-int titan_cuda_attention_allow_forward(void) {
+int titan_cuda_allow_attention(void) {
   return with_each_variant([](auto variant) -> int {
     using V = decltype(variant);
     return TITAN_ALLOW_SHARED((attention_forward<typename V::element, V::chunks>), FORWARD_BYTES<V::chunks>);
   });
 }
 
-int titan_cuda_attention_forward(titan_attention_sizes sizes, const void *q, const void *k, const void *v, void *o,
-                                 float *lse, cudaStream_t stream) {
+int titan_cuda_put_attention(titan_attention_sizes sizes, const void *q, const void *k, const void *v, void *o,
+                             float *lse, cudaStream_t stream) {
   const dim3 grid((sizes.length + TILE - 1) / TILE, sizes.heads, sizes.batch);
   return with_variant(sizes, [&](auto variant) -> int {
     using V = decltype(variant);

@@ -20,19 +20,19 @@ typedef struct titan_attention_sizes {
 } titan_attention_sizes;
 
 // Once before the first launch: lets the kernels have their shared memory.
-int titan_cuda_attention_allow_forward(void);
-int titan_cuda_attention_allow_backward(void);
+int titan_cuda_allow_attention(void);
+int titan_cuda_allow_attention_backward(void);
 
 // q, o [B,L,N,H]; k, v [B,L,K,H]; lse [B,N,L] f32.
-int titan_cuda_attention_forward(titan_attention_sizes sizes, const void *q, const void *k, const void *v, void *o,
-                                 float *lse, cudaStream_t stream);
+int titan_cuda_put_attention(titan_attention_sizes sizes, const void *q, const void *k, const void *v, void *o,
+                             float *lse, cudaStream_t stream);
 // sums [B,N,L] f32 = sum over H of gradient * o.
-int titan_cuda_attention_row_sums(titan_attention_sizes sizes, const void *o, const void *gradient, float *sums,
-                                  cudaStream_t stream);
+int titan_cuda_put_attention_row_sums(titan_attention_sizes sizes, const void *o, const void *gradient, float *sums,
+                                      cudaStream_t stream);
 // dq, dk, dv, of q's, k's and v's shapes; gradient: of o; sums: as above. No sum depends on the order of threads.
-int titan_cuda_attention_backward(titan_attention_sizes sizes, const void *q, const void *k, const void *v,
-                                  const float *lse, const float *sums, const void *gradient, void *dq, void *dk,
-                                  void *dv, cudaStream_t stream);
+int titan_cuda_put_attention_backward(titan_attention_sizes sizes, const void *q, const void *k, const void *v,
+                                      const float *lse, const float *sums, const void *gradient, void *dq, void *dk,
+                                      void *dv, cudaStream_t stream);
 
 #ifdef __cplusplus
 }

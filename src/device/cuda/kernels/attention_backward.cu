@@ -235,7 +235,7 @@ __global__ void attention_row_sums(titan_attention_sizes sizes, const T *o, cons
 
 // --- launches ---
 
-int titan_cuda_attention_allow_backward(void) {
+int titan_cuda_allow_attention_backward(void) {
   return with_each_variant([](auto variant) -> int {
     using V = decltype(variant);
     int error = TITAN_ALLOW_SHARED((attention_backward_keys<typename V::element, V::chunks>), BACKWARD_BYTES);
@@ -245,8 +245,8 @@ int titan_cuda_attention_allow_backward(void) {
   });
 }
 
-int titan_cuda_attention_row_sums(titan_attention_sizes sizes, const void *o, const void *gradient, float *sums,
-                                  cudaStream_t stream) {
+int titan_cuda_put_attention_row_sums(titan_attention_sizes sizes, const void *o, const void *gradient, float *sums,
+                                      cudaStream_t stream) {
   const int64_t rows = static_cast<int64_t>(sizes.batch) * sizes.length * sizes.heads, in_block = SUM_THREADS / WARP;
   const dim3 grid(static_cast<unsigned>((rows + in_block - 1) / in_block));
   return with_variant(sizes, [&](auto variant) -> int {
@@ -257,9 +257,9 @@ int titan_cuda_attention_row_sums(titan_attention_sizes sizes, const void *o, co
   });
 }
 
-int titan_cuda_attention_backward(titan_attention_sizes sizes, const void *q, const void *k, const void *v,
-                                  const float *lse, const float *sums, const void *gradient, void *dq, void *dk,
-                                  void *dv, cudaStream_t stream) {
+int titan_cuda_put_attention_backward(titan_attention_sizes sizes, const void *q, const void *k, const void *v,
+                                      const float *lse, const float *sums, const void *gradient, void *dq, void *dk,
+                                      void *dv, cudaStream_t stream) {
   const unsigned row_tiles = static_cast<unsigned>((sizes.length + TILE - 1) / TILE);
   return with_variant(sizes, [&](auto variant) -> int {
     using V = decltype(variant);

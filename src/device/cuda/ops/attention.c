@@ -109,8 +109,8 @@ static titan_status attention_prepare(titan_device *device, const titan_op_call 
   snprintf(reason, sizeof reason, "%s", reason_of(device, call));
   titan_status status = state->way.dnn ? prepare_dnn(device, call, state, reason) : TITAN_OK;
   if (status == TITAN_OK && state->dnn == NULL)
-    status = titan_cuda_check(call->kind == TITAN_OP_attention ? titan_cuda_attention_allow_forward()
-                                                               : titan_cuda_attention_allow_backward(),
+    status = titan_cuda_check(call->kind == TITAN_OP_attention ? titan_cuda_allow_attention()
+                                                               : titan_cuda_allow_attention_backward(),
                               titan_op_name(call->kind));
   if (status == TITAN_OK)
     report(call, state, reason);
@@ -135,8 +135,8 @@ static titan_status attention_run(titan_device *device, const titan_op_call *cal
                                                                                .out = outputs[0],
                                                                                .out_lse = outputs[1],
                                                                                .workspace = workspace});
-  return titan_cuda_check(titan_cuda_attention_forward(state->sizes, inputs[0], inputs[1], inputs[2], outputs[0],
-                                                       outputs[1], titan_cuda_stream(device)),
+  return titan_cuda_check(titan_cuda_put_attention(state->sizes, inputs[0], inputs[1], inputs[2], outputs[0],
+                                                   outputs[1], titan_cuda_stream(device)),
                           "attention");
 }
 
@@ -177,11 +177,11 @@ static titan_status attention_backward_run(titan_device *device, const titan_op_
   (void)call;
   if (state->dnn != NULL)
     return run_dnn_backward(state, inputs, outputs, workspace);
-  TITAN_TRY(titan_cuda_check(titan_cuda_attention_row_sums(state->sizes, inputs[3], inputs[5], workspace, stream),
+  TITAN_TRY(titan_cuda_check(titan_cuda_put_attention_row_sums(state->sizes, inputs[3], inputs[5], workspace, stream),
                              "attention_backward"));
-  return titan_cuda_check(titan_cuda_attention_backward(state->sizes, inputs[0], inputs[1], inputs[2], inputs[4],
-                                                        workspace, inputs[5], outputs[0], outputs[1], outputs[2],
-                                                        stream),
+  return titan_cuda_check(titan_cuda_put_attention_backward(state->sizes, inputs[0], inputs[1], inputs[2], inputs[4],
+                                                            workspace, inputs[5], outputs[0], outputs[1], outputs[2],
+                                                            stream),
                           "attention_backward");
 }
 
