@@ -40,6 +40,36 @@ static titan_status check_version(const char *path, titan_nccl_library *nccl) {
   return titan_error(TITAN_ERROR_DEVICE, "%s is NCCL %s, expected %s or later", path, have, need);
 }
 
+#ifdef TITAN_CUDA_EMULATED
+// The stand-in, which is a part of this program.
+static void use_stand_in(titan_nccl_library *nccl) {
+#define FUNCTION(name) nccl->name = name;
+#define LATER(name)
+#include "device/cuda/nccl_functions.def"
+#undef FUNCTION
+#undef LATER
+}
+#endif
+
+static titan_status open_library(const char *path, titan_nccl_library *nccl) {
+#ifdef TITAN_CUDA_EMULATED
+  if (path == NULL) {
+    use_stand_in(nccl);
+    return check_version("the stand-in for NCCL", nccl);
+  }
+#endif
+  path = path != NULL ? path : "libnccl.so.2";
+  void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL); // stays open: communicators may outlive everything
+  if (handle == NULL)
+    return titan_error(TITAN_ERROR_DEVICE, "NCCL cannot be opened: %s", dlerror());
+  titan_status status = find_all(handle, path, nccl);
+  if (status == TITAN_OK)
+    status = check_version(path, nccl);
+  if (status != TITAN_OK)
+    dlclose(handle);
+  return status;
+}
+
 // Operations of several communicators on one GPU need one order on all ranks: that in which they are issued.
 static void order_launches(void) {
   setenv("NCCL_LAUNCH_ORDER_IMPLICIT", "1", 0);
@@ -49,21 +79,10 @@ titan_status titan_nccl_library_open(const titan_nccl_library **out) {
   static titan_nccl_library library;
   const char *path = getenv("TITAN_NCCL_LIBRARY");
   *out = NULL;
-  if (path == NULL || path[0] == '\0')
-    path = "libnccl.so.2";
   if (library.version == 0) {
-    order_launches();
-    void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL); // stays open: communicators may outlive everything
-    if (handle == NULL)
-      return titan_error(TITAN_ERROR_DEVICE, "NCCL cannot be opened: %s", dlerror());
     titan_nccl_library opened = {0};
-    titan_status status = find_all(handle, path, &opened);
-    if (status == TITAN_OK)
-      status = check_version(path, &opened);
-    if (status != TITAN_OK) {
-      dlclose(handle);
-      return status;
-    }
+    order_launches();
+    TITAN_TRY(open_library(path != NULL && path[0] != '\0' ? path : NULL, &opened));
     library = opened;
   }
   *out = &library;
