@@ -14,6 +14,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <memory>
 #include <mpi.h>
 #include <nccl.h>
 #include <unistd.h>
@@ -63,6 +64,28 @@ bool fault(const char *kind, int number) {
 [[noreturn]] void hang() {
   for (;;)
     sleep(1);
+}
+
+// An operation on its way, on copies of its operands in host memory.
+struct exchange {
+  std::vector<char> sent, received;
+  std::vector<MPI_Request> requests;
+  bool begun = false;
+};
+
+// Work that `begin` starts and `end` finishes when all requests are done.
+std::function<bool()> advance(std::function<void(exchange &)> begin, std::function<void(exchange &)> end) {
+  auto x = std::make_shared<exchange>();
+  return [x, begin, end] {
+    int done = 0;
+    if (!x->begun)
+      begin(*x);
+    x->begun = true;
+    MPI_Testall(static_cast<int>(x->requests.size()), x->requests.data(), &done, MPI_STATUSES_IGNORE);
+    if (done)
+      end(*x);
+    return done != 0;
+  };
 }
 
 size_t bytes_of(ncclDataType_t type) {
@@ -142,45 +165,75 @@ void combine_ranks(ncclDataType_t type, const char *from, size_t stride, int ran
 }
 
 // Puts an operation of the communicator into the stream, or does the fault that is asked for.
-ncclResult_t issue(ncclComm *comm, cudaStream_t stream, std::function<void()> work) {
+ncclResult_t issue(ncclComm *comm, cudaStream_t stream, std::function<bool()> work) {
   static int number;
   int mine = number++;
   if (fault("call", mine))
     return ncclSystemError;
   if (fault("asynchronous", mine)) {
-    titan_emulated_enqueue_in_order(stream, [comm] { comm->found = ncclRemoteError; });
+    titan_emulated_enqueue_in_order(stream, [comm] {
+      comm->found = ncclRemoteError;
+      return false;
+    });
     return ncclSuccess;
   }
   if (fault("hang", mine)) {
-    titan_emulated_enqueue_in_order(stream, [] { hang(); });
+    titan_emulated_enqueue_in_order(stream, [] { return false; });
     return ncclSuccess;
   }
   titan_emulated_enqueue_in_order(stream, work);
   return ncclSuccess;
 }
 
-void gather_from_all(const ncclComm *comm, const void *send, void *recv, size_t bytes) {
-  std::vector<char> mine(static_cast<const char *>(send), static_cast<const char *>(send) + bytes); // may lie in recv
-  MPI_Allgather(mine.data(), static_cast<int>(bytes), MPI_BYTE, recv, static_cast<int>(bytes), MPI_BYTE, comm->mpi);
+// x.received = x.sent of all ranks, in their order.
+void begin_gather(const ncclComm *comm, exchange &x, const void *send, size_t bytes) {
+  x.sent.assign(static_cast<const char *>(send), static_cast<const char *>(send) + bytes);
+  x.received.resize(bytes * static_cast<size_t>(comm->size));
+  x.requests.resize(1);
+  MPI_Iallgather(x.sent.data(), static_cast<int>(bytes), MPI_BYTE, x.received.data(), static_cast<int>(bytes), MPI_BYTE,
+                 comm->mpi, x.requests.data());
 }
 
-void do_transfers(const ncclComm *comm, const std::vector<transfer> &transfers) {
-  std::vector<MPI_Request> requests(transfers.size());
-  for (size_t i = 0; i < transfers.size(); i++) {
-    const transfer &t = transfers[i];
-    if (t.sends)
-      MPI_Isend(t.memory, static_cast<int>(t.bytes), MPI_BYTE, t.peer, 0, comm->mpi, &requests[i]);
-    else
-      MPI_Irecv(t.memory, static_cast<int>(t.bytes), MPI_BYTE, t.peer, 0, comm->mpi, &requests[i]);
+// What is sent lies in x.sent, and what is received in x.received, in the order of the transfers.
+void begin_transfers(const ncclComm *comm, exchange &x, const std::vector<transfer> &transfers) {
+  size_t sent = 0, received = 0;
+  for (const transfer &t : transfers)
+    (t.sends ? sent : received) += t.bytes;
+  x.sent.resize(sent);
+  x.received.resize(received);
+  sent = received = 0;
+  for (const transfer &t : transfers) {
+    MPI_Request request;
+    if (t.sends) {
+      std::memcpy(x.sent.data() + sent, t.memory, t.bytes);
+      MPI_Isend(x.sent.data() + sent, static_cast<int>(t.bytes), MPI_BYTE, t.peer, 0, comm->mpi, &request);
+      sent += t.bytes;
+    } else {
+      MPI_Irecv(x.received.data() + received, static_cast<int>(t.bytes), MPI_BYTE, t.peer, 0, comm->mpi, &request);
+      received += t.bytes;
+    }
+    x.requests.push_back(request);
   }
-  MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE);
+}
+
+void end_transfers(const exchange &x, const std::vector<transfer> &transfers) {
+  size_t received = 0;
+  for (const transfer &t : transfers)
+    if (!t.sends) {
+      std::memcpy(t.memory, x.received.data() + received, t.bytes);
+      received += t.bytes;
+    }
+}
+
+ncclResult_t issue_transfers(ncclComm *comm, cudaStream_t stream, std::vector<transfer> transfers) {
+  return issue(comm, stream,
+               advance([comm, transfers](exchange &x) { begin_transfers(comm, x, transfers); },
+                       [transfers](exchange &x) { end_transfers(x, transfers); }));
 }
 
 ncclResult_t add_transfer(ncclComm *comm, cudaStream_t stream, transfer t) {
-  if (group_depth == 0) {
-    std::vector<transfer> one{t};
-    return issue(comm, stream, [comm, one] { do_transfers(comm, one); });
-  }
+  if (group_depth == 0)
+    return issue_transfers(comm, stream, {t});
   grouped.push_back(t);
   grouped_comm = comm;
   grouped_stream = stream;
@@ -270,37 +323,44 @@ ncclResult_t ncclCommAbort(ncclComm_t comm) {
 
 ncclResult_t ncclAllGather(const void *send, void *recv, size_t count, ncclDataType_t type, ncclComm_t comm,
                            cudaStream_t stream) {
-  return issue(comm, stream, [=] { gather_from_all(comm, send, recv, count * bytes_of(type)); });
+  return issue(comm, stream,
+               advance([=](exchange &x) { begin_gather(comm, x, send, count * bytes_of(type)); },
+                       [=](exchange &x) { std::memcpy(recv, x.received.data(), x.received.size()); }));
 }
 
 ncclResult_t ncclReduceScatter(const void *send, void *recv, size_t count, ncclDataType_t type, ncclRedOp_t op,
                                ncclComm_t comm, cudaStream_t stream) {
-  return issue(comm, stream, [=] {
-    size_t bytes = count * bytes_of(type), whole = bytes * static_cast<size_t>(comm->size);
-    std::vector<char> all(whole * static_cast<size_t>(comm->size));
-    gather_from_all(comm, send, all.data(), whole);
-    combine_ranks(type, all.data() + static_cast<size_t>(comm->rank) * bytes, whole, comm->size, count, op, recv);
-  });
+  size_t bytes = count * bytes_of(type), whole = bytes * static_cast<size_t>(comm->size);
+  return issue(comm, stream,
+               advance([=](exchange &x) { begin_gather(comm, x, send, whole); },
+                       [=](exchange &x) {
+                         combine_ranks(type, x.received.data() + static_cast<size_t>(comm->rank) * bytes, whole,
+                                       comm->size, count, op, recv);
+                       }));
 }
 
 ncclResult_t ncclAllReduce(const void *send, void *recv, size_t count, ncclDataType_t type, ncclRedOp_t op,
                            ncclComm_t comm, cudaStream_t stream) {
-  return issue(comm, stream, [=] {
-    size_t bytes = count * bytes_of(type);
-    std::vector<char> all(bytes * static_cast<size_t>(comm->size));
-    gather_from_all(comm, send, all.data(), bytes);
-    combine_ranks(type, all.data(), bytes, comm->size, count, op, recv);
-  });
+  size_t bytes = count * bytes_of(type);
+  return issue(
+      comm, stream,
+      advance([=](exchange &x) { begin_gather(comm, x, send, bytes); },
+              [=](exchange &x) { combine_ranks(type, x.received.data(), bytes, comm->size, count, op, recv); }));
 }
 
 ncclResult_t ncclBroadcast(const void *send, void *recv, size_t count, ncclDataType_t type, int root, ncclComm_t comm,
                            cudaStream_t stream) {
-  return issue(comm, stream, [=] {
-    size_t bytes = count * bytes_of(type);
-    if (comm->rank == root && send != recv)
-      std::memcpy(recv, send, bytes);
-    MPI_Bcast(recv, static_cast<int>(bytes), MPI_BYTE, root, comm->mpi);
-  });
+  size_t bytes = count * bytes_of(type);
+  return issue(comm, stream,
+               advance(
+                   [=](exchange &x) {
+                     const char *from = static_cast<const char *>(send);
+                     x.received.assign(from, from + bytes);
+                     x.requests.resize(1);
+                     MPI_Ibcast(x.received.data(), static_cast<int>(bytes), MPI_BYTE, root, comm->mpi,
+                                x.requests.data());
+                   },
+                   [=](exchange &x) { std::memcpy(recv, x.received.data(), bytes); }));
 }
 
 ncclResult_t ncclSend(const void *send, size_t count, ncclDataType_t type, int peer, ncclComm_t comm,
@@ -320,9 +380,8 @@ ncclResult_t ncclGroupStart() {
 ncclResult_t ncclGroupEnd() {
   if (--group_depth > 0 || grouped.empty())
     return ncclSuccess;
-  ncclComm *comm = grouped_comm;
   std::vector<transfer> transfers = std::move(grouped);
   grouped.clear();
-  return issue(comm, grouped_stream, [comm, transfers] { do_transfers(comm, transfers); });
+  return issue_transfers(grouped_comm, grouped_stream, std::move(transfers));
 }
 }

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <deque>
 #include <memory>
+#include <sched.h>
 #include <vector>
 
 // How often an event has been recorded, and how many of these the streams have come to.
@@ -26,7 +27,8 @@ struct work {
   std::shared_ptr<event_state> event; // of a wait: begins when it has been reached `number` times
   uint64_t number;
   cudaError_t failure;
-  uint64_t turn = 0; // of work in which ranks meet: its number among these, from 1
+  uint64_t turn = 0;                       // of work in which ranks meet: its number among these, from 1
+  std::function<bool()> advance = nullptr; // of such work
 };
 
 } // namespace
@@ -73,7 +75,10 @@ bool can_run(const CUstream_st *stream) {
   return w.event == nullptr || w.run != nullptr || w.event->reached >= w.number;
 }
 
-void run_first(CUstream_st *stream) {
+// Whether it is done.
+bool run_first(CUstream_st *stream) {
+  if (stream->waiting.front().turn > 0 && gpu_error == cudaSuccess && !stream->waiting.front().advance())
+    return false;
   work w = std::move(stream->waiting.front());
   stream->waiting.pop_front();
   titan_emulated_error(w.failure);
@@ -81,6 +86,7 @@ void run_first(CUstream_st *stream) {
     w.run();
   stream->done++;
   ordered_done += w.turn > 0;
+  return true;
 }
 
 // The next stream with work that can be done. Ranks that meet may wait for each other, so that is done last, and only
@@ -97,8 +103,8 @@ CUstream_st *next_stream(bool enough) {
   return enough ? nullptr : meets;
 }
 
-// Does work until `enough`, and with some luck more.
-template <typename condition> cudaError_t execute(condition enough) {
+// Does work until `enough`, and with some luck more; not `waits`: until other ranks would have to be waited for.
+template <typename condition> cudaError_t execute(condition enough, bool waits = true) {
   if (executing) {
     fprintf(stderr, "emulated GPU: work waits for work\n");
     abort();
@@ -118,7 +124,11 @@ template <typename condition> cudaError_t execute(condition enough) {
               static_cast<unsigned long long>(titan_emulated()->seed));
       abort();
     }
-    run_first(stream);
+    if (run_first(stream))
+      continue;
+    if (!waits)
+      break;
+    sched_yield();
   }
   titan_emulated_memory_open(false);
   executing = false;
@@ -178,9 +188,10 @@ cudaError_t titan_emulated_finish() {
   return is_idle() ? gpu_error : execute(is_idle);
 }
 
-void titan_emulated_enqueue_in_order(cudaStream_t stream, std::function<void()> run) {
-  work w{std::move(run), nullptr, 0, cudaSuccess};
+void titan_emulated_enqueue_in_order(cudaStream_t stream, std::function<bool()> advance) {
+  work w{[] {}, nullptr, 0, cudaSuccess};
   w.turn = ++ordered_put;
+  w.advance = std::move(advance);
   put(stream, std::move(w));
 }
 
@@ -296,7 +307,7 @@ cudaError_t cudaEventQuery(cudaEvent_t event) {
   uint64_t number = state->recorded;
   if (state->reached < number && !executing) {
     bool meets = ++queries % 16 == 0;
-    execute([=] { return !meets || state->reached >= number; });
+    execute([=] { return !meets || state->reached >= number; }, false);
   }
   return titan_emulated_return(event->state->reached >= event->state->recorded ? cudaSuccess : cudaErrorNotReady);
 }
