@@ -227,6 +227,17 @@ static titan_status make_device(application *app, titan_cpu_isa level, const int
   return status;
 }
 
+// How groups of the device go. Collective.
+static titan_status connect_device(const application *app) {
+  const char *transport = app->config->comm.gpu_transport;
+  if (app->device->connect == NULL)
+    return TITAN_OK;
+  return app->device->connect(app->device, app->world,
+                              strcmp(transport, "nccl") == 0   ? TITAN_TRANSPORT_NCCL
+                              : strcmp(transport, "host") == 0 ? TITAN_TRANSPORT_HOST
+                                                               : TITAN_TRANSPORT_AUTO);
+}
+
 static titan_status create_device(application *app) {
   titan_cpu_isa level;
   TITAN_TRY(choose_level(app, &level));
@@ -244,6 +255,7 @@ static titan_status create_device(application *app) {
   TITAN_TRY(titan_comm_agree(app->world, status));
   TITAN_TRY(compare_devices(app));
   TITAN_TRY(tell_sharing_ranks(app));
+  TITAN_TRY(connect_device(app));
   TITAN_TRY(titan_setup_check_device(app->config, app->device));
   if (app->mpi.rank == 0)
     TITAN_TRY(titan_setup_device_warnings(app->config, app->device, warn, NULL));

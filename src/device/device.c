@@ -84,8 +84,9 @@ void titan_device_group_destroy(titan_comm *host, titan_comm **group) {
   *group = NULL;
 }
 
-size_t titan_device_group_bytes(const titan_device *device, const titan_comm *host, int works) {
+size_t titan_device_group_bytes(const titan_device *device, const titan_comm *host, titan_queue queue, int works) {
   if (!has_group(device, host))
     return 0;
-  return device->group_bytes != NULL ? device->group_bytes(device, host, works) : titan_comm_over_bytes(host, works);
+  return device->group_bytes != NULL ? device->group_bytes(device, host, queue, works)
+                                     : titan_comm_over_bytes(host, works);
 }

@@ -54,6 +54,13 @@ typedef enum titan_queue {
   TITAN_QUEUES
 } titan_queue;
 
+// What groups of GPUs go over (comm.gpu_transport).
+typedef enum titan_transport {
+  TITAN_TRANSPORT_AUTO, // NCCL where it can be had on every rank
+  TITAN_TRANSPORT_NCCL,
+  TITAN_TRANSPORT_HOST, // host memory, and the host's group
+} titan_transport;
+
 // A point in a queue. 0 is the past: it has been reached.
 typedef struct titan_mark {
   uint64_t number;
@@ -136,11 +143,14 @@ struct titan_device {
   const titan_queue_functions *queues; // NULL: host memory, and all is done when a call returns
   // Bytes that this rank can still take, and that there are; NULL: the node's memory counts.
   titan_status (*memory)(titan_device *device, size_t *available, size_t *total);
+  // Optional. Collective over world, once, before the first group: ranks find out how the device's groups go. The same
+  // answer on every rank; TITAN_ERROR_DEVICE where the transport that is asked for cannot be had.
+  titan_status (*connect)(titan_device *device, titan_comm *world, titan_transport transport);
   // A group of the device for the ranks of a host group, whose operations go over DEVICE space and are put into
   // `queue`; NULL: the host group serves. Collective over host, which must outlive it.
   titan_status (*group)(titan_device *device, titan_comm *host, titan_queue queue, titan_comm **out);
   // Optional. Bytes of such a group under the tag COMMUNICATION, for so many operations in flight.
-  size_t (*group_bytes)(const titan_device *device, const titan_comm *host, int works);
+  size_t (*group_bytes)(const titan_device *device, const titan_comm *host, titan_queue queue, int works);
   void (*destroy)(titan_device *device);
   void *implementation;
 };
@@ -159,7 +169,7 @@ titan_status titan_device_group_create(titan_device *device, titan_comm *host, t
                                        titan_comm **out);
 void titan_device_group_destroy(titan_comm *host, titan_comm **group);
 // Bytes of it under the tag COMMUNICATION.
-size_t titan_device_group_bytes(const titan_device *device, const titan_comm *host, int works);
+size_t titan_device_group_bytes(const titan_device *device, const titan_comm *host, titan_queue queue, int works);
 // NULL is fine; the handle becomes NULL.
 void titan_device_destroy(titan_device **device);
 

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <deque>
 #include <memory>
+#include <sched.h>
 #include <vector>
 
 // How often an event has been recorded, and how many of these the streams have come to.
@@ -26,6 +27,8 @@ struct work {
   std::shared_ptr<event_state> event; // of a wait: begins when it has been reached `number` times
   uint64_t number;
   cudaError_t failure;
+  uint64_t turn = 0;                       // of work in which ranks meet: its number among these, from 1
+  std::function<bool()> advance = nullptr; // of such work
 };
 
 } // namespace
@@ -41,6 +44,7 @@ std::vector<CUstream_st *> streams;
 cudaError_t last_error = cudaSuccess, gpu_error = cudaSuccess;
 cudaError_t next_failure = cudaSuccess;
 bool executing;
+uint64_t ordered_put, ordered_done; // works in which ranks meet
 
 uint64_t next_random() { // Marsaglia, "Xorshift RNGs", 2003
   static uint64_t state = titan_emulated()->seed * 0x9e3779b97f4a7c15u | 1;
@@ -66,20 +70,41 @@ bool can_run(const CUstream_st *stream) {
   if (stream->waiting.empty())
     return false;
   const work &w = stream->waiting.front();
+  if (w.turn > ordered_done + 1)
+    return false;
   return w.event == nullptr || w.run != nullptr || w.event->reached >= w.number;
 }
 
-void run_first(CUstream_st *stream) {
+// Whether it is done.
+bool run_first(CUstream_st *stream) {
+  if (stream->waiting.front().turn > 0 && gpu_error == cudaSuccess && !stream->waiting.front().advance())
+    return false;
   work w = std::move(stream->waiting.front());
   stream->waiting.pop_front();
   titan_emulated_error(w.failure);
   if (w.run != nullptr && (gpu_error == cudaSuccess || w.event != nullptr)) // after an error nothing but events
     w.run();
   stream->done++;
+  ordered_done += w.turn > 0;
+  return true;
 }
 
-// Does work until `enough`, and with some luck more.
-template <typename condition> cudaError_t execute(condition enough) {
+// The next stream with work that can be done. Ranks that meet may wait for each other, so that is done last, and only
+// where it is needed.
+CUstream_st *next_stream(bool enough) {
+  CUstream_st *meets = nullptr;
+  for (CUstream_st *stream : streams) {
+    if (!can_run(stream))
+      continue;
+    if (stream->waiting.front().turn == 0)
+      return stream;
+    meets = stream;
+  }
+  return enough ? nullptr : meets;
+}
+
+// Does work until `enough`, and with some luck more; not `waits`: until other ranks would have to be waited for.
+template <typename condition> cudaError_t execute(condition enough, bool waits = true) {
   if (executing) {
     fprintf(stderr, "emulated GPU: work waits for work\n");
     abort();
@@ -91,15 +116,19 @@ template <typename condition> cudaError_t execute(condition enough) {
   while (!enough() || next_random() % 8 != 0) {
     if (next_random() % 8 == 0)
       shuffle();
-    auto at = std::find_if(streams.begin(), streams.end(), can_run);
-    if (at == streams.end() && enough())
+    CUstream_st *stream = next_stream(enough());
+    if (stream == nullptr && enough())
       break;
-    if (at == streams.end()) {
+    if (stream == nullptr) {
       fprintf(stderr, "emulated GPU, seed %llu: streams wait for events that nothing reaches\n",
               static_cast<unsigned long long>(titan_emulated()->seed));
       abort();
     }
-    run_first(*at);
+    if (run_first(stream))
+      continue;
+    if (!waits)
+      break;
+    sched_yield();
   }
   titan_emulated_memory_open(false);
   executing = false;
@@ -157,6 +186,13 @@ cudaError_t titan_emulated_return(cudaError_t error) {
 cudaError_t titan_emulated_finish() {
   stream_of(nullptr);
   return is_idle() ? gpu_error : execute(is_idle);
+}
+
+void titan_emulated_enqueue_in_order(cudaStream_t stream, std::function<bool()> advance) {
+  work w{[] {}, nullptr, 0, cudaSuccess};
+  w.turn = ++ordered_put;
+  w.advance = std::move(advance);
+  put(stream, std::move(w));
 }
 
 void titan_emulated_enqueue(cudaStream_t stream, std::function<void()> run) {
@@ -264,10 +300,15 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   return titan_emulated_return(execute([=] { return state->reached >= number; }));
 }
 
-// A GPU goes on while the host asks.
+// A GPU goes on while the host asks; work in which ranks meet is done for one that asks often.
 cudaError_t cudaEventQuery(cudaEvent_t event) {
-  if (event->state->reached < event->state->recorded && !executing)
-    execute([] { return true; });
+  static unsigned queries;
+  std::shared_ptr<event_state> state = event->state;
+  uint64_t number = state->recorded;
+  if (state->reached < number && !executing) {
+    bool meets = ++queries % 16 == 0;
+    execute([=] { return !meets || state->reached >= number; }, false);
+  }
   return titan_emulated_return(event->state->reached >= event->state->recorded ? cudaSuccess : cudaErrorNotReady);
 }
 

@@ -44,6 +44,7 @@ static inline const float *host_floats(titan_device *device, const float *memory
 #include "apart.h"
 #endif
 #ifdef TITAN_TEST_EMULATED
+#include "comm/comm.h"
 #include "device/cuda/cuda.h"
 #endif
 #if defined TITAN_TEST_APART || defined TITAN_TEST_EMULATED
@@ -57,6 +58,24 @@ static inline bool test_device_is(const char *name) {
   return wish != NULL && strcmp(wish, name) == 0;
 }
 
+#ifdef TITAN_TEST_EMULATED
+// Where TITAN_TEST_TRANSPORT is nccl, groups go over it (a stand-in).
+static inline titan_status test_emulated_create(const titan_device_request *request, titan_device **out) {
+  const char *transport = getenv("TITAN_TEST_TRANSPORT");
+  titan_comm *world = NULL;
+  TITAN_TRY(titan_cuda_create(request, out));
+  if (transport == NULL || strcmp(transport, "nccl") != 0)
+    return TITAN_OK;
+  titan_status status = titan_comm_create_mpi(MPI_COMM_WORLD, "world", &world);
+  if (status == TITAN_OK)
+    status = (*out)->connect(*out, world, TITAN_TRANSPORT_NCCL);
+  titan_comm_destroy(&world);
+  if (status != TITAN_OK)
+    titan_device_destroy(out);
+  return status;
+}
+#endif
+
 // A device as TITAN_TEST_DEVICE says: the CPU's, "apart", or "emulated" (the CUDA device with an emulated GPU), in
 // programs that are built for it.
 static inline titan_status test_device_create(int threads, titan_device **out) {
@@ -64,7 +83,7 @@ static inline titan_status test_device_create(int threads, titan_device **out) {
   titan_device_request request = {.threads = threads, .node_size = 1};
   TITAN_TRY(titan_cpu_isa_choose(&request.level));
   if (test_device_is("emulated"))
-    return titan_cuda_create(&request, out);
+    return test_emulated_create(&request, out);
 #endif
   TITAN_TRY(titan_device_create_cpu(threads, out));
 #ifdef TITAN_TEST_APART

@@ -23,6 +23,7 @@ typedef struct titan_cuda {
   cublasLtHandle_t blas;
   titan_cuda_dnn *dnn; // NULL: no cuDNN was found
   bool deterministic;  // training.deterministic
+  bool nccl;           // groups go over NCCL
   char description[512], identity[40];
 } titan_cuda;
 
@@ -62,14 +63,6 @@ void titan_cuda_blocks_destroy(titan_cuda *cuda);
 // The streams and the ring of events.
 titan_status titan_cuda_queues_create(titan_cuda *cuda);
 void titan_cuda_queues_destroy(titan_cuda *cuda);
-
-// --- groups: cuda/group.c ---
-
-// Groups through host memory: what is sent is copied to pinned memory piece by piece, the host's group does the
-// operation, and what is received is copied back. They serve ranks that share a GPU, and machines without NCCL. Results
-// are the host group's, to the bit. Only the interface of titan_device is used.
-titan_status titan_cuda_group(titan_device *device, titan_comm *host, titan_queue queue, titan_comm **out);
-size_t titan_cuda_group_bytes(const titan_device *device, const titan_comm *host, int works);
 
 // The kernels, one constant for each operation that is no view: titan_cuda_rms_norm and so on, in cuda/ops.
 #define TITAN_CUDA_KERNEL(operation) titan_cuda_##operation

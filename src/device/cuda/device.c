@@ -2,6 +2,7 @@
 #include "device/cuda/choose.h"
 #include "device/cuda/cuda.h"
 #include "device/cuda/dnn.h"
+#include "device/cuda/group.h"
 #include "device/cuda/kernels/probe.h"
 #include "device/gpu_workspace.h"
 
@@ -230,6 +231,7 @@ static titan_status create_empty(titan_device **out) {
                          .vector = &titan_cuda_vector_functions,
                          .queues = &titan_cuda_queue_functions,
                          .memory = titan_cuda_memory,
+                         .connect = titan_cuda_connect,
                          .group = titan_cuda_group,
                          .group_bytes = titan_cuda_group_bytes,
                          .destroy = destroy,

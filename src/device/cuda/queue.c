@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Queues are streams, and marks are events in a ring: mark n is in slot n % RING. A slot is used again when its mark
 // has been reached, so that a mark which is older than the ring is known to be the past.
+#include "base/clock.h"
 #include "device/cuda/cuda.h"
+#include "device/cuda/nccl.h"
+
+#include <sched.h>
+#include <time.h>
 
 enum { RING = 4096 };
 
@@ -61,11 +66,47 @@ static titan_status cuda_after(titan_device *device, titan_queue queue, titan_ma
                           "a queue cannot wait for a mark");
 }
 
+// The host sleeps between two looks once it has waited for longer than a kernel takes, and tells the flight recorder
+// what it waits for once that is longer than a step's part should take.
+static const double SLEEPS_AFTER = 0.001, TELLS_AFTER = 1;
+
+static void pause_host(double waited) {
+  static const struct timespec nap = {.tv_nsec = 50000};
+  if (waited < SLEEPS_AFTER)
+    sched_yield();
+  else
+    nanosleep(&nap, NULL);
+}
+
+// Where an operation of NCCL may have failed, or may wait for a rank that never comes.
+static titan_status wait_and_look(titan_device *device, cudaEvent_t event) {
+  double begun = titan_clock_seconds(), waited = 0;
+  titan_status status = TITAN_OK;
+  bool told = false;
+  cudaError_t error;
+  while ((error = cudaEventQuery(event)) == cudaErrorNotReady && status == TITAN_OK) {
+    (void)cudaGetLastError();
+    status = titan_cuda_nccl_check();
+    waited = titan_clock_seconds() - begun;
+    if (waited > TELLS_AFTER && !told) {
+      told = true;
+      titan_cuda_nccl_wait_begins(device);
+    }
+    pause_host(waited);
+  }
+  if (told)
+    titan_cuda_nccl_wait_ends();
+  return status != TITAN_OK ? status : titan_cuda_check(error, "work of the GPU failed");
+}
+
 static titan_status cuda_wait(titan_device *device, titan_mark mark) {
   const titan_cuda_marks *marks = titan_cuda_of(device)->marks;
   if (is_past(marks, mark))
     return TITAN_OK;
-  return titan_cuda_check(cudaEventSynchronize(marks->events[mark.number % RING]), "work of the GPU failed");
+  cudaEvent_t event = marks->events[mark.number % RING];
+  if (titan_cuda_nccl_is_used())
+    return wait_and_look(device, event);
+  return titan_cuda_check(cudaEventSynchronize(event), "work of the GPU failed");
 }
 
 static bool cuda_reached(titan_device *device, titan_mark mark) {

@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-static titan_comm *world, *group;
+static titan_comm *world, *group, *pipeline;
 
 // More elements than go at once in any of the groups.
 enum { MANY = 3000000, WORKS = 3 };
@@ -20,12 +20,15 @@ static int begin(void **state) {
     status = titan_comm_create_mpi(MPI_COMM_WORLD, "world", &world);
   if (status == TITAN_OK)
     status = titan_device_group_create(device, world, TITAN_QUEUE_REDUCE, WORKS, &group);
+  if (status == TITAN_OK)
+    status = titan_device_group_create(device, world, TITAN_QUEUE_PIPELINE, WORKS, &pipeline);
   if (status != TITAN_OK)
     fprintf(stderr, "%s\n", titan_error_message());
   return status != TITAN_OK;
 }
 
 static int end(void **state) {
+  titan_device_group_destroy(world, &pipeline);
   titan_device_group_destroy(world, &group);
   titan_comm_destroy(&world);
   return end_device(state);
@@ -213,11 +216,11 @@ static void begin_transfers(transfers *t, bool receive) {
     for (int way = 0; way < WAYS; way++) {
       int peer = (test_rank() + step) % test_size(), tag = way == 0 ? 5 : 6;
       if (receive)
-        assert_int_equal(titan_comm_recv(group, block(t, t->received, peer, way), t->count, TITAN_FLOAT32, peer, tag,
+        assert_int_equal(titan_comm_recv(pipeline, block(t, t->received, peer, way), t->count, TITAN_FLOAT32, peer, tag,
                                          &t->receives[peer][way]),
                          TITAN_OK);
       else
-        assert_int_equal(titan_comm_send(group, block(t, t->sent, peer, way), t->count, TITAN_FLOAT32, peer, tag,
+        assert_int_equal(titan_comm_send(pipeline, block(t, t->sent, peer, way), t->count, TITAN_FLOAT32, peer, tag,
                                          &t->sends[peer][way]),
                          TITAN_OK);
     }
@@ -279,7 +282,7 @@ static void groups_hold_the_bytes_that_are_counted(void **state) {
     size_t before = titan_memory_usage_of(TITAN_MEMORY_COMMUNICATION).live_bytes;
     expect_on_all(titan_device_group_create(device, world, TITAN_QUEUE_GATHER, works, &other) == TITAN_OK);
     size_t held = titan_memory_usage_of(TITAN_MEMORY_COMMUNICATION).live_bytes - before;
-    expect_on_all(held == titan_device_group_bytes(device, world, works));
+    expect_on_all(held == titan_device_group_bytes(device, world, TITAN_QUEUE_GATHER, works));
     titan_device_group_destroy(world, &other);
     expect_on_all(titan_memory_usage_of(TITAN_MEMORY_COMMUNICATION).live_bytes == before);
   }

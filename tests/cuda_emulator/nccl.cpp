@@ -1,0 +1,387 @@
+// SPDX-License-Identifier: Apache-2.0
+// A stand-in for NCCL over MPI: the functions that groups use (device/cuda/nccl_functions.def), under their own names.
+// Operations are put into the emulated stream and are done in the order in which they were issued.
+//
+// TITAN_EMULATED_NCCL_VERSION: the version that it tells, as 22809. TITAN_EMULATED_NCCL_FAULT=KIND:RANK:NUMBER: of rank
+// RANK of the world, operation NUMBER (counted from 0 over all groups of the process) goes wrong. KIND: `call` its call
+// fails; `asynchronous` an error is found later; `hang` it is never done; `identifier` there is no identifier (NUMBER
+// counts identifiers); `start` the rank never comes to its group NUMBER.
+#define OMPI_SKIP_MPICXX 1 // the C interface alone
+#include "runtime.h"
+
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <mpi.h>
+#include <nccl.h>
+#include <unistd.h>
+#include <vector>
+
+struct ncclComm {
+  MPI_Comm mpi;
+  int rank, size;
+  ncclResult_t found; // asynchronously
+};
+
+namespace {
+
+enum { TAG = 20000, TAGS = 10000 };
+
+struct identifier {
+  int root, number; // its rank in the world, and how many it made before
+};
+
+struct transfer {
+  bool sends;
+  void *memory;
+  size_t bytes;
+  int peer;
+};
+
+std::vector<transfer> grouped;
+ncclComm *grouped_comm;
+cudaStream_t grouped_stream;
+int group_depth;
+
+int world_rank() {
+  int rank = 0;
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  return rank;
+}
+
+bool fault(const char *kind, int number) {
+  const char *text = std::getenv("TITAN_EMULATED_NCCL_FAULT");
+  char have[32];
+  int rank = -1, at = -1;
+  if (text == nullptr || std::sscanf(text, "%31[a-z]:%d:%d", have, &rank, &at) != 3)
+    return false;
+  return std::strcmp(have, kind) == 0 && rank == world_rank() && at == number;
+}
+
+[[noreturn]] void hang() {
+  for (;;)
+    sleep(1);
+}
+
+// An operation on its way, on copies of its operands in host memory.
+struct exchange {
+  std::vector<char> sent, received;
+  std::vector<MPI_Request> requests;
+  bool begun = false;
+};
+
+// Work that `begin` starts and `end` finishes when all requests are done.
+std::function<bool()> advance(std::function<void(exchange &)> begin, std::function<void(exchange &)> end) {
+  auto x = std::make_shared<exchange>();
+  return [x, begin, end] {
+    int done = 0;
+    if (!x->begun)
+      begin(*x);
+    x->begun = true;
+    MPI_Testall(static_cast<int>(x->requests.size()), x->requests.data(), &done, MPI_STATUSES_IGNORE);
+    if (done)
+      end(*x);
+    return done != 0;
+  };
+}
+
+size_t bytes_of(ncclDataType_t type) {
+  switch (type) {
+  case ncclFloat64:
+  case ncclInt64:
+    return 8;
+  case ncclBfloat16:
+    return 2;
+  default:
+    return 4;
+  }
+}
+
+float to_float(uint16_t bits) {
+  uint32_t wide = static_cast<uint32_t>(bits) << 16;
+  float value;
+  std::memcpy(&value, &wide, sizeof value);
+  return value;
+}
+
+uint16_t to_bfloat16(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  if ((bits & 0x7fffffff) > 0x7f800000)
+    return static_cast<uint16_t>(bits >> 16 | 0x40);
+  return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+template <typename T> T combine(T a, T b, ncclRedOp_t op) {
+  if (op == ncclSum)
+    return a + b;
+  return (op == ncclMax) == (b > a) ? b : a;
+}
+
+// to[count] = from[0][count], from[1][count], ..., combined in the order of the ranks.
+template <typename T>
+void combine_all(const char *from, size_t stride, int ranks, size_t count, ncclRedOp_t op, void *to) {
+  for (size_t i = 0; i < count; i++) {
+    T sum, next;
+    std::memcpy(&sum, from + i * sizeof(T), sizeof(T));
+    for (int r = 1; r < ranks; r++) {
+      std::memcpy(&next, from + static_cast<size_t>(r) * stride + i * sizeof(T), sizeof(T));
+      sum = combine(sum, next, op);
+    }
+    std::memcpy(static_cast<char *>(to) + i * sizeof(T), &sum, sizeof(T));
+  }
+}
+
+void combine_bfloat16(const char *from, size_t stride, int ranks, size_t count, ncclRedOp_t op, void *to) {
+  for (size_t i = 0; i < count; i++) {
+    uint16_t bits;
+    float sum = 0;
+    for (int r = 0; r < ranks; r++) {
+      std::memcpy(&bits, from + static_cast<size_t>(r) * stride + i * 2, 2);
+      sum = r == 0 ? to_float(bits) : combine(sum, to_float(bits), op);
+    }
+    bits = to_bfloat16(sum);
+    std::memcpy(static_cast<char *>(to) + i * 2, &bits, 2);
+  }
+}
+
+void combine_ranks(ncclDataType_t type, const char *from, size_t stride, int ranks, size_t count, ncclRedOp_t op,
+                   void *to) {
+  switch (type) {
+  case ncclFloat64:
+    return combine_all<double>(from, stride, ranks, count, op, to);
+  case ncclInt64:
+    return combine_all<int64_t>(from, stride, ranks, count, op, to);
+  case ncclInt32:
+    return combine_all<int32_t>(from, stride, ranks, count, op, to);
+  case ncclBfloat16:
+    return combine_bfloat16(from, stride, ranks, count, op, to);
+  default:
+    return combine_all<float>(from, stride, ranks, count, op, to);
+  }
+}
+
+// Puts an operation of the communicator into the stream, or does the fault that is asked for.
+ncclResult_t issue(ncclComm *comm, cudaStream_t stream, std::function<bool()> work) {
+  static int number;
+  int mine = number++;
+  if (fault("call", mine))
+    return ncclSystemError;
+  if (fault("asynchronous", mine)) {
+    titan_emulated_enqueue_in_order(stream, [comm] {
+      comm->found = ncclRemoteError;
+      return false;
+    });
+    return ncclSuccess;
+  }
+  if (fault("hang", mine)) {
+    titan_emulated_enqueue_in_order(stream, [] { return false; });
+    return ncclSuccess;
+  }
+  titan_emulated_enqueue_in_order(stream, work);
+  return ncclSuccess;
+}
+
+// x.received = x.sent of all ranks, in their order.
+void begin_gather(const ncclComm *comm, exchange &x, const void *send, size_t bytes) {
+  x.sent.assign(static_cast<const char *>(send), static_cast<const char *>(send) + bytes);
+  x.received.resize(bytes * static_cast<size_t>(comm->size));
+  x.requests.resize(1);
+  MPI_Iallgather(x.sent.data(), static_cast<int>(bytes), MPI_BYTE, x.received.data(), static_cast<int>(bytes), MPI_BYTE,
+                 comm->mpi, x.requests.data());
+}
+
+// What is sent lies in x.sent, and what is received in x.received, in the order of the transfers.
+void begin_transfers(const ncclComm *comm, exchange &x, const std::vector<transfer> &transfers) {
+  size_t sent = 0, received = 0;
+  for (const transfer &t : transfers)
+    (t.sends ? sent : received) += t.bytes;
+  x.sent.resize(sent);
+  x.received.resize(received);
+  sent = received = 0;
+  for (const transfer &t : transfers) {
+    MPI_Request request;
+    if (t.sends) {
+      std::memcpy(x.sent.data() + sent, t.memory, t.bytes);
+      MPI_Isend(x.sent.data() + sent, static_cast<int>(t.bytes), MPI_BYTE, t.peer, 0, comm->mpi, &request);
+      sent += t.bytes;
+    } else {
+      MPI_Irecv(x.received.data() + received, static_cast<int>(t.bytes), MPI_BYTE, t.peer, 0, comm->mpi, &request);
+      received += t.bytes;
+    }
+    x.requests.push_back(request);
+  }
+}
+
+void end_transfers(const exchange &x, const std::vector<transfer> &transfers) {
+  size_t received = 0;
+  for (const transfer &t : transfers)
+    if (!t.sends) {
+      std::memcpy(t.memory, x.received.data() + received, t.bytes);
+      received += t.bytes;
+    }
+}
+
+ncclResult_t issue_transfers(ncclComm *comm, cudaStream_t stream, std::vector<transfer> transfers) {
+  return issue(comm, stream,
+               advance([comm, transfers](exchange &x) { begin_transfers(comm, x, transfers); },
+                       [transfers](exchange &x) { end_transfers(x, transfers); }));
+}
+
+ncclResult_t add_transfer(ncclComm *comm, cudaStream_t stream, transfer t) {
+  if (group_depth == 0)
+    return issue_transfers(comm, stream, {t});
+  grouped.push_back(t);
+  grouped_comm = comm;
+  grouped_stream = stream;
+  return ncclSuccess;
+}
+
+} // namespace
+
+extern "C" {
+
+ncclResult_t ncclGetVersion(int *version) {
+  const char *text = std::getenv("TITAN_EMULATED_NCCL_VERSION");
+  *version = text != nullptr ? std::atoi(text) : NCCL_VERSION_CODE;
+  return ncclSuccess;
+}
+
+const char *ncclGetErrorString(ncclResult_t result) {
+  return result == ncclRemoteError   ? "remote process exited or there was a network error"
+         : result == ncclSystemError ? "unhandled system error"
+                                     : "another error";
+}
+
+ncclResult_t ncclGetUniqueId(ncclUniqueId *id) {
+  static int number;
+  identifier mine = {world_rank(), number++};
+  if (fault("identifier", mine.number))
+    return ncclSystemError;
+  std::memset(id, 0, sizeof *id);
+  std::memcpy(id, &mine, sizeof mine);
+  return ncclSuccess;
+}
+
+// The root collects who there is, and tells all.
+ncclResult_t ncclCommInitRankConfig(ncclComm_t *comm, int ranks, ncclUniqueId id, int rank, ncclConfig_t *) {
+  static int number;
+  identifier of;
+  std::vector<int> members(static_cast<size_t>(ranks));
+  std::memcpy(&of, &id, sizeof of);
+  if (fault("start", number++))
+    hang();
+  int mine[2] = {rank, world_rank()}, tag = TAG + of.number % TAGS;
+  if (mine[1] != of.root) {
+    MPI_Send(mine, 2, MPI_INT, of.root, tag, MPI_COMM_WORLD);
+    MPI_Recv(members.data(), ranks, MPI_INT, of.root, tag, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+  } else {
+    members[static_cast<size_t>(rank)] = mine[1];
+    for (int i = 1; i < ranks; i++) {
+      int other[2];
+      MPI_Recv(other, 2, MPI_INT, MPI_ANY_SOURCE, tag, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+      members[static_cast<size_t>(other[0])] = other[1];
+    }
+    for (int member : members)
+      if (member != of.root)
+        MPI_Send(members.data(), ranks, MPI_INT, member, tag, MPI_COMM_WORLD);
+  }
+  MPI_Group world, group;
+  ncclComm *made = new ncclComm{MPI_COMM_NULL, rank, ranks, ncclSuccess};
+  MPI_Comm_group(MPI_COMM_WORLD, &world);
+  MPI_Group_incl(world, ranks, members.data(), &group);
+  MPI_Comm_create_group(MPI_COMM_WORLD, group, tag, &made->mpi);
+  MPI_Group_free(&group);
+  MPI_Group_free(&world);
+  *comm = made;
+  return ncclSuccess;
+}
+
+ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *result) {
+  *result = comm->found;
+  return ncclSuccess;
+}
+
+ncclResult_t ncclCommFinalize(ncclComm_t) {
+  return ncclSuccess;
+}
+
+ncclResult_t ncclCommDestroy(ncclComm_t comm) {
+  MPI_Comm_free(&comm->mpi);
+  delete comm;
+  return ncclSuccess;
+}
+
+// The others may never come: nothing is freed together.
+ncclResult_t ncclCommAbort(ncclComm_t comm) {
+  delete comm;
+  return ncclSuccess;
+}
+
+ncclResult_t ncclAllGather(const void *send, void *recv, size_t count, ncclDataType_t type, ncclComm_t comm,
+                           cudaStream_t stream) {
+  return issue(comm, stream,
+               advance([=](exchange &x) { begin_gather(comm, x, send, count * bytes_of(type)); },
+                       [=](exchange &x) { std::memcpy(recv, x.received.data(), x.received.size()); }));
+}
+
+ncclResult_t ncclReduceScatter(const void *send, void *recv, size_t count, ncclDataType_t type, ncclRedOp_t op,
+                               ncclComm_t comm, cudaStream_t stream) {
+  size_t bytes = count * bytes_of(type), whole = bytes * static_cast<size_t>(comm->size);
+  return issue(comm, stream,
+               advance([=](exchange &x) { begin_gather(comm, x, send, whole); },
+                       [=](exchange &x) {
+                         combine_ranks(type, x.received.data() + static_cast<size_t>(comm->rank) * bytes, whole,
+                                       comm->size, count, op, recv);
+                       }));
+}
+
+ncclResult_t ncclAllReduce(const void *send, void *recv, size_t count, ncclDataType_t type, ncclRedOp_t op,
+                           ncclComm_t comm, cudaStream_t stream) {
+  size_t bytes = count * bytes_of(type);
+  return issue(
+      comm, stream,
+      advance([=](exchange &x) { begin_gather(comm, x, send, bytes); },
+              [=](exchange &x) { combine_ranks(type, x.received.data(), bytes, comm->size, count, op, recv); }));
+}
+
+ncclResult_t ncclBroadcast(const void *send, void *recv, size_t count, ncclDataType_t type, int root, ncclComm_t comm,
+                           cudaStream_t stream) {
+  size_t bytes = count * bytes_of(type);
+  return issue(comm, stream,
+               advance(
+                   [=](exchange &x) {
+                     const char *from = static_cast<const char *>(send);
+                     x.received.assign(from, from + bytes);
+                     x.requests.resize(1);
+                     MPI_Ibcast(x.received.data(), static_cast<int>(bytes), MPI_BYTE, root, comm->mpi,
+                                x.requests.data());
+                   },
+                   [=](exchange &x) { std::memcpy(recv, x.received.data(), bytes); }));
+}
+
+ncclResult_t ncclSend(const void *send, size_t count, ncclDataType_t type, int peer, ncclComm_t comm,
+                      cudaStream_t stream) {
+  return add_transfer(comm, stream, {true, const_cast<void *>(send), count * bytes_of(type), peer});
+}
+
+ncclResult_t ncclRecv(void *recv, size_t count, ncclDataType_t type, int peer, ncclComm_t comm, cudaStream_t stream) {
+  return add_transfer(comm, stream, {false, recv, count * bytes_of(type), peer});
+}
+
+ncclResult_t ncclGroupStart() {
+  group_depth++;
+  return ncclSuccess;
+}
+
+ncclResult_t ncclGroupEnd() {
+  if (--group_depth > 0 || grouped.empty())
+    return ncclSuccess;
+  std::vector<transfer> transfers = std::move(grouped);
+  grouped.clear();
+  return issue_transfers(grouped_comm, grouped_stream, std::move(transfers));
+}
+}
