@@ -6,10 +6,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Runs a call whose kernel needs no state and no workspace.
+// Runs a call whose kernel needs no workspace.
 static void run(titan_device *device, titan_op_call *call, const void *const *inputs, void *const *outputs) {
-  if (titan_op_infer(call) != TITAN_OK ||
-      device->kernel(device, call->kind)->run(device, call, NULL, inputs, outputs, NULL) != TITAN_OK) {
+  const titan_kernel *kernel = device->kernel(device, call->kind);
+  void *state = NULL;
+  titan_status status = titan_op_infer(call);
+  if (status == TITAN_OK && kernel->prepare != NULL)
+    status = kernel->prepare(device, call, &state);
+  if (status == TITAN_OK)
+    status = kernel->run(device, call, state, inputs, outputs, NULL);
+  if (kernel->release != NULL && state != NULL)
+    kernel->release(device, state);
+  if (status != TITAN_OK) {
     fprintf(stderr, "FAILED: %s\n", titan_error_message());
     abort();
   }

@@ -65,7 +65,9 @@ const titan_emulated_launch *grid;
 const std::function<void()> *body;
 std::vector<thread> threads;
 int thread_count, live, arrived, current = -1;
-bool ended; // by a fault
+unsigned in_warp[MOST_THREADS / WARP]; // lanes that wait in a warp function
+const thread *at_barrier;              // one that waits at a barrier
+bool ended;                            // by a fault
 std::vector<fiber *> stacks;
 std::map<const void *, size_t> allowed;
 
@@ -92,6 +94,7 @@ void release_barrier() {
     if (threads[i].state == AT_BARRIER)
       threads[i].state = READY;
   arrived = 0;
+  at_barrier = nullptr;
   shadow_barrier();
 }
 
@@ -151,6 +154,8 @@ void run_block(uint3 block) {
   shared_begin_block();
   live = thread_count;
   arrived = 0;
+  at_barrier = nullptr;
+  memset(in_warp, 0, sizeof in_warp);
   for (int i = 0; i < thread_count; i++) {
     threads[i].state = READY;
     threads[i].index = index_of((uint64_t)i, grid->block);
@@ -229,17 +234,19 @@ void titan_emulated_allow_shared(const void *kernel, size_t bytes) {
 
 // --- barriers and warp functions ---
 
+static bool same_place(const char *file, int line, const char *other_file, int other_line) {
+  return line == other_line && (file == other_file || strcmp(file, other_file) == 0);
+}
+
 void titan_emulated_barrier(const char *file, int line) {
   thread &t = threads[current];
-  for (int i = 0; i < thread_count; i++)
-    if (threads[i].state == AT_BARRIER && (threads[i].line != line || strcmp(threads[i].file, file) != 0))
-      fault_and_end("threads of one block at different barriers: %s:%d and %s:%d", threads[i].file, threads[i].line,
-                    file, line);
-    else if (threads[i].state == AT_BARRIER)
-      break; // the others are where this one is
+  if (at_barrier != nullptr && !same_place(file, line, at_barrier->file, at_barrier->line))
+    fault_and_end("threads of one block at different barriers: %s:%d and %s:%d", at_barrier->file, at_barrier->line,
+                  file, line);
   t.file = file;
   t.line = line;
   t.state = AT_BARRIER;
+  at_barrier = &t;
   arrived++;
   if (arrived == live)
     release_barrier();
@@ -248,41 +255,41 @@ void titan_emulated_barrier(const char *file, int line) {
 }
 
 static void check_alike(const lane_request &a, const lane_request &b) {
-  if (a.mask != b.mask || a.kind != b.kind || a.line != b.line || a.width != b.width || strcmp(a.file, b.file) != 0)
+  if (a.mask != b.mask || a.kind != b.kind || a.width != b.width || !same_place(a.file, a.line, b.file, b.line))
     fault_and_end("lanes of one warp in different warp functions: %s:%d with mask %08x and %s:%d with mask %08x",
                   a.file, a.line, a.mask, b.file, b.line, b.mask);
 }
 
-uint64_t titan_emulated_warp(titan_emulated_warp_kind kind, unsigned mask, uint64_t bits, int argument, int width,
-                             const char *file, int line) {
-  int self = current, first = self / WARP * WARP;
-  thread &t = threads[self];
-  t.request = lane_request{kind, mask, bits, 0, argument, width, file, line};
-  if (!(mask >> (self - first) & 1))
-    fault_and_end("%s:%d: thread %d is not in its own mask %08x", file, line, self, mask);
-  t.state = IN_WARP;
-  lane_request *lanes[WARP] = {nullptr};
-  bool complete = true;
-  for (int lane = 0; lane < WARP; lane++) {
-    if (!(mask >> lane & 1))
-      continue;
-    bool waits = first + lane < thread_count && threads[first + lane].state == IN_WARP;
-    complete = complete && waits;
-    if (waits) {
-      check_alike(t.request, threads[first + lane].request);
-      lanes[lane] = &threads[first + lane].request;
-    }
-  }
-  if (!complete) {
-    pause_thread();
-    return t.request.result;
-  }
+// All lanes of the mask have come.
+static void finish_warp(int first, unsigned mask, titan_emulated_warp_kind kind) {
+  lane_request *lanes[WARP];
+  for (int lane = 0; lane < WARP; lane++)
+    lanes[lane] = mask >> lane & 1 ? &threads[first + lane].request : nullptr;
   warp_resolve(lanes, mask);
   if (kind == TITAN_EMULATED_SYNC)
     shadow_warp_barrier(first / WARP, mask);
   for (int lane = 0; lane < WARP; lane++)
     if (mask >> lane & 1)
       threads[first + lane].state = READY;
+  in_warp[first / WARP] &= ~mask;
+}
+
+uint64_t titan_emulated_warp(titan_emulated_warp_kind kind, unsigned mask, uint64_t bits, int argument, int width,
+                             const char *file, int line) {
+  int first = current / WARP * WARP, lane = current - first;
+  thread &t = threads[current];
+  unsigned &waiting = in_warp[first / WARP];
+  t.request = lane_request{kind, mask, bits, 0, argument, width, file, line};
+  if (!(mask >> lane & 1))
+    fault_and_end("%s:%d: thread %d is not in its own mask %08x", file, line, current, mask);
+  if ((waiting & mask) != 0)
+    check_alike(t.request, threads[first + __ffs((int)(waiting & mask)) - 1].request);
+  t.state = IN_WARP;
+  waiting |= 1u << lane;
+  if ((waiting & mask) == mask)
+    finish_warp(first, mask, kind);
+  else
+    pause_thread();
   return t.request.result;
 }
 
