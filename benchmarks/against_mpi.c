@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Collectives and messages of titan_comm beside the same operations of MPI, in turns within one run, from 1 KiB to the
 // largest buffer, on 2, 4, 8, ... of the ranks and on all of them; send/recv on 2. Start with:
-// mpirun -np N benchmarks/benchmark_against_mpi [largest buffer in MiB [file.csv]]
+// mpirun -np N benchmarks/benchmark_against_mpi [largest buffer in MiB [file.csv [seconds for a row]]]
 //
 // Times are the median and the best of the rounds, each that of its slowest rank; of send/recv, half a round trip. The
 // best is for a machine that does other work too. The bytes are those of the whole buffer (all_gather, reduce_scatter),
@@ -17,7 +17,12 @@
 #include <unistd.h>
 
 enum { LEAST_ROUNDS = 5, MOST_ROUNDS = 1001, OPERATIONS = 5, SEND_RECV = 4 };
-static const double most_seconds = 0.5; // for both, once the least rounds have been done
+
+typedef struct settings {
+  size_t largest; // bytes
+  double seconds; // for the rounds of a row, once the least have been done
+  FILE *csv;      // NULL: none
+} settings;
 
 typedef struct bench {
   titan_comm *comm;
@@ -25,7 +30,7 @@ typedef struct bench {
   int rank, ranks;
   float *send, *recv;
   size_t count; // elements of the whole buffer, or of the message
-  FILE *csv;    // NULL: none
+  const settings *settings;
 } bench;
 
 typedef titan_status bench_case(const bench *b);
@@ -124,7 +129,7 @@ static titan_status measure(const bench *b, int operation, times *ours, times *t
   TITAN_TRY(time_once(b, operations[operation].ours, &first[0])); // they warm up
   TITAN_TRY(time_once(b, operations[operation].theirs, &second[0]));
   // All ranks have the same seconds, so that they stop together.
-  while (rounds < LEAST_ROUNDS || (rounds < MOST_ROUNDS && total < most_seconds)) {
+  while (rounds < LEAST_ROUNDS || (rounds < MOST_ROUNDS && total < b->settings->seconds)) {
     TITAN_TRY(time_once(b, operations[operation].ours, &first[rounds]));
     TITAN_TRY(time_once(b, operations[operation].theirs, &second[rounds]));
     total += first[rounds] + second[rounds];
@@ -141,9 +146,9 @@ static void print_row(const bench *b, int operation, times ours, times theirs) {
          operations[operation].name, bytes / 1024, ours.median * 1e6, theirs.median * 1e6, ours.median / theirs.median,
          ours.best * 1e6, theirs.best * 1e6, ours.best / theirs.best, bytes / ours.best / 1e9);
   fflush(stdout);
-  if (b->csv != NULL)
-    fprintf(b->csv, "%d,%s,%.0f,%.9g,%.9g,%.9g,%.9g\n", b->ranks, operations[operation].name, bytes, ours.median,
-            theirs.median, ours.best, theirs.best);
+  if (b->settings->csv != NULL)
+    fprintf(b->settings->csv, "%d,%s,%.0f,%.9g,%.9g,%.9g,%.9g\n", b->ranks, operations[operation].name, bytes,
+            ours.median, theirs.median, ours.best, theirs.best);
 }
 
 static titan_status run_size(bench *b, int operation, size_t bytes) {
@@ -161,7 +166,8 @@ static titan_status run_size(bench *b, int operation, size_t bytes) {
   return TITAN_OK;
 }
 
-static titan_status run_all(bench *b, size_t largest) {
+static titan_status run_all(bench *b) {
+  size_t largest = b->settings->largest;
   titan_status status = TITAN_OK;
   TITAN_TRY_CLEANUP(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, largest, 1, &b->send));
   TITAN_TRY_CLEANUP(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, largest, 1, &b->recv));
@@ -190,14 +196,14 @@ static titan_status wait_for_all(void) {
 }
 
 // The first `ranks` of the world.
-static titan_status run_ranks(int rank, int ranks, size_t largest, FILE *csv) {
-  bench b = {.ranks = ranks, .rank = rank, .csv = csv, .mpi = MPI_COMM_NULL};
+static titan_status run_ranks(int rank, int ranks, const settings *chosen) {
+  bench b = {.ranks = ranks, .rank = rank, .settings = chosen, .mpi = MPI_COMM_NULL};
   bool works = rank < ranks;
   titan_status status = TITAN_OK;
   TITAN_TRY_CLEANUP(titan_comm_create_split(MPI_COMM_WORLD, works ? 0 : 1, rank, "bench", &b.comm));
   TITAN_TRY_CLEANUP(check_mpi(MPI_Comm_dup(titan_comm_mpi(b.comm), &b.mpi)));
   if (works)
-    TITAN_TRY_CLEANUP(run_all(&b, largest));
+    TITAN_TRY_CLEANUP(run_all(&b));
   TITAN_TRY_CLEANUP(wait_for_all());
 cleanup:
   if (b.mpi != MPI_COMM_NULL)
@@ -206,19 +212,18 @@ cleanup:
   return status;
 }
 
-static titan_status run(const titan_mpi *facts, size_t largest, const char *path) {
-  FILE *csv = NULL;
+static titan_status run(const titan_mpi *facts, settings *chosen, const char *path) {
   titan_status status = TITAN_OK;
-  if (facts->rank == 0 && path != NULL && (csv = fopen(path, "w")) == NULL)
+  if (facts->rank == 0 && path != NULL && (chosen->csv = fopen(path, "w")) == NULL)
     return titan_error(TITAN_ERROR_OUTPUT, "%s cannot be written", path);
   if (facts->rank == 0)
     printf("%5s  %-14s  %9s  %11s  %11s  %5s  %11s  %11s  %5s  %7s\n", "ranks", "operation", "KiB", "median us",
            "MPI's", "ratio", "best us", "MPI's", "ratio", "GB/s");
-  if (csv != NULL)
-    fprintf(csv, "ranks,operation,bytes,median_seconds,mpi_median_seconds,best_seconds,mpi_best_seconds\n");
+  if (chosen->csv != NULL)
+    fprintf(chosen->csv, "ranks,operation,bytes,median_seconds,mpi_median_seconds,best_seconds,mpi_best_seconds\n");
   for (int ranks = 2; status == TITAN_OK && ranks < 2 * facts->size; ranks *= 2)
-    status = run_ranks(facts->rank, ranks < facts->size ? ranks : facts->size, largest, csv);
-  if (csv != NULL && fclose(csv) != 0 && status == TITAN_OK)
+    status = run_ranks(facts->rank, ranks < facts->size ? ranks : facts->size, chosen);
+  if (chosen->csv != NULL && fclose(chosen->csv) != 0 && status == TITAN_OK)
     status = titan_error(TITAN_ERROR_OUTPUT, "%s cannot be written", path);
   return status;
 }
@@ -226,13 +231,15 @@ static titan_status run(const titan_mpi *facts, size_t largest, const char *path
 int main(int argc, char **argv) {
   titan_mpi facts;
   unsigned long largest = argc > 1 ? strtoul(argv[1], NULL, 10) : 64;
+  settings chosen = {.largest = largest << 20, .seconds = argc > 3 ? strtod(argv[3], NULL) : 0.5};
   titan_status status = titan_mpi_initialize(&argc, &argv, &facts);
   if (status == TITAN_OK && (facts.size < 2 || largest < 1 || largest > 1024))
     status = titan_error(TITAN_ERROR_USAGE,
-                         "usage: mpirun -np N %s [largest buffer in MiB, 1 to 1024 [file.csv]], with 2 ranks or more",
+                         "usage: mpirun -np N %s [largest buffer in MiB, 1 to 1024 [file.csv [seconds for a row]]], "
+                         "with 2 ranks or more",
                          argv[0]);
   if (status == TITAN_OK)
-    status = run(&facts, largest << 20, argc > 2 ? argv[2] : NULL);
+    status = run(&facts, &chosen, argc > 2 ? argv[2] : NULL);
   if (status != TITAN_OK && facts.rank == 0)
     fprintf(stderr, "%s\n", titan_error_message());
   if (status != TITAN_OK && status != TITAN_ERROR_USAGE)

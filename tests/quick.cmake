@@ -12,7 +12,7 @@ set(TITAN_QUICK_TESTS
   checkpoint_stream checkpoint_meshes.np2 safetensors safetensors_malformed hugging_face store
   metrics report report_curves report_differences setup_memory.np2
   guard_include_order guard_include_order_notices guard_file_length guard_file_length_notices guard_words guard_words_notices
-  guard_headers_notices setup_container config_conveniences help_manual help_completion help_completion_zsh
+  guard_headers_notices setup_container check_find config_conveniences help_manual help_completion help_completion_zsh
   the_comparison_refuses_what_differs)
 
 # The tests of the label `threads`, which the preset `tsan` builds and runs: what has threads of its own, or waits for other ranks' threads.

@@ -12,8 +12,9 @@ typedef struct titan_check_exchange {
   size_t count;             // elements of float32 that a rank contributes
 } titan_check_exchange;
 
-// Collective over host and world, to which it may fail on some ranks alone: all agree. Buffers of so many elements,
-// filled with ones, and the working memory of a reduce_scatter of `count`.
+// Collective over the world; each rank gives its own group. Buffers of so many elements, filled with ones, and the
+// working memory of a reduce_scatter of `count`. Ranks agree: where one fails, all get its error. *out is to be
+// destroyed then too.
 titan_status titan_check_exchange_create(const titan_check_environment *environment, titan_comm *host,
                                          titan_queue queue, size_t count, size_t send_count, size_t recv_count,
                                          titan_check_exchange *out);
