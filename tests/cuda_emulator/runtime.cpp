@@ -40,7 +40,7 @@ namespace {
 std::vector<CUstream_st *> streams;
 cudaError_t last_error = cudaSuccess, gpu_error = cudaSuccess;
 cudaError_t next_failure = cudaSuccess;
-bool executing;
+bool executing, is_open; // is_open: device memory
 
 uint64_t next_random() { // Marsaglia, "Xorshift RNGs", 2003
   static uint64_t state = titan_emulated()->seed * 0x9e3779b97f4a7c15u | 1;
@@ -73,6 +73,8 @@ void run_first(CUstream_st *stream) {
   work w = std::move(stream->waiting.front());
   stream->waiting.pop_front();
   titan_emulated_error(w.failure);
+  if (w.run != nullptr && w.event == nullptr && !is_open)
+    titan_emulated_memory_open(is_open = true);
   if (w.run != nullptr && (gpu_error == cudaSuccess || w.event != nullptr)) // after an error nothing but events
     w.run();
   stream->done++;
@@ -86,7 +88,6 @@ template <typename condition> cudaError_t execute(condition enough) {
   }
   stream_of(nullptr);
   executing = true;
-  titan_emulated_memory_open(true);
   shuffle();
   while (!enough() || next_random() % 8 != 0) {
     if (next_random() % 8 == 0)
@@ -101,8 +102,9 @@ template <typename condition> cudaError_t execute(condition enough) {
     }
     run_first(*at);
   }
-  titan_emulated_memory_open(false);
-  executing = false;
+  if (is_open)
+    titan_emulated_memory_open(false);
+  is_open = executing = false;
   return gpu_error;
 }
 
@@ -264,9 +266,9 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   return titan_emulated_return(execute([=] { return state->reached >= number; }));
 }
 
-// A GPU goes on while the host asks.
+// A GPU goes on while the host asks, now and then.
 cudaError_t cudaEventQuery(cudaEvent_t event) {
-  if (event->state->reached < event->state->recorded && !executing)
+  if (event->state->reached < event->state->recorded && !executing && next_random() % 8 == 0)
     execute([] { return true; });
   return titan_emulated_return(event->state->reached >= event->state->recorded ? cudaSuccess : cudaErrorNotReady);
 }
