@@ -43,7 +43,7 @@ namespace {
 std::vector<CUstream_st *> streams;
 cudaError_t last_error = cudaSuccess, gpu_error = cudaSuccess;
 cudaError_t next_failure = cudaSuccess;
-bool executing;
+bool executing, is_open; // is_open: device memory
 uint64_t ordered_put, ordered_done; // works in which ranks meet
 
 uint64_t next_random() { // Marsaglia, "Xorshift RNGs", 2003
@@ -77,7 +77,10 @@ bool can_run(const CUstream_st *stream) {
 
 // Whether it is done.
 bool run_first(CUstream_st *stream) {
-  if (stream->waiting.front().turn > 0 && gpu_error == cudaSuccess && !stream->waiting.front().advance())
+  const work &first = stream->waiting.front();
+  if ((first.turn > 0 || (first.run != nullptr && first.event == nullptr)) && !is_open)
+    titan_emulated_memory_open(is_open = true);
+  if (first.turn > 0 && gpu_error == cudaSuccess && !first.advance())
     return false;
   work w = std::move(stream->waiting.front());
   stream->waiting.pop_front();
@@ -111,7 +114,6 @@ template <typename condition> cudaError_t execute(condition enough, bool waits =
   }
   stream_of(nullptr);
   executing = true;
-  titan_emulated_memory_open(true);
   shuffle();
   while (!enough() || next_random() % 8 != 0) {
     if (next_random() % 8 == 0)
@@ -130,8 +132,9 @@ template <typename condition> cudaError_t execute(condition enough, bool waits =
       break;
     sched_yield();
   }
-  titan_emulated_memory_open(false);
-  executing = false;
+  if (is_open)
+    titan_emulated_memory_open(false);
+  is_open = executing = false;
   return gpu_error;
 }
 
@@ -300,13 +303,13 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   return titan_emulated_return(execute([=] { return state->reached >= number; }));
 }
 
-// A GPU goes on while the host asks; work in which ranks meet is done for one that asks often.
+// A GPU goes on while the host asks, now and then; work in which ranks meet is done for one that asks often.
 cudaError_t cudaEventQuery(cudaEvent_t event) {
   static unsigned queries;
   std::shared_ptr<event_state> state = event->state;
   uint64_t number = state->recorded;
-  if (state->reached < number && !executing) {
-    bool meets = ++queries % 16 == 0;
+  if (state->reached < number && !executing && next_random() % 8 == 0) {
+    bool meets = ++queries % 4 == 0;
     execute([=] { return !meets || state->reached >= number; }, false);
   }
   return titan_emulated_return(event->state->reached >= event->state->recorded ? cudaSuccess : cudaErrorNotReady);

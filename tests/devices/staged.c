@@ -17,6 +17,7 @@ typedef struct operand {
   void *host;
   unsigned char *memory; // of the device, with its guards
   unsigned char *image;  // in TITAN_SPACE_HOST: what is copied
+  size_t front;          // bytes of the guard before it
   size_t bytes;
   bool written;
   bool scratch; // its contents stay on the device: only the guards are copied
@@ -28,6 +29,12 @@ typedef struct operands {
   int count;
   titan_status status;
 } operands;
+
+static size_t shift_bytes;
+
+void titan_staged_shift(size_t bytes) {
+  shift_bytes = bytes;
+}
 
 static titan_device *inner_of(const titan_device *device) {
   return ((const staged *)device->implementation)->inner;
@@ -43,7 +50,7 @@ static titan_status copy_guards(titan_device *inner, const operand *o, bool ther
 }
 
 static titan_status send(titan_device *inner, operand *o) {
-  size_t bytes = o->bytes + 2 * (size_t)GUARD, image_bytes = o->scratch ? 2 * (size_t)GUARD : bytes;
+  size_t bytes = o->front + o->bytes + GUARD, image_bytes = o->scratch ? 2 * (size_t)GUARD : bytes;
   TITAN_TRY(inner->allocate(inner, TITAN_SPACE_DEVICE, TITAN_MEMORY_SCRATCH, bytes, &o->memory));
   TITAN_TRY(inner->allocate(inner, TITAN_SPACE_HOST, TITAN_MEMORY_SCRATCH, image_bytes, &o->image));
   if (o->scratch) {
@@ -51,7 +58,7 @@ static titan_status send(titan_device *inner, operand *o) {
     return copy_guards(inner, o, true);
   }
   memset(o->image, GUARD_BYTE, bytes);
-  memcpy(o->image + GUARD, o->host, o->bytes);
+  memcpy(o->image + o->front, o->host, o->bytes);
   return titan_queue_copy(inner, TITAN_QUEUE_COMPUTE, o->memory, o->image, bytes);
 }
 
@@ -64,12 +71,16 @@ static void *add_operand(operands *all, const void *host, size_t bytes, bool wri
       all->list[i].written |= written;
       if (bytes > all->list[i].bytes)
         all->status = titan_error(TITAN_ERROR_INTERNAL, "an output is longer than the input whose memory it takes");
-      return all->list[i].memory + GUARD;
+      return all->list[i].memory + all->list[i].front;
     }
   operand *o = &all->list[all->count++];
-  *o = (operand){.host = (void *)(uintptr_t)host, .bytes = bytes, .written = written, .scratch = scratch};
+  *o = (operand){.host = (void *)(uintptr_t)host,
+                 .front = GUARD + (scratch ? 0 : shift_bytes),
+                 .bytes = bytes,
+                 .written = written,
+                 .scratch = scratch};
   all->status = send(all->inner, o);
-  return all->status == TITAN_OK ? o->memory + GUARD : NULL;
+  return all->status == TITAN_OK ? o->memory + o->front : NULL;
 }
 
 static void *add(operands *all, const void *host, size_t bytes, bool written) {
@@ -77,11 +88,11 @@ static void *add(operands *all, const void *host, size_t bytes, bool written) {
 }
 
 static titan_status compare(const operand *o, int index) {
-  size_t after = GUARD + (o->scratch ? 0 : o->bytes);
-  for (size_t i = 0; i < GUARD; i++)
-    if (o->image[i] != GUARD_BYTE || o->image[after + i] != GUARD_BYTE)
+  size_t after = o->front + (o->scratch ? 0 : o->bytes);
+  for (size_t i = 0; i < o->front + GUARD; i++)
+    if (o->image[i < o->front ? i : after + i - o->front] != GUARD_BYTE)
       return titan_error(TITAN_ERROR_INTERNAL, "wrote beyond operand %d of the call", index);
-  if (!o->written && memcmp(o->image + GUARD, o->host, o->bytes) != 0)
+  if (!o->written && memcmp(o->image + o->front, o->host, o->bytes) != 0)
     return titan_error(TITAN_ERROR_INTERNAL, "wrote to operand %d of the call, an input", index);
   return TITAN_OK;
 }
@@ -94,7 +105,7 @@ static titan_status finish(operands *all, titan_status status) {
     operand *o = &all->list[i];
     status = o->scratch
                  ? copy_guards(inner, o, false)
-                 : titan_queue_copy(inner, TITAN_QUEUE_COMPUTE, o->image, o->memory, o->bytes + 2 * (size_t)GUARD);
+                 : titan_queue_copy(inner, TITAN_QUEUE_COMPUTE, o->image, o->memory, o->front + o->bytes + GUARD);
   }
   titan_status drained = titan_device_drain(inner);
   status = status == TITAN_OK ? drained : status;
@@ -102,7 +113,7 @@ static titan_status finish(operands *all, titan_status status) {
     operand *o = &all->list[i];
     status = compare(o, i);
     if (o->written && !o->scratch)
-      memcpy(o->host, o->image + GUARD, o->bytes);
+      memcpy(o->host, o->image + o->front, o->bytes);
   }
   for (int i = 0; i < all->count; i++) {
     inner->free(inner, TITAN_SPACE_DEVICE, all->list[i].memory);

@@ -10,5 +10,7 @@
 // Possesses `inner`, also where it fails. Around each operand lie 64 bytes on the device; a call that changes them, or
 // an input that is no output too, is TITAN_ERROR_INTERNAL. Collectives are not offered.
 titan_status titan_staged_create(titan_device *inner, titan_device **out);
+// From now on operands, but for workspaces, lie so many bytes behind a multiple of 64. 0 at first.
+void titan_staged_shift(size_t bytes);
 
 #endif
