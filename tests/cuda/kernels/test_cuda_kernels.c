@@ -27,6 +27,18 @@ static titan_device *devices[2];
 static char **names;
 static int name_count;
 
+static bool found; // a failure: the rest is left out where operations are named
+
+static void finish_test(int failures) {
+  found |= failures > 0;
+  assert_int_equal(failures, 0);
+}
+
+static void skip_after_failure(void) {
+  if (found && name_count > 0)
+    skip();
+}
+
 static bool is_wanted(const char *name) {
   for (int i = 0; i < name_count; i++)
     if (strcmp(names[i], name) == 0)
@@ -150,23 +162,25 @@ static int give_the_same_bits(titan_op_call *call, void *context) {
 
 static void long_rows_and_many_match_the_float64_reference(void **state) {
   (void)state;
-  assert_int_equal(for_each_wide_case(match_reference, NULL), 0);
+  skip_after_failure();
+  finish_test(for_each_wide_case(match_reference, NULL));
 }
 
 static void bits_do_not_depend_on_the_order_of_threads(void **state) {
   (void)state;
   int count = 0;
-  assert_int_equal(for_each_case(give_the_same_bits, NULL, &count), 0);
-  assert_int_equal(for_each_wide_case(give_the_same_bits, NULL), 0);
+  finish_test(for_each_case(give_the_same_bits, NULL, &count));
+  finish_test(for_each_wide_case(give_the_same_bits, NULL));
 }
 
 static void operands_need_not_be_aligned(void **state) {
   (void)state;
   int count = 0;
+  skip_after_failure();
   titan_staged_shift(sizeof(float));
   int failures = for_each_case(match_reference, NULL, &count);
   titan_staged_shift(0);
-  assert_int_equal(failures, 0);
+  finish_test(failures);
 }
 
 static void vector_functions_match_float64_in_every_order(void **state) {
