@@ -9,6 +9,7 @@
 #include "comm/recorder.h"
 #include "comm/watchdog.h"
 #include "data/assets.h"
+#include "device/executor.h"
 #include "device/plugin.h"
 #include "estimate/estimate.h"
 #include "setup/setup.h"
@@ -256,6 +257,7 @@ static titan_status create_device(application *app) {
   TITAN_TRY(compare_devices(app));
   TITAN_TRY(tell_sharing_ranks(app));
   TITAN_TRY(connect_device(app));
+  titan_executor_synchronous(app->config->debug.device_synchronous);
   TITAN_TRY(titan_setup_check_device(app->config, app->device));
   if (app->mpi.rank == 0)
     TITAN_TRY(titan_setup_device_warnings(app->config, app->device, warn, NULL));

@@ -3,6 +3,7 @@
 #include "emulated.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -14,6 +15,7 @@
 // How often an event has been recorded, and how many of these the streams have come to.
 struct event_state {
   uint64_t recorded = 0, reached = 0;
+  std::chrono::steady_clock::time_point time; // of the last
 };
 
 struct CUevent_st {
@@ -291,7 +293,11 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   std::shared_ptr<event_state> state = event->state;
   uint64_t number = ++state->recorded;
-  put(stream, work{[=] { state->reached = std::max(state->reached, number); }, state, number, cudaSuccess});
+  auto reach = [=] {
+    state->reached = std::max(state->reached, number);
+    state->time = std::chrono::steady_clock::now();
+  };
+  put(stream, work{reach, state, number, cudaSuccess});
   return titan_emulated_return(cudaSuccess);
 }
 
@@ -313,6 +319,13 @@ cudaError_t cudaEventQuery(cudaEvent_t event) {
     execute([=] { return !meets || state->reached >= number; }, false);
   }
   return titan_emulated_return(event->state->reached >= event->state->recorded ? cudaSuccess : cudaErrorNotReady);
+}
+
+cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t from, cudaEvent_t to) {
+  if (from->state->reached < from->state->recorded || to->state->reached < to->state->recorded)
+    return titan_emulated_return(cudaErrorNotReady);
+  *milliseconds = std::chrono::duration<float, std::milli>(to->state->time - from->state->time).count();
+  return titan_emulated_return(cudaSuccess);
 }
 
 // --- copies ---
