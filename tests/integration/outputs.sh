@@ -203,6 +203,7 @@ json() {
     fail "the numbers differ: $(cat lines.txt rows.txt)"
   grep -q '"outcome": "complete"' run/summary.json || fail "summary.json: $(head -n 3 run/summary.json)"
   grep -q '"path": "run/checkpoint/step-2.h5"' run/summary.json || fail "no checkpoint in summary.json"
+  grep -q '"bytes_per_step": [0-9]' run/summary.json || fail "no bytes in summary.json"
   grep -q '"last_validation": {' run/summary.json || fail "no validation in summary.json"
   grep -q '"warning_count": 0' run/summary.json || fail "warnings in summary.json: $(tail -n 4 run/summary.json)"
   launch 1 "$TITAN" --job.config_file "$here/small.toml" --job.dump_folder failed "${quick[@]}" --debug.inject_nan_step 2 2>failed.log

@@ -6,11 +6,11 @@
 # and programs in the places of the batch systems' that note how they are called.
 set -euo pipefail
 cd "$1"
-for script in quickstart .ci/run jobscripts/*.sh jobscripts/*/* benchmarks/scaling/titan-scaling; do
+for script in quickstart .ci/run jobscripts/*.sh jobscripts/*/* benchmarks/scaling/titan-scaling benchmarks/startup/startup.sh; do
   bash -n "$script"
   [ -x "$script" ] || { echo "$script is not executable"; exit 1; }
 done
-if command -v shellcheck >/dev/null; then shellcheck quickstart .ci/run jobscripts/*.sh jobscripts/*/* benchmarks/scaling/titan-scaling; fi
+if command -v shellcheck >/dev/null; then shellcheck quickstart .ci/run jobscripts/*.sh jobscripts/*/* benchmarks/scaling/titan-scaling benchmarks/startup/startup.sh; fi
 ./quickstart --help | grep -q './quickstart test'
 code=0
 ./quickstart tset >/dev/null 2>&1 || code=$?
@@ -29,6 +29,7 @@ unsubmitted 'qsub -v config=CONFIGURATION_FILE' env PBS_O_WORKDIR=. jobscripts/p
 unsubmitted 'qsub -J 1-N -v list=LIST' env config=configs/cpu_node.toml PBS_O_WORKDIR=. jobscripts/pbs/array.pbs
 unsubmitted 'flux batch pretrain.flux CONFIGURATION_FILE' env -u FLUX_URI jobscripts/flux/pretrain.flux configs/cpu_node.toml
 unsubmitted 'config=CONFIGURATION_FILE' env -u LSB_JOBID config=configs/cpu_node.toml jobscripts/lsf/pretrain.lsf
+unsubmitted 'usage: [RANKS="1 2 4"]' benchmarks/startup/startup.sh
 unsubmitted 'sbatch scaling.sbatch CONFIGURATION_FILE' jobscripts/slurm/scaling.sbatch configs/cpu_node.toml
 
 folder=$(mktemp -d)
