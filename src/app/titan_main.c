@@ -8,6 +8,7 @@
 #include "comm/recorder.h"
 #include "comm/watchdog.h"
 #include "data/assets.h"
+#include "device/executor.h"
 #include "device/plugin.h"
 #include "estimate/estimate.h"
 #include "setup/setup.h"
@@ -237,6 +238,7 @@ static titan_status create_device(application *app) {
   TITAN_TRY(titan_comm_agree(app->world, status));
   TITAN_TRY(compare_devices(app));
   TITAN_TRY(tell_sharing_ranks(app));
+  titan_executor_synchronous(app->config->debug.device_synchronous);
   TITAN_TRY(titan_setup_check_device(app->config, app->device));
   if (app->mpi.rank == 0)
     TITAN_TRY(titan_setup_device_warnings(app->config, app->device, warn, NULL));

@@ -59,7 +59,10 @@ typedef struct titan_mark {
   uint64_t number;
 } titan_mark;
 
-// All required. See device/queue.h for the calls, which do with devices without queues too.
+// Of a device's clock, at a time.
+enum { TITAN_INSTANTS = 513 };
+
+// All required but the last two. See device/queue.h for the calls, which do with devices without queues too.
 typedef struct titan_queue_functions {
   // The point after all that the queue has got so far.
   titan_status (*mark)(titan_device *device, titan_queue queue, titan_mark *out);
@@ -72,6 +75,11 @@ typedef struct titan_queue_functions {
   titan_status (*copy)(titan_device *device, titan_queue queue, void *to, const void *from, size_t bytes);
   titan_status (*copy_rows)(titan_device *device, titan_queue queue, void *to, size_t to_pitch, const void *from,
                             size_t from_pitch, size_t row_bytes, size_t rows);
+  // Optional, both or none: the device's own clock. COMPUTE writes down when it comes to this point, in `slot` of
+  // TITAN_INSTANTS.
+  titan_status (*instant)(titan_device *device, int slot);
+  // Seconds from one instant to another. The host waits for both.
+  titan_status (*seconds)(titan_device *device, int from, int to, double *out);
 } titan_queue_functions;
 
 // Hyper-parameters of step t (counted from 1) of Adam, the same for all parameters.

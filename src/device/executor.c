@@ -2,7 +2,9 @@
 #include "device/executor.h"
 
 #include "base/clock.h"
+#include "device/queue.h"
 
+#include <stdio.h>
 #include <string.h>
 
 struct titan_executable {
@@ -145,25 +147,101 @@ static titan_status check_prepared(const titan_executable *executable) {
                                             titan_graph_name(executable->plan->graph));
 }
 
+static bool synchronous;
+
+void titan_executor_synchronous(bool on) {
+  synchronous = on;
+}
+
+// The error of a device with the operation that it is of.
+static titan_status wait_for(const titan_executable *executable, const titan_op_call *call) {
+  char message[512];
+  titan_status status = titan_queue_finish(executable->device, TITAN_QUEUE_COMPUTE);
+  if (status == TITAN_OK)
+    return TITAN_OK;
+  snprintf(message, sizeof message, "%s", titan_error_message());
+  return titan_error(status, "graph %s, operation %s: %s", titan_graph_name(executable->plan->graph),
+                     titan_op_name(call->kind), message);
+}
+
+static titan_status run_instruction(const titan_executable *executable, titan_phase phase, int index,
+                                    const titan_bindings *bindings) {
+  const titan_instruction *instruction = &executable->plan->phases[phase].instructions[index];
+  const titan_op_call *call = &instruction->node->call;
+  operands at;
+  bind(bindings, instruction, &at);
+  TITAN_TRY(run_kernel(executable, call, executable->states[phase][index], bindings->groups, at.inputs, at.outputs,
+                       at.workspace));
+  return synchronous ? wait_for(executable, call) : TITAN_OK;
+}
+
 static void (*watch)(void *context, const titan_op_call *call, double begin, double end);
 static void *watch_context;
+
+static void note(const titan_op_call *call, double begin, double end) {
+  if (timing_on)
+    record(call, end - begin);
+  if (watch != NULL)
+    watch(watch_context, call, begin, end);
+}
+
+// --- by the device's clock: instant 0 is one that the host knows too, 2k + 1 and 2k + 2 are around operation k ---
+
+enum { TIMED_AT_A_TIME = (TITAN_INSTANTS - 1) / 2 };
+
+// The time of instant 0.
+static titan_status set_clock(titan_device *device, double *zero) {
+  TITAN_TRY(device->queues->instant(device, 0));
+  TITAN_TRY(titan_queue_finish(device, TITAN_QUEUE_COMPUTE));
+  *zero = titan_clock_seconds();
+  return TITAN_OK;
+}
+
+static titan_status note_operations(const titan_executable *executable, titan_phase phase, int first, int count,
+                                    double zero) {
+  titan_device *device = executable->device;
+  for (int k = 0; k < count; k++) {
+    double begin = 0, end = 0;
+    TITAN_TRY(device->queues->seconds(device, 0, 2 * k + 1, &begin));
+    TITAN_TRY(device->queues->seconds(device, 0, 2 * k + 2, &end));
+    note(&executable->plan->phases[phase].instructions[first + k].node->call, zero + begin, zero + end);
+  }
+  return TITAN_OK;
+}
+
+static titan_status run_by_its_clock(titan_executable *executable, titan_phase phase, const titan_bindings *bindings,
+                                     void (*progress)(void)) {
+  titan_device *device = executable->device;
+  int all = executable->plan->phases[phase].count;
+  double zero = 0;
+  for (int first = 0; first < all; first += TIMED_AT_A_TIME) {
+    int count = all - first < TIMED_AT_A_TIME ? all - first : TIMED_AT_A_TIME;
+    TITAN_TRY(set_clock(device, &zero));
+    for (int k = 0; k < count; k++) {
+      TITAN_TRY(device->queues->instant(device, 2 * k + 1));
+      TITAN_TRY(run_instruction(executable, phase, first + k, bindings));
+      TITAN_TRY(device->queues->instant(device, 2 * k + 2));
+      if (progress != NULL)
+        progress();
+    }
+    TITAN_TRY(note_operations(executable, phase, first, count, zero));
+  }
+  return TITAN_OK;
+}
 
 titan_status titan_executable_run(titan_executable *executable, titan_phase phase, const titan_bindings *bindings,
                                   void (*progress)(void)) {
   const titan_plan_phase *list = &executable->plan->phases[phase];
+  const titan_queue_functions *queues = executable->device->queues;
+  bool timed = timing_on || watch != NULL;
   TITAN_TRY(check_prepared(executable));
+  if (timed && queues != NULL && queues->instant != NULL)
+    return run_by_its_clock(executable, phase, bindings, progress);
   for (int i = 0; i < list->count; i++) {
-    const titan_instruction *instruction = &list->instructions[i];
-    const titan_op_call *call = &instruction->node->call;
-    operands at;
-    bind(bindings, instruction, &at);
-    double start = timing_on || watch != NULL ? titan_clock_seconds() : 0;
-    TITAN_TRY(run_kernel(executable, call, executable->states[phase][i], bindings->groups, at.inputs, at.outputs,
-                         at.workspace));
-    if (timing_on)
-      record(call, titan_clock_seconds() - start);
-    if (watch != NULL)
-      watch(watch_context, call, start, titan_clock_seconds());
+    double start = timed ? titan_clock_seconds() : 0;
+    TITAN_TRY(run_instruction(executable, phase, i, bindings));
+    if (timed)
+      note(&list->instructions[i].node->call, start, titan_clock_seconds());
     if (progress != NULL)
       progress();
   }

@@ -44,10 +44,16 @@ titan_status titan_executable_run_inspected(titan_executable *executable, titan_
                                             const titan_bindings *bindings, void (*progress)(void),
                                             const titan_inspector *inspector);
 
-// Not collective. From now on `watcher` is called, from the thread that computes, after each operation of every
-// executable of the process, with when it ran (as titan_clock_seconds); NULL: no more. Off, it costs nothing.
+// Not collective. From now on `watcher` is called, from the thread that computes, for each operation of every
+// executable of the process, in order, after it, with when it ran (as titan_clock_seconds); NULL: no more. Off, it
+// costs nothing. On a device with a clock of its own the times are that clock's, and the host waits for the device at
+// the beginning and at the end of each phase.
 void titan_executor_watch(void (*watcher)(void *context, const titan_op_call *call, double begin, double end),
                           void *context);
+
+// Not collective. On, the host waits after each operation of a device with queues, so that an error of the device comes
+// with the graph and the operation that it is of (debug.device_synchronous).
+void titan_executor_synchronous(bool on);
 
 // Seconds and calls by kind of operation, for all executables of the process, while timing is on.
 typedef struct titan_op_timing {

@@ -3,6 +3,7 @@
 #include "emulated.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -13,6 +14,7 @@
 // How often an event has been recorded, and how many of these the streams have come to.
 struct event_state {
   uint64_t recorded = 0, reached = 0;
+  std::chrono::steady_clock::time_point time; // of the last
 };
 
 struct CUevent_st {
@@ -40,7 +42,7 @@ namespace {
 std::vector<CUstream_st *> streams;
 cudaError_t last_error = cudaSuccess, gpu_error = cudaSuccess;
 cudaError_t next_failure = cudaSuccess;
-bool executing;
+bool executing, is_open; // is_open: device memory
 
 uint64_t next_random() { // Marsaglia, "Xorshift RNGs", 2003
   static uint64_t state = titan_emulated()->seed * 0x9e3779b97f4a7c15u | 1;
@@ -73,6 +75,8 @@ void run_first(CUstream_st *stream) {
   work w = std::move(stream->waiting.front());
   stream->waiting.pop_front();
   titan_emulated_error(w.failure);
+  if (w.run != nullptr && w.event == nullptr && !is_open)
+    titan_emulated_memory_open(is_open = true);
   if (w.run != nullptr && (gpu_error == cudaSuccess || w.event != nullptr)) // after an error nothing but events
     w.run();
   stream->done++;
@@ -86,7 +90,6 @@ template <typename condition> cudaError_t execute(condition enough) {
   }
   stream_of(nullptr);
   executing = true;
-  titan_emulated_memory_open(true);
   shuffle();
   while (!enough() || next_random() % 8 != 0) {
     if (next_random() % 8 == 0)
@@ -101,8 +104,9 @@ template <typename condition> cudaError_t execute(condition enough) {
     }
     run_first(*at);
   }
-  titan_emulated_memory_open(false);
-  executing = false;
+  if (is_open)
+    titan_emulated_memory_open(false);
+  is_open = executing = false;
   return gpu_error;
 }
 
@@ -252,7 +256,11 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   std::shared_ptr<event_state> state = event->state;
   uint64_t number = ++state->recorded;
-  put(stream, work{[=] { state->reached = std::max(state->reached, number); }, state, number, cudaSuccess});
+  auto reach = [=] {
+    state->reached = std::max(state->reached, number);
+    state->time = std::chrono::steady_clock::now();
+  };
+  put(stream, work{reach, state, number, cudaSuccess});
   return titan_emulated_return(cudaSuccess);
 }
 
@@ -269,6 +277,13 @@ cudaError_t cudaEventQuery(cudaEvent_t event) {
   if (event->state->reached < event->state->recorded && !executing)
     execute([] { return true; });
   return titan_emulated_return(event->state->reached >= event->state->recorded ? cudaSuccess : cudaErrorNotReady);
+}
+
+cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t from, cudaEvent_t to) {
+  if (from->state->reached < from->state->recorded || to->state->reached < to->state->recorded)
+    return titan_emulated_return(cudaErrorNotReady);
+  *milliseconds = std::chrono::duration<float, std::milli>(to->state->time - from->state->time).count();
+  return titan_emulated_return(cudaSuccess);
 }
 
 // --- copies ---

@@ -7,7 +7,8 @@ enum { RING = 4096 };
 
 struct titan_cuda_marks {
   cudaEvent_t events[RING];
-  uint64_t last; // number of the last mark
+  uint64_t last;                        // number of the last mark
+  cudaEvent_t instants[TITAN_INSTANTS]; // with times; made when they are first used
 };
 
 titan_status titan_cuda_queues_create(titan_cuda *cuda) {
@@ -28,6 +29,9 @@ void titan_cuda_queues_destroy(titan_cuda *cuda) {
   for (int i = 0; cuda->marks != NULL && i < RING; i++)
     if (cuda->marks->events[i] != NULL)
       (void)cudaEventDestroy(cuda->marks->events[i]);
+  for (int i = 0; cuda->marks != NULL && i < TITAN_INSTANTS; i++)
+    if (cuda->marks->instants[i] != NULL)
+      (void)cudaEventDestroy(cuda->marks->instants[i]);
   titan_memory_free(cuda->marks);
   cuda->marks = NULL;
   for (int queue = 0; queue < TITAN_QUEUES; queue++)
@@ -95,9 +99,30 @@ static titan_status cuda_copy_rows(titan_device *device, titan_queue queue, void
                           "rows cannot be copied");
 }
 
+static titan_status cuda_instant(titan_device *device, int slot) {
+  titan_cuda *cuda = titan_cuda_of(device);
+  cudaEvent_t *event = &cuda->marks->instants[slot];
+  if (*event == NULL)
+    TITAN_TRY(titan_cuda_check(cudaEventCreate(event), "an event cannot be made"));
+  return titan_cuda_check(cudaEventRecord(*event, cuda->streams[TITAN_QUEUE_COMPUTE]), "a time cannot be taken");
+}
+
+static titan_status cuda_seconds(titan_device *device, int from, int to, double *out) {
+  const titan_cuda_marks *marks = titan_cuda_of(device)->marks;
+  float milliseconds = 0;
+  TITAN_TRY(titan_cuda_check(cudaEventSynchronize(marks->instants[from]), "work of the GPU failed"));
+  TITAN_TRY(titan_cuda_check(cudaEventSynchronize(marks->instants[to]), "work of the GPU failed"));
+  TITAN_TRY(titan_cuda_check(cudaEventElapsedTime(&milliseconds, marks->instants[from], marks->instants[to]),
+                             "times cannot be compared"));
+  *out = (double)milliseconds / 1e3;
+  return TITAN_OK;
+}
+
 const titan_queue_functions titan_cuda_queue_functions = {.mark = cuda_mark,
                                                           .after = cuda_after,
                                                           .wait = cuda_wait,
                                                           .reached = cuda_reached,
                                                           .copy = cuda_copy,
-                                                          .copy_rows = cuda_copy_rows};
+                                                          .copy_rows = cuda_copy_rows,
+                                                          .instant = cuda_instant,
+                                                          .seconds = cuda_seconds};

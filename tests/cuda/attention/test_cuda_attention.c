@@ -3,7 +3,9 @@
 // sizes of tiles and heads; every order of threads and blocks gives the same bits; no thread reads shared memory that
 // another writes without a barrier (a fault ends the program); what the kernels refuse has a message.
 // Oracle: the definition in float64 (conformance/attention/reference.c, held against finite differences there).
-// Tolerance: 1e-5 of the greatest element of an output, as of the CPU's kernels; one rounding on top in bfloat16.
+// Tolerance: 1e-5 of the greatest element of an output, as of the CPU's kernels; one rounding on top in bfloat16, where
+// heads of at most 128 elements go through bfloat16 within too: probabilities and gradients of scores, 2^-9 each of
+// terms that cancel, 1e-2 in all.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -46,6 +48,8 @@ static const attention_sizes sizes[] = {
 
 static void check(cuda_case *test, titan_op_kind kind, double tolerance) {
   const attention_sizes *s = &test->sizes;
+  if (test->dtype == TITAN_BFLOAT16 && s->head_size <= 128)
+    tolerance = 1e-2;
   if (case_run(test, device, kind) != TITAN_OK)
     fail_msg("%s", titan_error_message());
   const double distance = case_distance(test, kind);
@@ -71,7 +75,7 @@ static void float32_is_the_definition_at_all_sizes(void **state) {
   assert_true(titan_emulator_grids() > 0);
 }
 
-static void bfloat16_is_the_definition_rounded_once(void **state) {
+static void bfloat16_is_the_definition_at_all_sizes(void **state) {
   (void)state;
   check_all(TITAN_BFLOAT16);
 }
@@ -159,7 +163,7 @@ static void the_log_says_which_attention_is_used(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(float32_is_the_definition_at_all_sizes),
-      cmocka_unit_test(bfloat16_is_the_definition_rounded_once),
+      cmocka_unit_test(bfloat16_is_the_definition_at_all_sizes),
       cmocka_unit_test(large_scores_saturate_without_harm),
       cmocka_unit_test(the_order_of_threads_changes_no_bit),
       cmocka_unit_test(numbers_that_are_not_finite_reach_who_sees_them),

@@ -35,6 +35,22 @@ static int cores_in(const cpu_set_t *cpus) {
   return CPU_COUNT(&cores);
 }
 
+// The one NUMA domain that has all of them; -1: several, or the system has no folders of domains.
+static int numa_of(const cpu_set_t *cpus) {
+  int found = -1;
+  char path[128];
+  for (int node = 0; node < 64; node++)
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+      snprintf(path, sizeof path, "/sys/devices/system/node/node%d/cpu%d", node, cpu);
+      if (!CPU_ISSET(cpu, cpus) || access(path, F_OK) != 0)
+        continue;
+      if (found >= 0 && found != node)
+        return -1;
+      found = node;
+    }
+  return found;
+}
+
 static void each_rank_gets_its_share_of_the_cores(void **state) {
   (void)state;
   int size = test_size(), wanted = getenv("OMP_NUM_THREADS") != NULL ? atoi(getenv("OMP_NUM_THREADS")) : 0;
@@ -49,6 +65,7 @@ static void each_rank_gets_its_share_of_the_cores(void **state) {
   if (topology.message[0] != '\0' && test_rank() == 0)
     fprintf(stderr, "%s\n", topology.message);
   expect_on_all(topology.node_rank == test_rank() && topology.node_size == size);
+  expect_on_all(numa_of(&now) == -1 || topology.numa == numa_of(&now));
   expect_on_all(topology.node_cores == cores && topology.bound_cores == cores_in(&now));
   if (strcmp(expectation, "mended") == 0) {
     expect_on_all(CPU_EQUAL(&now, &usable) && topology.bound_cores == cores);

@@ -2,6 +2,7 @@
 // Causal attention, forward: T. Dao, "FlashAttention-2: faster attention with better parallelism and work partitioning"
 // (2023). A block computes 64 queries of one head over all tiles of 64 keys that they see. Scores are kept in units of
 // log 2, so that the exponential is 2^x. A score that is +inf or NaN makes its query's sum and outputs NaN.
+#include "device/cuda/kernels/attention_mma.h"
 #include "device/cuda/kernels/attention_tile.cuh"
 
 template <typename T> struct forward_operands {
@@ -122,6 +123,9 @@ __global__ void __launch_bounds__(THREADS)
 // --- launches ---
 
 int titan_cuda_allow_attention(void) {
+  const int error = titan_cuda_allow_attention_mma();
+  if (error != cudaSuccess)
+    return error;
   return with_each_variant([](auto variant) -> int {
     using V = decltype(variant);
     return TITAN_ALLOW_SHARED((attention_forward<typename V::element, V::chunks>), FORWARD_BYTES<V::chunks>);
@@ -130,6 +134,8 @@ int titan_cuda_allow_attention(void) {
 
 int titan_cuda_put_attention(titan_attention_sizes sizes, const void *q, const void *k, const void *v, void *o,
                              float *lse, cudaStream_t stream) {
+  if (titan_attention_uses_mma(sizes))
+    return titan_cuda_put_attention_mma(sizes, q, k, v, o, lse, stream);
   const dim3 grid((sizes.length + TILE - 1) / TILE, sizes.heads, sizes.batch);
   return with_variant(sizes, [&](auto variant) -> int {
     using V = decltype(variant);

@@ -6,6 +6,7 @@
 //
 // Two kernels, each of whose blocks owns what it writes: 64 keys, whose gradients are summed over the query heads of
 // their kv head and the tiles of queries in order; and 64 queries. No sum depends on which block comes first.
+#include "device/cuda/kernels/attention_mma.h"
 #include "device/cuda/kernels/attention_tile.cuh"
 
 template <typename T> struct backward_operands {
@@ -236,12 +237,15 @@ __global__ void attention_row_sums(titan_attention_sizes sizes, const T *o, cons
 // --- launches ---
 
 int titan_cuda_allow_attention_backward(void) {
+  const int error = titan_cuda_allow_attention_mma_backward();
+  if (error != cudaSuccess)
+    return error;
   return with_each_variant([](auto variant) -> int {
     using V = decltype(variant);
-    int error = TITAN_ALLOW_SHARED((attention_backward_keys<typename V::element, V::chunks>), BACKWARD_BYTES);
-    if (error == cudaSuccess)
-      error = TITAN_ALLOW_SHARED((attention_backward_queries<typename V::element, V::chunks>), BACKWARD_BYTES);
-    return error;
+    int result = TITAN_ALLOW_SHARED((attention_backward_keys<typename V::element, V::chunks>), BACKWARD_BYTES);
+    if (result == cudaSuccess)
+      result = TITAN_ALLOW_SHARED((attention_backward_queries<typename V::element, V::chunks>), BACKWARD_BYTES);
+    return result;
   });
 }
 
@@ -260,6 +264,8 @@ int titan_cuda_put_attention_row_sums(titan_attention_sizes sizes, const void *o
 int titan_cuda_put_attention_backward(titan_attention_sizes sizes, const void *q, const void *k, const void *v,
                                       const float *lse, const float *sums, const void *gradient, void *dq, void *dk,
                                       void *dv, cudaStream_t stream) {
+  if (titan_attention_uses_mma(sizes))
+    return titan_cuda_put_attention_mma_backward(sizes, q, k, v, lse, sums, gradient, dq, dk, dv, stream);
   const unsigned row_tiles = static_cast<unsigned>((sizes.length + TILE - 1) / TILE);
   return with_variant(sizes, [&](auto variant) -> int {
     using V = decltype(variant);

@@ -99,14 +99,14 @@ void titan_cuda_put_adam(cudaStream_t stream, const titan_cuda_adam *a) {
   PUT_PACKS(adam, aligned, a->n, stream, *a);
 }
 
-// --- sum of squares: SQUARES_PARTS blocks, each with its part of the vector, whose sums are added in order ---
+// --- sum of squares: at most SQUARES_PARTS blocks, each with its part of the vector, whose sums are added in order ---
 
 static __device__ double squares_of_parts[SQUARES_PARTS];
 
 template <bool VECTOR> static __global__ void __launch_bounds__(THREADS) square_parts(int64_t n, const float *x) {
   TITAN_SHARED(double, parts, [1][THREADS / 32]);
-  const int64_t packs = (n + W - 1) / W, begin = packs * blockIdx.x / SQUARES_PARTS;
-  const int64_t end = packs * (blockIdx.x + 1) / SQUARES_PARTS;
+  const int64_t packs = (n + W - 1) / W, begin = packs * blockIdx.x / gridDim.x;
+  const int64_t end = packs * (blockIdx.x + 1) / gridDim.x;
   double sums[1] = {0};
 #pragma unroll 4
   for (int64_t pack = begin + threadIdx.x; pack < end; pack += THREADS) {
@@ -121,10 +121,10 @@ template <bool VECTOR> static __global__ void __launch_bounds__(THREADS) square_
     squares_of_parts[blockIdx.x] = sums[0];
 }
 
-static __global__ void __launch_bounds__(THREADS) add_squares(double *sum) {
+static __global__ void __launch_bounds__(THREADS) add_squares(int count, double *sum) {
   TITAN_SHARED(double, parts, [1][THREADS / 32]);
   double sums[1] = {0};
-  for (int part = static_cast<int>(threadIdx.x); part < SQUARES_PARTS; part += THREADS)
+  for (int part = static_cast<int>(threadIdx.x); part < count; part += THREADS)
     sums[0] += squares_of_parts[part];
   titan_block_sums<THREADS>(sums, parts);
   if (threadIdx.x == 0)
@@ -132,11 +132,13 @@ static __global__ void __launch_bounds__(THREADS) add_squares(double *sum) {
 }
 
 void titan_cuda_put_sum_of_squares(cudaStream_t stream, int64_t n, const float *x, double *sum) {
+  const int64_t each = static_cast<int64_t>(W) * THREADS, wanted = (n + each - 1) / each;
+  const int parts = wanted < 1 ? 1 : wanted < SQUARES_PARTS ? static_cast<int>(wanted) : SQUARES_PARTS;
   if (titan_aligned(x))
-    TITAN_LAUNCH(square_parts<true>, SQUARES_PARTS, THREADS, 0, stream, n, x);
+    TITAN_LAUNCH(square_parts<true>, parts, THREADS, 0, stream, n, x);
   else
-    TITAN_LAUNCH(square_parts<false>, SQUARES_PARTS, THREADS, 0, stream, n, x);
-  TITAN_LAUNCH(add_squares, 1, THREADS, 0, stream, sum);
+    TITAN_LAUNCH(square_parts<false>, parts, THREADS, 0, stream, n, x);
+  TITAN_LAUNCH(add_squares, 1, THREADS, 0, stream, parts, sum);
 }
 
 // --- conversions ---

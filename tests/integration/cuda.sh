@@ -1,0 +1,90 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Training on the CUDA device. Here the GPU is emulated (tests/cuda_emulator): the device's own code and kernels, with memory that host
+# code cannot touch and work that is done late and in a random order. The numbers are the CPU's but for the order of sums: 1e-4 in float32,
+# 1e-2 in bfloat16. The plugin that is built for real GPUs says why it is not used here.
+#
+# usage: cuda.sh PROGRAM COMPARE WORK PLUGIN REAL_PLUGIN one|fsdp|tensor|pipeline|bfloat16|refusals|no_driver|memory|versions
+TITAN=$1 COMPARE=$2 WORK=$3 PLUGIN=$4 REAL=$5
+. "$(dirname "$0")/common.sh"
+run_timeout=900
+steps=3
+same=(--training.steps $steps --training.seq_len 16 --training.batch_size 2)
+
+# check NAME RANKS TOLERANCE OPTIONS...: once on the CPU, once on the emulated GPU.
+check() {
+  local name=$1 ranks=$2 tolerance=$3
+  shift 3
+  train "$name.cpu" "$ranks" "${same[@]}" "$@" --job.device cpu || return
+  TITAN_CUDA_PLUGIN=$PLUGIN train "$name.gpu" "$ranks" "${same[@]}" "$@" --job.device cuda || return
+  grep -q 'device emulated NVIDIA H100 80GB HBM3, 79.6 GiB, compute capability 9.0' "$name.gpu.log" || fail "$name: no emulated GPU was used"
+  alike "$name" numbers $steps "$tolerance" "$name.cpu/steps.txt" "$name.gpu/steps.txt"
+  cmp "$name.cpu/weights.txt" "$name.gpu/weights.txt" || fail "$name: other initial weights"
+  ! cmp -s "$name.cpu/steps.txt" "$name.gpu/steps.txt" || fail "$name: all digits are the CPU's, as if it had computed"
+}
+
+# Another order of work gives the same bytes.
+one() {
+  check one 1 1e-4 --training.compile
+  TITAN_EMULATED_SEED=7 TITAN_EMULATOR_ORDER=backward TITAN_CUDA_PLUGIN=$PLUGIN train again 1 "${same[@]}" --training.compile --job.device cuda
+  alike again bitwise $steps one.gpu/steps.txt again/steps.txt
+}
+bfloat16() { check bfloat16 1 1e-2 --training.mixed_precision_param bfloat16; }
+fsdp() {
+  check fsdp 2 1e-4
+  grep -q 'WARNING - 2 ranks share one GPU' fsdp.gpu.log || fail "no word that ranks share a GPU"
+}
+tensor() { check tensor 2 1e-4 --training.tensor_parallel_degree 2; }
+pipeline() {
+  check pipeline 2 1e-4 --experimental.pipeline_parallel_degree 2 --experimental.pipeline_parallel_schedule 1F1B
+}
+
+# refused NAME TEXT COMMAND...: exit 5 with one message that has the text; auto goes on with the CPU and says why.
+refused() {
+  local name=$1 text=$2 code
+  shift 2
+  "$@" "$TITAN" --job.config_file "$here/small.toml" --job.dump_folder "$name" "${same[@]}" --job.device cuda >"$name.out" 2>"$name.log"
+  code=$?
+  [ $code = 5 ] || fail "$name: code $code, expected 5"
+  [ "$(grep -c ERROR "$name.log")" = 1 ] && grep -q -- "ERROR - $text" "$name.log" || fail "$name: no \"$text\": $(tail -n 3 "$name.log")"
+  "$@" "$TITAN" --job.config_file "$here/small.toml" --job.dump_folder "$name" "${same[@]}" --training.steps 1 --training.warmup_steps 1 \
+    --job.device auto >"$name.out" 2>"$name.log" || fail "$name: auto does not go on with the CPU"
+  grep -q -- "job.device = auto: no GPU is used: $text" "$name.log" || fail "$name: auto does not say why it uses the CPU"
+}
+
+refusals() {
+  local machine=(env "TITAN_CUDA_PLUGIN=$PLUGIN")
+  refused no_driver 'no CUDA driver: ' "${machine[@]}" TITAN_EMULATED_DRIVER=0
+  refused old_driver 'the CUDA driver is too old: it is for CUDA 11.8, and this program was built with CUDA ' "${machine[@]}" TITAN_EMULATED_DRIVER=11080
+  refused no_gpu 'the CUDA driver sees no GPU (CUDA_VISIBLE_DEVICES = "none")' "${machine[@]}" TITAN_EMULATED_GPUS=0 CUDA_VISIBLE_DEVICES=none
+  refused old_gpu 'GPU 0 (emulated NVIDIA H100 80GB HBM3) has compute capability 7.5, and 8.0 or newer is needed' "${machine[@]}" TITAN_EMULATED_CAPABILITY=75
+  refused no_code 'GPU 0 .* and none that this GPU can run: no kernel image' "${machine[@]}" TITAN_EMULATED_NO_CODE=1
+}
+
+# The plugin for real GPUs, on a machine without a driver.
+no_driver() {
+  [ ! -e /dev/nvidiactl ] || exit 77
+  refused real 'no CUDA driver: libcuda.so.1: ' env "TITAN_CUDA_PLUGIN=$REAL"
+  launch 1 "$TITAN" --job.config_file "$here/small.toml" --job.dump_folder found "${same[@]}" --job.device cuda >found.out 2>found.log
+  [ $? = 5 ] && grep -q 'ERROR - no CUDA driver: libcuda.so.1: ' found.log || fail "the plugin beside the program: $(tail -n 2 found.log)"
+}
+
+memory() {
+  local code
+  TITAN_CUDA_PLUGIN=$PLUGIN TITAN_EMULATED_MEMORY=300 launch 1 "$TITAN" --job.config_file "$here/small.toml" --job.dump_folder small "${same[@]}" \
+    --training.batch_size 16 --training.seq_len 256 --job.device cuda >small.out 2>small.log
+  code=$?
+  [ $code = 2 ] || fail "too small a GPU: code $code, expected 2: $(tail -n 3 small.log)"
+  grep -q 'the device of rank 0 is too small: it will need .* are available' small.log || fail "no message: $(tail -n 4 small.log)"
+}
+
+versions() {
+  local line
+  line=$("$TITAN" --version | grep '^CUDA: ')
+  [[ "$line" =~ libtitan_cuda.so:\ CUDA\ [0-9.]+,\ cuBLASLt\ [0-9.]+,\ (no\ cuDNN|cuDNN\ [0-9.]+)\;\ code\ for ]] || fail "versions of the plugin: $line"
+  line=$(TITAN_CUDA_PLUGIN=/nowhere.so "$TITAN" --version | grep '^CUDA: ')
+  [[ "$line" =~ none:\ /nowhere.so\ cannot\ be\ opened ]] || fail "versions without a plugin: $line"
+}
+
+run_part "$6"
+finish
