@@ -71,7 +71,7 @@ titan_gpu_attention titan_gpu_attention_of(const titan_op_call *call, titan_gpu_
   if (way.dnn && gpu.deterministic)
     way.kv_heads = heads_at_a_time(call, gpu);
   const int64_t heads = q[2] / kv_heads * way.kv_heads;
-  way.sums = round_up(rows * (size_t)heads, ALIGNMENT);
+  way.sums = round_up(rows * (size_t)q[2], ALIGNMENT); // of all heads: the own kernels may have to do without cuDNN
   if ((way.dnn && !gpu.deterministic) || gpu.capability == 0)
     way.dq_sum = round_up(rows * (size_t)(heads * q[3]), ALIGNMENT);
   if (way.dnn)
