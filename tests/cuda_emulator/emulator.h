@@ -78,6 +78,9 @@ void *titan_emulated_dynamic_shared(void);
                             alignof(titan_shared_type_##name) > 16 ? alignof(titan_shared_type_##name) : 16))
 #define TITAN_DYNAMIC_SHARED(type, name) type *name = static_cast<type *>(titan_emulated_dynamic_shared())
 
+void titan_emulated_vector_access(const void *address, size_t bytes);
+#define TITAN_VECTOR_ACCESS(address, bytes) titan_emulated_vector_access(address, bytes)
+
 // --- barriers and warp functions ---
 
 #define TITAN_EMULATED_LINE const char *file = __builtin_FILE(), int line = __builtin_LINE()

@@ -134,7 +134,6 @@ void shadow_access(int thread, const void *address, size_t bytes, bool writes) {
   size_t offset = (uintptr_t)address - (uintptr_t)shared_memory;
   if (offset >= SHARED_BYTES || thread < 0)
     return;
-  watched = true;
   for (size_t i = 0; i < bytes && offset + i < SHARED_BYTES; i++)
     if (!check_byte(offset + i, thread, writes))
       return; // one report for an access
@@ -199,6 +198,11 @@ void *titan_emulated_dynamic_shared(void) {
   return shared_memory + STATIC_BYTES;
 }
 
+void titan_emulated_vector_access(const void *address, size_t bytes) {
+  if ((uintptr_t)address % bytes != 0)
+    fault("thread %d: an access of %zu bytes at %p, which is not aligned", running_thread(), bytes, address);
+}
+
 bool titan_emulator_watches(void) {
   return watched;
 }
@@ -208,6 +212,7 @@ bool titan_emulator_watches(void) {
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 
 static inline void hook(const void *address, size_t bytes, bool writes, bool aligned) {
+  watched = true;
   if (aligned && (uintptr_t)address % bytes != 0 && running_thread() >= 0)
     fault("thread %d: an access of %zu bytes at %p, which is not aligned", running_thread(), bytes, address);
   if ((uintptr_t)address - (uintptr_t)shared_memory < SHARED_BYTES)

@@ -102,8 +102,11 @@ static __global__ void __launch_bounds__(THREADS) copy_units(size_t bytes, const
 #pragma unroll
   for (int k = 0; k < EACH; k++) {
     const size_t i = first + static_cast<size_t>(k) * THREADS;
-    if (i < units)
+    if (i < units) {
+      TITAN_VECTOR_ACCESS(static_cast<UNIT *>(to), sizeof(UNIT));
+      TITAN_VECTOR_ACCESS(static_cast<const UNIT *>(from), sizeof(UNIT));
       static_cast<UNIT *>(to)[i] = static_cast<const UNIT *>(from)[i];
+    }
   }
   const size_t last = units * sizeof(UNIT) + first;
   if (first < sizeof(UNIT) && last < bytes)

@@ -21,6 +21,8 @@
 // More than 48 KiB of dynamic shared memory for the kernel; a cudaError_t.
 #define TITAN_ALLOW_SHARED(kernel, bytes)                                                                              \
   cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes))
+// Stands before a load or store of a vector type: the emulator checks that the address is a multiple of `bytes`.
+#define TITAN_VECTOR_ACCESS(address, bytes) static_cast<void>(0)
 // An array in the block's static shared memory: TITAN_SHARED(float, tile, [64][65]); TITAN_SHARED(float, mean, ) is one
 // value.
 #define TITAN_SHARED(type, name, dimensions) __shared__ type name dimensions

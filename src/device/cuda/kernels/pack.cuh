@@ -66,6 +66,7 @@ template <typename T> static __device__ __forceinline__ float titan_rounded(floa
 }
 
 template <typename T> static __device__ __forceinline__ titan_raw_pack<T> titan_load_raw(const T *from) {
+  TITAN_VECTOR_ACCESS(from, 16);
   return *reinterpret_cast<const titan_raw_pack<T> *>(from);
 }
 
@@ -82,9 +83,11 @@ static __device__ __forceinline__ void titan_load(const T *from, int64_t count, 
 }
 
 static __device__ __forceinline__ void titan_store_pack(float *to, const float (&from)[4]) {
+  TITAN_VECTOR_ACCESS(to, 16);
   *reinterpret_cast<float4 *>(to) = make_float4(from[0], from[1], from[2], from[3]);
 }
 static __device__ __forceinline__ void titan_store_pack(__nv_bfloat16 *to, const float (&from)[8]) {
+  TITAN_VECTOR_ACCESS(to, 16);
   *reinterpret_cast<uint4 *>(to) = make_uint4(titan_word_of(from[0], from[1]), titan_word_of(from[2], from[3]),
                                               titan_word_of(from[4], from[5]), titan_word_of(from[6], from[7]));
 }

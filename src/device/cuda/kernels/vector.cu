@@ -55,6 +55,7 @@ static __device__ __forceinline__ uint16_t exactly_narrowed(float value) {
 template <bool VECTOR>
 static __device__ __forceinline__ void store_narrow(uint16_t *to, int64_t count, const float (&from)[W]) {
   if (VECTOR && count >= W) {
+    TITAN_VECTOR_ACCESS(to, 8);
     *reinterpret_cast<ushort4 *>(to) = make_ushort4(exactly_narrowed(from[0]), exactly_narrowed(from[1]),
                                                     exactly_narrowed(from[2]), exactly_narrowed(from[3]));
     return;
@@ -147,6 +148,7 @@ static __global__ void __launch_bounds__(THREADS) widen(int64_t n, const uint16_
   const int64_t at = pack_begin(), count = n - at;
   float x[W];
   if (VECTOR && count >= W) {
+    TITAN_VECTOR_ACCESS(from + at, 8);
     const uint2 words = *reinterpret_cast<const uint2 *>(from + at);
     titan_store_pack(to + at, {titan_low_half(words.x), titan_high_half(words.x), titan_low_half(words.y),
                                titan_high_half(words.y)});
