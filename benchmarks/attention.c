@@ -11,19 +11,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct {
-  titan_cpu_isa isa;
-  const titan_kernel *forward, *backward;
-} levels[] = {
-    {TITAN_CPU_GENERIC, &titan_cpu_attention_generic, &titan_cpu_attention_backward_generic},
-#ifdef TITAN_CPU_X86
-    {TITAN_CPU_BASELINE, &titan_cpu_attention_baseline, &titan_cpu_attention_backward_baseline},
-    {TITAN_CPU_AVX2, &titan_cpu_attention_avx2, &titan_cpu_attention_backward_avx2},
-    {TITAN_CPU_AVX512, &titan_cpu_attention_avx512, &titan_cpu_attention_backward_avx512},
-    {TITAN_CPU_AVX512_BF16, &titan_cpu_attention_avx512_bf16, &titan_cpu_attention_backward_avx512_bf16},
-#endif
-};
-enum { LEVELS = sizeof levels / sizeof levels[0] };
+// The levels with kernels of their own that this machine runs.
+static int level_count(void) {
+  int best = titan_cpu_isa_best();
+  return best < TITAN_CPU_AMX ? best + 1 : TITAN_CPU_AMX;
+}
+
+static const titan_kernel *kernel_of(int level, titan_op_kind kind) {
+  return titan_cpu_kernels_of((titan_cpu_isa)level)[kind];
+}
 
 typedef struct shape {
   int64_t batch, length, heads, kv_heads, head_size;
@@ -100,12 +96,13 @@ static void report(shape s, titan_dtype dtype, double ceiling) {
   for (int i = 0; i < 9; i++)
     tensors[i] = operand(i < 6 ? &backward.inputs[i] : &backward.outputs[i - 6]);
   const double product = 2.0 * (double)(s.batch * s.heads * s.head_size) * (double)s.length * (double)s.length / 2;
-  for (int i = 0; i < LEVELS && levels[i].isa <= titan_cpu_isa_best(); i++) {
-    const double f = fastest(5, levels[i].forward, &forward, (const void *const *)tensors, tensors + 3);
-    const double b = fastest(5, levels[i].backward, &backward, (const void *const *)tensors, tensors + 6);
+  for (int i = 0; i < level_count(); i++) {
+    const double f = fastest(5, kernel_of(i, TITAN_OP_attention), &forward, (const void *const *)tensors, tensors + 3);
+    const double b =
+        fastest(5, kernel_of(i, TITAN_OP_attention_backward), &backward, (const void *const *)tensors, tensors + 6);
     printf("%lldx%lldx%lld/%lldx%-4lld %-8s %-11s %8.1f %8.1f ms %7.1f %7.1f %7.1f GFLOP/s  %4.2f %4.2f %4.2f\n",
            (long long)s.batch, (long long)s.length, (long long)s.heads, (long long)s.kv_heads, (long long)s.head_size,
-           titan_dtype_name(dtype), titan_cpu_isa_name(levels[i].isa), f * 1e3, b * 1e3, 2 * product / f * 1e-9,
+           titan_dtype_name(dtype), titan_cpu_isa_name((titan_cpu_isa)i), f * 1e3, b * 1e3, 2 * product / f * 1e-9,
            4 * product / b * 1e-9, 6 * product / (f + b) * 1e-9, 2 * product / f / ceiling, 4 * product / b / ceiling,
            6 * product / (f + b) / ceiling);
     fflush(stdout);

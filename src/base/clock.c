@@ -2,6 +2,7 @@
 #include "base/clock.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -36,9 +37,10 @@ double titan_clock_since_process_start(void) {
   char *field = strrchr(text, ')');
   for (int i = 2; field != NULL && i < 22; i++)
     field = strchr(field + 1, ' ');
-  unsigned long long ticks;
   struct timespec boot;
-  if (field == NULL || sscanf(field, "%llu", &ticks) != 1 || clock_gettime(CLOCK_BOOTTIME, &boot) != 0)
+  char *end = field;
+  unsigned long long ticks = field == NULL ? 0 : strtoull(field, &end, 10);
+  if (end == field || clock_gettime(CLOCK_BOOTTIME, &boot) != 0)
     return 0;
   return (double)boot.tv_sec + 1e-9 * (double)boot.tv_nsec - (double)ticks / (double)sysconf(_SC_CLK_TCK);
 }

@@ -9,6 +9,11 @@
 
 enum { TITAN_MEMORY_ALIGNMENT = 64 };
 
+// The next multiple of `unit`, which is at least 1.
+static inline size_t titan_round_up(size_t bytes, size_t unit) {
+  return (bytes + unit - 1) / unit * unit;
+}
+
 // tag, text: what the memory is for. The tags from PARAMETERS on are those that a plan accounts for.
 #define TITAN_MEMORY_TAG_LIST(X)                                                                                       \
   X(GENERAL, "general")                                                                                                \

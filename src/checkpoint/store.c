@@ -20,8 +20,10 @@ titan_status titan_store_path(const char *folder, int64_t step, titan_text *path
 // "step-12.h5<suffix>" gives 12; a name that is written otherwise (step-012.h5), -1.
 static int64_t step_of(const char *name, const char *suffix) {
   char again[64];
-  int64_t step;
-  if (sscanf(name, "step-%" SCNd64, &step) != 1 || step < 0)
+  if (strncmp(name, "step-", 5) != 0)
+    return -1;
+  int64_t step = strtoll(name + 5, NULL, 10);
+  if (step < 0)
     return -1;
   snprintf(again, sizeof again, "step-%" PRId64 ".h5%s", step, suffix);
   return strcmp(again, name) == 0 ? step : -1;

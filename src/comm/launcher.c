@@ -48,12 +48,11 @@ static size_t read_process_file(long process, const char *name, char *out, size_
 
 static long parent_of(long process) {
   char text[512];
-  long parent = 0;
   read_process_file(process, "stat", text, sizeof text);
   const char *after_name = strrchr(text, ')'); // a name may hold spaces and parentheses
-  if (after_name == NULL || sscanf(after_name + 1, " %*c %ld", &parent) != 1)
+  if (after_name == NULL || strlen(after_name) < 4)
     return 0;
-  return parent;
+  return strtol(after_name + 3, NULL, 10); // behind ") S", the letter of its state
 }
 
 static bool is_one_of(const char *name, const char *const *names, size_t count) {

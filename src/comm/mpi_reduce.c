@@ -3,6 +3,7 @@
 // order, whatever arrives first, so results repeat bitwise, all ranks of an all_reduce get the same bits, and bfloat16
 // is summed in float32. Later phases begin at a different time on each rank, so they must not be MPI collectives (whose
 // order has to agree); messages are told apart by tags made from the group's sequence number.
+#include "base/memory.h"
 #include "comm/mpi.h"
 #include "comm/mpi_error.h"
 #include "comm/reduce.h"
@@ -150,7 +151,7 @@ static void blocks_release(titan_work *work) {
 }
 
 static size_t aligned(size_t bytes) {
-  return (bytes + TITAN_MEMORY_ALIGNMENT - 1) / TITAN_MEMORY_ALIGNMENT * TITAN_MEMORY_ALIGNMENT;
+  return titan_round_up(bytes, TITAN_MEMORY_ALIGNMENT);
 }
 
 // What one reduction works in: the state, the sources, and each lane's requests and received pieces.

@@ -15,8 +15,9 @@ static uint64_t read_number(const char *path, const char *key, uint64_t missing)
   uint64_t value = missing;
   while (fgets(line, sizeof line, file) != NULL)
     if (strncmp(line, key, length) == 0) {
-      unsigned long long number = 0;
-      if (sscanf(line + length, "%llu", &number) == 1) // "max" is no number: no limit
+      char *end = line + length;
+      unsigned long long number = strtoull(line + length, &end, 10);
+      if (end != line + length) // "max" is no number: no limit
         value = number;
       break;
     }

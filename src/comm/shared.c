@@ -3,6 +3,7 @@
 // counters, by which ranks wait for each other without messages: each operation on the block takes the next ticket; a
 // rank that starts operation t stores arrived = t, and one that has taken what it needs from the others' parts stores
 // departed = t. Operations complete in the order of their tickets.
+#include "base/memory.h"
 #include "comm/backend.h"
 #include "comm/reduce.h"
 #include "comm/segment.h"
@@ -31,7 +32,7 @@ struct titan_shared {
 enum { PAGE = 4096 };
 
 static size_t header_bytes(int size) {
-  return ((size_t)size * sizeof(counters) + PAGE - 1) / PAGE * PAGE;
+  return titan_round_up((size_t)size * sizeof(counters), PAGE);
 }
 
 static size_t block_bytes(const titan_shared *shared) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "comm/staging.h"
 
+#include "base/memory.h"
 #include "comm/reduce.h"
 
 #include <stdatomic.h>
@@ -17,7 +18,7 @@ static header *header_of(const titan_staging *staging, int rank) {
 }
 
 static size_t aligned(size_t bytes) {
-  return (bytes + TITAN_MEMORY_ALIGNMENT - 1) / TITAN_MEMORY_ALIGNMENT * TITAN_MEMORY_ALIGNMENT;
+  return titan_round_up(bytes, TITAN_MEMORY_ALIGNMENT);
 }
 
 // --- creation ---

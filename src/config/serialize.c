@@ -111,7 +111,7 @@ static titan_status take_option(titan_config *config, const char **text) {
   titan_config_entry *entry = &config->entries[index];
   void *member = (char *)config + titan_options[index].offset;
   TITAN_TRY_CLEANUP(take_text(text, '\t', &source));
-  entry->source = (titan_config_source)atoi(source);
+  entry->source = (titan_config_source)strtol(source, NULL, 10);
   TITAN_TRY_CLEANUP(take_field(text, '\t', &entry->origin));
   TITAN_TRY_CLEANUP(take_field(text, '\n', &value));
   if (value == NULL && !titan_option_is_text(&titan_options[index])) {
@@ -152,7 +152,7 @@ titan_status titan_config_deserialize(const char *text, titan_config **config) {
   titan_status status = TITAN_OK;
   TITAN_TRY_CLEANUP(titan_config_create_default(&created));
   TITAN_TRY_CLEANUP(take_text(&text, '\n', &request));
-  created->request = (titan_config_request)atoi(request);
+  created->request = (titan_config_request)strtol(request, NULL, 10);
   TITAN_TRY_CLEANUP(take_text(&text, '\n', &topic));
   snprintf(created->help_topic, sizeof created->help_topic, "%s", topic);
   for (int i = 0; i < TITAN_OPTION_COUNT; i++)

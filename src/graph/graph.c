@@ -106,9 +106,7 @@ static titan_status create_node(titan_phase phase, titan_op_kind kind, const tit
   node->phase = phase;
   node->recomputed = false;
   node->call.kind = kind;
-  memset(&node->call.attributes, 0, sizeof node->call.attributes); // padding too: attributes are compared by memcmp
-  if (attributes != NULL)
-    node->call.attributes = *attributes;
+  node->call.attributes = attributes != NULL ? *attributes : (titan_op_attributes){0};
   node->call.input_count = node->call.output_count = 0;
   memset(node->call.outputs, 0, sizeof node->call.outputs);
   node->call.reusable_inputs = 0;
@@ -207,11 +205,6 @@ void titan_graph_replace_uses(titan_graph *graph, titan_value old, titan_value v
 
 void titan_graph_mark_recomputed(titan_graph *graph, titan_value value) {
   graph->nodes[graph->values[value].producer]->recomputed = true;
-}
-
-bool titan_graph_computes_same(const titan_op_call *a, const titan_op_call *b) {
-  return a->kind == b->kind && a->input_count == b->input_count &&
-         memcmp(&a->attributes, &b->attributes, sizeof a->attributes) == 0;
 }
 
 titan_status titan_graph_recompute(titan_graph *graph, int node, const titan_value *inputs, titan_value *outputs) {

@@ -151,8 +151,6 @@ titan_status titan_graph_node_add_input(titan_graph *graph, int node, titan_valu
 void titan_graph_replace_uses(titan_graph *graph, titan_value old, titan_value value);
 // Marks the node that computes the value as a recomputation.
 void titan_graph_mark_recomputed(titan_graph *graph, titan_value value);
-// Whether two calls compute the same from the same inputs: kind, attributes, number of inputs.
-bool titan_graph_computes_same(const titan_op_call *a, const titan_op_call *b);
 // Appends the same operation once more, in the phase set, on other inputs of the same types, as a recomputation.
 titan_status titan_graph_recompute(titan_graph *graph, int node, const titan_value *inputs, titan_value *outputs);
 

@@ -194,7 +194,7 @@ static void measure(packing *p) {
 static void begin(packing *p, size_t alignment) {
   for (int i = 0; i < p->count; i++) {
     titan_block *block = &p->blocks[i];
-    block->bytes = (block->bytes + alignment - 1) / alignment * alignment;
+    block->bytes = titan_round_up(block->bytes, alignment);
     block->offset = 0;
     if (block->bytes > 0)
       p->order[p->item_count++] = (item){.block = block, .index = i};

@@ -294,7 +294,7 @@ static void place_across_phases(planner *p, titan_base arena, size_t *total) {
     if (root->parent != TITAN_NO_VALUE || !root->used || root->fixed || arena_of(root) != arena)
       continue;
     root->home = (titan_operand){arena, *total};
-    size_t bytes = (bytes_of(p, v) + alignment - 1) / alignment * alignment;
+    size_t bytes = titan_round_up(bytes_of(p, v), alignment);
     if (arena != TITAN_BASE_PASSED)
       p->plan->saved[p->plan->saved_count++] =
           (titan_plan_block){.value = v, .bytes = bytes, .offset = p->plan->saved_bytes + p->plan->kept_bytes};

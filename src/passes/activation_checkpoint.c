@@ -2,6 +2,7 @@
 #include "passes/activation_checkpoint.h"
 
 #include "base/memory.h"
+#include "graph/query.h"
 
 #include <string.h>
 
@@ -52,8 +53,7 @@ static bool is_cheap(const titan_graph *graph, int index, const bool *keep) {
 
 // Weights that a product multiplies by at once: products that the compile pass has joined count one each.
 static int width_of(const titan_graph *graph, const titan_node *node) {
-  int producer = titan_graph_value(graph, node->inputs[1])->producer;
-  const titan_node *weights = producer < 0 ? NULL : titan_graph_node(graph, producer);
+  const titan_node *weights = titan_graph_producer(graph, node->inputs[1]);
   return weights != NULL && weights->call.kind == TITAN_OP_concat ? weights->call.input_count : 1;
 }
 

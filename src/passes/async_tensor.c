@@ -2,34 +2,12 @@
 #include "passes/async_tensor.h"
 
 #include "base/memory.h"
+#include "graph/query.h"
 #include "passes/tensor.h"
 
 static bool is_transfer(const titan_node *node, titan_op_kind kind) {
   return node->call.kind == kind && node->call.attributes.collective.dimension == TITAN_PLACEMENT_TP &&
          node->call.attributes.collective.ranks > 1;
-}
-
-static const titan_node *producer_of(const titan_graph *graph, titan_value value) {
-  int producer = titan_graph_value(graph, value)->producer;
-  return producer >= 0 ? titan_graph_node(graph, producer) : NULL;
-}
-
-static bool is_output(const titan_graph *graph, titan_value value) {
-  for (int i = 0; i < titan_graph_output_count(graph); i++)
-    if (titan_graph_output_at(graph, i)->value == value)
-      return true;
-  return false;
-}
-
-// Reading places of a value, output of the graph included.
-static int uses_of(const titan_graph *graph, titan_value value) {
-  int uses = is_output(graph, value);
-  for (int n = 0; n < titan_graph_node_count(graph); n++) {
-    const titan_node *node = titan_graph_node(graph, n);
-    for (int i = 0; i < node->call.input_count; i++)
-      uses += node->inputs[i] == value;
-  }
-  return uses;
 }
 
 // A reshape that only groups the rows in another way.
@@ -43,13 +21,13 @@ static bool keeps_columns(const titan_node *node) {
 static titan_status join_scatter(titan_graph *graph, int index) {
   const titan_node *scatter = titan_graph_node(graph, index);
   titan_value sum = scatter->inputs[0];
-  const titan_node *product = producer_of(graph, sum);
-  while (product != NULL && keeps_columns(product) && uses_of(graph, sum) == 1) {
+  const titan_node *product = titan_graph_producer(graph, sum);
+  while (product != NULL && keeps_columns(product) && titan_graph_uses(graph, sum, NULL) == 1) {
     sum = product->inputs[0];
-    product = producer_of(graph, sum);
+    product = titan_graph_producer(graph, sum);
   }
   if (product == NULL || product->call.kind != TITAN_OP_matmul || product->call.attributes.matmul.transpose_a ||
-      product->phase != scatter->phase || uses_of(graph, sum) != 1)
+      product->phase != scatter->phase || titan_graph_uses(graph, sum, NULL) != 1)
     return TITAN_OK;
   titan_op_attributes attributes = {.matmul = product->call.attributes.matmul,
                                     .collective = scatter->call.attributes.collective};
@@ -86,7 +64,7 @@ static bool add_product(const titan_graph *graph, int index, titan_value gathere
 
 // False when something else than such products reads it.
 static bool find_readers(const titan_graph *graph, titan_value gathered, titan_phase phase, readers *r) {
-  if (is_output(graph, gathered))
+  if (titan_graph_is_output(graph, gathered))
     return false;
   for (int n = 0; n < titan_graph_node_count(graph); n++) {
     const titan_node *node = titan_graph_node(graph, n);

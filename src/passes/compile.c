@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "graph/plan.h"
+#include "graph/query.h"
 
 #include <string.h>
 
@@ -18,19 +19,12 @@ typedef struct pass {
 // --- looking at `from` ---
 
 static const titan_node *producer_of(const pass *p, titan_value value, titan_op_kind kind) {
-  int producer = titan_graph_value(p->from, value)->producer;
-  const titan_node *node = producer < 0 ? NULL : titan_graph_node(p->from, producer);
+  const titan_node *node = titan_graph_producer(p->from, value);
   return node != NULL && node->call.kind == kind ? node : NULL;
 }
 
 static int uses_of(const pass *p, titan_value value) {
-  int uses = 0;
-  for (int n = 0; n < titan_graph_node_count(p->from); n++)
-    for (int i = 0; p->wanted[n] && i < titan_graph_node(p->from, n)->call.input_count; i++)
-      uses += titan_graph_node(p->from, n)->inputs[i] == value;
-  for (int i = 0; i < titan_graph_output_count(p->from); i++)
-    uses += titan_graph_output_at(p->from, i)->value == value;
-  return uses;
+  return titan_graph_uses(p->from, value, p->wanted);
 }
 
 // x w^T of a parameter w, read by nobody else: all of the weight's gradient then comes from the joined product.
@@ -180,10 +174,10 @@ static titan_status fuse_sum(pass *p, const titan_node *node, bool *applied) {
 static titan_status remove_duplicate(pass *p, const titan_node *node, bool *applied) {
   for (int n = 0; n < titan_graph_node_count(p->to) && !*applied; n++) {
     const titan_node *earlier = titan_graph_node(p->to, n);
-    bool same = earlier->call.kind == node->call.kind && earlier->call.input_count == node->call.input_count;
+    bool same = titan_graph_computes_same(&earlier->call, &node->call);
     for (int i = 0; same && i < node->call.input_count; i++)
       same = earlier->inputs[i] == p->images[node->inputs[i]];
-    if (!same || !titan_graph_computes_same(&earlier->call, &node->call))
+    if (!same)
       continue;
     for (int i = 0; i < node->call.output_count; i++)
       p->images[node->outputs[i]] = earlier->outputs[i];
@@ -296,16 +290,6 @@ titan_status titan_compile_apply(const titan_graph *from, titan_graph **out, tit
 
 // --- after differentiation ---
 
-static bool is_read_once(const titan_graph *graph, titan_value value) {
-  int uses = 0;
-  for (int n = 0; n < titan_graph_node_count(graph); n++)
-    for (int i = 0; i < titan_graph_node(graph, n)->call.input_count; i++)
-      uses += titan_graph_node(graph, n)->inputs[i] == value;
-  for (int i = 0; i < titan_graph_output_count(graph); i++)
-    uses += titan_graph_output_at(graph, i)->value == value;
-  return uses == 1;
-}
-
 // The norm's gradient takes the gradient that passes it by, where that is there before it.
 titan_status titan_compile_backward(titan_graph *graph) {
   for (int n = 0; n < titan_graph_node_count(graph); n++) {
@@ -314,7 +298,8 @@ titan_status titan_compile_backward(titan_graph *graph) {
       int producer = titan_graph_value(graph, sum->inputs[i])->producer;
       const titan_node *norm = producer < 0 ? NULL : titan_graph_node(graph, producer);
       if (norm == NULL || norm->call.kind != TITAN_OP_rms_norm_backward || norm->call.input_count != 4 ||
-          titan_graph_value(graph, sum->inputs[1 - i])->producer >= producer || !is_read_once(graph, sum->inputs[i]))
+          titan_graph_value(graph, sum->inputs[1 - i])->producer >= producer ||
+          titan_graph_uses(graph, sum->inputs[i], NULL) != 1)
         continue;
       TITAN_TRY(titan_graph_node_add_input(graph, producer, sum->inputs[1 - i]));
       titan_graph_replace_uses(graph, sum->outputs[0], norm->outputs[0]);

@@ -55,9 +55,11 @@ titan_status titan_watch(const char *argument, const titan_show_options *options
   sigaction(SIGTERM, &action, NULL);
   for (bool first = true; !over && !ended; first = false) {
     TITAN_TRY(print_once(argument, options, first ? warn : ignore, &over)); // warnings would repeat
-    for (double last = titan_clock_seconds(), left = seconds; left > 0 && !over && !ended;
-         left = seconds - (titan_clock_seconds() - last))
+    double last = titan_clock_seconds(), left = seconds;
+    while (left > 0 && !over && !ended) {
       poll(NULL, 0, (int)ceil(1000 * fmin(left, 0.2))); // short: a signal may come before poll begins
+      left = seconds - (titan_clock_seconds() - last);
+    }
   }
   return TITAN_OK;
 }

@@ -31,7 +31,7 @@ static int *open_at(const builder *b, titan_block_kind kind, int unit, int micro
 }
 
 static size_t aligned(size_t bytes, const titan_step_sizes *sizes) {
-  return (bytes + sizes->alignment - 1) / sizes->alignment * sizes->alignment;
+  return titan_round_up(bytes, sizes->alignment);
 }
 
 // The block is alive at action `place`; it is new where it was not. *index: -1 where it takes no bytes.

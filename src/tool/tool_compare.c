@@ -52,6 +52,7 @@ static titan_status compare_piece(void *context, int tensor, int64_t row, int64_
   for (int64_t i = 0; i < count; i++) {
     double a = c->values_a[i], b = c->values_b[i], off = fabs(a - b);
     d->magnitude = fmax(d->magnitude, fmax(fabs(a), fabs(b)));
+    // NOLINTNEXTLINE(bugprone-suspicious-memory-comparison,cert-exp42-c,cert-flp37-c): 0 and -0 differ
     if (memcmp(&c->values_a[i], &c->values_b[i], sizeof(float)) == 0)
       continue;
     d->elements++;

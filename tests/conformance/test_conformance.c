@@ -22,13 +22,6 @@
 #include <string.h>
 
 enum { SKIPPED = 77 };
-static const titan_kernel *const add_kernels[TITAN_CPU_AMX] = {
-    [TITAN_CPU_GENERIC] = &titan_cpu_add_generic,
-#ifdef TITAN_CPU_X86
-    [TITAN_CPU_BASELINE] = &titan_cpu_add_baseline, [TITAN_CPU_AVX2] = &titan_cpu_add_avx2,
-    [TITAN_CPU_AVX512] = &titan_cpu_add_avx512,     [TITAN_CPU_AVX512_BF16] = &titan_cpu_add_avx512_bf16,
-#endif
-};
 static titan_device *devices[2];
 
 static int run_visited(titan_op_call *call, void *context) {
@@ -224,7 +217,8 @@ static void the_level_asked_for_is_the_one_in_use(void **state) {
   const titan_kernel *kernel = devices[0]->kernel(devices[0], TITAN_OP_add);
   for (int isa = TITAN_CPU_GENERIC; isa < TITAN_CPU_AMX; isa++) {
     bool is_asked_for = strcmp(titan_cpu_isa_name((titan_cpu_isa)isa), wanted) == 0;
-    bool is_in_use = kernel == add_kernels[isa];
+    const titan_kernel *const *kernels = titan_cpu_kernels_of((titan_cpu_isa)isa);
+    bool is_in_use = kernels != NULL && kernel == kernels[TITAN_OP_add];
     if (strcmp(wanted, "amx") == 0)
       is_asked_for = isa == TITAN_CPU_AVX512_BF16;
 #ifdef __x86_64__

@@ -5,56 +5,25 @@
 
 #include <stdio.h>
 
-// One table per level, by operation kind.
-#define ENTRY_0(name, level) [TITAN_OP_##name] = &TITAN_CPU_PASTE(name, level),
-#define ENTRY_1(name, level)
-#define TITAN_OP(name, inputs_min, inputs_max, outputs_min, outputs_max, view, differentiable)                         \
-  ENTRY_##view(name, generic)
-static const titan_kernel *const kernels_generic[TITAN_OP_COUNT] = {
-#include "graph/ops.def"
-};
-#undef TITAN_OP
-#ifdef TITAN_CPU_X86
-#define TITAN_OP(name, inputs_min, inputs_max, outputs_min, outputs_max, view, differentiable)                         \
-  ENTRY_##view(name, baseline)
-static const titan_kernel *const kernels_baseline[TITAN_OP_COUNT] = {
-#include "graph/ops.def"
-};
-#undef TITAN_OP
-#define TITAN_OP(name, inputs_min, inputs_max, outputs_min, outputs_max, view, differentiable) ENTRY_##view(name, avx2)
-static const titan_kernel *const kernels_avx2[TITAN_OP_COUNT] = {
-#include "graph/ops.def"
-};
-#undef TITAN_OP
-#define TITAN_OP(name, inputs_min, inputs_max, outputs_min, outputs_max, view, differentiable)                         \
-  ENTRY_##view(name, avx512)
-static const titan_kernel *const kernels_avx512[TITAN_OP_COUNT] = {
-#include "graph/ops.def"
-};
-#undef TITAN_OP
-#define TITAN_OP(name, inputs_min, inputs_max, outputs_min, outputs_max, view, differentiable)                         \
-  ENTRY_##view(name, avx512_bf16)
-static const titan_kernel *const kernels_avx512_bf16[TITAN_OP_COUNT] = {
-#include "graph/ops.def"
-};
-#undef TITAN_OP
-#endif
-
 static const struct {
   const titan_kernel *const *kernels;
   const titan_vector_functions *vector;
   dnnl_cpu_isa_t dnnl;
 } levels[] = {
-    [TITAN_CPU_GENERIC] = {kernels_generic, &titan_cpu_vector_functions_generic, dnnl_cpu_isa_sse41},
+    [TITAN_CPU_GENERIC] = {titan_cpu_kernels_generic, &titan_cpu_vector_functions_generic, dnnl_cpu_isa_sse41},
 #ifdef TITAN_CPU_X86
-    [TITAN_CPU_BASELINE] = {kernels_baseline, &titan_cpu_vector_functions_baseline, dnnl_cpu_isa_sse41},
-    [TITAN_CPU_AVX2] = {kernels_avx2, &titan_cpu_vector_functions_avx2, dnnl_cpu_isa_avx2},
-    [TITAN_CPU_AVX512] = {kernels_avx512, &titan_cpu_vector_functions_avx512, dnnl_cpu_isa_avx512_core},
-    [TITAN_CPU_AVX512_BF16] = {kernels_avx512_bf16, &titan_cpu_vector_functions_avx512_bf16,
+    [TITAN_CPU_BASELINE] = {titan_cpu_kernels_baseline, &titan_cpu_vector_functions_baseline, dnnl_cpu_isa_sse41},
+    [TITAN_CPU_AVX2] = {titan_cpu_kernels_avx2, &titan_cpu_vector_functions_avx2, dnnl_cpu_isa_avx2},
+    [TITAN_CPU_AVX512] = {titan_cpu_kernels_avx512, &titan_cpu_vector_functions_avx512, dnnl_cpu_isa_avx512_core},
+    [TITAN_CPU_AVX512_BF16] = {titan_cpu_kernels_avx512_bf16, &titan_cpu_vector_functions_avx512_bf16,
                                dnnl_cpu_isa_avx512_core_bf16},
-    [TITAN_CPU_AMX] = {kernels_avx512_bf16, &titan_cpu_vector_functions_avx512_bf16, TITAN_DNNL_EVERY_ISA},
+    [TITAN_CPU_AMX] = {titan_cpu_kernels_avx512_bf16, &titan_cpu_vector_functions_avx512_bf16, TITAN_DNNL_EVERY_ISA},
 #endif
 };
+
+const titan_kernel *const *titan_cpu_kernels_of(titan_cpu_isa level) {
+  return (size_t)level < sizeof levels / sizeof *levels ? levels[level].kernels : NULL;
+}
 
 // Not touched here: the first kernel that writes it, with its own threads, brings its pages to their NUMA domains, and
 // a run starts without waiting for gigabytes to be cleared.
@@ -136,7 +105,7 @@ titan_status titan_device_create_cpu_of_level(int threads, titan_cpu_isa isa, ti
     return status;
   }
   cpu->isa = isa;
-  cpu->kernels = levels[isa].kernels;
+  cpu->kernels = titan_cpu_kernels_of(isa);
   char model[64];
   titan_cpu_model_name(model, sizeof model);
   snprintf(cpu->description, sizeof cpu->description, "%s, %s, %d thread%s", model, titan_cpu_isa_name(isa), threads,

@@ -16,6 +16,7 @@ typedef uint32_t vuint_unaligned __attribute__((vector_size(VECTOR_WIDTH * 4), a
 // The nearest bfloat16 in the upper half of each lane, as vector_to_bf16; the lower half is anything.
 VECTOR_INLINE vuint pair_rounded_bits(vfloat x) {
   const vuint bits = (vuint)x, rounded = bits + 0x7fffu + ((bits >> 16) & 1u);
+  // NOLINTNEXTLINE(misc-redundant-expression): NaN
   return (vuint)vector_select(x == x, (vfloat)rounded, (vfloat)(bits | 0x400000u));
 }
 

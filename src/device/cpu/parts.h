@@ -49,8 +49,4 @@ static inline size_t titan_cpu_row_offset(const titan_tensor_type *type, int64_t
   return (size_t)(row * titan_tensor_columns(type)) * titan_dtype_bytes(type->dtype);
 }
 
-static inline size_t titan_cpu_aligned(size_t bytes) {
-  return (bytes + TITAN_MEMORY_ALIGNMENT - 1) / TITAN_MEMORY_ALIGNMENT * TITAN_MEMORY_ALIGNMENT;
-}
-
 #endif

@@ -58,7 +58,7 @@ VECTOR_INLINE vfloat vector_exp(vfloat x) {
   p = vector_scale_by_power(vector_scale_by_power(p, half), n - half);
   p = vector_select(x < low, vector_set(0.0f), p);
   p = vector_select(x > high, vector_set(__builtin_inff()), p);
-  return vector_select(x == x, p, x);
+  return vector_select(x == x, p, x); // NOLINT(misc-redundant-expression): NaN
 }
 
 // The sum of the lanes in float64, from the first lane to the last.

@@ -215,6 +215,7 @@ VECTOR_INLINE vbf16 vector_to_bf16(vfloat x) {
 #else
   const vuint bits = (vuint)x;
   const vuint rounded = bits + 0x7fffu + ((bits >> 16) & 1u);
+  // NOLINTNEXTLINE(misc-redundant-expression): NaN
   const vuint result = (vuint)vector_select(x == x, (vfloat)rounded, (vfloat)(bits | 0x400000u)) >> 16;
 #if VECTOR_WIDTH == 16
   return (vbf16)_mm512_cvtepi32_epi16((__m512i)result);

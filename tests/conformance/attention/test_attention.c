@@ -32,19 +32,15 @@ typedef struct attention_case {
   void *given[TENSORS];   // in the dtype of the call; lse in float32
 } attention_case;
 
-static const struct {
-  titan_cpu_isa isa;
-  const titan_kernel *forward, *backward;
-} levels[] = {
-    {TITAN_CPU_GENERIC, &titan_cpu_attention_generic, &titan_cpu_attention_backward_generic},
-#ifdef TITAN_CPU_X86
-    {TITAN_CPU_BASELINE, &titan_cpu_attention_baseline, &titan_cpu_attention_backward_baseline},
-    {TITAN_CPU_AVX2, &titan_cpu_attention_avx2, &titan_cpu_attention_backward_avx2},
-    {TITAN_CPU_AVX512, &titan_cpu_attention_avx512, &titan_cpu_attention_backward_avx512},
-    {TITAN_CPU_AVX512_BF16, &titan_cpu_attention_avx512_bf16, &titan_cpu_attention_backward_avx512_bf16},
-#endif
-};
-enum { LEVELS = sizeof levels / sizeof levels[0] };
+// The levels with kernels of their own that this machine runs.
+static int level_count(void) {
+  int best = titan_cpu_isa_best();
+  return best < TITAN_CPU_AMX ? best + 1 : TITAN_CPU_AMX;
+}
+
+static const titan_kernel *kernel_of(int level, titan_op_kind kind) {
+  return titan_cpu_kernels_of((titan_cpu_isa)level)[kind];
+}
 
 static titan_dtype dtype_of(const attention_case *test, int tensor) {
   return tensor == LSE ? TITAN_FLOAT32 : test->dtype;
@@ -176,14 +172,14 @@ static void check_outputs(const attention_case *test, const char *level, int fir
 static void check_case(attention_sizes sizes, titan_dtype dtype, double magnitude, double tolerance) {
   attention_case test = case_create(sizes, dtype, magnitude);
   void *outputs[3];
-  for (int i = 0; i < LEVELS && levels[i].isa <= titan_cpu_isa_best(); i++) {
-    run_kernel(&test, TITAN_OP_attention, levels[i].forward, 1 + i % 2, outputs);
-    check_outputs(&test, titan_cpu_isa_name(levels[i].isa), O, 2, outputs, tolerance);
+  for (int i = 0; i < level_count(); i++) {
+    run_kernel(&test, TITAN_OP_attention, kernel_of(i, TITAN_OP_attention), 1 + i % 2, outputs);
+    check_outputs(&test, titan_cpu_isa_name((titan_cpu_isa)i), O, 2, outputs, tolerance);
   }
   case_make_gradients(&test);
-  for (int i = 0; i < LEVELS && levels[i].isa <= titan_cpu_isa_best(); i++) {
-    run_kernel(&test, TITAN_OP_attention_backward, levels[i].backward, 1 + i % 2, outputs);
-    check_outputs(&test, titan_cpu_isa_name(levels[i].isa), DQ, 3, outputs, tolerance);
+  for (int i = 0; i < level_count(); i++) {
+    run_kernel(&test, TITAN_OP_attention_backward, kernel_of(i, TITAN_OP_attention_backward), 1 + i % 2, outputs);
+    check_outputs(&test, titan_cpu_isa_name((titan_cpu_isa)i), DQ, 3, outputs, tolerance);
   }
   case_destroy(&test);
 }
@@ -233,13 +229,13 @@ static void extreme_scores_pick_one_key(void **state) {
   (void)state;
   attention_case test = case_create((attention_sizes){1, 130, 1, 1, 32}, TITAN_FLOAT32, 1e5);
   void *outputs[3];
-  for (int i = 0; i < LEVELS && levels[i].isa <= titan_cpu_isa_best(); i++) {
-    run_kernel(&test, TITAN_OP_attention, levels[i].forward, 1, outputs);
-    check_outputs(&test, titan_cpu_isa_name(levels[i].isa), O, 2, outputs, 1e-5);
+  for (int i = 0; i < level_count(); i++) {
+    run_kernel(&test, TITAN_OP_attention, kernel_of(i, TITAN_OP_attention), 1, outputs);
+    check_outputs(&test, titan_cpu_isa_name((titan_cpu_isa)i), O, 2, outputs, 1e-5);
   }
   case_make_gradients(&test);
-  for (int i = 0; i < LEVELS && levels[i].isa <= titan_cpu_isa_best(); i++) {
-    run_kernel(&test, TITAN_OP_attention_backward, levels[i].backward, 1, outputs);
+  for (int i = 0; i < level_count(); i++) {
+    run_kernel(&test, TITAN_OP_attention_backward, kernel_of(i, TITAN_OP_attention_backward), 1, outputs);
     for (int tensor = 0; tensor < 3; tensor++) {
       for (int64_t j = 0; j < test.count[DQ + tensor]; j++)
         assert_true(isfinite(((float *)outputs[tensor])[j]));
@@ -273,11 +269,12 @@ static void the_number_of_threads_changes_no_bit(void **state) {
   const attention_sizes shapes[] = {{1, 700, 1, 1, 16}, {1, 700, 4, 2, 16}, {2, 333, 6, 3, 24}, {1, 257, 2, 1, 128}};
   for (int s = 0; s < 4; s++) {
     attention_case test = case_create(shapes[s], s == 2 ? TITAN_BFLOAT16 : TITAN_FLOAT32, 1);
-    for (int i = 0; i < LEVELS && levels[i].isa <= titan_cpu_isa_best(); i++)
-      check_threads(&test, TITAN_OP_attention, levels[i].forward, titan_cpu_isa_name(levels[i].isa));
+    for (int i = 0; i < level_count(); i++)
+      check_threads(&test, TITAN_OP_attention, kernel_of(i, TITAN_OP_attention), titan_cpu_isa_name((titan_cpu_isa)i));
     case_make_gradients(&test);
-    for (int i = 0; i < LEVELS && levels[i].isa <= titan_cpu_isa_best(); i++)
-      check_threads(&test, TITAN_OP_attention_backward, levels[i].backward, titan_cpu_isa_name(levels[i].isa));
+    for (int i = 0; i < level_count(); i++)
+      check_threads(&test, TITAN_OP_attention_backward, kernel_of(i, TITAN_OP_attention_backward),
+                    titan_cpu_isa_name((titan_cpu_isa)i));
     case_destroy(&test);
   }
 }

@@ -3,6 +3,7 @@
 // tag, the bytes that the real runtime then takes and keeps through two steps. Oracle: the allocator's counts.
 // Tolerance: none.
 #include "device_test.h"
+#include "schedules.h"
 #include "small_model.h"
 
 #include "parallel/runtime.h"
@@ -237,10 +238,6 @@ static const struct {
     {2, {2, 1, 1, 1, 1}}, {4, {4, 1, 1, 1, 1}}, {4, {2, 1, 2, 1, 1}}, {4, {2, 2, 1, 1, 1}},
     {4, {2, 1, 1, 1, 2}}, {8, {2, 1, 2, 1, 2}}, {8, {4, 1, 2, 1, 1}},
 };
-
-static const char *const schedules[] = {"GPipe",     "1F1B",          "Interleaved1F1B", "InterleavedZeroBubble",
-                                        "LoopedBFS", "ZBVZeroBubble", "DualPipeV"};
-enum { SCHEDULES = sizeof schedules / sizeof *schedules };
 
 // A unit or two a stage. Both ends of a model with tied embeddings are on rank 0 where stages are placed as a V.
 static titan_runtime_options pipeline_of(titan_mesh_degrees degrees, const char *schedule, int way) {

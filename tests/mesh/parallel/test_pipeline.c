@@ -4,6 +4,7 @@
 // Oracles: the counters of the pp group; a runtime of this rank alone. Tolerance: none for bytes; sums over
 // microbatches are taken in parts, so gradients agree to 1e-5 of the largest of a unit.
 #include "device_test.h"
+#include "schedules.h"
 #include "small_model.h"
 
 #include <math.h>
@@ -16,9 +17,7 @@ static const struct {
     {4, {2, 1, 1, 1, 2}}, {8, {2, 1, 2, 1, 2}}, {8, {4, 1, 1, 1, 2}},
 };
 
-static const char *const schedules[] = {"GPipe",     "1F1B",          "Interleaved1F1B", "InterleavedZeroBubble",
-                                        "LoopedBFS", "ZBVZeroBubble", "DualPipeV"};
-enum { SCHEDULES = sizeof schedules / sizeof *schedules, LAYERS = 7 };
+enum { LAYERS = 7 };
 
 static titan_runtime_options options_of(titan_mesh_degrees degrees, const char *schedule, titan_dtype dtype) {
   int dp = degrees.dp_replicate * degrees.dp_shard;

@@ -214,7 +214,7 @@ static void the_gradient_of_a_tied_parameter_is_that_of_the_loss_by_all_of_its_u
   loss_of(&r);
   const float *gradients = host_floats(device, unit->gradient + first, elements);
   for (int64_t i = 0; i < elements; i++)
-    largest = fmax(largest, fabs(gradients[i]));
+    largest = fmax(largest, fabs((double)gradients[i]));
   for (int64_t i = 17; i < elements; i += elements / 12) {
     double gradient, losses[2];
     float value = *host_floats(device, unit->master + first + i, 1);

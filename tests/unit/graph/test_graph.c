@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Property: graphs are built, named, found and printed as graph.h says. Oracle: small graphs written out by hand.
-#include "graph/graph.h"
+#include "graph/query.h"
 #include "graph_test.h"
 
 #include <string.h>
@@ -164,6 +164,52 @@ static void graphs_grow_to_any_size(void **state) {
   titan_graph_destroy(&graph);
 }
 
+// Marks the bytes of all members; what stays unmarked lies between members.
+static void mark_members(bool *marks) {
+#define MARK(member)                                                                                                   \
+  memset(marks + offsetof(titan_op_attributes, member), true, sizeof((titan_op_attributes *)0)->member)
+  MARK(matmul.transpose_a), MARK(matmul.transpose_b), MARK(matmul.output);
+  MARK(norm.epsilon), MARK(norm.fused);
+  MARK(rope.theta), MARK(rope.length), MARK(rope.head_size), MARK(rope.first_position), MARK(rope.inverse);
+  MARK(rope.scaling.factor), MARK(rope.scaling.low), MARK(rope.scaling.high), MARK(rope.scaling.original_length);
+  MARK(heads.batch), MARK(heads.length), MARK(heads.heads), MARK(heads.kv_heads), MARK(heads.head_size);
+  MARK(heads.qkv.dtype), MARK(heads.qkv.rank), MARK(heads.qkv.dims);
+  MARK(cross_entropy.output), MARK(cross_entropy.first), MARK(cross_entropy.columns);
+  MARK(embedding.vocabulary), MARK(embedding.first), MARK(embedding.shard);
+  MARK(collective.dimension), MARK(collective.ranks), MARK(collective.rank), MARK(collective.maximum);
+  MARK(reshape.type.dtype), MARK(reshape.type.rank), MARK(reshape.type.dims);
+  MARK(slice.begin), MARK(slice.count);
+  for (int i = 0; i < TITAN_MAX_OUTPUTS; i++) {
+    MARK(products[i].gathered_is_b), MARK(products[i].transpose_a), MARK(products[i].transpose_b);
+    MARK(products[i].output);
+  }
+#undef MARK
+}
+
+// A new attribute fails this test until the comparison, and the list above, have it.
+static void calls_are_the_same_by_every_member_and_no_byte_between_members(void **state) {
+  (void)state;
+  bool marks[sizeof(titan_op_attributes)] = {false};
+  titan_op_call a = {.kind = TITAN_OP_rope, .input_count = 2}, b;
+  a.attributes.heads.qkv.rank = a.attributes.reshape.type.rank = TITAN_MAX_RANK; // every dimension counts
+  memcpy(&b, &a, sizeof b);
+  mark_members(marks);
+  assert_true(titan_graph_computes_same(&a, &b));
+  unsigned char *bytes = (unsigned char *)&b.attributes;
+  for (size_t i = 0; i < sizeof b.attributes; i++) {
+    bytes[i] ^= 1;
+    if (titan_graph_computes_same(&a, &b) == marks[i])
+      fail_msg("byte %zu of %zu, %s: the comparison takes it otherwise", i, sizeof b.attributes,
+               marks[i] ? "of a member" : "between members");
+    bytes[i] ^= 1;
+  }
+  b.input_count = 1;
+  assert_false(titan_graph_computes_same(&a, &b));
+  b.input_count = a.input_count;
+  b.kind = TITAN_OP_silu;
+  assert_false(titan_graph_computes_same(&a, &b));
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(the_text_of_a_graph_shows_every_value_with_its_type),
@@ -173,6 +219,7 @@ int main(void) {
       cmocka_unit_test(a_refused_operation_is_not_part_of_the_graph),
       cmocka_unit_test(a_name_is_given_to_one_input_or_parameter_only),
       cmocka_unit_test(graphs_grow_to_any_size),
+      cmocka_unit_test(calls_are_the_same_by_every_member_and_no_byte_between_members),
   };
   int failures = cmocka_run_group_tests(tests, NULL, NULL);
   return failures != 0 || titan_memory_report_leaks() != 0;

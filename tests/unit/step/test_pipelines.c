@@ -3,6 +3,7 @@
 // what it holds in memory is what its order says; numbers that do not work are refused with a reason. Oracle: the toy
 // model; the count of activations that the prediction gives; for 1F1B the count of its paper. Tolerance: none.
 #include "leaks.h"
+#include "schedules.h"
 #include "toy.h"
 
 #include "step/predict.h"
@@ -17,10 +18,6 @@
 #include <string.h>
 
 enum { MOST_RANKS = 8, MOST_STAGES = 32 };
-
-static const char *const titles[] = {"GPipe",     "1F1B",          "Interleaved1F1B", "InterleavedZeroBubble",
-                                     "LoopedBFS", "ZBVZeroBubble", "DualPipeV"};
-enum { TITLES = sizeof titles / sizeof *titles };
 
 static int draw(uint64_t *state, int count) {
   *state = *state * 6364136223846793005u + 1442695040888963407u;
@@ -85,7 +82,7 @@ static void any_schedule_passes_the_checker_or_is_refused_with_a_reason(void **s
   uint64_t random = 2026;
   int made = 0, refused = 0, run = 0;
   for (int round = 0; round < 10000; round++) {
-    const titan_schedule_row *row = titan_schedule_find(titles[draw(&random, TITLES)]);
+    const titan_schedule_row *row = titan_schedule_find(schedules[draw(&random, SCHEDULES)]);
     int ranks = 1 + draw(&random, MOST_RANKS), microbatches = 1 + draw(&random, 24);
     int per_rank = draw(&random, 8) == 0 ? 1 + draw(&random, 4) : row->most == 1 ? 1 : row->least + draw(&random, 2);
     titan_order order;
@@ -123,10 +120,10 @@ static void any_schedule_passes_the_checker_or_is_refused_with_a_reason(void **s
 static void every_schedule_gives_the_results_of_one_rank(void **state) {
   (void)state;
   uint64_t random = 7;
-  for (size_t title = 0; title < TITLES; title++)
+  for (size_t title = 0; title < SCHEDULES; title++)
     for (int ranks = 1; ranks <= 4; ranks++)
       for (int bits = 0; bits < 32; bits++) {
-        const titan_schedule_row *row = titan_schedule_find(titles[title]);
+        const titan_schedule_row *row = titan_schedule_find(schedules[title]);
         titan_order order;
         pipeline p = {0};
         int per_rank = titan_schedule_stages_per_rank(row);
@@ -140,7 +137,7 @@ static void every_schedule_gives_the_results_of_one_rank(void **state) {
         p.t.sizes.whole_shards = (bits & 8) && (bits & 2);
         lower(&p);
         if (!toy_run(&p.t, p.lists))
-          fail_msg("%s, %d ranks, case %d: a result is wrong", titles[title], ranks, bits);
+          fail_msg("%s, %d ranks, case %d: a result is wrong", schedules[title], ranks, bits);
         destroy(&p);
       }
 }
@@ -200,11 +197,12 @@ static void what_is_planned_is_what_the_prediction_counts(void **state) {
     for (int i = 0; i < TITAN_COMPUTES; i++)
       compute[stage][i] = 1;
   titan_step_times times = {.compute = compute};
-  for (size_t title = 0; title < TITLES; title++)
+  for (size_t title = 0; title < SCHEDULES; title++)
     for (int ranks = 1; ranks <= 4; ranks++) {
       pipeline p = {0};
       titan_prediction prediction;
-      plan(&p, titles[title], ranks, titan_schedule_stages_per_rank(titan_schedule_find(titles[title])), 2 * ranks);
+      plan(&p, schedules[title], ranks, titan_schedule_stages_per_rank(titan_schedule_find(schedules[title])),
+           2 * ranks);
       assert_int_equal(titan_step_predict(&p.t.order, &times, &prediction), TITAN_OK);
       for (int rank = 0; rank < ranks; rank++) {
         titan_step_memory memory;

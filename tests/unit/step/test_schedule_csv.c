@@ -3,6 +3,7 @@
 // whatever is accepted can be lowered and run. Oracle: the orders of the schedules, written as files; files with one
 // fault each; the checker of steps. Tolerance: none.
 #include "leaks.h"
+#include "schedules.h"
 #include "toy.h"
 
 #include "step/schedule_csv.h"
@@ -87,10 +88,8 @@ static void a_pair_is_two_cells_that_may_overlap(void **state) {
 
 static void every_schedule_can_be_written_and_read_again(void **state) {
   (void)state;
-  static const char *const titles[] = {"GPipe",     "1F1B",          "Interleaved1F1B", "InterleavedZeroBubble",
-                                       "LoopedBFS", "ZBVZeroBubble", "DualPipeV"};
-  for (size_t i = 0; i < sizeof titles / sizeof *titles; i++) {
-    const titan_schedule_row *row = titan_schedule_find(titles[i]);
+  for (int i = 0; i < SCHEDULES; i++) {
+    const titan_schedule_row *row = titan_schedule_find(schedules[i]);
     titan_order order, again;
     titan_text before = {0}, csv = {0};
     assert_int_equal(titan_schedule_make(row, 3, 3 * titan_schedule_stages_per_rank(row), 6, &order), TITAN_OK);
@@ -99,7 +98,7 @@ static void every_schedule_can_be_written_and_read_again(void **state) {
     for (size_t at = 0; at < csv.length; at++)
       csv.data[at] = csv.data[at] == ' ' ? ',' : csv.data[at];
     if (read_csv(csv.data, row->most == 1, 3, 6, &again) != TITAN_OK)
-      fail_msg("%s: %s", titles[i], titan_error_message());
+      fail_msg("%s: %s", schedules[i], titan_error_message());
     assert_memory_equal(again.rank_of_stage, order.rank_of_stage, (size_t)order.stages * sizeof(int));
     titan_text_destroy(&csv);
     assert_int_equal(titan_order_print(&again, &csv), TITAN_OK);

@@ -3,6 +3,7 @@
 // its activations in flight. Oracle: orders written by hand; a table of idle shares and peaks that a simulator of its
 // own gave from the papers' rules (to its digits). Tolerance: half of the last digit.
 #include "leaks.h"
+#include "schedules.h"
 #include "step/predict.h"
 #include "step/schedule.h"
 
@@ -289,17 +290,34 @@ static void titles_are_found_in_any_case(void **state) {
   assert_null(titan_schedule_find("1F2B"));
 }
 
+// A row of the table that trains over two ranks is in the list of schedules.h, by which the tests of this and other
+// folders go; and the list has no more.
+static void the_list_of_the_tests_is_that_of_the_table(void **state) {
+  (void)state;
+  int found = 0;
+  for (int i = 0; titan_schedule_at(i) != NULL; i++) {
+    const titan_schedule_row *row = titan_schedule_at(i);
+    if (!row->backward || row->refuses(2, titan_schedule_stages_per_rank(row), 4) != NULL)
+      continue;
+    bool listed = false;
+    for (int k = 0; k < SCHEDULES; k++)
+      listed |= strcmp(schedules[k], row->title) == 0;
+    if (!listed)
+      fail_msg("tests/support/schedules.h lacks %s", row->title);
+    found++;
+  }
+  assert_int_equal(found, SCHEDULES);
+}
+
 // Schedules that ascend add gradients in the same order.
 static void only_looped_bfs_adds_gradients_in_another_order(void **state) {
   (void)state;
-  static const char *const titles[] = {
-      "GPipe", "1F1B", "Interleaved1F1B", "LoopedBFS", "InterleavedZeroBubble", "ZBVZeroBubble", "DualPipeV"};
-  for (size_t i = 0; i < sizeof titles / sizeof *titles; i++)
+  for (int i = 0; i < SCHEDULES; i++)
     for (int n = 8; n <= 24; n += 4) {
-      const titan_schedule_row *row = titan_schedule_find(titles[i]);
+      const titan_schedule_row *row = titan_schedule_find(schedules[i]);
       titan_order order;
-      make(titles[i], 4, titan_schedule_stages_per_rank(row), n, &order);
-      assert_int_equal(titan_order_ascends(&order), strcmp(titles[i], "LoopedBFS") != 0);
+      make(schedules[i], 4, titan_schedule_stages_per_rank(row), n, &order);
+      assert_int_equal(titan_order_ascends(&order), strcmp(schedules[i], "LoopedBFS") != 0);
       titan_order_destroy(&order);
     }
 }
@@ -330,6 +348,7 @@ int main(void) {
       cmocka_unit_test(a_transfer_delays_what_needs_it_on_another_rank_alone),
       cmocka_unit_test(numbers_that_a_schedule_refuses_get_the_reason_and_the_nearest_that_works),
       cmocka_unit_test(titles_are_found_in_any_case),
+      cmocka_unit_test(the_list_of_the_tests_is_that_of_the_table),
       cmocka_unit_test(only_looped_bfs_adds_gradients_in_another_order),
       cmocka_unit_test(forwards_alone_lie_where_the_training_order_has_its_stages),
   };

@@ -3,6 +3,7 @@
 // where it stands or may stand elsewhere: a list without it is refused, and one in which it was moved is refused or
 // runs right. Oracle: lists written by hand; the toy model. Tolerance: none.
 #include "leaks.h"
+#include "schedules.h"
 #include "toy.h"
 
 #include <setjmp.h>
@@ -176,10 +177,6 @@ static void move(titan_step_list *list, int from, int to) {
   list->actions[to] = taken;
 }
 
-static const char *const titles[] = {"GPipe",     "1F1B",          "Interleaved1F1B", "InterleavedZeroBubble",
-                                     "LoopedBFS", "ZBVZeroBubble", "DualPipeV"};
-enum { TITLES = sizeof titles / sizeof *titles };
-
 // At the list's end it does not count; put back it does.
 static void expect_needed(pipeline *p, titan_step_list *list, int place) {
   move(list, place, list->count - 1);
@@ -205,10 +202,11 @@ static bool is_good_at(pipeline *p, titan_step_list *list, int from, int to) {
 static void every_part_of_a_transfer_is_needed_and_wherever_it_passes_it_runs_right(void **state) {
   (void)state;
   int good[TITAN_ACTIONS] = {0}, refused[TITAN_ACTIONS] = {0};
-  for (size_t title = 0; title < TITLES; title++)
+  for (size_t title = 0; title < SCHEDULES; title++)
     for (int ranks = 2; ranks <= MOST_RANKS; ranks++) {
       pipeline p = {0};
-      create(&p, titles[title], ranks, titan_schedule_stages_per_rank(titan_schedule_find(titles[title])), 2 * ranks);
+      create(&p, schedules[title], ranks, titan_schedule_stages_per_rank(titan_schedule_find(schedules[title])),
+             2 * ranks);
       for (int rank = 0; rank < ranks; rank++)
         for (int place = 0; place < p.lists[rank].count; place++) {
           titan_action_kind kind = p.lists[rank].actions[place].kind;

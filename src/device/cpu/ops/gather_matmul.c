@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The chunks are multiplied in ring order, each as soon as it is there: this rank's own while the next is on its way.
+#include "base/memory.h"
 #include "comm/chunks.h"
 #include "device/cpu/kernel.h"
 #include "device/cpu/parts.h"
@@ -23,7 +24,8 @@ static int64_t part_rows(const titan_op_call *call, int product) {
 }
 
 static size_t gathered_bytes(const titan_op_call *call) {
-  return titan_cpu_aligned(titan_tensor_bytes(&call->inputs[0]) * (size_t)call->attributes.collective.ranks);
+  return titan_round_up(titan_tensor_bytes(&call->inputs[0]) * (size_t)call->attributes.collective.ranks,
+                        TITAN_MEMORY_ALIGNMENT);
 }
 
 // Rows that are kept are written once; rows that are summed over are added to what is there.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The chunk of the rank after this one is multiplied first and goes on its way; this rank's own comes last.
+#include "base/memory.h"
 #include "comm/chunks.h"
 #include "device/cpu/kernel.h"
 #include "device/cpu/parts.h"
@@ -14,7 +15,8 @@ static titan_op_call part_of(const titan_op_call *call) {
 
 // Chunks to give, and chunks that come.
 static size_t chunks_bytes(const titan_op_call *call) {
-  return titan_cpu_aligned(2 * titan_tensor_bytes(&call->outputs[0]) * (size_t)call->attributes.collective.ranks);
+  return titan_round_up(2 * titan_tensor_bytes(&call->outputs[0]) * (size_t)call->attributes.collective.ranks,
+                        TITAN_MEMORY_ALIGNMENT);
 }
 
 static size_t matmul_scatter_workspace_bytes(titan_device *device, const titan_op_call *call) {
