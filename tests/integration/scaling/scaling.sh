@@ -8,6 +8,7 @@
 TITAN=$1 COMPARE=$2 WORK=$3 SCALING=$4
 . "$(dirname "$0")/../common.sh"
 export TITAN_HPC=$TITAN
+run_timeout=2400 # of twenty runs one after another, on a busy machine too
 
 # scaling CODE OPTIONS...
 scaling() {
