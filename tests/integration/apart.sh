@@ -195,7 +195,9 @@ refusals() {
   refused another_version 'is of version "0.0.1 interface 1"' env TITAN_CUDA_PLUGIN="${PLUGIN%/*}/libtitan_other_plugin.so"
   refused another_library 'is no plugin of this program' env TITAN_CUDA_PLUGIN=libm.so.6
   refused no_driver 'the driver is too old' env TITAN_CUDA_PLUGIN="$PLUGIN" TITAN_APART_REFUSES='the driver is too old'
-  launch 1 "$TITAN" --job.config_file "$here/small.toml" --job.dump_folder none "${same[@]}" --job.device cuda >none.out 2>none.log
+  mkdir alone
+  cp "$TITAN" alone/ # where no plugin lies beside it
+  launch 1 alone/titan-hpc --job.config_file "$here/small.toml" --job.dump_folder none "${same[@]}" --job.device cuda >none.out 2>none.log
   code=$?
   [ $code = 5 ] || fail "without a plugin: code $code, expected 5"
   grep -q 'libtitan_cuda.so is neither in' none.log || fail "no reason: $(tail -n 3 none.log)"

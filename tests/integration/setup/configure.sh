@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Property: configuring stops, and says what to install, where a build could not work: a serial HDF5, an HDF5 of another MPI, no dygraphs in the folder that is given for it, a oneDNN
+# Property: configuring stops, and says what to install, where a build could not work: no CUDA toolkit where one is asked for, a serial HDF5, an HDF5 of another MPI, no dygraphs in the folder that is given for it, a oneDNN
 # of version 3, a processor that is not x86-64; and it does without cmocka and PCRE2 where no tests are built. Oracle: the exit
 # code and the message, with stand-ins for the packages; HDF5 of another MPI only where MPICH's is installed beside Open MPI's.
 set -euo pipefail
@@ -14,7 +14,7 @@ fail() {
 }
 # configure BUILD OPTIONS...: a build folder that was used before is quicker.
 configure() {
-  cmake -S "$source" -B "$folder/$1" -DTITAN_BENCHMARKS=OFF "${@:2}" >"$folder/log" 2>&1
+  cmake -S "$source" -B "$folder/$1" -DTITAN_BENCHMARKS=OFF -DTITAN_CUDA=OFF "${@:2}" >"$folder/log" 2>&1
 }
 # refused "WORDS" BUILD OPTIONS...: the message, whose lines CMake breaks, has the words.
 refused() {
@@ -44,6 +44,18 @@ refused 'pkg-config knows none of no-such-hdf5' build -DTITAN_HDF5=no-such-hdf5
 refused "has version '4.1.0'; titan-hpc needs a version 2 or 3" build -DTITAN_HDF5= "-DDNNL_INCLUDE_DIR=$folder/new"
 configure build -UDNNL_INCLUDE_DIR || fail "the program alone needs more than it should"
 refused 'cmocka' build -DTITAN_TESTS=ON
+
+# A CUDA toolkit without headers and libraries.
+mkdir -p "$folder/cuda/bin"
+printf '#!/bin/sh\n' >"$folder/cuda/bin/nvcc"
+chmod +x "$folder/cuda/bin/nvcc"
+cuda=(-DTITAN_TESTS=OFF "-DTITAN_NVCC=$folder/cuda/bin/nvcc")
+refused 'TITAN_CUDA = "yes", expected AUTO, ON or OFF' cuda_build "${cuda[@]}" -DTITAN_CUDA=yes
+refused "no headers and no libcudart_static.a were found in $folder/cuda" cuda_build "${cuda[@]}" -DTITAN_CUDA=ON
+refused 'Expected: the CUDA toolkit 12.4 or newer' cuda_build "${cuda[@]}" -DTITAN_CUDA=ON
+configure cuda_build "${cuda[@]}" -DTITAN_CUDA=AUTO || fail "a toolkit that cannot be used stops a build that does not ask for it"
+grep -q 'CUDA device: not built; .*no headers' "$folder/log" || fail "not said: why there is no CUDA device"
+configure cuda_build "${cuda[@]}" -DTITAN_CUDA=OFF || fail "without CUDA"
 
 if command -v mpicc.mpich >/dev/null && pkg-config --exists hdf5-openmpi hdf5-mpich; then
   refused 'It was built for another MPI' mpich -DTITAN_TESTS=OFF -DMPI_C_COMPILER=mpicc.mpich -DTITAN_HDF5=hdf5-openmpi
