@@ -128,8 +128,6 @@ clang_tidy)
   printf '\n]\n' >>"$copy/build/compile_commands.json"
   passes
   grep -qx '2 files' "$folder/said" || fail "it reads other files: $(cat "$folder/said")"
-  printf 'int planted(const int *x);\nint planted(const int *x) {\n  return x == 0 ? *x : 1;\n}\n' >"$copy/src/a.c"
-  finds 'src/a.c:3:19: error: Dereference of null pointer'
   printf 'int planted(int x);\nint planted(int x) {\n  return x == x;\n}\n' >"$copy/src/a.c"
   finds 'misc-redundant-expression'
   sed -i 's|x == x;|& // NOLINT(misc-redundant-expression)|' "$copy/src/a.c"
