@@ -144,7 +144,8 @@ titan_status titan_checkpoint_file_read_sections(const titan_checkpoint_file *fi
   XXH64_state_t *state = XXH64_createState();
   if (state == NULL)
     return titan_error(TITAN_ERROR_MEMORY, "not enough memory for a checksum");
-  titan_status status = titan_stream_create(file->descriptor, file->path, bytes, file->reading, next_span, &ahead, &stream);
+  titan_status status =
+      titan_stream_create(file->descriptor, file->path, bytes, file->reading, next_span, &ahead, &stream);
   if (status == TITAN_OK)
     status = use_sections(&taken, stream, state, use, context, fault);
   titan_stream_destroy(&stream);

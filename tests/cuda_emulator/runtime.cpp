@@ -45,7 +45,7 @@ namespace {
 std::vector<CUstream_st *> streams;
 cudaError_t last_error = cudaSuccess, gpu_error = cudaSuccess;
 cudaError_t next_failure = cudaSuccess;
-bool executing, is_open; // is_open: device memory
+bool executing, is_open;            // is_open: device memory
 uint64_t ordered_put, ordered_done; // works in which ranks meet
 
 uint64_t next_random() { // Marsaglia, "Xorshift RNGs", 2003

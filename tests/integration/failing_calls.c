@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Loaded before the C library of titan-hpc: system calls fail as TITAN_FAULT says, "CALL:ERRNO:RANK:TIMES" with one of
-// flock, pwrite, pread, read, fsync and flip, a rank or -1 for all, and how often it fails (0: always). flip is a pwrite
-// that returns as if all were well and writes another last byte. All but flock fail on
-// files only whose path holds TITAN_FAULT_FILE ("/step-" unless it is set: checkpoints, finished or not).
-// With TITAN_COUNT=PREFIX the process writes "WRITES BYTES" of such files into the file PREFIX and its rank when it
-// ends.
+// flock, pwrite, pread, read, fsync and flip, a rank or -1 for all, and how often it fails (0: always). flip is a
+// pwrite that returns as if all were well and writes another last byte. All but flock fail on files only whose path
+// holds TITAN_FAULT_FILE ("/step-" unless it is set: checkpoints, finished or not). With TITAN_COUNT=PREFIX the process
+// writes "WRITES BYTES" of such files into the file PREFIX and its rank when it ends.
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>

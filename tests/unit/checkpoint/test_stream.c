@@ -93,7 +93,9 @@ static void expect_spans(const spans *all, int from_cache) {
   titan_checkpoint_fault fault;
   if (!from_cache)
     assert_int_equal(posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED), 0);
-  assert_int_equal(titan_stream_create(descriptor, path, all_bytes(all), TITAN_MEMORY_GENERAL, next_span, &ahead, &stream), TITAN_OK);
+  assert_int_equal(
+      titan_stream_create(descriptor, path, all_bytes(all), TITAN_MEMORY_GENERAL, next_span, &ahead, &stream),
+      TITAN_OK);
   for (int i = 0; i < all->count; i++) {
     assert_int_equal(titan_stream_take(stream, &bytes, &fault), TITAN_OK);
     assert_memory_equal(bytes, contents + all->spans[i].offset, all->spans[i].bytes);
@@ -129,7 +131,8 @@ static void a_span_beyond_the_end_is_an_error(void **state) {
     make_spans(&all);
     all.spans[2] = (titan_stream_span){FILE_BYTES - 100, 101};
     all.count = few ? 3 : SPANS;
-    assert_int_equal(titan_stream_create(descriptor, path, few ? 0 : all_bytes(&all), TITAN_MEMORY_GENERAL, next_span, &all, &stream),
+    assert_int_equal(titan_stream_create(descriptor, path, few ? 0 : all_bytes(&all), TITAN_MEMORY_GENERAL, next_span,
+                                         &all, &stream),
                      TITAN_OK);
     assert_int_equal(titan_stream_take(stream, &bytes, &fault), TITAN_OK);
     assert_int_equal(titan_stream_take(stream, &bytes, &fault), TITAN_OK);
