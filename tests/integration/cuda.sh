@@ -4,7 +4,8 @@
 # code cannot touch and work that is done late and in a random order. The numbers are the CPU's but for the order of sums: 1e-4 in float32,
 # 1e-2 in bfloat16. The plugin that is built for real GPUs says why it is not used here.
 #
-# usage: cuda.sh PROGRAM COMPARE WORK PLUGIN REAL_PLUGIN one|fsdp|tensor|pipeline|bfloat16|refusals|no_driver|memory|versions
+# usage: cuda.sh PROGRAM COMPARE WORK PLUGIN REAL_PLUGIN one|fsdp|tensor|pipeline|bfloat16|nccl|nccl_faults|
+# nccl_refusals|refusals|no_driver|memory|versions
 TITAN=$1 COMPARE=$2 WORK=$3 PLUGIN=$4 REAL=$5
 . "$(dirname "$0")/common.sh"
 run_timeout=900
@@ -37,6 +38,56 @@ fsdp() {
 tensor() { check tensor 2 1e-4 --training.tensor_parallel_degree 2; }
 pipeline() {
   check pipeline 2 1e-4 --experimental.pipeline_parallel_degree 2 --experimental.pipeline_parallel_schedule 1F1B
+}
+
+# NCCL is a stand-in over MPI (tests/cuda_emulator/nccl.cpp); each rank has a GPU of its own.
+nccl() {
+  export TITAN_EMULATED_GPUS=2
+  check fsdp 2 1e-4 --comm.gpu_transport nccl
+  grep -q 'INFO - Groups of GPUs go over NCCL 2\.' fsdp.gpu.log || fail "no word that groups go over NCCL"
+  check tensor 2 1e-4 --comm.gpu_transport nccl --training.tensor_parallel_degree 2
+}
+
+# fault KIND:RANK:NUMBER SECONDS TEXT: the stand-in goes wrong; the run ends with code 5 and the text, when a collective has taken so long.
+fault() {
+  local name=${1//:/_} seconds=$2 code
+  TITAN_CUDA_PLUGIN=$PLUGIN TITAN_EMULATED_NCCL_FAULT=$1 launch 2 "$TITAN" --job.config_file "$here/small.toml" --job.dump_folder "$name" \
+    "${same[@]}" --training.batch_size 1 --job.device cuda --comm.init_timeout_seconds "$seconds" >"$name.out" 2>"$name.log"
+  code=$?
+  [ $code = 5 ] || fail "$1: code $code, expected 5: $(tail -n 3 "$name.log")"
+  grep -q -- "ERROR - .*$3" "$name.log" || fail "$1: no \"$3\": $(grep ERROR "$name.log")"
+}
+
+nccl_faults() {
+  export TITAN_EMULATED_GPUS=2
+  fault identifier:0:0 60 'NCCL: unhandled system error'
+  fault start:1:1 5 'start of NCCL .* has kept rank 0 waiting'
+  fault call:1:0 60 'NCCL: unhandled system error'
+  fault asynchronous:1:0 5 'in group .* (rank 1 of 2, sequence .*): NCCL: remote process exited'
+  fault hang:1:0 5 'has kept rank . waiting for .* (comm.init_timeout_seconds = 5)'
+}
+
+# transport NAME CODE TEXT PLACES...: ranks, of which the second has the variables, that insist on NCCL.
+transport() {
+  local name=$1 code text=$3 wanted=$2
+  shift 3
+  local run=("$TITAN" --job.config_file "$here/small.toml" --job.dump_folder "$name" "${same[@]}" --training.steps 1 --training.warmup_steps 1
+    --job.device cuda --comm.gpu_transport nccl)
+  TITAN_CUDA_PLUGIN=$PLUGIN timeout -k 10 "$run_timeout" mpirun --oversubscribe --bind-to none -np 1 "${run[@]}" : -np 1 env "$@" "${run[@]}" \
+    >"$name.out" 2>"$name.log"
+  code=$?
+  [ $code = "$wanted" ] || fail "$name: code $code, expected $wanted: $(tail -n 3 "$name.log")"
+  grep -q -- "ERROR - .*comm.gpu_transport = nccl: NCCL cannot be used: $text" "$name.log" || fail "$name: no \"$text\": $(grep ERROR "$name.log")"
+}
+
+nccl_refusals() {
+  transport shared 5 '2 ranks use one GPU, which NCCL refuses' none=
+  export TITAN_EMULATED_GPUS=2
+  transport version 5 'ranks have NCCL 2.20.5 and 2\.' TITAN_EMULATED_NCCL_VERSION=22005
+  transport old 5 'rank 1: .* is NCCL 2.14.3, expected 2.18.0 or later' TITAN_EMULATED_NCCL_VERSION=21403
+  transport missing 5 'rank 1: NCCL cannot be opened: /nowhere/libnccl.so.2' TITAN_NCCL_LIBRARY=/nowhere/libnccl.so.2
+  # A library that lacks functions.
+  transport other 5 'rank 1: libm.so.6 has no function nccl' TITAN_NCCL_LIBRARY=libm.so.6
 }
 
 # refused NAME TEXT COMMAND...: exit 5 with one message that has the text; auto goes on with the CPU and says why.

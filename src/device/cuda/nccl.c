@@ -2,6 +2,7 @@
 #include "device/cuda/nccl.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "comm/backend.h"
 #include "comm/recorder.h"
 #include "comm/recorder_private.h"
@@ -300,6 +301,23 @@ bool titan_cuda_nccl_is_used(void) {
   return groups != NULL;
 }
 
+// What NCCL has found. It is told at once, as the other ranks may wait for this one until the watchdog ends them.
+static titan_status found(nccl_group *group, ncclResult_t result) {
+  const issued *pending = oldest_pending(group);
+  bool first = !group->failed;
+  char text[512];
+  failure(group, result);
+  snprintf(text, sizeof text, "%s", titan_error_message());
+  titan_status status =
+      titan_error(TITAN_ERROR_COMMUNICATION, "%s in group %s (rank %d of %d, sequence %llu): %s",
+                  pending != NULL ? titan_operation_name(pending->operation.kind) : "an operation",
+                  titan_comm_name(group->host), titan_comm_rank(group->host), titan_comm_size(group->host),
+                  pending != NULL ? (unsigned long long)pending->operation.sequence : 0ull, text);
+  if (first)
+    titan_log_error("%s", titan_error_message());
+  return status;
+}
+
 titan_status titan_cuda_nccl_check(void) {
   for (nccl_group *group = groups; group != NULL; group = group->next) {
     ncclResult_t state = ncclSuccess;
@@ -307,16 +325,8 @@ titan_status titan_cuda_nccl_check(void) {
       continue;
     ncclResult_t asked = group->nccl->ncclCommGetAsyncError(group->handle, &state);
     ncclResult_t result = asked != ncclSuccess ? asked : state;
-    if (result == ncclSuccess || result == ncclInProgress)
-      continue;
-    const issued *pending = oldest_pending(group);
-    failure(group, result);
-    char text[512];
-    snprintf(text, sizeof text, "%s", titan_error_message());
-    return titan_error(TITAN_ERROR_COMMUNICATION, "%s in group %s (rank %d of %d, sequence %llu): %s",
-                       pending != NULL ? titan_operation_name(pending->operation.kind) : "an operation",
-                       titan_comm_name(group->host), titan_comm_rank(group->host), titan_comm_size(group->host),
-                       pending != NULL ? (unsigned long long)pending->operation.sequence : 0ull, text);
+    if (result != ncclSuccess && result != ncclInProgress)
+      return found(group, result);
   }
   return TITAN_OK;
 }
