@@ -106,6 +106,7 @@ done <<<"$commands"
 installed=$HOME/titan-hpc
 chmod -R go+rX "$folder"
 for program in "$installed"/bin/*; do
+  readelf -h "$program" >/dev/null 2>&1 || continue # a script
   env -i ldd "$program" >"$folder/log"
   for library in $(readelf -d "$program" | sed -n 's/.*NEEDED.*\[\(lib\(config\|xxhash\|jansson\|hwloc\|dnnl\)\.so[^]]*\)\].*/\1/p'); do
     [ ! -e "$private/lib/$library" ] || grep -qF "$library => $private/lib/" "$folder/log" || fail "$program does not take $library from $private: $(cat "$folder/log")"
