@@ -3,6 +3,8 @@
 // beside what the same process reaches at best: matrix products of 4096 x 4096 x 4096, a float32 addition of long
 // vectors, and for streaming kernels a memory copy of as many bytes. Usage: kernels [threads] [operation].
 // TITAN_CPU_ISA lowers the instruction set.
+#include "calls.h"
+
 #include "base/clock.h"
 #include "device/device.h"
 
@@ -86,17 +88,6 @@ static double measure(titan_op_call *call) {
     if (call->kind != TITAN_OP_matmul || call->input_count < 3)
       device->free(device, TITAN_SPACE_DEVICE, outputs[i]);
   return seconds;
-}
-
-static titan_tensor_type tensor(titan_dtype dtype, int rank, int64_t d0, int64_t d1, int64_t d2, int64_t d3) {
-  return (titan_tensor_type){dtype, rank, {d0, d1, d2, d3}};
-}
-
-static titan_op_call product(titan_dtype input, titan_dtype output, int64_t m, int64_t n, int64_t k, bool ta, bool tb) {
-  titan_op_call call = {.kind = TITAN_OP_matmul, .attributes = {.matmul = {ta, tb, output}}, .input_count = 2};
-  call.inputs[0] = ta ? tensor(input, 2, k, m, 0, 0) : tensor(input, 2, m, k, 0, 0);
-  call.inputs[1] = tb ? tensor(input, 2, n, k, 0, 0) : tensor(input, 2, k, n, 0, 0);
-  return call;
 }
 
 static void report_product(const char *what, titan_op_call call) {

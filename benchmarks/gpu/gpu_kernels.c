@@ -3,6 +3,8 @@
 // bfloat16), beside what the same run reaches at best: a copy on the device and a product of two square matrices, both
 // of random numbers. Usage: gpu_kernels [--divisor N] [--operation NAME] [--json FILE]. --divisor divides all sizes.
 // Speeds are of many runs in the queue, from the first one's beginning to the last one's end.
+#include "../calls.h"
+
 #include "base/clock.h"
 #include "device/plugin.h"
 #include "device/queue.h"
@@ -131,17 +133,6 @@ static void report(const char *name, double seconds, double amount, double ceili
 
 static bool is_wanted(const char *operation) {
   return only == NULL || strcmp(only, operation) == 0;
-}
-
-static titan_tensor_type tensor(titan_dtype dtype, int rank, int64_t d0, int64_t d1, int64_t d2, int64_t d3) {
-  return (titan_tensor_type){dtype, rank, {d0, d1, d2, d3}};
-}
-
-static titan_op_call product(titan_dtype input, titan_dtype output, int64_t m, int64_t n, int64_t k, bool ta, bool tb) {
-  titan_op_call call = {.kind = TITAN_OP_matmul, .attributes = {.matmul = {ta, tb, output}}, .input_count = 2};
-  call.inputs[0] = ta ? tensor(input, 2, k, m, 0, 0) : tensor(input, 2, m, k, 0, 0);
-  call.inputs[1] = tb ? tensor(input, 2, n, k, 0, 0) : tensor(input, 2, k, n, 0, 0);
-  return call;
 }
 
 static void report_product(const char *name, titan_op_call call) {

@@ -169,15 +169,14 @@ static titan_status compare_devices(const application *app) {
 // Collective over node. The ranks of this node that have the same chip as this one.
 static titan_status count_sharing_ranks(const application *app) {
   enum { BYTES = 64 };
-  const char *identity = app->device->identity;
   int size = titan_comm_size(app->node);
   char own[BYTES] = "", *all = NULL;
-  snprintf(own, sizeof own, "%s", identity != NULL ? identity : "");
+  snprintf(own, sizeof own, "%s", app->device->identity);
   TITAN_TRY(titan_comm_agree(app->node, titan_memory_allocate(TITAN_MEMORY_GENERAL, (size_t)size * BYTES, &all)));
   titan_status status = titan_comm_all_gather(app->node, own, all, BYTES, TITAN_BYTE, NULL);
   int count = 0;
   for (int rank = 0; status == TITAN_OK && rank < size; rank++)
-    count += identity != NULL && strcmp(all + (size_t)rank * BYTES, own) == 0;
+    count += strcmp(all + (size_t)rank * BYTES, own) == 0;
   app->device->sharing_ranks = count;
   titan_memory_free(all);
   return status;
@@ -186,6 +185,8 @@ static titan_status count_sharing_ranks(const application *app) {
 // Collective over world. A word where ranks share a GPU: that is slow, and may not be meant.
 static titan_status tell_sharing_ranks(const application *app) {
   int32_t mine, most;
+  if (app->device->identity == NULL) // on all ranks, which have one kind of device
+    return TITAN_OK;
   TITAN_TRY(count_sharing_ranks(app));
   mine = app->device->sharing_ranks;
   TITAN_TRY(titan_comm_all_reduce(app->world, &mine, &most, 1, TITAN_INT32, TITAN_MAX, NULL));

@@ -57,7 +57,8 @@ struct titan_work {
   titan_work *previous, *next; // among the works in flight; next also among the group's idle works
 };
 
-// Starts an operation: fills work->advance (required), release and state. work->operation is filled already.
+// Starts an operation: fills work->advance (required, but where the group is joined), release and state.
+// work->operation is filled already.
 typedef titan_status titan_work_start(titan_work *work);
 
 typedef struct titan_comm_backend {

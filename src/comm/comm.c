@@ -212,45 +212,42 @@ static bool is_synchronization(titan_operation_kind kind) {
   return kind == TITAN_OPERATION_BARRIER || kind == TITAN_OPERATION_SHARED_SYNCHRONIZE;
 }
 
-static uint64_t sum_of(const titan_comm_traffic *traffic) {
-  return traffic->all_gather + traffic->reduce_scatter + traffic->all_reduce + traffic->broadcast +
-         traffic->all_to_all + traffic->point_to_point;
-}
-
-static void count_in_group(titan_comm *comm, const titan_operation *operation) {
-  uint64_t bytes = operation->count * titan_dtype_bytes(operation->dtype), others = (uint64_t)comm->size - 1;
+// Where an operation's payload is counted; NULL: it has none. *times: how often, with what a rank passes as the unit.
+static uint64_t *counter_of(titan_comm *comm, titan_operation_kind kind, uint64_t *times) {
   titan_comm_traffic *traffic = &comm->traffic;
-  traffic->operations++;
-  switch (operation->kind) {
+  uint64_t others = (uint64_t)comm->size - 1;
+  *times = others;
+  switch (kind) {
   case TITAN_OPERATION_ALL_GATHER:
-    traffic->all_gather += bytes * others;
-    break;
+    return &traffic->all_gather;
   case TITAN_OPERATION_REDUCE_SCATTER:
   case TITAN_OPERATION_SHARED_REDUCE_SCATTER:
-    traffic->reduce_scatter += bytes * others;
-    break;
-  case TITAN_OPERATION_ALL_REDUCE:
-    traffic->all_reduce += others > 0 ? bytes : 0;
-    break;
-  case TITAN_OPERATION_BROADCAST:
-    traffic->broadcast += others > 0 ? bytes : 0;
-    break;
+    return &traffic->reduce_scatter;
   case TITAN_OPERATION_ALL_TO_ALL:
-    traffic->all_to_all += bytes * others;
-    break;
+    return &traffic->all_to_all;
+  case TITAN_OPERATION_ALL_REDUCE:
+    *times = others > 0;
+    return &traffic->all_reduce;
+  case TITAN_OPERATION_BROADCAST:
+    *times = others > 0;
+    return &traffic->broadcast;
   case TITAN_OPERATION_SEND:
   case TITAN_OPERATION_RECV:
-    traffic->point_to_point += bytes;
-    break;
+    *times = 1;
+    return &traffic->point_to_point;
   default:
-    break;
+    return NULL;
   }
 }
 
 static void count_traffic(titan_comm *comm, const titan_operation *operation) {
-  uint64_t before = sum_of(&comm->traffic);
-  count_in_group(comm, operation);
-  bytes_of_all += sum_of(&comm->traffic) - before;
+  uint64_t times, *counter = counter_of(comm, operation->kind, &times);
+  comm->traffic.operations++;
+  if (counter == NULL)
+    return;
+  uint64_t bytes = operation->count * titan_dtype_bytes(operation->dtype) * times;
+  *counter += bytes;
+  bytes_of_all += bytes;
 }
 
 // A group of one rank: nothing but a copy is left of a collective.

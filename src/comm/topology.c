@@ -183,6 +183,13 @@ static titan_status find_crowd(titan_comm *node, hwloc_topology_t topology, tita
   return TITAN_OK;
 }
 
+static void describe_folders(titan_topology *out, int size) {
+  char text[600];
+  titan_temporary_describe(size, text, sizeof text);
+  if (text[0] != '\0')
+    say(out, true, "%s", text);
+}
+
 static titan_status decide(titan_comm *node, hwloc_topology_t topology, hwloc_bitmap_t usable,
                            titan_rank_binding *ranks, int *threads, titan_topology *out) {
   int self = titan_comm_rank(node), size = titan_comm_size(node);
@@ -206,10 +213,8 @@ static titan_status decide(titan_comm *node, hwloc_topology_t topology, hwloc_bi
   TITAN_TRY(find_crowd(node, topology, ranks, threads, out, &crowd));
   describe_binding(out, &plan, bound_before);
   describe_threads(out, &crowd);
-  char folders[600];
-  titan_temporary_describe(size, folders, sizeof folders);
-  if (self == 0 && folders[0] != '\0')
-    say(out, true, "%s", folders);
+  if (self == 0) // one rank of a node asks its file systems
+    describe_folders(out, size);
   return TITAN_OK;
 }
 

@@ -1,18 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "device/gpu_workspace.h"
 
-enum {
-  PRODUCT_BYTES = 32 << 20, // what cuBLASLt's heuristics may choose from
-  NORM_GROUPS = 256,        // of rows, each with its own sum of the weights' gradient, added in order afterwards
-  ALIGNMENT = 256,          // of the parts of a workspace
-};
+#include "base/memory.h"
+
+// Of rows, each with its own sum of the weights' gradient, added in order afterwards.
+enum { NORM_GROUPS = 256 };
 
 // Scores that the deterministic gradient of attention may store at a time, bytes.
 static const size_t SCORE_BYTES = (size_t)512 << 20;
-
-static size_t round_up(size_t n, size_t unit) {
-  return (n + unit - 1) / unit * unit;
-}
 
 static bool is_hopper(titan_gpu_kind gpu) {
   return gpu.capability / 10 == 9;
@@ -29,7 +24,8 @@ static bool dnn_serves(const titan_op_call *call, titan_gpu_kind gpu) {
 // Of the scores' gradient of `heads` query heads, which the deterministic form stores in bfloat16: whole tiles.
 static size_t score_bytes(const titan_op_call *call, titan_gpu_kind gpu, int64_t heads) {
   const int64_t *q = call->inputs[0].dims;
-  const size_t rows = round_up((size_t)q[1], 64), columns = round_up((size_t)q[1], is_hopper(gpu) ? 128 : 64);
+  const size_t rows = titan_round_up((size_t)q[1], 64),
+               columns = titan_round_up((size_t)q[1], is_hopper(gpu) ? 128 : 64);
   return (size_t)(q[0] * heads) * rows * columns * sizeof(uint16_t);
 }
 
@@ -55,7 +51,7 @@ static size_t dnn_backward_bytes(const titan_op_call *call, titan_gpu_kind gpu, 
     return 256 + of_heads + scores;
   if (gpu.capability / 10 == 10 && !gpu.deterministic)
     return of_heads > 0 ? 128 + of_heads : 0;
-  return 128 + of_heads + (gpu.deterministic ? scores : row_bytes * round_up((size_t)q[1], 8));
+  return 128 + of_heads + (gpu.deterministic ? scores : row_bytes * titan_round_up((size_t)q[1], 8));
 }
 
 // B batch, L sequence, N heads, K kv heads, H head size. cuDNN sums the gradient of q over blocks of keys in float32
@@ -71,9 +67,10 @@ titan_gpu_attention titan_gpu_attention_of(const titan_op_call *call, titan_gpu_
   if (way.dnn && gpu.deterministic)
     way.kv_heads = heads_at_a_time(call, gpu);
   const int64_t heads = q[2] / kv_heads * way.kv_heads;
-  way.sums = round_up(rows * (size_t)q[2], ALIGNMENT); // of all heads: the own kernels may have to do without cuDNN
+  way.sums = titan_round_up(
+      rows * (size_t)q[2], TITAN_GPU_WORKSPACE_ALIGNMENT); // of all heads: the own kernels may have to do without cuDNN
   if ((way.dnn && !gpu.deterministic) || gpu.capability == 0)
-    way.dq_sum = round_up(rows * (size_t)(heads * q[3]), ALIGNMENT);
+    way.dq_sum = titan_round_up(rows * (size_t)(heads * q[3]), TITAN_GPU_WORKSPACE_ALIGNMENT);
   if (way.dnn)
     way.library = dnn_backward_bytes(call, gpu, heads);
   return way;
@@ -84,10 +81,9 @@ size_t titan_gpu_attention_workspace(const titan_op_call *call, titan_gpu_kind g
   return way.sums + way.dq_sum + way.library;
 }
 
-// `matrix` of all ranks of the group, before the workspace of a product.
-static size_t ranks_bytes(const titan_op_call *call, const titan_tensor_type *matrix) {
-  size_t bytes = titan_tensor_bytes(matrix) * (size_t)call->attributes.collective.ranks;
-  return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+size_t titan_gpu_ranks_bytes(const titan_op_call *call, const titan_tensor_type *matrix) {
+  return titan_round_up(titan_tensor_bytes(matrix) * (size_t)call->attributes.collective.ranks,
+                        TITAN_GPU_WORKSPACE_ALIGNMENT);
 }
 
 static size_t norm_backward_bytes(const titan_op_call *call) {
@@ -95,7 +91,7 @@ static size_t norm_backward_bytes(const titan_op_call *call) {
 }
 
 size_t titan_gpu_workspace(const titan_op_call *call, int capability) {
-  size_t product = capability > 0 ? PRODUCT_BYTES : 0;
+  size_t product = capability > 0 ? TITAN_GPU_PRODUCT_BYTES : 0;
   switch (call->kind) {
   case TITAN_OP_attention:
   case TITAN_OP_attention_backward:
@@ -105,9 +101,9 @@ size_t titan_gpu_workspace(const titan_op_call *call, int capability) {
   case TITAN_OP_matmul:
     return product;
   case TITAN_OP_gather_matmul: // the gathered rows
-    return ranks_bytes(call, &call->inputs[0]) + product;
+    return titan_gpu_ranks_bytes(call, &call->inputs[0]) + product;
   case TITAN_OP_matmul_scatter: // the product, before it is summed over the ranks
-    return ranks_bytes(call, &call->outputs[0]) + product;
+    return titan_gpu_ranks_bytes(call, &call->outputs[0]) + product;
   case TITAN_OP_rms_norm_backward:
   case TITAN_OP_layer_norm_backward:
     return norm_backward_bytes(call);

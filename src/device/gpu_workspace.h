@@ -9,9 +9,17 @@
 // Of a chunk of the loss head: fewer chunks read the output's weights, and add up their gradient, less often.
 #define TITAN_GPU_LOGITS_BYTES ((size_t)1 << 30)
 
+enum {
+  TITAN_GPU_PRODUCT_BYTES = 32 << 20,  // of a matrix product: what cuBLASLt's heuristics may choose from
+  TITAN_GPU_WORKSPACE_ALIGNMENT = 256, // of the parts of a workspace, bytes
+};
+
 // Bytes for a call. capability: the device's CUDA compute capability times ten; 0: another maker's device, of which
 // only the algorithms that all libraries share are known. Attention as with cuDNN and without determinism.
 size_t titan_gpu_workspace(const titan_op_call *call, int capability);
+// Of these, where a product is with a transfer: `matrix` of all ranks of the group, before the workspace of the
+// product.
+size_t titan_gpu_ranks_bytes(const titan_op_call *call, const titan_tensor_type *matrix);
 
 // What the way of attention depends on, beside the call.
 typedef struct titan_gpu_kind {

@@ -42,6 +42,9 @@ bool reads_logits(titan_op_kind kind);
 enum { LOGITS_SHIFTS = 3 };
 double logits_shift(uint64_t seed);
 
+// values, in the type's own form, into to [count].
+void store_values(titan_dtype dtype, const double *values, int64_t count, void *to);
+
 // Random inputs for a call, rounded to their types; inputs that are outputs of the forward are computed by it.
 void make_inputs(const titan_op_call *call, uint64_t seed, operand *in);
 void make_outputs(const titan_op_call *call, operand *out);

@@ -37,7 +37,7 @@ static bool guards_hold(const buffer *b) {
   return true;
 }
 
-static void store(titan_dtype dtype, const double *values, int64_t count, void *to) {
+void store_values(titan_dtype dtype, const double *values, int64_t count, void *to) {
   for (int64_t i = 0; i < count; i++) {
     if (dtype == TITAN_FLOAT32)
       ((float *)to)[i] = (float)values[i];
@@ -122,7 +122,7 @@ static int run_once(titan_device *device, const titan_op_call *call, int reused,
   int failures = 0;
   for (int i = 0; i < call->input_count; i++) {
     inputs[i] = buffer_create(device, titan_tensor_bytes(&call->inputs[i]), INPUT_GUARD);
-    store(call->inputs[i].dtype, in[i].values, titan_tensor_elements(&call->inputs[i]), inputs[i].data);
+    store_values(call->inputs[i].dtype, in[i].values, titan_tensor_elements(&call->inputs[i]), inputs[i].data);
     input_data[i] = inputs[i].data;
   }
   for (int i = 0; i < call->output_count; i++) {

@@ -82,12 +82,6 @@ static titan_status add_exchange(const apart_comm *c, titan_status (*run)(apart 
   return TITAN_OK;
 }
 
-static titan_status no_advance(titan_work *work, bool *done) {
-  (void)work;
-  *done = true;
-  return TITAN_OK;
-}
-
 // NULL where there is no memory.
 static apart_transfer *create_transfer(const titan_operation *o) {
   size_t bytes = o->count * titan_dtype_bytes(o->dtype);
@@ -104,7 +98,6 @@ static titan_status start(titan_work *work) {
   apart_transfer *transfer = NULL;
   titan_mark mark;
   apart_op *op = NULL;
-  work->advance = no_advance;
   if (is_transfer(&work->operation) && (transfer = create_transfer(&work->operation)) == NULL)
     return titan_error(TITAN_ERROR_MEMORY, "apart device: no memory for a transfer");
   TITAN_TRY(titan_queue_follow(c->device, c->queue, TITAN_QUEUE_COMPUTE));

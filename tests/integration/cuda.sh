@@ -61,7 +61,7 @@ fault() {
 nccl_faults() {
   export TITAN_EMULATED_GPUS=2
   fault identifier:0:0 60 'NCCL: unhandled system error'
-  fault start:1:1 5 'start of NCCL .* has kept rank 0 waiting'
+  fault start:1:1 5 'start of NCCL .* has kept rank . waiting'
   fault call:1:0 60 'NCCL: unhandled system error'
   fault asynchronous:1:0 5 'in group .* (rank 1 of 2, sequence .*): NCCL: remote process exited'
   fault hang:1:0 5 'has kept rank . waiting for .* (comm.init_timeout_seconds = 5)'

@@ -64,7 +64,7 @@ static cublasStatus_t create_operation(titan_cuda_product *p) {
 
 // Sums of parts of k are taken in float32 in the workspace, in one order; never by atomics or in bfloat16.
 static cublasStatus_t set_preference(cublasLtMatmulPreference_t preference, const uint32_t alignments[3]) {
-  const uint64_t workspace = TITAN_CUDA_PRODUCT_BYTES;
+  const uint64_t workspace = TITAN_GPU_PRODUCT_BYTES;
   const uint32_t schemes = CUBLASLT_REDUCTION_SCHEME_NONE | CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
   const struct {
     cublasLtMatmulPreferenceAttributes_t attribute;
@@ -86,7 +86,7 @@ static cublasStatus_t set_preference(cublasLtMatmulPreference_t preference, cons
 // The first that is supported and has room in the workspace; CUBLAS_STATUS_NOT_SUPPORTED where there is none.
 static cublasStatus_t first_of(const cublasLtMatmulHeuristicResult_t *results, int count, cublasLtMatmulAlgo_t *out) {
   for (int i = 0; i < count; i++)
-    if (results[i].state == CUBLAS_STATUS_SUCCESS && results[i].workspaceSize <= TITAN_CUDA_PRODUCT_BYTES) {
+    if (results[i].state == CUBLAS_STATUS_SUCCESS && results[i].workspaceSize <= TITAN_GPU_PRODUCT_BYTES) {
       *out = results[i].algo;
       return CUBLAS_STATUS_SUCCESS;
     }
@@ -192,7 +192,7 @@ titan_status titan_cuda_product_run(titan_device *device, const titan_cuda_produ
     return failed(p, CUBLAS_STATUS_NOT_SUPPORTED, "run, on operands that are not aligned to 16 bytes,");
   cublasStatus_t status =
       cublasLtMatmul(titan_cuda_of(device)->blas, p->operation, &one, b, p->b, a, p->a, &beta, added, p->out, out,
-                     p->out, &p->algorithms[alignment], workspace, TITAN_CUDA_PRODUCT_BYTES, titan_cuda_stream(device));
+                     p->out, &p->algorithms[alignment], workspace, TITAN_GPU_PRODUCT_BYTES, titan_cuda_stream(device));
   return status == CUBLAS_STATUS_SUCCESS ? TITAN_OK : failed(p, status, "run");
 }
 

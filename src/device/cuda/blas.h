@@ -7,9 +7,6 @@
 
 typedef struct titan_cuda_product titan_cuda_product;
 
-// Bytes of workspace that a product gets, aligned to TITAN_CUDA_WORKSPACE_ALIGNMENT.
-enum { TITAN_CUDA_PRODUCT_BYTES = 32 << 20, TITAN_CUDA_WORKSPACE_ALIGNMENT = 256 };
-
 // Of a call of kind matmul. TITAN_ERROR_DEVICE, with its shape and cuBLAS's own text, where cuBLASLt cannot do it.
 titan_status titan_cuda_product_create(titan_device *device, const titan_op_call *call, titan_cuda_product **out);
 // NULL is fine.
@@ -24,10 +21,6 @@ size_t titan_cuda_workspace(titan_device *device, const titan_op_call *call);
 // Byte offset of row `row` of a matrix that is flattened to rows.
 static inline size_t titan_cuda_row_offset(const titan_tensor_type *type, int64_t row) {
   return (size_t)(row * titan_tensor_columns(type)) * titan_dtype_bytes(type->dtype);
-}
-
-static inline size_t titan_cuda_aligned(size_t bytes) {
-  return (bytes + TITAN_CUDA_WORKSPACE_ALIGNMENT - 1) / TITAN_CUDA_WORKSPACE_ALIGNMENT * TITAN_CUDA_WORKSPACE_ALIGNMENT;
 }
 
 #endif

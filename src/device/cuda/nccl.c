@@ -27,7 +27,7 @@ typedef struct nccl_group nccl_group;
 struct nccl_group {
   const titan_nccl_library *nccl;
   titan_device *device;
-  titan_comm *host, *comm; // comm: NULL until the first operation
+  titan_comm *host, *comm; // comm: this group, once it is made
   titan_queue queue;
   ncclComm_t handle;
   issued ring[REMEMBERED];
@@ -190,17 +190,9 @@ static titan_status issue(nccl_group *g, const titan_operation *o) {
   }
 }
 
-static titan_status no_advance(titan_work *work, bool *done) {
-  (void)work;
-  *done = true;
-  return TITAN_OK;
-}
-
 static titan_status start(titan_work *work) {
   nccl_group *group = group_of(work->comm);
   titan_mark mark;
-  work->advance = no_advance;
-  group->comm = work->comm;
   TITAN_TRY(titan_queue_follow(group->device, group->queue, TITAN_QUEUE_COMPUTE));
   TITAN_TRY(issue(group, &work->operation));
   TITAN_TRY(titan_queue_mark(group->device, group->queue, &mark));
@@ -212,7 +204,6 @@ static titan_status start(titan_work *work) {
 // The host group's, which every rank calls alike: nothing of the step uses it.
 static titan_status start_barrier(titan_work *work) {
   nccl_group *group = group_of(work->comm);
-  work->advance = no_advance;
   TITAN_TRY(titan_queue_finish(group->device, group->queue));
   return titan_comm_barrier(group->host, NULL);
 }
@@ -283,7 +274,9 @@ titan_status titan_cuda_nccl_group(titan_device *device, titan_comm *host, titan
     destroy_group(group);
     return status;
   }
-  return titan_comm_create_over(&backend, host, group, out);
+  TITAN_TRY(titan_comm_create_over(&backend, host, group, out)); // it frees the group where it fails
+  group->comm = *out;
+  return TITAN_OK;
 }
 
 // --- while the host waits for the device ---
@@ -331,10 +324,9 @@ titan_status titan_cuda_nccl_check(void) {
   return TITAN_OK;
 }
 
-void titan_cuda_nccl_wait_begins(titan_device *device) {
+void titan_cuda_nccl_wait_begins(void) {
   const nccl_group *first = NULL;
   const issued *oldest = NULL;
-  (void)device;
   for (const nccl_group *group = groups; group != NULL; group = group->next) {
     const issued *pending = oldest_pending(group);
     if (pending != NULL && (oldest == NULL || pending->record < oldest->record)) {

@@ -23,7 +23,7 @@ bool titan_cuda_nccl_is_used(void);
 titan_status titan_cuda_nccl_check(void);
 // Not collective. The host has begun to wait for the device, or its wait has ended: the flight recorder is told of the
 // oldest operation that the device has not done, so that a watchdog can name it.
-void titan_cuda_nccl_wait_begins(titan_device *device);
+void titan_cuda_nccl_wait_begins(void);
 void titan_cuda_nccl_wait_ends(void);
 
 #endif

@@ -83,7 +83,7 @@ static void pause_host(double waited) {
 }
 
 // Where an operation of NCCL may have failed, or may wait for a rank that never comes.
-static titan_status wait_and_look(titan_device *device, cudaEvent_t event) {
+static titan_status wait_and_look(cudaEvent_t event) {
   double begun = titan_clock_seconds(), waited = 0;
   titan_status status = TITAN_OK;
   bool told = false;
@@ -94,7 +94,7 @@ static titan_status wait_and_look(titan_device *device, cudaEvent_t event) {
     waited = titan_clock_seconds() - begun;
     if (waited > TELLS_AFTER && !told) {
       told = true;
-      titan_cuda_nccl_wait_begins(device);
+      titan_cuda_nccl_wait_begins();
     }
     pause_host(waited);
   }
@@ -109,7 +109,7 @@ static titan_status cuda_wait(titan_device *device, titan_mark mark) {
     return TITAN_OK;
   cudaEvent_t event = marks->events[mark.number % RING];
   if (titan_cuda_nccl_is_used())
-    return wait_and_look(device, event);
+    return wait_and_look(event);
   return titan_cuda_check(cudaEventSynchronize(event), "work of the GPU failed");
 }
 

@@ -276,15 +276,8 @@ static void destroy_idle(staged_group *g) {
   }
 }
 
-static titan_status no_advance(titan_work *work, bool *done) {
-  (void)work;
-  *done = true;
-  return TITAN_OK;
-}
-
 static titan_status start(titan_work *work) {
   staged_group *g = work->comm->state;
-  work->advance = no_advance;
   if (g->idle == NULL) // more in flight than was reserved for
     TITAN_TRY(create_operation(g));
   staged_operation *op = g->idle;

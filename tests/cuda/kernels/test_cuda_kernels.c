@@ -85,17 +85,6 @@ static void *zeroed(size_t bytes) {
   return memory;
 }
 
-static void store(titan_dtype dtype, const double *values, int64_t count, void *to) {
-  for (int64_t i = 0; i < count; i++) {
-    if (dtype == TITAN_FLOAT32)
-      ((float *)to)[i] = (float)values[i];
-    else if (dtype == TITAN_BFLOAT16)
-      ((titan_bf16 *)to)[i] = titan_bf16_from_float((float)values[i]);
-    else
-      ((int32_t *)to)[i] = (int32_t)values[i];
-  }
-}
-
 static titan_status run(const titan_op_call *call, void *const *inputs, void *const *outputs) {
   titan_device *device = devices[0];
   const titan_kernel *kernel = device->kernel(device, call->kind);
@@ -141,7 +130,7 @@ static int give_the_same_bits(titan_op_call *call, void *context) {
   make_inputs(call, 7, in);
   for (int i = 0; i < call->input_count; i++) {
     inputs[i] = zeroed(titan_tensor_bytes(&call->inputs[i]));
-    store(call->inputs[i].dtype, in[i].values, titan_tensor_elements(&call->inputs[i]), inputs[i]);
+    store_values(call->inputs[i].dtype, in[i].values, titan_tensor_elements(&call->inputs[i]), inputs[i]);
   }
   int failures = run_orders(call, inputs, outputs);
   for (int i = 0; i < call->output_count; i++)

@@ -3,6 +3,7 @@
 // are there.
 #include "comm/chunks.h"
 #include "device/cuda/blas.h"
+#include "device/gpu_workspace.h"
 
 // By product: the part that begins an output, and the one that adds to it.
 typedef struct prepared {
@@ -67,7 +68,7 @@ static titan_status gather_matmul_run(titan_device *device, const titan_op_call 
                                       const void *const *inputs, void *const *outputs, void *workspace) {
   const titan_tensor_type *type = &call->inputs[0];
   char *gathered = workspace;
-  void *rest = gathered + titan_cuda_aligned(titan_tensor_bytes(type) * (size_t)call->attributes.collective.ranks);
+  void *rest = gathered + titan_gpu_ranks_bytes(call, type);
   titan_work *work = NULL;
   TITAN_TRY(titan_comm_all_gather(group, inputs[0], gathered, (size_t)titan_tensor_elements(type), type->dtype, &work));
   titan_status status =

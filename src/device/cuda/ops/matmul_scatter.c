@@ -2,6 +2,7 @@
 // The product is made in parts, each with as many rows of every rank; a part is on its way while the next is computed.
 #include "comm/comm.h"
 #include "device/cuda/blas.h"
+#include "device/gpu_workspace.h"
 
 // A product of fewer rows of a rank leaves much of a GPU idle.
 enum { MOST_PARTS = 2, LEAST_ROWS = 512 };
@@ -60,7 +61,7 @@ static titan_status matmul_scatter_run(titan_device *device, const titan_op_call
   int64_t parts = parts_of(call), rows = chunk_rows(call) / parts;
   size_t bytes = titan_cuda_row_offset(type, rows), part_bytes = bytes * (size_t)ranks_of(call);
   char *products = workspace;
-  void *rest = products + titan_cuda_aligned(titan_tensor_bytes(type) * (size_t)ranks_of(call));
+  void *rest = products + titan_gpu_ranks_bytes(call, type);
   titan_work *work = NULL;
   titan_status status = TITAN_OK;
   for (int64_t part = 0; part < parts && status == TITAN_OK; part++) {
