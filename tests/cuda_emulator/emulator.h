@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Kernels on the CPU: what device/cuda/kernels/launch.cuh includes where TITAN_CUDA_EMULATED is defined. The .cu files
+// Kernels on the CPU: what cuda/kernels/launch.cuh includes where TITAN_CUDA_EMULATED is defined. The .cu files
 // are compiled as C++17. The threads of a block are fibers that take turns; the blocks of a grid run one after another.
 //
 // What kernels may use is what this file has (docs/cuda-kernels.md). All else fails to compile here.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A stand-in for NCCL over MPI: the functions that groups use (device/cuda/nccl_functions.def), under their own names.
+// A stand-in for NCCL over MPI: the functions that groups use (cuda/nccl_functions.def), under their own names.
 // Operations are put into the emulated stream and are done in the order in which they were issued.
 //
 // TITAN_EMULATED_NCCL_VERSION: the version that it tells, as 22809. TITAN_EMULATED_NCCL_FAULT=KIND:RANK:NUMBER: of rank

@@ -14,7 +14,7 @@ fail() {
   failed=1
 }
 
-find src -type f \( -name '*.c' -o -name '*.h' -o -name '*.cpp' -o -name '*.def' \) -print0 | LC_ALL=C sort -z |
+find src -type f \( -name '*.c' -o -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' -o -name '*.def' \) -print0 | LC_ALL=C sort -z |
   xargs -0 grep -HnE '^[ \t]*#[ \t]*include[ \t]*"' | awk -v list=$list '
     BEGIN {
       while ((getline line < list) > 0)

@@ -45,7 +45,7 @@ static inline const float *host_floats(titan_device *device, const float *memory
 #endif
 #ifdef TITAN_TEST_EMULATED
 #include "comm/comm.h"
-#include "device/cuda/cuda.h"
+#include "cuda/cuda.h"
 #endif
 #if defined TITAN_TEST_APART || defined TITAN_TEST_EMULATED
 #include "staged.h"

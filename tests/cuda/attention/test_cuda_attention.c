@@ -17,7 +17,7 @@
 #include "cases.h"
 #include "conformance.h"
 #include "control.h"
-#include "device/cuda/cuda.h"
+#include "cuda/cuda.h"
 #include "staged.h"
 
 #include <string.h>

@@ -15,7 +15,7 @@
 #include "base/log.h"
 #include "cases.h"
 #include "control.h"
-#include "device/cuda/cuda.h"
+#include "cuda/cuda.h"
 #include "staged.h"
 #include "stand_in.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which GPU a rank takes: each GPU has equally many ranks, near ones where the system tells of NUMA domains, and every
 // rank finds the same answer.
-#include "device/cuda/choose.h"
+#include "cuda/choose.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

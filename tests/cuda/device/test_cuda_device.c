@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the CUDA device says of its machine and of its memory, on the emulated GPU. A machine that does not serve is
 // TITAN_ERROR_DEVICE with what was found and what is needed.
-#include "device/cuda/cuda.h"
+#include "cuda/cuda.h"
 #include "device/gpu_workspace.h"
 #include "emulated.h"
 

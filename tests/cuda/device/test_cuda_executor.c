@@ -2,7 +2,7 @@
 // The executor on the emulated GPU: operations have the times of the device's clock, and with debug.device_synchronous
 // an error comes with the operation that it is of.
 #include "base/clock.h"
-#include "device/cuda/cuda.h"
+#include "cuda/cuda.h"
 #include "device/executor.h"
 #include "device/queue.h"
 #include "emulated.h"

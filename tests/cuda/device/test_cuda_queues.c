@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copies, marks and their order on the emulated GPU, which does what its streams and events allow in a random order: a
 // mark that is missing gives another result under some of a number of orders, and what has its marks never does.
-#include "device/cuda/cuda.h"
+#include "cuda/cuda.h"
 #include "device/queue.h"
 #include "emulated.h"
 

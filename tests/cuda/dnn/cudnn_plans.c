@@ -3,7 +3,7 @@
 // titan_gpu_attention_of gives to it, on each chip; its workspace is that formula's to the byte; and it has none for
 // the shapes that the formula keeps from it. Oracle: cuDNN itself, which plans for GPUs that are only described, and
 // needs a library libcuda.so.1 for that, of which the toolkit's stub will do. Skipped (77) without cuDNN.
-#include "device/cuda/dnn_attention.h"
+#include "cuda/dnn_attention.h"
 #include "device/gpu_workspace.h"
 
 #include <stdio.h>

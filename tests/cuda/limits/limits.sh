@@ -12,7 +12,7 @@ if [ ! -x "$nvcc" ] || ! command -v c++filt >/dev/null; then
 fi
 folder=$(mktemp -d) || exit 1
 trap 'rm -rf "$folder"' EXIT
-for kernel in "$sources"/device/cuda/kernels/*.cu; do
+for kernel in "$sources"/cuda/kernels/*.cu; do
   "$nvcc" -std=c++17 -arch=sm_90 -cubin -ccbin "$compiler" -I"$sources" -Xptxas -v -o "$folder/out.cubin" "$kernel" \
     >>"$folder/said" 2>&1 || {
     cat "$folder/said"

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// Groups of GPUs over NCCL (titan_device.group), where each rank of the group has a GPU of its own. Where they cannot
+// be had, groups go through host memory (group.h).
+//
+// An operation begins after all that COMPUTE has got so far and runs in the group's queue; who waits for it is COMPUTE.
+// A bfloat16 sum is rounded at each step of NCCL's ring or tree, unlike that of groups in host memory.
+#ifndef TITAN_DEVICE_CUDA_NCCL_H
+#define TITAN_DEVICE_CUDA_NCCL_H
+
+#include "comm/comm.h"
+#include "cuda/cuda.h"
+
+// Collective over world. Whether NCCL serves the groups of this run: each rank has the library, in one version, and a
+// GPU that no other rank uses. *reason [size]: why not, the same on every rank.
+titan_status titan_cuda_nccl_serves(titan_device *device, titan_comm *world, bool *serves, char *reason, size_t size);
+// Collective over host, which must outlive the group. TITAN_ERROR_COMMUNICATION with NCCL's text on every rank where it
+// fails on one.
+titan_status titan_cuda_nccl_group(titan_device *device, titan_comm *host, titan_queue queue, titan_comm **out);
+// Whether this process has groups of NCCL.
+bool titan_cuda_nccl_is_used(void);
+// Not collective. Errors that NCCL has found since, in any group of this process: TITAN_ERROR_COMMUNICATION naming
+// group, operation and sequence. To be called while the host waits for the device.
+titan_status titan_cuda_nccl_check(void);
+// Not collective. The host has begun to wait for the device, or its wait has ended: the flight recorder is told of the
+// oldest operation that the device has not done, so that a watchdog can name it.
+void titan_cuda_nccl_wait_begins(void);
+void titan_cuda_nccl_wait_ends(void);
+
+#endif
