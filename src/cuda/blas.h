@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Matrix products by cuBLASLt. How one is computed is chosen when it is created, so that its results repeat.
-#ifndef TITAN_DEVICE_CUDA_BLAS_H
-#define TITAN_DEVICE_CUDA_BLAS_H
+#ifndef TITAN_CUDA_BLAS_H
+#define TITAN_CUDA_BLAS_H
 
 #include "cuda/cuda.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef TITAN_DEVICE_CUDA_CHOOSE_H
-#define TITAN_DEVICE_CUDA_CHOOSE_H
+#ifndef TITAN_CUDA_CHOOSE_H
+#define TITAN_CUDA_CHOOSE_H
 
 // More GPUs of a node are not looked at.
 enum { TITAN_CUDA_MOST_GPUS = 64 };

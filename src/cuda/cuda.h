@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the files of the CUDA device share. The device is the library libtitan_cuda.so, which the program opens
 // (device/plugin.h). Tests build the same files with an emulator of CUDA (tests/cuda_emulator).
-#ifndef TITAN_DEVICE_CUDA_CUDA_H
-#define TITAN_DEVICE_CUDA_CUDA_H
+#ifndef TITAN_CUDA_CUDA_H
+#define TITAN_CUDA_CUDA_H
 
 #include "device/plugin.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // cuDNN, opened when it is there, so that the program runs without it: attention then has kernels of its own.
-#ifndef TITAN_DEVICE_CUDA_DNN_H
-#define TITAN_DEVICE_CUDA_DNN_H
+#ifndef TITAN_CUDA_DNN_H
+#define TITAN_CUDA_DNN_H
 
 #include "cuda/cuda.h"
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Causal attention by cuDNN: the graphs of small operations that it knows as attention, forward and backward, in
 // bfloat16 with sums in float32. B batch, L length, N query heads, K kv heads, H head size (a multiple of 8).
-#ifndef TITAN_DEVICE_CUDA_DNN_ATTENTION_H
-#define TITAN_DEVICE_CUDA_DNN_ATTENTION_H
+#ifndef TITAN_CUDA_DNN_ATTENTION_H
+#define TITAN_CUDA_DNN_ATTENTION_H
 
 #include "cuda/dnn.h"
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Graphs of cuDNN's small operations, of which it makes one kernel, and their plans. A graph is built by calls that
 // cannot be checked one by one: the first failure is kept, and what follows does nothing.
-#ifndef TITAN_DEVICE_CUDA_DNN_GRAPH_H
-#define TITAN_DEVICE_CUDA_DNN_GRAPH_H
+#ifndef TITAN_CUDA_DNN_GRAPH_H
+#define TITAN_CUDA_DNN_GRAPH_H
 
 #include "cuda/dnn_library.h"
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the files that call cuDNN know of it. Its header is needed to build them; without it the device is built without
 // cuDNN (dnn_absent.c).
-#ifndef TITAN_DEVICE_CUDA_DNN_LIBRARY_H
-#define TITAN_DEVICE_CUDA_DNN_LIBRARY_H
+#ifndef TITAN_CUDA_DNN_LIBRARY_H
+#define TITAN_CUDA_DNN_LIBRARY_H
 
 #include "cuda/dnn.h"
 

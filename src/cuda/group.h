@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // How the groups of the CUDA device go: over NCCL (nccl.h), or through host memory (staged.h), as titan_device.connect
 // has found. Until that is called they go through host memory.
-#ifndef TITAN_DEVICE_CUDA_GROUP_H
-#define TITAN_DEVICE_CUDA_GROUP_H
+#ifndef TITAN_CUDA_GROUP_H
+#define TITAN_CUDA_GROUP_H
 
 #include "device/device.h"
 

@@ -4,8 +4,8 @@
 //
 // An operation begins after all that COMPUTE has got so far and runs in the group's queue; who waits for it is COMPUTE.
 // A bfloat16 sum is rounded at each step of NCCL's ring or tree, unlike that of groups in host memory.
-#ifndef TITAN_DEVICE_CUDA_NCCL_H
-#define TITAN_DEVICE_CUDA_NCCL_H
+#ifndef TITAN_CUDA_NCCL_H
+#define TITAN_CUDA_NCCL_H
 
 #include "comm/comm.h"
 #include "cuda/cuda.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // NCCL, opened when groups are made: a program with a GPU runs without it.
-#ifndef TITAN_DEVICE_CUDA_NCCL_LIBRARY_H
-#define TITAN_DEVICE_CUDA_NCCL_LIBRARY_H
+#ifndef TITAN_CUDA_NCCL_LIBRARY_H
+#define TITAN_CUDA_NCCL_LIBRARY_H
 
 #include "base/status.h"
 

@@ -2,8 +2,8 @@
 // Groups of the CUDA device that go through host memory: what is sent is copied to pinned memory piece by piece, the
 // host's group does the operation, and what is received is copied back. They serve ranks that share a GPU, and machines
 // without NCCL. Results are the host group's, to the bit.
-#ifndef TITAN_DEVICE_CUDA_STAGED_H
-#define TITAN_DEVICE_CUDA_STAGED_H
+#ifndef TITAN_CUDA_STAGED_H
+#define TITAN_CUDA_STAGED_H
 
 #include "device/device.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copies from device memory to shared memory that go on beside the thread that asks for them.
-#ifndef TITAN_DEVICE_CUDA_KERNELS_ASYNC_CUH
-#define TITAN_DEVICE_CUDA_KERNELS_ASYNC_CUH
+#ifndef TITAN_CUDA_KERNELS_ASYNC_CUH
+#define TITAN_CUDA_KERNELS_ASYNC_CUH
 
 #include "cuda/kernels/launch.cuh"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The device's own attention: for float32, and where cuDNN does not serve. Launches; each returns a cudaError_t.
-#ifndef TITAN_DEVICE_CUDA_KERNELS_ATTENTION_H
-#define TITAN_DEVICE_CUDA_KERNELS_ATTENTION_H
+#ifndef TITAN_CUDA_KERNELS_ATTENTION_H
+#define TITAN_CUDA_KERNELS_ATTENTION_H
 
 #include <cuda_runtime_api.h>
 #include <stdbool.h>

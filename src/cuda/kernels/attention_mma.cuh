@@ -2,8 +2,8 @@
 // What the attention kernels in bfloat16 share, for heads of at most 128 elements: tiles of 64 rows in shared memory,
 // products of matrix fragments, sums in float32. A block has four warps, each of which owns 16 rows of a product. Lane
 // l of a warp owns of each 8 columns of it rows l / 4 and l / 4 + 8, columns 2 (l % 4) and the next.
-#ifndef TITAN_DEVICE_CUDA_KERNELS_ATTENTION_MMA_CUH
-#define TITAN_DEVICE_CUDA_KERNELS_ATTENTION_MMA_CUH
+#ifndef TITAN_CUDA_KERNELS_ATTENTION_MMA_CUH
+#define TITAN_CUDA_KERNELS_ATTENTION_MMA_CUH
 
 #include "cuda/kernels/async.cuh"
 #include "cuda/kernels/attention_tile.cuh"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The kernels of attention.h for bfloat16 and heads of at most 128 elements, which use matrix fragments. The launches
 // of attention.h choose them.
-#ifndef TITAN_DEVICE_CUDA_KERNELS_ATTENTION_MMA_H
-#define TITAN_DEVICE_CUDA_KERNELS_ATTENTION_MMA_H
+#ifndef TITAN_CUDA_KERNELS_ATTENTION_MMA_H
+#define TITAN_CUDA_KERNELS_ATTENTION_MMA_H
 
 #include "cuda/kernels/attention.h"
 

@@ -2,8 +2,8 @@
 // What the attention kernels share: tiles of 64 rows and 64 columns in shared memory, and the one product that all of
 // them are made of. A block has 128 threads: thread t owns rows 8 (t / 16) to + 7 and columns 4 (t % 16) to + 3 of a
 // product, so that the 16 threads that share rows are half of a warp.
-#ifndef TITAN_DEVICE_CUDA_KERNELS_ATTENTION_TILE_CUH
-#define TITAN_DEVICE_CUDA_KERNELS_ATTENTION_TILE_CUH
+#ifndef TITAN_CUDA_KERNELS_ATTENTION_TILE_CUH
+#define TITAN_CUDA_KERNELS_ATTENTION_TILE_CUH
 
 #include "cuda/kernels/attention.h"
 #include "cuda/kernels/launch.cuh"

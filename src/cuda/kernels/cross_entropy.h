@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Losses of rows of logits, and their gradients.
-#ifndef TITAN_DEVICE_CUDA_KERNELS_CROSS_ENTROPY_H
-#define TITAN_DEVICE_CUDA_KERNELS_CROSS_ENTROPY_H
+#ifndef TITAN_CUDA_KERNELS_CROSS_ENTROPY_H
+#define TITAN_CUDA_KERNELS_CROSS_ENTROPY_H
 
 #include <cuda_runtime_api.h>
 #include <stdbool.h>

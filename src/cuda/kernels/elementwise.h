@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is done to each element alike, and gated rows. Operands are bfloat16 where `narrow`, else float32; an output may
 // be the memory of an input.
-#ifndef TITAN_DEVICE_CUDA_KERNELS_ELEMENTWISE_H
-#define TITAN_DEVICE_CUDA_KERNELS_ELEMENTWISE_H
+#ifndef TITAN_CUDA_KERNELS_ELEMENTWISE_H
+#define TITAN_CUDA_KERNELS_ELEMENTWISE_H
 
 #include <cuda_runtime_api.h>
 #include <stdbool.h>

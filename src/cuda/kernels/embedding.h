@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Rows of a table by token, and the sum of gradients by token. Tokens outside of first .. first + vocabulary - 1 give
 // zeros, and no gradient.
-#ifndef TITAN_DEVICE_CUDA_KERNELS_EMBEDDING_H
-#define TITAN_DEVICE_CUDA_KERNELS_EMBEDDING_H
+#ifndef TITAN_CUDA_KERNELS_EMBEDDING_H
+#define TITAN_CUDA_KERNELS_EMBEDDING_H
 
 #include <cuda_runtime_api.h>
 #include <stdbool.h>

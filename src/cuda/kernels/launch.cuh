@@ -4,8 +4,8 @@
 //
 // A .cu file has kernels and functions `extern "C"` that launch them on a stream; they take plain types alone
 // (kernels/*.h declares them for C). The C files in cuda/ops know operations, and call these functions.
-#ifndef TITAN_DEVICE_CUDA_KERNELS_LAUNCH_CUH
-#define TITAN_DEVICE_CUDA_KERNELS_LAUNCH_CUH
+#ifndef TITAN_CUDA_KERNELS_LAUNCH_CUH
+#define TITAN_CUDA_KERNELS_LAUNCH_CUH
 
 #ifdef TITAN_CUDA_EMULATED
 #include <emulator.h> // the macros below with the same meaning

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Matrix products of a warp, and loads of their fragments. All 32 lanes call each function together.
-#ifndef TITAN_DEVICE_CUDA_KERNELS_MMA_CUH
-#define TITAN_DEVICE_CUDA_KERNELS_MMA_CUH
+#ifndef TITAN_CUDA_KERNELS_MMA_CUH
+#define TITAN_CUDA_KERNELS_MMA_CUH
 
 #include "cuda/kernels/launch.cuh"
 

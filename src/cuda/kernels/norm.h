@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Normalisation of rows, and its gradients. Nothing is returned: titan_cuda_launched tells whether a launch failed.
-#ifndef TITAN_DEVICE_CUDA_KERNELS_NORM_H
-#define TITAN_DEVICE_CUDA_KERNELS_NORM_H
+#ifndef TITAN_CUDA_KERNELS_NORM_H
+#define TITAN_CUDA_KERNELS_NORM_H
 
 #include <cuda_runtime_api.h>
 #include <stdbool.h>

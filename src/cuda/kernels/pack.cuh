@@ -5,8 +5,8 @@
 // Where the operands of a launch are aligned to 16 bytes, and rows are whole packs, kernels have VECTOR set and move
 // packs at once; else the same threads move the same elements one by one, so that results do not depend on where
 // operands lie.
-#ifndef TITAN_DEVICE_CUDA_KERNELS_PACK_CUH
-#define TITAN_DEVICE_CUDA_KERNELS_PACK_CUH
+#ifndef TITAN_CUDA_KERNELS_PACK_CUH
+#define TITAN_CUDA_KERNELS_PACK_CUH
 
 #include "cuda/kernels/launch.cuh"
 

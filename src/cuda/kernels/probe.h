@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef TITAN_DEVICE_CUDA_KERNELS_PROBE_H
-#define TITAN_DEVICE_CUDA_KERNELS_PROBE_H
+#ifndef TITAN_CUDA_KERNELS_PROBE_H
+#define TITAN_CUDA_KERNELS_PROBE_H
 
 #ifdef __cplusplus
 extern "C" {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sums and maxima over the threads of a block, in a fixed order.
-#ifndef TITAN_DEVICE_CUDA_KERNELS_REDUCE_CUH
-#define TITAN_DEVICE_CUDA_KERNELS_REDUCE_CUH
+#ifndef TITAN_CUDA_KERNELS_REDUCE_CUH
+#define TITAN_CUDA_KERNELS_REDUCE_CUH
 
 #include "cuda/kernels/launch.cuh"
 

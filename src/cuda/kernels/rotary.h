@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Rotary positions: heads of q, k and v beside each other in rows, and apart.
-#ifndef TITAN_DEVICE_CUDA_KERNELS_ROTARY_H
-#define TITAN_DEVICE_CUDA_KERNELS_ROTARY_H
+#ifndef TITAN_CUDA_KERNELS_ROTARY_H
+#define TITAN_CUDA_KERNELS_ROTARY_H
 
 #include <cuda_runtime_api.h>
 #include <stdbool.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The sigmoid, for silu and swiglu and their gradients. e^-x is infinite below -88, which gives 0.
-#ifndef TITAN_DEVICE_CUDA_KERNELS_SIGMOID_CUH
-#define TITAN_DEVICE_CUDA_KERNELS_SIGMOID_CUH
+#ifndef TITAN_CUDA_KERNELS_SIGMOID_CUH
+#define TITAN_CUDA_KERNELS_SIGMOID_CUH
 
 #include "cuda/kernels/launch.cuh"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Functions over flat vectors in device memory: those of titan_vector_functions (device/device.h).
-#ifndef TITAN_DEVICE_CUDA_KERNELS_VECTOR_H
-#define TITAN_DEVICE_CUDA_KERNELS_VECTOR_H
+#ifndef TITAN_CUDA_KERNELS_VECTOR_H
+#define TITAN_CUDA_KERNELS_VECTOR_H
 
 #include "device/device.h"
 
