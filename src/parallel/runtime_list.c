@@ -8,6 +8,28 @@ static bool has_external(const titan_plan *plan, const char *name) {
   return titan_plan_external_find(plan, name) >= 0;
 }
 
+static bool reads_in_phase(const titan_plan *plan, titan_phase phase, int base) {
+  for (int i = 0; i < plan->phases[phase].count; i++) {
+    const titan_instruction *instruction = &plan->phases[phase].instructions[i];
+    for (int k = 0; k < instruction->node->call.input_count; k++)
+      if (instruction->inputs[k].base == base)
+        return true;
+  }
+  return false;
+}
+
+// A merged unit runs all phases in its forward.
+static void set_parameter_use(const titan_plan *plan, titan_step_unit *unit) {
+  bool reads[TITAN_PHASES];
+  for (int phase = 0; phase < TITAN_PHASES; phase++)
+    reads[phase] = reads_in_phase(plan, (titan_phase)phase, TITAN_BASE_PARAMETERS);
+  bool backward = reads[TITAN_BACKWARD] || reads[TITAN_WEIGHT_GRADIENTS];
+  unit->leaves_parameters[TITAN_COMPUTE_FORWARD] = !reads[TITAN_FORWARD] && !(unit->merged && backward);
+  unit->leaves_parameters[TITAN_COMPUTE_INPUT_GRADIENT] = !reads[TITAN_BACKWARD];
+  unit->leaves_parameters[TITAN_COMPUTE_WEIGHT_GRADIENT] = !reads[TITAN_WEIGHT_GRADIENTS];
+  unit->leaves_parameters[TITAN_COMPUTE_BACKWARD] = !backward;
+}
+
 static titan_status name_units(titan_runtime *runtime, runtime_step *step) {
   const titan_model_definition *model = runtime->options.model;
   size_t count = (size_t)runtime->unit_count;
@@ -24,6 +46,7 @@ static titan_status name_units(titan_runtime *runtime, runtime_step *step) {
         .merged = model->kinds[program->kind].merged,
         .reads_batch = has_external(program->plan, "tokens") || has_external(program->plan, "labels"),
     };
+    set_parameter_use(program->plan, &step->units[unit]);
   }
   return TITAN_OK;
 }
@@ -48,16 +71,6 @@ static void set_lowering(const titan_runtime *runtime, runtime_step *step, bool 
 }
 
 // --- sizes ---
-
-static bool reads_in_phase(const titan_plan *plan, titan_phase phase, int base) {
-  for (int i = 0; i < plan->phases[phase].count; i++) {
-    const titan_instruction *instruction = &plan->phases[phase].instructions[i];
-    for (int k = 0; k < instruction->node->call.input_count; k++)
-      if (instruction->inputs[k].base == base)
-        return true;
-  }
-  return false;
-}
 
 // A backward runs both phases of a plan whose backward is split.
 static void set_phases(const titan_plan *plan, titan_step_unit_sizes *sizes) {

@@ -281,7 +281,7 @@ titan_status titan_runtime_groups_create(titan_runtime *runtime);
 void titan_runtime_groups_destroy(titan_runtime *runtime);
 size_t titan_runtime_group_bytes(const titan_runtime *runtime);
 
-// Where the RUN at `place` finds what is wired. The plan's parameters in a unit's whole flat vector.
+// Where the RUN at `place` finds what is wired. The plan's parameters in a unit's whole flat vector; NULL of NULL.
 void *titan_runtime_wire_address(const titan_runtime *runtime, const runtime_step *step, int place, int wire);
 const void *titan_runtime_plan_parameters(const titan_runtime *runtime, int unit, const void *whole);
 

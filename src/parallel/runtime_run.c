@@ -64,6 +64,8 @@ static gradient_places gradient_places_of(const titan_runtime *runtime, const ru
 }
 
 const void *titan_runtime_plan_parameters(const titan_runtime *runtime, int unit, const void *whole) {
+  if (whole == NULL)
+    return NULL;
   return (const char *)whole + (size_t)runtime->units[unit].lead * titan_dtype_bytes(runtime->options.shape.dtype);
 }
 
@@ -108,8 +110,9 @@ static titan_status run_unit(titan_runtime *runtime, runtime_step *step, int pla
   runtime_program *program = titan_runtime_program_of(step, run->unit);
   const titan_unit *unit = &runtime->units[run->unit];
   gradient_places gradients = gradient_places_of(runtime, step, run, places);
-  const void *parameters;
-  TITAN_TRY(titan_gather_wait(runtime->gather, run->unit, &parameters));
+  const void *parameters = NULL;
+  if (titan_action_reads_parameters(run, &step->lowering))
+    TITAN_TRY(titan_gather_wait(runtime->gather, run->unit, &parameters));
   for (int i = 0; i < program->plan->external_count; i++)
     program->externals[i] = titan_runtime_wire_address(runtime, step, place, program->wires[i]);
   titan_bindings bindings = {.scratch = address(runtime, step, places->scratch),

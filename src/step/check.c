@@ -147,7 +147,7 @@ static const char *run(checker *c, int rank, const titan_action *action) {
   unit_state *unit = &c->units[action->unit];
   if (row->reads_batch && !c->loaded[rank * c->order->microbatches + action->microbatch])
     return "its batch is not loaded";
-  if (c->shape->gathers && !unit->whole)
+  if (c->shape->gathers && !unit->whole && titan_action_reads_parameters(action, c->shape))
     return "its parameters are not gathered";
   if (unit->updated)
     return "the unit is updated already";

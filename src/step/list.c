@@ -22,6 +22,10 @@ bool titan_action_is_transfer(const titan_action *action) {
   return action->kind >= TITAN_ACTION_SEND && action->kind <= TITAN_ACTION_RECEIVED;
 }
 
+bool titan_action_reads_parameters(const titan_action *action, const titan_step_shape *shape) {
+  return !shape->units[action->unit].leaves_parameters[action->compute];
+}
+
 bool titan_action_has_gradients(const titan_action *action, const titan_step_shape *shape) {
   if (action->kind != TITAN_ACTION_RUN || !shape->backward)
     return false;

@@ -53,9 +53,10 @@ typedef enum titan_reduce_when {
 } titan_reduce_when;
 
 typedef struct titan_step_unit {
-  const char *name; // "embedding", "layers.3"
-  bool merged;      // its forward computes its backward too (the loss head)
-  bool reads_batch; // tokens or labels
+  const char *name;                       // "embedding", "layers.3"
+  bool merged;                            // its forward computes its backward too (the loss head)
+  bool reads_batch;                       // tokens or labels
+  bool leaves_parameters[TITAN_COMPUTES]; // a RUN of this kind reads none of its parameters, so that it needs no GATHER
 } titan_step_unit;
 
 // What the lowering goes by, alike on all ranks.
@@ -93,6 +94,8 @@ titan_status titan_action_print(const titan_action *action, const titan_step_sha
 titan_status titan_step_print(const titan_step_list *list, const titan_step_shape *shape, titan_text *text);
 
 bool titan_action_is_transfer(const titan_action *action);
+// Whether a RUN reads parameters of its unit, which must then be whole.
+bool titan_action_reads_parameters(const titan_action *action, const titan_step_shape *shape);
 // Whether a RUN gives gradients of weights, in this shape.
 bool titan_action_has_gradients(const titan_action *action, const titan_step_shape *shape);
 // The unit that is tied to this one; -1: none.

@@ -11,8 +11,8 @@ typedef struct lowering {
   const titan_step_shape *shape;
   int rank;
   const titan_step_list *computes; // LOAD, RUN and transfers
-  int *next_use;                   // by RUN of `computes`: the next RUN of its unit, or their number
-  int *runs;                       // places of RUNs in `computes`
+  int *next_use; // by RUN of `computes`: the next RUN that reads its unit's parameters, or their number
+  int *runs;     // places of RUNs in `computes`
   int run_count;
   bool *whole;        // by unit: gathered and not released
   bool *complete;     // by unit: its gradients are, and those of the unit tied to it are not
@@ -127,32 +127,33 @@ static titan_status find_uses(lowering *l) {
   for (int unit = 0; unit < l->shape->unit_count; unit++)
     next[unit] = l->run_count;
   for (int run = l->run_count - 1; run >= 0; run--) {
-    int unit = l->computes->actions[l->runs[run]].unit;
-    l->next_use[run] = next[unit];
-    next[unit] = run;
+    const titan_action *action = &l->computes->actions[l->runs[run]];
+    l->next_use[run] = next[action->unit];
+    if (titan_action_reads_parameters(action, l->shape))
+      next[action->unit] = run;
   }
   titan_memory_free(next);
   return TITAN_OK;
 }
 
-// The units of this RUN and of those ahead of it that are not whole yet.
+// The units of this RUN and of those ahead of it whose parameters are read and are not whole yet.
 static titan_status add_gathers(lowering *l, int run) {
   for (int ahead = run; l->shape->gathers && ahead <= run + l->shape->look_ahead && ahead < l->run_count; ahead++) {
-    int unit = l->computes->actions[l->runs[ahead]].unit;
-    if (l->whole[unit])
+    const titan_action *action = &l->computes->actions[l->runs[ahead]];
+    if (l->whole[action->unit] || !titan_action_reads_parameters(action, l->shape))
       continue;
-    l->whole[unit] = true;
-    TITAN_TRY(titan_step_list_add(l->out, action_of(TITAN_ACTION_GATHER, unit, -1)));
+    l->whole[action->unit] = true;
+    TITAN_TRY(titan_step_list_add(l->out, action_of(TITAN_ACTION_GATHER, action->unit, -1)));
   }
   return TITAN_OK;
 }
 
-// A unit that would be gathered again at once is kept, and one that is to stay whole until its last RUN.
+// A unit that would be gathered again at once is kept, and one that is to stay whole until the last RUN that reads it.
 static titan_status add_release(lowering *l, int run) {
   int unit = l->computes->actions[l->runs[run]].unit;
   bool again = l->next_use[run] < l->run_count,
        soon = l->shape->keeps_gathered || l->next_use[run] <= run + 1 + l->shape->look_ahead;
-  if (!l->shape->gathers || (again && soon))
+  if (!l->shape->gathers || !l->whole[unit] || (again && soon))
     return TITAN_OK;
   l->whole[unit] = false;
   return titan_step_list_add(l->out, action_of(TITAN_ACTION_RELEASE, unit, -1));

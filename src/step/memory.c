@@ -111,7 +111,7 @@ static titan_status use_run(builder *b, const titan_action *run, int place, tita
     TITAN_TRY(use(b, TITAN_BLOCK_PASSED, unit, m, sizes->passed, place, &places->passed));
   TITAN_TRY(use(b, TITAN_BLOCK_SCRATCH, unit, m, sizes->scratch[run->compute], place, &places->scratch));
   close_block(b, TITAN_BLOCK_SCRATCH, unit, m);
-  if (b->shape->gathers)
+  if (b->shape->gathers && titan_action_reads_parameters(run, b->shape))
     TITAN_TRY(use(b, TITAN_BLOCK_GATHERED, unit, -1, sizes->gathered, place, &places->gathered));
   return titan_action_has_gradients(run, b->shape) ? use_gradients(b, run, place, places) : TITAN_OK;
 }

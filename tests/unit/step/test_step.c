@@ -57,6 +57,32 @@ static void a_plain_step_gathers_one_unit_ahead_and_keeps_two_reductions_in_flig
   toy_destroy(&t);
 }
 
+static void a_unit_is_not_gathered_for_a_run_that_reads_none_of_its_parameters(void **state) {
+  (void)state;
+  toy t;
+  toy_create(&t, 3, 1, true);
+  t.units[0].leaves_parameters[TITAN_COMPUTE_BACKWARD] = true;
+  expect_text(&t, "#0     LOAD m0\n"
+                  "#1     GATHER embedding\n"
+                  "#2     GATHER layers.0\n"
+                  "#3     RUN embedding forward m0\n"
+                  "#4     RELEASE embedding\n"
+                  "#5     GATHER head\n"
+                  "#6     RUN layers.0 forward m0\n"
+                  "#7     RUN head forward+backward m0 set last\n"
+                  "#8     RELEASE head\n"
+                  "#9     REDUCE head m0 set last\n"
+                  "#10    RUN layers.0 backward m0 set last\n"
+                  "#11    RELEASE layers.0\n"
+                  "#12    REDUCE layers.0 m0 set last\n"
+                  "#13    RUN embedding backward m0 set last after #9\n"
+                  "#14    REDUCE embedding m0 set last\n"
+                  "#15    UPDATE embedding after #14\n"
+                  "#16    UPDATE layers.0\n"
+                  "#17    UPDATE head\n");
+  toy_destroy(&t);
+}
+
 static void parameters_that_are_whole_are_neither_gathered_nor_released(void **state) {
   (void)state;
   toy t;
@@ -347,6 +373,7 @@ static void memory_of_many_units_is_packed_close_to_its_bound(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_plain_step_gathers_one_unit_ahead_and_keeps_two_reductions_in_flight),
+      cmocka_unit_test(a_unit_is_not_gathered_for_a_run_that_reads_none_of_its_parameters),
       cmocka_unit_test(parameters_that_are_whole_are_neither_gathered_nor_released),
       cmocka_unit_test(microbatches_are_reduced_each_or_added_up_and_reduced_last),
       cmocka_unit_test(an_early_update_follows_the_last_reduction_of_a_unit),

@@ -179,7 +179,8 @@ static void put_gradients(memory_of_toy *m, const titan_action *run, const titan
 static void run_unit(memory_of_toy *m, const titan_action *run, const titan_step_places *places) {
   const toy *t = m->t;
   int unit = run->unit;
-  uint64_t parameter = t->shape.gathers ? read_block(m, places->gathered) : parameter_of(unit);
+  bool gathered = t->shape.gathers && titan_action_reads_parameters(run, &t->shape);
+  uint64_t parameter = gathered ? read_block(m, places->gathered) : parameter_of(unit);
   bool first = unit == 0, last = unit == t->shape.unit_count - 1;
   write_block(m, places->scratch, 0xdead0000u + (uint64_t)unit);
   uint64_t x = first ? batch_of(run->microbatch) : 0;
