@@ -33,6 +33,10 @@ static double recomputed_share(const titan_activation_options *activations) {
   return 0;
 }
 
+static bool is_layer(const titan_model_kind *row) {
+  return titan_model_kind_is_numbered(row) && !row->merged;
+}
+
 static titan_status cost_kind(const titan_runtime_options *options, const titan_model_kind *row,
                               double costs[TITAN_COMPUTES]) {
   titan_graph *graph;
@@ -45,7 +49,7 @@ static titan_status cost_kind(const titan_runtime_options *options, const titan_
       TITAN_TRY_CLEANUP(titan_graph_split_backward(graph));
   }
   count_nodes(graph, row->merged, costs);
-  if (titan_model_kind_is_numbered(row) && !row->merged)
+  if (is_layer(row))
     costs[TITAN_COMPUTE_INPUT_GRADIENT] += recomputed_share(&options->activations) * costs[TITAN_COMPUTE_FORWARD];
   costs[TITAN_COMPUTE_BACKWARD] = costs[TITAN_COMPUTE_INPUT_GRADIENT] + costs[TITAN_COMPUTE_WEIGHT_GRADIENT];
 cleanup:
@@ -68,6 +72,21 @@ titan_status titan_pipeline_costs_create(const titan_runtime_options *options, t
 cleanup:
   titan_memory_free(of_kind);
   return status;
+}
+
+bool titan_pipeline_costs_is_layer(const titan_runtime_options *options, int unit) {
+  const titan_model_definition *model = options->model;
+  return is_layer(&model->kinds[model->kind_of(&options->arguments, unit)]);
+}
+
+void titan_pipeline_costs_set_recomputed(titan_pipeline_costs *costs, const titan_runtime_options *options,
+                                         double share) {
+  double change = share - recomputed_share(&options->activations);
+  for (int unit = 0; unit < costs->unit_count; unit++)
+    if (titan_pipeline_costs_is_layer(options, unit)) {
+      costs->units[unit][TITAN_COMPUTE_INPUT_GRADIENT] += change * costs->units[unit][TITAN_COMPUTE_FORWARD];
+      costs->units[unit][TITAN_COMPUTE_BACKWARD] += change * costs->units[unit][TITAN_COMPUTE_FORWARD];
+    }
 }
 
 void titan_pipeline_costs_destroy(titan_pipeline_costs *costs) {

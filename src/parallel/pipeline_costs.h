@@ -11,12 +11,18 @@
 typedef struct titan_pipeline_costs {
   int unit_count;
   // Owned: [unit_count][TITAN_COMPUTES]. A unit that computes its backward in its forward has all in FORWARD. What is
-  // recomputed is part of INPUT_GRADIENT; where a budget decides, as if all were.
+  // recomputed is part of INPUT_GRADIENT; where a budget decides, as if all were (titan_pipeline_costs_set_recomputed).
   double (*units)[TITAN_COMPUTES];
 } titan_pipeline_costs;
 
 // Not collective. The shape of options: batch and length. TITAN_ERROR_MEMORY.
 titan_status titan_pipeline_costs_create(const titan_runtime_options *options, titan_pipeline_costs *out);
+// Where a budget has decided: `share` (0 to 1) of the FLOPs of each layer's forward is recomputed. options: as at
+// creation.
+void titan_pipeline_costs_set_recomputed(titan_pipeline_costs *costs, const titan_runtime_options *options,
+                                         double share);
+// Whether the unit is a layer, of which activation checkpointing decides what is recomputed.
+bool titan_pipeline_costs_is_layer(const titan_runtime_options *options, int unit);
 void titan_pipeline_costs_destroy(titan_pipeline_costs *costs);
 
 // The split whose costliest stage costs least, forward and backward (titan_split_balanced); where the order places

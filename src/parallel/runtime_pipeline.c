@@ -188,11 +188,30 @@ int titan_runtime_transfers_in_flight(const titan_runtime *runtime) {
 
 // --- what is predicted ---
 
+// What a budget recomputes on this rank stands for what it recomputes on the others.
+static void count_recomputed(const titan_runtime *runtime, titan_pipeline_costs *costs) {
+  const titan_runtime_options *options = &runtime->options;
+  const runtime_step *step = &runtime->steps[STEP_TRAINING];
+  double forward = 0; // of this rank's layers, a step
+  if (options->activations.mode != TITAN_ACTIVATIONS_BUDGET)
+    return;
+  for (int stage = 0; stage < runtime->stages; stage++)
+    for (int unit = runtime->first_unit[stage]; unit < runtime->first_unit[stage + 1]; unit++)
+      if (step->order.rank_of_stage[stage] == titan_comm_rank(titan_runtime_pipeline_group(runtime)) &&
+          titan_pipeline_costs_is_layer(options, unit))
+        forward += costs->units[unit][TITAN_COMPUTE_FORWARD] * step->order.microbatches;
+  forward /= titan_comm_size(titan_mesh_comm(runtime->mesh, TITAN_MESH_TP));
+  double share = forward > 0 ? titan_runtime_work_of(runtime).recomputed / forward : 0;
+  titan_pipeline_costs_set_recomputed(costs, options, share < 1 ? share : 1);
+}
+
 titan_status titan_runtime_predict(const titan_runtime *runtime, double scale, titan_prediction *out) {
   titan_pipeline_costs costs;
   titan_status status = titan_pipeline_costs_create(&runtime->options, &costs);
-  if (status == TITAN_OK)
+  if (status == TITAN_OK) {
+    count_recomputed(runtime, &costs);
     status = titan_pipeline_predict(&costs, &runtime->steps[STEP_TRAINING].order, runtime->first_unit, scale, 0, out);
+  }
   titan_pipeline_costs_destroy(&costs);
   return status;
 }

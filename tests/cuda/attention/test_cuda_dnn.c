@@ -25,7 +25,7 @@ static const double tolerance = 1e-2;
 
 static titan_device *create(bool deterministic) {
   titan_device_request request = {.threads = 1, .node_size = 1, .deterministic = deterministic};
-  titan_device *inner, *device;
+  titan_device *inner = NULL, *device = NULL;
   if (titan_cpu_isa_choose(&request.level) != TITAN_OK || titan_cuda_create(&request, &inner) != TITAN_OK ||
       titan_staged_create(inner, &device) != TITAN_OK)
     fail_msg("%s", titan_error_message());
