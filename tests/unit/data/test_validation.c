@@ -42,7 +42,7 @@ static void make_texts(void) {
       texts[i][k] = "abcdefghij 0123"[draw(15)];
     stream[stream_tokens++] = BYTES_BOS;
     for (uint32_t k = 0; k < length; k++)
-      stream[stream_tokens++] = texts[i][k];
+      stream[stream_tokens++] = (unsigned char)texts[i][k];
     stream[stream_tokens++] = BYTES_EOS;
   }
 }
