@@ -2,6 +2,7 @@
 #include "report/run.h"
 
 #include "base/memory.h"
+#include "storage/lock.h"
 #include "storage/path.h"
 
 #include <dirent.h>
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { MOST_TEXT_BYTES = 1 << 24, MOST_NAMED = 5 };
 
@@ -206,7 +208,14 @@ const titan_metrics_validation_row *titan_run_validations(const titan_run *run, 
   return (const titan_metrics_validation_row *)run->rows[TITAN_METRICS_VALIDATION].values;
 }
 
+// A lock may not reach other hosts: it tells something of a run on this one alone.
+static bool is_gone(const titan_run *run) {
+  char host[256] = "";
+  return run->texts[TITAN_RUN_hosts].data != NULL && gethostname(host, sizeof host - 1) == 0 &&
+         strcmp(host, run->texts[TITAN_RUN_hosts].data) == 0 && titan_lock_is_free(run->folder.data, ".lock");
+}
+
 const char *titan_run_outcome(const titan_run *run) {
   const char *outcome = json_string_value(json_object_get(run->summary, "outcome"));
-  return outcome != NULL ? outcome : "no summary yet";
+  return outcome != NULL ? outcome : is_gone(run) ? "ended without a summary" : "no summary yet";
 }

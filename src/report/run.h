@@ -52,7 +52,8 @@ void titan_run_destroy(titan_run *run);
 const titan_metrics_row *titan_run_rows(const titan_run *run, uint64_t *count);
 const titan_metrics_validation_row *titan_run_validations(const titan_run *run, uint64_t *count);
 
-// "complete", "stopped" or "failed" as summary.json has it, else "no summary yet".
+// "complete", "stopped" or "failed" as summary.json has it; else "ended without a summary" where this host is the run's
+// only one and no process has its folder (it was killed), else "no summary yet".
 const char *titan_run_outcome(const titan_run *run);
 
 // Reads the texts of a metrics file into texts[] (empty texts), by HDF5 in a process of its own: a damaged file can

@@ -90,6 +90,26 @@ titan_status titan_lock_take(const char *folder, const char *name, titan_lock_fi
   return status;
 }
 
+// A shared lock for a moment: it asks the file system itself.
+static bool has_no_lock(const char *path) {
+  int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0)
+    return false;
+  bool none = flock(descriptor, LOCK_SH | LOCK_NB) == 0;
+  close(descriptor);
+  return none;
+}
+
+bool titan_lock_is_free(const char *folder, const char *name) {
+  titan_text path = {0}, marker = {0};
+  bool none = titan_text_printf(&path, "%s/%s", folder, name) == TITAN_OK &&
+              titan_text_printf(&marker, "%s.holder", path.data) == TITAN_OK && access(marker.data, F_OK) != 0 &&
+              has_no_lock(path.data);
+  titan_text_destroy(&path);
+  titan_text_destroy(&marker);
+  return none;
+}
+
 void titan_lock_release(titan_lock **lock) {
   if (*lock == NULL)
     return;

@@ -18,6 +18,9 @@ typedef enum titan_lock_file {
 // Not collective. Locks the file `name` of the folder. *held: whether another process has it; then *out is NULL.
 // TITAN_ERROR_OUTPUT when the file cannot be opened, and, without locks, when a process of another host has the folder.
 titan_status titan_lock_take(const char *folder, const char *name, titan_lock_file file, titan_lock **out, bool *held);
+// Not collective. Whether no process holds the folder, for sure: the file is there, has no lock, and no marker stands
+// for one. Where the file system's locks do not reach other hosts, this is true of this host alone.
+bool titan_lock_is_free(const char *folder, const char *name);
 // NULL handle is fine; the handle becomes NULL.
 void titan_lock_release(titan_lock **lock);
 

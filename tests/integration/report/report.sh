@@ -100,7 +100,7 @@ watch() {
   : >out.txt
   "$REPORT" watch run --interval 0.1 --curve loss >>out.txt 2>err.txt &
   local watcher=$!
-  wait_until 30 eval '[ "$(grep -c "^run: no summary yet, last written" out.txt)" -ge 3 ]' || fail "watch does not print: $(cat out.txt err.txt)"
+  wait_until 30 eval '[ "$(grep -c "^run: ended without a summary, last written" out.txt)" -ge 3 ]' || fail "watch does not print: $(cat out.txt err.txt)"
   alive $watcher || fail "watch has ended early"
   make run 20
   finished run
@@ -113,7 +113,7 @@ watch() {
     : >out.txt
     "$REPORT" watch run --curve loss >>out.txt 2>err.txt &
     watcher=$!
-    wait_until 30 grep -q 'no summary yet' out.txt || fail "watch does not print"
+    wait_until 30 grep -q 'ended without a summary' out.txt || fail "watch does not print"
     kill -$signal $watcher
     wait $watcher || fail "SIGTERM and SIGINT end watch with code $?"
   done
@@ -128,13 +128,14 @@ living() {
     "$REPORT" run -o page.html 2>err.txt || fail "no page of a run in progress: $(cat err.txt)"
     pages=$((pages + 1))
   done
+  grep -qF '"outcome":"no summary yet"' page.html || fail "a run in progress has another outcome"
   [ $pages = 50 ] || fail "the run has ended: $(tail -n 3 log.txt)"
   kill -9 $run
   wait $run
   "$REPORT" run -o page.html 2>err.txt || fail "no page of a killed run: $(cat err.txt)"
   [ ! -s err.txt ] || grep -q 'are reduced' err.txt || fail "a message: $(cat err.txt)"
   check page.html run/metrics.h5
-  grep -qF '"outcome":"no summary yet"' page.html || fail "another outcome"
+  grep -qF '"outcome":"ended without a summary"' page.html || fail "a killed run has another outcome"
 }
 
 # Bad input has one message and the documented code; inputs and older pages are as they were.
