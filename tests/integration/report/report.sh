@@ -100,7 +100,7 @@ watch() {
   : >out.txt
   "$REPORT" watch run --interval 0.1 --curve loss >>out.txt 2>err.txt &
   local watcher=$!
-  wait_until 30 eval '[ "$(grep -c "^run: ended without a summary, last written" out.txt)" -ge 3 ]' || fail "watch does not print: $(cat out.txt err.txt)"
+  wait_until 30 eval '[ "$(grep -c "^run: no summary yet, last written" out.txt)" -ge 3 ]' || fail "watch does not print: $(cat out.txt err.txt)"
   alive $watcher || fail "watch has ended early"
   make run 20
   finished run
@@ -113,7 +113,7 @@ watch() {
     : >out.txt
     "$REPORT" watch run --curve loss >>out.txt 2>err.txt &
     watcher=$!
-    wait_until 30 grep -q 'ended without a summary' out.txt || fail "watch does not print"
+    wait_until 30 grep -q 'no summary yet' out.txt || fail "watch does not print"
     kill -$signal $watcher
     wait $watcher || fail "SIGTERM and SIGINT end watch with code $?"
   done
