@@ -46,8 +46,8 @@ static titan_status accumulate(titan_device *device, int64_t n, float *y, const 
 }
 
 static titan_status scaled_add(titan_device *device, const titan_step_state *state, int64_t n, float *y, float a,
-                               const float *x, float b, bool gradient) {
-  titan_cuda_put_scaled_add(titan_cuda_stream(device), state, n, y, a, x, b, gradient);
+                               const float *x, float b, titan_state_factor factor) {
+  titan_cuda_put_scaled_add(titan_cuda_stream(device), state, n, y, a, x, b, factor);
   return titan_cuda_launched("scaled_add");
 }
 

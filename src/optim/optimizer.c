@@ -70,7 +70,6 @@ static titan_update update_of(const titan_optimizer_step_state *state, titan_run
   const titan_optimizer_options *options = state->options;
   return (titan_update){.device = titan_runtime_optimizer_device(runtime),
                         .state = titan_runtime_optimizer_state(runtime),
-                        .learning_rate = titan_optimizer_learning_rate(options, state->step),
                         .momentum = options->momentum,
                         .weight_decay = options->weight_decay,
                         .dtype = titan_runtime_options_of(runtime)->shape.dtype};

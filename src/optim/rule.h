@@ -12,7 +12,7 @@
 typedef struct titan_update {
   titan_device *device;
   const titan_step_state *state; // of the device: constants, the gradient's scale, and whether to change anything
-  double learning_rate, momentum, weight_decay;
+  double momentum, weight_decay;
   int64_t count;
   float *master;
   float *slots[TITAN_MOST_SLOTS]; // in the order of the rule

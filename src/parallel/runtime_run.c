@@ -245,6 +245,7 @@ void titan_runtime_set_updater(titan_runtime *runtime, titan_updater updater) {
 
 titan_status titan_runtime_step(titan_runtime *runtime, double *loss) {
   runtime_step *step = &runtime->steps[STEP_TRAINING];
+  runtime->recording.eager += !runtime->recording.is_on;
   TITAN_TRY(titan_runtime_batch_begin(runtime));
   TITAN_TRY(titan_runtime_run(runtime, step, 0, step->first_update));
   TITAN_TRY(titan_reduce_end_step(runtime->reduce));

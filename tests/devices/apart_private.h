@@ -39,7 +39,7 @@ struct apart_op {
       void *to, *slots[3];
       titan_dtype from_dtype, to_dtype;
       float a, b;
-      bool gradient;
+      titan_state_factor factor;
     } vector;
     struct {
       titan_numbers_request request;

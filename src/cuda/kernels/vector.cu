@@ -196,11 +196,12 @@ static __global__ void __launch_bounds__(THREADS) accumulate(int64_t n, float *y
 
 template <bool VECTOR>
 static __global__ void __launch_bounds__(THREADS)
-    scaled_add(const titan_step_state *state, int64_t n, float *y, float a, const float *x, float b, bool gradient) {
+    scaled_add(const titan_step_state *state, int64_t n, float *y, float a, const float *x, float b,
+               titan_state_factor kind) {
   if (state->bad)
     return;
   const int64_t at = pack_begin(), count = n - at;
-  const float factor = gradient ? b * state->gradient_scale : b;
+  const float factor = b * titan_state_factor_of(state, kind);
   float to[W], from[W];
   titan_load<VECTOR>(y + at, count, to);
   titan_load<VECTOR>(x + at, count, from);
@@ -219,8 +220,8 @@ void titan_cuda_put_accumulate(cudaStream_t stream, int64_t n, float *y, const f
 }
 
 void titan_cuda_put_scaled_add(cudaStream_t stream, const titan_step_state *state, int64_t n, float *y, float a,
-                               const float *x, float b, bool gradient) {
-  PUT_PACKS(scaled_add, titan_aligned(x, y), n, stream, state, n, y, a, x, b, gradient);
+                               const float *x, float b, titan_state_factor factor) {
+  PUT_PACKS(scaled_add, titan_aligned(x, y), n, stream, state, n, y, a, x, b, factor);
 }
 
 // --- a step's numbers, by one thread ---

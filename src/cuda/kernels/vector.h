@@ -27,7 +27,7 @@ void titan_cuda_put_narrow(cudaStream_t stream, int64_t n, const float *from, vo
 void titan_cuda_put_fill(cudaStream_t stream, int64_t n, float *x, float value);
 void titan_cuda_put_accumulate(cudaStream_t stream, int64_t n, float *y, const float *x);
 void titan_cuda_put_scaled_add(cudaStream_t stream, const titan_step_state *state, int64_t n, float *y, float a,
-                               const float *x, float b, bool gradient);
+                               const float *x, float b, titan_state_factor factor);
 void titan_cuda_put_numbers(cudaStream_t stream, const titan_numbers_request *request, titan_step_numbers *numbers,
                             titan_step_state *state);
 
