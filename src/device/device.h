@@ -91,7 +91,7 @@ typedef struct titan_queue_functions {
   // Optional, all or none: work that is put into queues once and done many times. From record to record_end nothing of
   // what the queues get is done; it becomes a recording, with its arguments as they are. Meanwhile the host does not
   // wait, and memory is neither allocated nor freed; marks are the recording's own, and older ones are the past. Where
-  // something fails in between, record_end is to be called all the same, and fails.
+  // something fails in between, record_end is to be called all the same.
   titan_status (*record)(titan_device *device);
   titan_status (*record_end)(titan_device *device, titan_recording **out);
   // Puts the work of a recording into the queues: it begins after all that each of them has got so far, and what they
@@ -120,6 +120,16 @@ typedef struct titan_adam_decay {
   bool decoupled;
 } titan_adam_decay;
 
+// A run of parameters that Adam updates, as in titan_vector_functions.adam.
+typedef struct titan_adam_span {
+  titan_adam_decay decay;
+  int64_t n;
+  float *master, *exp_avg, *exp_avg_sq;
+  const float *gradient;
+  void *compute;
+} titan_adam_span;
+enum { TITAN_ADAM_SPANS = 60 }; // at once
+
 // What of the state a factor of a vector function is multiplied by.
 typedef enum titan_state_factor {
   TITAN_FACTOR_ONE, // nothing
@@ -127,14 +137,17 @@ typedef enum titan_state_factor {
   TITAN_FACTOR_LEARNING_RATE,
 } titan_state_factor;
 
-// Functions over flat vectors in DEVICE space. All required. Each is put into COMPUTE. Those with a state change
-// nothing where that is bad.
+// Functions over flat vectors in DEVICE space. All required but adam_spans. Each is put into COMPUTE. Those with a
+// state change nothing where that is bad.
 typedef struct titan_vector_functions {
   // master, exp_avg, exp_avg_sq [n] f32 are updated from gradient [n] f32; where compute is not NULL, the new master is
   // also written to compute [n] of type `dtype` (it may be master itself when float32).
   titan_status (*adam)(titan_device *device, const titan_step_state *state, titan_adam_decay decay, int64_t n,
                        float *master, float *exp_avg, float *exp_avg_sq, const float *gradient, void *compute,
                        titan_dtype dtype);
+  // Optional. The same of `count` spans, TITAN_ADAM_SPANS at most, at once: bitwise what adam gives one by one.
+  titan_status (*adam_spans)(titan_device *device, const titan_step_state *state, int count,
+                             const titan_adam_span *spans, titan_dtype dtype);
   // *sum = sum of squares of x[n] f32, accumulated in float64 in a fixed order.
   titan_status (*sum_of_squares)(titan_device *device, int64_t n, const float *x, double *sum);
   // to[n] = from[n], rounded to nearest even where narrowing. float32 and bfloat16.

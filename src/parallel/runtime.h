@@ -137,6 +137,8 @@ titan_status titan_runtime_check_validation_batch(const titan_runtime *runtime);
 // What an optimizer does with one unit: called by the list's UPDATEs, in their order, alike on all ranks.
 typedef struct titan_updater {
   titan_status (*update)(void *context, titan_runtime *runtime, int unit);
+  // After the last of titan_runtime_update, before the new parameters are visible; may be NULL.
+  titan_status (*finish)(void *context, titan_runtime *runtime);
   void *context;
 } titan_updater;
 // To be set before the first UPDATE, and to hold until the last.

@@ -265,6 +265,8 @@ titan_status titan_runtime_update(titan_runtime *runtime) {
   // The first update waits for the last REDUCE, which the step has ended with.
   for (int place = step->first_update; place < step->list.count; place++)
     TITAN_TRY(update(runtime, &step->list.actions[place]));
+  if (runtime->updater.finish != NULL)
+    TITAN_TRY(runtime->updater.finish(runtime->updater.context, runtime));
   return titan_runtime_publish(runtime);
 }
 

@@ -14,7 +14,21 @@ static titan_status refuse(const titan_trainer *trainer, const char *reason) {
                      titan_config_origin(trainer->env.config, "training.record_steps"), reason);
 }
 
+// optimizer.fused, on rank 0.
+static void tell_of_fusion(const titan_trainer *trainer) {
+  const titan_config *config = trainer->env.config;
+  const char *obstacle = titan_optimizer_fuse_obstacle(&trainer->optimizer, trainer->runtime);
+  if (trainer->rank != 0 || !config->optimizer.fused)
+    return;
+  if (obstacle == NULL)
+    titan_log_info("The shards of %d units are updated with one kernel", titan_runtime_unit_count(trainer->runtime));
+  else
+    titan_log_warning("optimizer.fused = true (%s): no effect, as %s", titan_config_origin(config, "optimizer.fused"),
+                      obstacle);
+}
+
 titan_status titan_trainer_ask_open(titan_trainer *trainer) {
+  tell_of_fusion(trainer);
   const titan_config *config = trainer->env.config;
   const char *wish = config->training.record_steps, *reason = NULL;
   int64_t obstacle = titan_runtime_recording_obstacle(trainer->runtime);

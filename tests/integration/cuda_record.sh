@@ -93,7 +93,7 @@ bad_step() {
 
 # broken KIND RANKS CODE TEXT: a run whose graphs have the fault ends with the code and the text; code 0: with other numbers.
 broken() {
-  local kind=$1 ranks=$2 wanted=$3 text=$4 code
+  local kind=$1 ranks=$2 wanted=$3 text=${4:-} code
   TITAN_EMULATED_GRAPH_FAULT=$kind launch "$ranks" "$TITAN" --job.config_file "$here/small.toml" --job.dump_folder "$kind" "${options[@]}" \
     --debug.find_nonfinite off >"$kind.out" 2>"$kind.log"
   code=$?
