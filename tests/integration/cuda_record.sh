@@ -9,7 +9,7 @@ TITAN=$1 COMPARE=$2 WORK=$3 PLUGIN=$4
 . "$(dirname "$0")/common.sh"
 . "$here/checkpoint_common.sh"
 run_timeout=900
-steps=5
+steps=4
 options=(--training.steps $steps --training.seq_len 16 --training.batch_size 2 --training.compile --job.device cuda)
 export TITAN_CUDA_PLUGIN=$PLUGIN TITAN_EMULATED_GPUS=2
 
@@ -35,9 +35,9 @@ check() {
 # A step that is traced, a validation and checkpoints come in between.
 whole() {
   check one 1 --training.global_batch_size 4 --validation.enabled --validation.dataset c4_test --validation.freq 2 --validation.steps 1 \
-    --checkpoint.enable_checkpoint --checkpoint.interval 2 --profiling.enable_profiling --profiling.profile_freq 4
+    --checkpoint.enable_checkpoint --checkpoint.interval 2 --profiling.enable_profiling --profiling.profile_freq 3
   [ "$(grep -c 'validate step' one.log)" -ge 2 ] || fail "there was no validation in between"
-  [ -s one/profile_traces/iteration_4/rank0_trace.json ] || fail "there is no trace of step 4"
+  [ -s one/profile_traces/iteration_3/rank0_trace.json ] || fail "there is no trace of step 3"
   same_state one.eager/checkpoint/step-$steps.h5 one/checkpoint/step-$steps.h5
 }
 
