@@ -83,6 +83,8 @@ typedef struct titan_comm_backend {
   // Of groups on the memory of a device, both or neither. An operation has been put into the device's queue when it has
   // started. join: who waits for it is the device's COMPUTE, which goes on after it; the host does not wait.
   titan_status (*join)(titan_work *work);
+  // With join: operations may be recorded, as the device does them without the host.
+  bool recordable;
   // A collective in a group of one rank: recv = send.
   titan_status (*alone)(titan_comm *comm, void *recv, const void *send, size_t bytes);
   // optional: frees comm->state

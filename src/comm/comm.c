@@ -162,6 +162,14 @@ uint64_t titan_comm_bytes_of_all(void) {
   return bytes_of_all;
 }
 
+void titan_comm_count_repeated(uint64_t bytes) {
+  bytes_of_all += bytes;
+}
+
+bool titan_comm_is_recordable(const titan_comm *comm) {
+  return comm->size == 1 || comm->backend->recordable;
+}
+
 double titan_comm_exposed_seconds_of_all(void) {
   return exposed_seconds_of_all;
 }

@@ -94,6 +94,12 @@ titan_comm_traffic titan_comm_traffic_of(const titan_comm *comm);
 
 // Those bytes of all groups together, of all kinds.
 uint64_t titan_comm_bytes_of_all(void);
+// Adds to them what a device moves by itself when it does recorded work again.
+void titan_comm_count_repeated(uint64_t bytes);
+
+// Not collective. Whether operations of the group may be recorded (titan_queue_functions.record): a group of a device
+// that does them without the host, or of one rank.
+bool titan_comm_is_recordable(const titan_comm *comm);
 
 // Seconds that this process has spent so far inside calls that begin an operation of any group or wait for one, its own
 // copying and summing included: transfer that nothing hides.

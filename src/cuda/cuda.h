@@ -9,9 +9,10 @@
 #include <cublasLt.h>
 #include <cuda_runtime_api.h>
 
-typedef struct titan_cuda_blocks titan_cuda_blocks; // cuda/memory.c
-typedef struct titan_cuda_dnn titan_cuda_dnn;       // cuda/dnn.h
-typedef struct titan_cuda_marks titan_cuda_marks;   // cuda/queue.c
+typedef struct titan_cuda_blocks titan_cuda_blocks;     // cuda/memory.c
+typedef struct titan_cuda_dnn titan_cuda_dnn;           // cuda/dnn.h
+typedef struct titan_cuda_marks titan_cuda_marks;       // cuda/queue.c
+typedef struct titan_cuda_recorder titan_cuda_recorder; // cuda/record.c
 
 // titan_device.implementation of the CUDA device.
 typedef struct titan_cuda {
@@ -19,11 +20,13 @@ typedef struct titan_cuda {
   struct cudaDeviceProp properties;
   cudaStream_t streams[TITAN_QUEUES];
   titan_cuda_marks *marks;
+  titan_cuda_recorder *recorder;
   titan_cuda_blocks *blocks;
   cublasLtHandle_t blas;
   titan_cuda_dnn *dnn; // NULL: no cuDNN was found
   bool deterministic;  // training.deterministic
   bool nccl;           // groups go over NCCL
+  int rank, size;      // of this process in the world, once the device is connected
   char description[512], identity[40];
 } titan_cuda;
 
@@ -63,6 +66,21 @@ void titan_cuda_blocks_destroy(titan_cuda *cuda);
 // The streams and the ring of events.
 titan_status titan_cuda_queues_create(titan_cuda *cuda);
 void titan_cuda_queues_destroy(titan_cuda *cuda);
+
+// --- recorded work: cuda/record.c ---
+
+titan_status titan_cuda_recorder_create(titan_cuda *cuda);
+void titan_cuda_recorder_destroy(titan_cuda *cuda);
+// Whether the queues record; whether the mark was made while they did.
+bool titan_cuda_records(const titan_cuda *cuda);
+bool titan_cuda_is_recorded(titan_mark mark);
+// titan_queue_functions.mark and after while the queues record.
+titan_status titan_cuda_record_mark(titan_cuda *cuda, titan_queue queue, titan_mark *out);
+titan_status titan_cuda_record_after(titan_cuda *cuda, titan_queue queue, titan_mark mark);
+titan_status titan_cuda_record(titan_device *device);
+titan_status titan_cuda_record_end(titan_device *device, titan_recording **out);
+titan_status titan_cuda_replay(titan_device *device, titan_recording *recording);
+void titan_cuda_forget(titan_device *device, titan_recording *recording);
 
 // The kernels, one constant for each operation that is no view: titan_cuda_rms_norm and so on, in cuda/ops.
 #define TITAN_CUDA_KERNEL(operation) titan_cuda_##operation

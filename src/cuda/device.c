@@ -188,6 +188,7 @@ static void destroy(titan_device *device) {
   titan_dnn_destroy(&cuda->dnn);
   if (cuda->blas != NULL)
     (void)cublasLtDestroy(cuda->blas);
+  titan_cuda_recorder_destroy(cuda);
   titan_cuda_queues_destroy(cuda);
   titan_cuda_blocks_destroy(cuda);
   titan_device_destroy(&device->host);
@@ -199,6 +200,7 @@ static titan_status open_gpu(titan_cuda *cuda, const titan_device_request *reque
   TITAN_TRY(choose_gpu(cuda, request));
   TITAN_TRY(check_gpu(cuda));
   TITAN_TRY(titan_cuda_queues_create(cuda));
+  TITAN_TRY(titan_cuda_recorder_create(cuda));
   if (cublasLtCreate(&cuda->blas) != CUBLAS_STATUS_SUCCESS)
     return titan_error(TITAN_ERROR_DEVICE, "cuBLASLt cannot be initialised on GPU %d (%s)", cuda->index,
                        cuda->properties.name);

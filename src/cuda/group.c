@@ -27,6 +27,8 @@ static titan_status tell(titan_comm *world, bool serves, const char *reason) {
 titan_status titan_cuda_connect(titan_device *device, titan_comm *world, titan_transport transport) {
   char reason[512] = "comm.gpu_transport = host";
   bool serves = false;
+  titan_cuda_of(device)->rank = titan_comm_rank(world);
+  titan_cuda_of(device)->size = titan_comm_size(world);
   if (titan_comm_size(world) == 1)
     return TITAN_OK;
   if (transport != TITAN_TRANSPORT_HOST)

@@ -39,6 +39,13 @@ struct nccl_group {
 // All groups of this process; all its communication comes from one thread.
 static nccl_group *groups;
 
+// Recorded work that was put into the queues last; device: NULL: there was none.
+static struct {
+  titan_device *device;
+  titan_mark end;
+  bool is_told; // the flight recorder is told that the host waits for it
+} replay;
+
 static nccl_group *group_of(const titan_comm *comm) {
   return comm->state;
 }
@@ -254,6 +261,7 @@ static const titan_comm_backend backend = {
     .recv = start,
     .barrier = start_barrier,
     .join = join,
+    .recordable = true,
     .alone = alone,
     .destroy = destroy,
 };
@@ -324,6 +332,15 @@ titan_status titan_cuda_nccl_check(void) {
   return TITAN_OK;
 }
 
+void titan_cuda_nccl_replayed(titan_device *device, titan_mark mark) {
+  replay.device = device;
+  replay.end = mark;
+}
+
+static bool replay_is_pending(void) {
+  return replay.device != NULL && !replay.device->queues->reached(replay.device, replay.end);
+}
+
 void titan_cuda_nccl_wait_begins(void) {
   const nccl_group *first = NULL;
   const issued *oldest = NULL;
@@ -334,10 +351,19 @@ void titan_cuda_nccl_wait_begins(void) {
       first = group;
     }
   }
-  if (oldest != NULL)
+  // Its operations are not told apart from outside.
+  if (replay_is_pending() && (oldest == NULL || replay.end.number < oldest->mark.number)) {
+    const titan_cuda *cuda = titan_cuda_of(replay.device);
+    replay.is_told = true;
+    titan_recorder_wait_begins("world", "recorded step", cuda->rank, cuda->size);
+  } else if (oldest != NULL)
     titan_recorder_wait(first->comm, &oldest->operation, oldest->record, titan_clock_seconds());
 }
 
 void titan_cuda_nccl_wait_ends(void) {
-  titan_recorder_waited(titan_clock_seconds());
+  if (replay.is_told)
+    titan_recorder_wait_ends();
+  else
+    titan_recorder_waited(titan_clock_seconds());
+  replay.is_told = false;
 }

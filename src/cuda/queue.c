@@ -44,13 +44,16 @@ void titan_cuda_queues_destroy(titan_cuda *cuda) {
       (void)cudaStreamDestroy(cuda->streams[queue]);
 }
 
+// What was recorded is done when the recording is replayed, which all queues wait for.
 static bool is_past(const titan_cuda_marks *marks, titan_mark mark) {
-  return mark.number == 0 || mark.number + RING <= marks->last;
+  return mark.number == 0 || titan_cuda_is_recorded(mark) || mark.number + RING <= marks->last;
 }
 
 static titan_status cuda_mark(titan_device *device, titan_queue queue, titan_mark *out) {
   titan_cuda *cuda = titan_cuda_of(device);
   titan_cuda_marks *marks = cuda->marks;
+  if (titan_cuda_records(cuda))
+    return titan_cuda_record_mark(cuda, queue, out);
   uint64_t number = marks->last + 1;
   cudaEvent_t event = marks->events[number % RING];
   *out = (titan_mark){0};
@@ -64,6 +67,8 @@ static titan_status cuda_mark(titan_device *device, titan_queue queue, titan_mar
 
 static titan_status cuda_after(titan_device *device, titan_queue queue, titan_mark mark) {
   titan_cuda *cuda = titan_cuda_of(device);
+  if (titan_cuda_records(cuda))
+    return titan_cuda_record_after(cuda, queue, mark);
   if (is_past(cuda->marks, mark))
     return TITAN_OK;
   return titan_cuda_check(cudaStreamWaitEvent(cuda->streams[queue], cuda->marks->events[mark.number % RING], 0),
@@ -105,6 +110,8 @@ static titan_status wait_and_look(cudaEvent_t event) {
 
 static titan_status cuda_wait(titan_device *device, titan_mark mark) {
   const titan_cuda_marks *marks = titan_cuda_of(device)->marks;
+  if (titan_cuda_records(titan_cuda_of(device)))
+    return titan_error(TITAN_ERROR_INTERNAL, "CUDA: the host waits for work that is being recorded");
   if (is_past(marks, mark))
     return TITAN_OK;
   cudaEvent_t event = marks->events[mark.number % RING];
@@ -115,6 +122,8 @@ static titan_status cuda_wait(titan_device *device, titan_mark mark) {
 
 static bool cuda_reached(titan_device *device, titan_mark mark) {
   const titan_cuda_marks *marks = titan_cuda_of(device)->marks;
+  if (titan_cuda_records(titan_cuda_of(device)))
+    return mark.number == 0; // CUDA may not be asked
   if (is_past(marks, mark))
     return true;
   cudaError_t error = cudaEventQuery(marks->events[mark.number % RING]);
@@ -166,4 +175,8 @@ const titan_queue_functions titan_cuda_queue_functions = {.mark = cuda_mark,
                                                           .copy = cuda_copy,
                                                           .copy_rows = cuda_copy_rows,
                                                           .instant = cuda_instant,
-                                                          .seconds = cuda_seconds};
+                                                          .seconds = cuda_seconds,
+                                                          .record = titan_cuda_record,
+                                                          .record_end = titan_cuda_record_end,
+                                                          .replay = titan_cuda_replay,
+                                                          .forget = titan_cuda_forget};

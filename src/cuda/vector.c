@@ -18,6 +18,17 @@ static titan_status adam(titan_device *device, const titan_step_state *state, ti
   return titan_cuda_launched("adam");
 }
 
+static titan_status adam_spans(titan_device *device, const titan_step_state *state, int count,
+                               const titan_adam_span *spans, titan_dtype dtype) {
+  titan_cuda_adam_spans all = {.state = state, .count = count, .narrow = dtype == TITAN_BFLOAT16};
+  if (count > TITAN_ADAM_SPANS)
+    return titan_error(TITAN_ERROR_INTERNAL, "adam of %d spans at once, expected %d at most", count, TITAN_ADAM_SPANS);
+  for (int i = 0; i < count; i++)
+    all.spans[i] = spans[i];
+  titan_cuda_put_adam_spans(titan_cuda_stream(device), &all);
+  return titan_cuda_launched("adam_spans");
+}
+
 static titan_status sum_of_squares(titan_device *device, int64_t n, const float *x, double *sum) {
   titan_cuda_put_sum_of_squares(titan_cuda_stream(device), n, x, sum);
   return titan_cuda_launched("sum_of_squares");
@@ -46,8 +57,8 @@ static titan_status accumulate(titan_device *device, int64_t n, float *y, const 
 }
 
 static titan_status scaled_add(titan_device *device, const titan_step_state *state, int64_t n, float *y, float a,
-                               const float *x, float b, bool gradient) {
-  titan_cuda_put_scaled_add(titan_cuda_stream(device), state, n, y, a, x, b, gradient);
+                               const float *x, float b, titan_state_factor factor) {
+  titan_cuda_put_scaled_add(titan_cuda_stream(device), state, n, y, a, x, b, factor);
   return titan_cuda_launched("scaled_add");
 }
 
@@ -58,6 +69,7 @@ static titan_status numbers(titan_device *device, const titan_numbers_request *r
 }
 
 const titan_vector_functions titan_cuda_vector_functions = {.adam = adam,
+                                                            .adam_spans = adam_spans,
                                                             .sum_of_squares = sum_of_squares,
                                                             .convert = convert,
                                                             .fill = fill,

@@ -51,6 +51,11 @@ titan_status titan_device_check(titan_device *device) {
     REQUIRE(device->queues, reached);
     REQUIRE(device->queues, copy);
     REQUIRE(device->queues, copy_rows);
+    if (device->queues->record != NULL) {
+      REQUIRE(device->queues, record_end);
+      REQUIRE(device->queues, replay);
+      REQUIRE(device->queues, forget);
+    }
     REQUIRE(device, host);
     REQUIRE(device, group); // host groups cannot reach its memory
   }

@@ -16,6 +16,7 @@
 
 typedef struct titan_device titan_device;
 typedef struct titan_comm titan_comm;                       // comm/comm.h
+typedef struct titan_recording titan_recording;             // the device's
 typedef struct titan_step_numbers titan_step_numbers;       // device/numbers.h
 typedef struct titan_numbers_request titan_numbers_request; // device/numbers.h
 
@@ -69,7 +70,7 @@ typedef struct titan_mark {
 // Of a device's clock, at a time.
 enum { TITAN_INSTANTS = 513 };
 
-// All required but the last two. See device/queue.h for the calls, which do with devices without queues too.
+// All required but the last six. See device/queue.h for the calls, which do with devices without queues too.
 typedef struct titan_queue_functions {
   // The point after all that the queue has got so far.
   titan_status (*mark)(titan_device *device, titan_queue queue, titan_mark *out);
@@ -87,6 +88,17 @@ typedef struct titan_queue_functions {
   titan_status (*instant)(titan_device *device, int slot);
   // Seconds from one instant to another. The host waits for both.
   titan_status (*seconds)(titan_device *device, int from, int to, double *out);
+  // Optional, all or none: work that is put into queues once and done many times. From record to record_end nothing of
+  // what the queues get is done; it becomes a recording, with its arguments as they are. Meanwhile the host does not
+  // wait, and memory is neither allocated nor freed; marks are the recording's own, and older ones are the past. Where
+  // something fails in between, record_end is to be called all the same.
+  titan_status (*record)(titan_device *device);
+  titan_status (*record_end)(titan_device *device, titan_recording **out);
+  // Puts the work of a recording into the queues: it begins after all that each of them has got so far, and what they
+  // get afterwards begins after it.
+  titan_status (*replay)(titan_device *device, titan_recording *recording);
+  // Waits for what the device has been asked for. NULL is fine.
+  void (*forget)(titan_device *device, titan_recording *recording);
 } titan_queue_functions;
 
 // Hyper-parameters of step t (counted from 1) of Adam, the same for all parameters.
@@ -108,14 +120,34 @@ typedef struct titan_adam_decay {
   bool decoupled;
 } titan_adam_decay;
 
-// Functions over flat vectors in DEVICE space. All required. Each is put into COMPUTE. Those with a state change
-// nothing where that is bad.
+// A run of parameters that Adam updates, as in titan_vector_functions.adam.
+typedef struct titan_adam_span {
+  titan_adam_decay decay;
+  int64_t n;
+  float *master, *exp_avg, *exp_avg_sq;
+  const float *gradient;
+  void *compute;
+} titan_adam_span;
+enum { TITAN_ADAM_SPANS = 60 }; // at once
+
+// What of the state a factor of a vector function is multiplied by.
+typedef enum titan_state_factor {
+  TITAN_FACTOR_ONE, // nothing
+  TITAN_FACTOR_GRADIENT_SCALE,
+  TITAN_FACTOR_LEARNING_RATE,
+} titan_state_factor;
+
+// Functions over flat vectors in DEVICE space. All required but adam_spans. Each is put into COMPUTE. Those with a
+// state change nothing where that is bad.
 typedef struct titan_vector_functions {
   // master, exp_avg, exp_avg_sq [n] f32 are updated from gradient [n] f32; where compute is not NULL, the new master is
   // also written to compute [n] of type `dtype` (it may be master itself when float32).
   titan_status (*adam)(titan_device *device, const titan_step_state *state, titan_adam_decay decay, int64_t n,
                        float *master, float *exp_avg, float *exp_avg_sq, const float *gradient, void *compute,
                        titan_dtype dtype);
+  // Optional. The same of `count` spans, TITAN_ADAM_SPANS at most, at once: bitwise what adam gives one by one.
+  titan_status (*adam_spans)(titan_device *device, const titan_step_state *state, int count,
+                             const titan_adam_span *spans, titan_dtype dtype);
   // *sum = sum of squares of x[n] f32, accumulated in float64 in a fixed order.
   titan_status (*sum_of_squares)(titan_device *device, int64_t n, const float *x, double *sum);
   // to[n] = from[n], rounded to nearest even where narrowing. float32 and bfloat16.
@@ -125,10 +157,9 @@ typedef struct titan_vector_functions {
   titan_status (*fill)(titan_device *device, int64_t n, float *x, float value);
   // y[n] += x[n]
   titan_status (*accumulate)(titan_device *device, int64_t n, float *y, const float *x);
-  // y[n] = a y[n] + b x[n], of an optimizer; with `gradient`, x is one, and b is multiplied by the state's
-  // gradient_scale.
+  // y[n] = a y[n] + b f x[n], of an optimizer; f: what `factor` names in the state.
   titan_status (*scaled_add)(titan_device *device, const titan_step_state *state, int64_t n, float *y, float a,
-                             const float *x, float b, bool gradient);
+                             const float *x, float b, titan_state_factor factor);
   // One of the stages of a step's numbers: titan_step_numbers_apply (device/numbers.h).
   titan_status (*numbers)(titan_device *device, const titan_numbers_request *request, titan_step_numbers *numbers,
                           titan_step_state *state);

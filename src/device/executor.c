@@ -272,6 +272,14 @@ void titan_executor_watch(void (*watcher)(void *context, const titan_op_call *ca
   watch_context = context;
 }
 
+bool titan_executor_is_synchronous(void) {
+  return synchronous;
+}
+
+bool titan_executor_is_observed(void) {
+  return timing_on || watch != NULL || synchronous;
+}
+
 void titan_executor_timing_start(void) {
   memset(timings, 0, sizeof timings);
   timing_on = true;

@@ -55,6 +55,10 @@ void titan_executor_watch(void (*watcher)(void *context, const titan_op_call *ca
 // with the graph and the operation that it is of (debug.device_synchronous).
 void titan_executor_synchronous(bool on);
 
+bool titan_executor_is_synchronous(void);
+// Whether operations are watched, timed or waited for one by one.
+bool titan_executor_is_observed(void);
+
 // Seconds and calls by kind of operation, for all executables of the process, while timing is on.
 typedef struct titan_op_timing {
   double seconds, flops, bytes;

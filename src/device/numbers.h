@@ -51,12 +51,13 @@ struct titan_numbers_request {
   const float *losses;
   const double *squares;
   int loss_count, square_count;
-  double divisor;              // of the losses: counted tokens of the whole step
-  bool spoil;                  // OWN: the loss is NaN whatever was computed (debug.inject_nan_step)
-  double flags[TITAN_NUMBERS]; // OWN: those of STOP to TOKENS
-  double replicas;             // OVER_TENSOR: ranks that have each counted the whole gradient
-  double max_norm;             // OVER_TENSOR: of clipping; INFINITY: none
-  int token_ranks;             // OVER_TENSOR: ranks of a pipeline and a tp group together, at most 1024
+  double divisor; // of the losses: counted tokens of the whole step
+  // OWN, in DEVICE space [TITAN_NUMBERS]: those of STOP to TOKENS; that of LOSS is 1 where the loss is to be NaN
+  // whatever was computed (debug.inject_nan_step).
+  const double *flags;
+  double replicas; // OVER_TENSOR: ranks that have each counted the whole gradient
+  double max_norm; // OVER_TENSOR: of clipping; INFINITY: none
+  int token_ranks; // OVER_TENSOR: ranks of a pipeline and a tp group together, at most 1024
 };
 
 // A sum of hashes as a hash.
@@ -70,6 +71,13 @@ TITAN_NUMBERS_INLINE bool titan_numbers_agree(double sum, double sum_of_squares,
   return (uint64_t)sum * (uint64_t)sum == (uint64_t)sum_of_squares * (uint64_t)ranks;
 }
 
+// What a factor of titan_vector_functions.scaled_add is multiplied by.
+TITAN_NUMBERS_INLINE float titan_state_factor_of(const titan_step_state *state, titan_state_factor factor) {
+  if (factor == TITAN_FACTOR_GRADIENT_SCALE)
+    return state->gradient_scale;
+  return factor == TITAN_FACTOR_LEARNING_RATE ? state->constants.learning_rate : 1.0f;
+}
+
 TITAN_NUMBERS_INLINE void titan_numbers_own(const titan_numbers_request *r, titan_step_numbers *n) {
   double loss = 0, squares = 0;
   for (int i = 0; i < r->loss_count; i++)
@@ -78,7 +86,7 @@ TITAN_NUMBERS_INLINE void titan_numbers_own(const titan_numbers_request *r, tita
     squares += r->squares[i];
   for (int i = 0; i < TITAN_NUMBERS; i++)
     n->sums[i] = r->flags[i];
-  n->own_loss = r->spoil ? (double)NAN : loss / r->divisor;
+  n->own_loss = r->flags[TITAN_NUMBER_LOSS] != 0 ? (double)NAN : loss / r->divisor;
   n->sums[TITAN_NUMBER_LOSS] = n->own_loss;
   n->sums[TITAN_NUMBER_SQUARES] = squares;
 }

@@ -19,7 +19,7 @@ typedef struct titan_device_request {
 } titan_device_request;
 
 // Changes with the device interface. TITAN_VERSION is the build's.
-#define TITAN_PLUGIN_VERSION TITAN_VERSION " interface 3"
+#define TITAN_PLUGIN_VERSION TITAN_VERSION " interface 4"
 
 // What a plugin exports under the name titan_plugin.
 typedef struct titan_plugin {

@@ -66,12 +66,23 @@ bool titan_optimizer_role_find(const char *name, size_t length, unsigned *bit) {
   return false;
 }
 
-static titan_update update_of(const titan_optimizer_step_state *state, titan_runtime *runtime) {
+const char *titan_optimizer_fuse_obstacle(const titan_optimizer_options *options, titan_runtime *runtime) {
+  const titan_runtime_options *wanted = titan_runtime_options_of(runtime);
+  if (options->rule->update_batch == NULL)
+    return "this optimizer has no such kernel";
+  if (titan_runtime_device(runtime)->vector->adam_spans == NULL)
+    return "the device updates each shard in one pass anyway";
+  if (wanted->offload)
+    return "training.enable_cpu_offload updates the weights on the host";
+  return wanted->early_update ? "optimizer.early_step_in_backward updates each unit by itself" : NULL;
+}
+
+static titan_update update_of(titan_optimizer_step_state *state, titan_runtime *runtime) {
   const titan_optimizer_options *options = state->options;
   return (titan_update){.device = titan_runtime_optimizer_device(runtime),
                         .state = titan_runtime_optimizer_state(runtime),
-                        .learning_rate = titan_optimizer_learning_rate(options, state->step),
                         .momentum = options->momentum,
+                        .batch = state->fuses ? &state->batch : NULL,
                         .weight_decay = options->weight_decay,
                         .dtype = titan_runtime_options_of(runtime)->shape.dtype};
 }
@@ -89,8 +100,8 @@ static titan_status update_run(const titan_optimizer_rule *rule, titan_update up
 }
 
 // Runs of parameters that decay alike, with the gaps after them.
-static titan_status update_by_role(const titan_optimizer_step_state *state, titan_runtime *runtime,
-                                   const titan_unit *unit, titan_update update) {
+static titan_status update_by_role(titan_optimizer_step_state *state, titan_runtime *runtime, const titan_unit *unit,
+                                   titan_update update) {
   const titan_optimizer_options *options = state->options;
   const titan_model_definition *model = titan_runtime_options_of(runtime)->model;
   int64_t begin = 0;
@@ -120,6 +131,13 @@ static titan_status update_unit(void *context, titan_runtime *runtime, int index
   return update_run(state->options->rule, update, unit, 0, unit->shard_elements);
 }
 
+// The runs that are left, before the new parameters are read.
+static titan_status finish_units(void *context, titan_runtime *runtime) {
+  titan_optimizer_step_state *state = context;
+  titan_update update = update_of(state, runtime);
+  return state->fuses ? state->options->rule->update_batch(&update) : TITAN_OK;
+}
+
 titan_status titan_optimizer_begin(titan_optimizer_step_state *state, titan_runtime *runtime,
                                    const titan_optimizer_options *options, int64_t step) {
   double updates = (double)(step - options->moments_first); // of the states, this one included
@@ -132,8 +150,12 @@ titan_status titan_optimizer_begin(titan_optimizer_step_state *state, titan_runt
       .bias_correction2 = (float)(1 - pow(options->beta2, updates)),
   };
   *state = (titan_optimizer_step_state){
-      .options = options, .step = step, .early = titan_runtime_options_of(runtime)->early_update};
-  titan_runtime_set_updater(runtime, (titan_updater){update_unit, state});
+      .options = options,
+      .step = step,
+      .early = titan_runtime_options_of(runtime)->early_update,
+      .fuses = options->fused && titan_optimizer_fuse_obstacle(options, runtime) == NULL,
+  };
+  titan_runtime_set_updater(runtime, (titan_updater){.update = update_unit, .finish = finish_units, .context = state});
   return titan_runtime_set_constants(runtime, step, &constants);
 }
 

@@ -11,6 +11,7 @@ typedef struct titan_optimizer_options {
   const titan_optimizer_rule *rule;
   double learning_rate, beta1, beta2, epsilon, momentum, weight_decay;
   unsigned no_decay; // bits 1 << titan_parameter_role: parameters whose weights do not decay
+  bool fused;        // all runs of parameters at once
   double max_norm;   // clipping; not with early updates
   titan_lr_curve curve;
   int64_t warmup_steps, total_steps;
@@ -24,8 +25,13 @@ typedef struct titan_optimizer_step_state {
   const titan_optimizer_options *options;
   int64_t step; // counted from 1
   int squares;  // sums of squares that were asked for so far, in titan_runtime_squares
-  bool early;
+  bool early, fuses;
+  titan_update_batch batch; // of an optimizer that fuses
 } titan_optimizer_step_state;
+
+// Why the updates of a runtime cannot be fused, for people; NULL: they can. Early updates cannot, which are to use the
+// memory of their gradients again. No other update is later for it: gathers begin after all that COMPUTE has got.
+const char *titan_optimizer_fuse_obstacle(const titan_optimizer_options *options, titan_runtime *runtime);
 
 // Not collective. After titan_runtime_step, also where early updates have used the memory of the gradients again: has
 // the sums of squares of this rank's reduced gradient shards made, over all its units, in a fixed order, state->squares

@@ -7,12 +7,19 @@
 #include "device/device.h"
 #include "parallel/unit.h"
 
+// Runs that are updated at once (optimizer.fused).
+typedef struct titan_update_batch {
+  int count;
+  titan_adam_span spans[TITAN_ADAM_SPANS];
+} titan_update_batch;
+
 // One step on a run of parameters of one unit, all [count], which lie in the rank's shard, in the device's memory: a
 // rule only has the device's functions put to work.
 typedef struct titan_update {
   titan_device *device;
   const titan_step_state *state; // of the device: constants, the gradient's scale, and whether to change anything
-  double learning_rate, momentum, weight_decay;
+  double momentum, weight_decay;
+  titan_update_batch *batch; // of a rule that gathers runs; NULL: each is updated by itself
   int64_t count;
   float *master;
   float *slots[TITAN_MOST_SLOTS]; // in the order of the rule
@@ -27,6 +34,9 @@ typedef struct titan_optimizer_rule {
   int slot_count;
   const char *const *constants; // options that it reads and not every optimizer does; ended by NULL
   titan_status (*update)(const titan_update *update);
+  // Optional. Updates the runs of the batch, which is empty afterwards; only `device`, `state` and `dtype` of the
+  // update are read besides. On devices with adam_spans.
+  titan_status (*update_batch)(const titan_update *update);
 } titan_optimizer_rule;
 
 // By name; NULL when there is none. The names of all, for messages: "AdamW, Adam, SGD".

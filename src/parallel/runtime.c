@@ -355,7 +355,8 @@ void titan_runtime_destroy(titan_runtime **runtime) {
   if (r == NULL)
     return;
   titan_device *device = r->device;
-  titan_device_drain(device); // of what failed, if anything, the run has told already
+  titan_device_drain(device);        // of what failed, if anything, the run has told already
+  titan_runtime_forget_recording(r); // it uses the groups
   titan_runtime_groups_destroy(r);
   titan_runtime_unstage(r);
   titan_gather_destroy(&r->gather);

@@ -137,6 +137,8 @@ titan_status titan_runtime_check_validation_batch(const titan_runtime *runtime);
 // What an optimizer does with one unit: called by the list's UPDATEs, in their order, alike on all ranks.
 typedef struct titan_updater {
   titan_status (*update)(void *context, titan_runtime *runtime, int unit);
+  // After the last of titan_runtime_update, before the new parameters are visible; may be NULL.
+  titan_status (*finish)(void *context, titan_runtime *runtime);
   void *context;
 } titan_updater;
 // To be set before the first UPDATE, and to hold until the last.
@@ -150,6 +152,32 @@ titan_status titan_runtime_step(titan_runtime *runtime, double *loss);
 // Collective. The rest of the list: the updates; then makes the new parameters visible to all.
 titan_status titan_runtime_update(titan_runtime *runtime);
 
+// --- recorded steps (device/device.h: titan_queue_functions.record) ---
+
+// Why steps of a runtime cannot be recorded; the larger one counts where ranks differ.
+typedef enum titan_recording_obstacle {
+  TITAN_RECORDING_POSSIBLE,
+  TITAN_RECORDING_SYNCHRONOUS, // debug.device_synchronous
+  TITAN_RECORDING_HOST_GROUPS, // groups that go through host memory
+  TITAN_RECORDING_OFFLOAD,
+  TITAN_RECORDING_PIPELINE,
+  TITAN_RECORDING_DEVICE,   // a device that cannot record
+  TITAN_RECORDING_NO_QUEUE, // a device without queues
+} titan_recording_obstacle;
+// Not collective; of an allocated runtime. For people: "the groups of GPUs go through host memory"; static.
+titan_recording_obstacle titan_runtime_recording_obstacle(const titan_runtime *runtime);
+const char *titan_recording_obstacle_text(titan_recording_obstacle obstacle);
+
+// Alike on all ranks, where there is no obstacle: from now on steps are recorded.
+void titan_runtime_record_steps(titan_runtime *runtime);
+// Not collective, alike on all ranks. Whether the next step is to be replayed: one has run otherwise before, in which
+// libraries prepare what cannot be recorded, and nobody looks at this one's actions or operations.
+bool titan_runtime_replays(const titan_runtime *runtime);
+// Collective. A step from a recording. `ask` has the device asked for all of it; it is called for the first such step
+// alone, and again where the list of training has changed. The batch of this rank is copied first. Before it the
+// step's constants and flags are set. An error of `ask`, or of what cannot be recorded, is every rank's.
+titan_status titan_runtime_replay(titan_runtime *runtime, titan_status (*ask)(void *context), void *context);
+
 // --- the step's numbers (device/numbers.h) ---
 
 // In DEVICE space: what updates go by.
@@ -162,8 +190,10 @@ titan_step_state *titan_runtime_optimizer_state(titan_runtime *runtime);
 double *titan_runtime_squares(titan_runtime *runtime);
 // Before a step's first update. step: counted from 1; what the host waits for is of the step two before.
 titan_status titan_runtime_set_constants(titan_runtime *runtime, int64_t step, const titan_step_constants *constants);
-// Collective, after titan_runtime_step and the sums of squares. Sums the numbers over the ranks and judges them,
-// without waiting. Of the request: square_count, spoil, flags, replicas, max_norm, token_ranks; the rest is filled in.
+// What this rank contributes to the numbers of a step (titan_numbers_request.flags), after titan_runtime_set_constants.
+titan_status titan_runtime_set_flags(titan_runtime *runtime, int64_t step, const double *flags);
+// Collective, after titan_runtime_step, the flags and the sums of squares. Sums the numbers over the ranks and judges
+// them, without waiting. Of the request: square_count, replicas, max_norm, token_ranks; the rest is filled in.
 titan_status titan_runtime_sum_numbers(titan_runtime *runtime, titan_numbers_request *request);
 // Has the numbers of a step sent to the host; waits for them. Those of two steps can be on their way.
 titan_status titan_runtime_send_numbers(titan_runtime *runtime, int64_t step);

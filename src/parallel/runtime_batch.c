@@ -59,8 +59,10 @@ int32_t *titan_runtime_labels(const titan_runtime *runtime) {
   return runtime->pairs[runtime->pair].labels;
 }
 
-// The step before has read its batch, as far as COMPUTE has got.
+// The step before has read its batch, as far as COMPUTE has got. (A step that is recorded has its batch there already.)
 titan_status titan_runtime_batch_begin(titan_runtime *runtime) {
+  if (runtime->recording.is_on)
+    return TITAN_OK;
   return titan_queue_follow(runtime->device, TITAN_QUEUE_COPY, TITAN_QUEUE_COMPUTE);
 }
 
@@ -68,7 +70,7 @@ titan_status titan_runtime_batch_load(titan_runtime *runtime, const runtime_step
   titan_device *device = runtime->device;
   runtime_batch *pair = &runtime->pairs[runtime->pair];
   size_t count = (size_t)(step->shape.batch * step->shape.length), first = count * (size_t)microbatch;
-  if (device->queues == NULL)
+  if (device->queues == NULL || runtime->recording.is_on)
     return TITAN_OK;
   TITAN_TRY(titan_queue_copy(device, TITAN_QUEUE_COPY, runtime->tokens + first, pair->tokens + first,
                              count * sizeof(int32_t)));
@@ -76,6 +78,14 @@ titan_status titan_runtime_batch_load(titan_runtime *runtime, const runtime_step
                              count * sizeof(int32_t)));
   TITAN_TRY(titan_queue_mark(device, TITAN_QUEUE_COPY, &pair->copied));
   return titan_queue_after(device, TITAN_QUEUE_COMPUTE, pair->copied);
+}
+
+titan_status titan_runtime_batch_load_all(titan_runtime *runtime, const runtime_step *step) {
+  TITAN_TRY(titan_runtime_batch_begin(runtime));
+  for (int place = 0; place < step->list.count; place++)
+    if (step->list.actions[place].kind == TITAN_ACTION_LOAD)
+      TITAN_TRY(titan_runtime_batch_load(runtime, step, step->list.actions[place].microbatch));
+  return TITAN_OK;
 }
 
 // --- its ids ---

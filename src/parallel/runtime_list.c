@@ -195,6 +195,7 @@ titan_status titan_runtime_list_create(titan_runtime *runtime, runtime_step_kind
   bool training = kind == STEP_TRAINING;
   if (!step->exists)
     return TITAN_OK;
+  runtime->recording.lists += training; // what was recorded of an older one is not valid
   titan_step_list_destroy(&step->list);
   titan_step_memory_destroy(&step->memory);
   TITAN_TRY(name_units(runtime, step));

@@ -3,10 +3,13 @@
 #include "device/queue.h"
 #include "parallel/runtime_private.h"
 
+#include <string.h>
+
 // What of this lies in the device's memory, in one block.
 typedef struct device_block {
   titan_step_state state;
   titan_step_numbers numbers;
+  double flags[TITAN_NUMBERS];
   float d_loss;
   double squares[]; // by counted slice of a parameter; then losses by microbatch
 } device_block;
@@ -15,6 +18,7 @@ typedef struct device_block {
 struct runtime_slot {
   titan_step_numbers numbers;
   titan_step_constants constants;
+  double flags[TITAN_NUMBERS];
   titan_mark copied;
 };
 
@@ -51,6 +55,7 @@ titan_status titan_runtime_numbers_allocate(titan_runtime *runtime) {
   runtime->block = block;
   runtime->state = &block->state;
   runtime->numbers = &block->numbers;
+  runtime->flags = block->flags;
   runtime->d_loss = &block->d_loss;
   runtime->squares = block->squares;
   runtime->losses = (float *)(void *)(block->squares + titan_runtime_square_count(runtime));
@@ -96,6 +101,13 @@ titan_status titan_runtime_set_constants(titan_runtime *runtime, int64_t step, c
                                                                    : TITAN_OK;
 }
 
+// The slot is free: the step's constants waited for it.
+titan_status titan_runtime_set_flags(titan_runtime *runtime, int64_t step, const double *flags) {
+  runtime_slot *slot = slot_of(runtime, step);
+  memcpy(slot->flags, flags, sizeof slot->flags);
+  return titan_queue_copy(runtime->device, TITAN_QUEUE_COMPUTE, runtime->flags, slot->flags, sizeof slot->flags);
+}
+
 titan_status titan_runtime_sum_numbers(titan_runtime *runtime, titan_numbers_request *request) {
   static const runtime_group groups[] = {GROUP_NUMBERS_DATA, GROUP_NUMBERS_PIPELINE, GROUP_NUMBERS_TENSOR};
   titan_device *device = runtime->device;
@@ -103,6 +115,7 @@ titan_status titan_runtime_sum_numbers(titan_runtime *runtime, titan_numbers_req
   request->loss_count =
       runtime->holds[runtime->unit_count - 1] ? titan_runtime_microbatches(runtime, STEP_TRAINING) : 0;
   request->squares = runtime->squares;
+  request->flags = runtime->flags;
   if (runtime->options.offload)
     TITAN_TRY(titan_runtime_offload_squares(runtime, request->square_count));
   request->divisor = (double)runtime->options.global_tokens;

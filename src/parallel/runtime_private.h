@@ -141,6 +141,7 @@ struct titan_runtime {
   void *block;
   titan_step_state *state;
   titan_step_numbers *numbers;
+  double *flags;   // [TITAN_NUMBERS]
   double *squares; // by counted slice of a parameter
   float *losses;   // by microbatch
   float *d_loss;
@@ -151,6 +152,13 @@ struct titan_runtime {
   void *watch_context;
   runtime_measurement *measured; // by action of training; NULL: it is not asked for
   runtime_search *search;        // borrowed; NULL: a step is not looked at
+  struct {
+    bool wanted, is_on;      // is_on: the queues record
+    int64_t eager;           // steps that were not replayed
+    titan_recording *step;   // NULL: none yet
+    uint64_t bytes;          // payload of its communication, as titan_comm_bytes_of_all
+    int64_t lists, of_lists; // lists of training that were made so far; when it was recorded
+  } recording;
 };
 
 static inline runtime_program *titan_runtime_program_of(const runtime_step *step, int unit) {
@@ -245,6 +253,11 @@ void titan_runtime_batch_free(titan_runtime *runtime);
 size_t titan_runtime_batch_bytes(const titan_runtime *runtime);
 titan_status titan_runtime_batch_begin(titan_runtime *runtime);
 titan_status titan_runtime_batch_load(titan_runtime *runtime, const runtime_step *step, int microbatch);
+
+// The batch into the device's memory and its mark, before a step that is replayed.
+titan_status titan_runtime_batch_load_all(titan_runtime *runtime, const runtime_step *step);
+
+void titan_runtime_forget_recording(titan_runtime *runtime);
 
 // Where a step's numbers lie; bytes in DEVICE space, and in HOST space.
 titan_status titan_runtime_numbers_allocate(titan_runtime *runtime);

@@ -248,6 +248,7 @@ void titan_runtime_set_updater(titan_runtime *runtime, titan_updater updater) {
 
 titan_status titan_runtime_step(titan_runtime *runtime, double *loss) {
   runtime_step *step = &runtime->steps[STEP_TRAINING];
+  runtime->recording.eager += !runtime->recording.is_on;
   TITAN_TRY(titan_runtime_batch_begin(runtime));
   TITAN_TRY(titan_runtime_run(runtime, step, 0, step->first_update));
   TITAN_TRY(titan_reduce_end_step(runtime->reduce));
@@ -267,6 +268,8 @@ titan_status titan_runtime_update(titan_runtime *runtime) {
   // The first update waits for the last REDUCE, which the step has ended with.
   for (int place = step->first_update; place < step->list.count; place++)
     TITAN_TRY(update(runtime, &step->list.actions[place]));
+  if (runtime->updater.finish != NULL)
+    TITAN_TRY(runtime->updater.finish(runtime->updater.context, runtime));
   return titan_runtime_publish(runtime);
 }
 

@@ -446,6 +446,7 @@ titan_optimizer_options titan_setup_optimizer_options(const titan_config *config
       .momentum = config->optimizer.momentum,
       .weight_decay = config->optimizer.weight_decay,
       .no_decay = no_decay_of(config),
+      .fused = config->optimizer.fused,
       .max_norm = config->training.max_norm,
       .warmup_steps = config->training.warmup_steps,
       .total_steps = config->lr_scheduler.total_steps > 0 ? config->lr_scheduler.total_steps : config->training.steps,

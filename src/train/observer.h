@@ -49,7 +49,8 @@ typedef struct titan_observer {
   titan_status (*step_begins)(void *state, titan_trainer *trainer, int64_t step);
   // A part of a step begins, and ends with the next one: "data", "forward and backward", "optimizer", ... (static).
   void (*stage)(void *state, titan_trainer *trainer, const char *name);
-  // When the device has been asked for a step's gradients, before the ranks add up its numbers. *spoil: this rank's
+  // When the device has been asked for a step's gradients (of a recorded step: before), before the ranks add up its
+  // numbers. *spoil: this rank's
   // loss is to be NaN.
   void (*computed)(void *state, titan_trainer *trainer, int64_t step, bool *spoil);
   // At each step's end.

@@ -214,6 +214,7 @@ static titan_status create(titan_trainer *trainer) {
   TITAN_TRY(titan_trainer_open_loader(trainer));
   TITAN_TRY(titan_trainer_validation_open(trainer));
   TITAN_TRY(take_memory(trainer));
+  TITAN_TRY(titan_trainer_ask_open(trainer));
   TITAN_TRY(titan_trainer_checkpoint_load(trainer));
   TITAN_TRY(titan_trainer_open_outputs(trainer));
   TITAN_TRY(titan_trainer_validation_resume(trainer));
@@ -272,30 +273,10 @@ titan_status titan_trainer_add_over_pipeline(const titan_trainer *trainer, const
                                TITAN_SUM, NULL);
 }
 
-// Has the numbers of a step summed over the ranks and judged. Flags of the host are of now.
-static titan_status sum_numbers(titan_trainer *trainer, bool spoil, double batch_hash) {
-  const titan_mesh *mesh = trainer->env.mesh;
-  titan_numbers_request request = {
-      .square_count = trainer->optimizer_step.squares,
-      .spoil = spoil,
-      .flags = {[TITAN_NUMBER_STOP] = titan_trainer_stop_is_asked(trainer),
-                [TITAN_NUMBER_DUE] = titan_trainer_checkpoint_is_due(trainer),
-                [TITAN_NUMBER_ENDED] = titan_trainer_checkpoint_has_ended(trainer),
-                [TITAN_NUMBER_TOKENS] = batch_hash},
-      .replicas = titan_comm_size(titan_mesh_comm(mesh, TITAN_MESH_DP_REPLICATE)),
-      .max_norm = trainer->optimizer_step.early ? INFINITY : trainer->optimizer.max_norm,
-      .token_ranks = titan_mesh_degree(mesh, TITAN_MESH_PP | TITAN_MESH_TP),
-  };
-  return titan_runtime_sum_numbers(trainer->runtime, &request);
-}
-
 // Everything of a step that the device does; the host waits for nothing but the loader.
 static titan_status begin_step(titan_trainer *trainer) {
   titan_runtime *runtime = trainer->runtime;
-  titan_optimizer_step_state *optimizer = &trainer->optimizer_step;
-  const titan_runtime_options *options = titan_runtime_options_of(runtime);
   int64_t step = trainer->begun + 1;
-  bool spoil = false;
   double start = titan_clock_seconds();
   if (trainer->begun == trainer->step) {
     trainer->step_start = start;
@@ -311,18 +292,7 @@ static titan_status begin_step(titan_trainer *trainer) {
     status = titan_runtime_check_batch(runtime);
   trainer->data_seconds += titan_clock_seconds() - start;
   TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer), status));
-  double hash =
-      titan_trainer_hash_batch(trainer, (size_t)(options->microbatches * options->shape.batch * options->shape.length));
-  TITAN_TRY(titan_optimizer_begin(optimizer, runtime, &trainer->optimizer, step));
-  titan_observers_stage(trainer, "forward and backward");
-  TITAN_TRY(titan_runtime_step(runtime, NULL));
-  titan_observers_stage(trainer, "loss and norm");
-  titan_observers_computed(trainer, step, &spoil);
-  TITAN_TRY(titan_optimizer_add_squares(optimizer, runtime));
-  TITAN_TRY(sum_numbers(trainer, spoil, hash));
-  TITAN_TRY(titan_runtime_send_numbers(runtime, step));
-  titan_observers_stage(trainer, "optimizer");
-  TITAN_TRY(titan_optimizer_update(optimizer, runtime));
+  TITAN_TRY(titan_trainer_ask(trainer, step));
   titan_observers_stage(trainer, "report");
   trainer->begun = step;
   return TITAN_OK;

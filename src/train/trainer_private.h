@@ -124,6 +124,12 @@ static inline double titan_trainer_memory_percent(const titan_trainer *trainer, 
 titan_status titan_trainer_add_over_pipeline(const titan_trainer *trainer, const double *mine, double *all,
                                              size_t count);
 
+// Collective. training.record_steps: decides, alike on all ranks, whether steps are recorded. TITAN_ERROR_USAGE where
+// they are to be and cannot.
+titan_status titan_trainer_ask_open(titan_trainer *trainer);
+// Collective. Has the device asked for all of a step, whose batch is there; the host does not wait for it.
+titan_status titan_trainer_ask(titan_trainer *trainer, int64_t step);
+
 // Collective. debug.dump_plan of a pipeline: the latest step as it was, into the log and a drawing.
 titan_status titan_trainer_write_measured(titan_trainer *trainer);
 static inline bool titan_trainer_is_pipeline(const titan_trainer *trainer) {

@@ -140,6 +140,29 @@ static int check_convert(titan_device *device) {
   return 0;
 }
 
+// Each factor makes b -1.5.
+static int check_scaled_add(titan_device *device, int64_t n, const float *x, float *y) {
+  static const struct {
+    titan_state_factor factor;
+    float b;
+  } cases[] = {{TITAN_FACTOR_ONE, -1.5f}, {TITAN_FACTOR_GRADIENT_SCALE, -3}, {TITAN_FACTOR_LEARNING_RATE, -6}};
+  const titan_step_state state = {.constants.learning_rate = 0.25f, .gradient_scale = 0.5f};
+  float *before = floats(n, 23);
+  int failures = 0;
+  for (int c = 0; c < 3 && failures == 0; c++) {
+    memcpy(before, y, (size_t)n * sizeof *y);
+    device->vector->scaled_add(device, &state, n, y, 0.75f, x, cases[c].b, cases[c].factor);
+    for (int64_t i = 0; i < n && failures == 0; i++) {
+      double wanted = 0.75 * (double)before[i] - 1.5 * (double)x[i]; // two roundings, or one where they are fused
+      double size = 0.75 * fabs((double)before[i]) + 1.5 * fabs((double)x[i]);
+      if (!(fabs((double)y[i] - wanted) <= 1.2e-7 * size))
+        failures += failed("scaled_add", n, i, (double)y[i], wanted);
+    }
+  }
+  free(before);
+  return failures;
+}
+
 static int check_simple(titan_device *device, int64_t n) {
   float *x = floats(n, 21), *y = floats(n, 22), *before = floats(n, 22);
   double square = 0;
@@ -155,17 +178,11 @@ static int check_simple(titan_device *device, int64_t n) {
     if (y[i] != before[i] + x[i])
       failures += failed("accumulate", n, i, (double)y[i], (double)(before[i] + x[i]));
   memcpy(before, y, (size_t)n * sizeof *y);
-  const titan_step_state state = {.gradient_scale = 0.5f}, bad = {.gradient_scale = 0.5f, .bad = 1};
-  device->vector->scaled_add(device, &bad, n, y, 0.75f, x, -1.5f, false);
+  const titan_step_state bad = {.gradient_scale = 0.5f, .bad = 1};
+  device->vector->scaled_add(device, &bad, n, y, 0.75f, x, -1.5f, TITAN_FACTOR_ONE);
   if (memcmp(before, y, (size_t)n * sizeof *y) != 0)
     failures += failed("scaled_add of a bad step", n, 0, 0, 0);
-  device->vector->scaled_add(device, &state, n, y, 0.75f, x, -3, true);
-  for (int64_t i = 0; i < n && failures == 0; i++) {
-    double wanted = 0.75 * (double)before[i] - 1.5 * (double)x[i]; // two roundings, or one where they are fused
-    double size = 0.75 * fabs((double)before[i]) + 1.5 * fabs((double)x[i]);
-    if (!(fabs((double)y[i] - wanted) <= 1.2e-7 * size))
-      failures += failed("scaled_add", n, i, (double)y[i], wanted);
-  }
+  failures += check_scaled_add(device, n, x, y);
   device->vector->fill(device, n, x, -2.5f);
   for (int64_t i = 0; i < n && failures == 0; i++)
     if (x[i] != -2.5f)

@@ -4,10 +4,11 @@
 //
 // TITAN_EMULATED_NCCL_VERSION: the version that it tells, as 22809. TITAN_EMULATED_NCCL_FAULT=KIND:RANK:NUMBER: of rank
 // RANK of the world, operation NUMBER (counted from 0 over all groups of the process) goes wrong. KIND: `call` its call
-// fails; `asynchronous` an error is found later; `hang` it is never done; `identifier` there is no identifier (NUMBER
+// fails; `asynchronous` an error is found later; `hang` it is never done; `recorded` is that of an operation
+// that is captured, and NUMBER counts these; `identifier` there is no identifier (NUMBER
 // counts identifiers); `start` the rank never comes to its group NUMBER.
 #define OMPI_SKIP_MPICXX 1 // the C interface alone
-#include "runtime.h"
+#include "runtime_private.h"
 
 #include <cstdint>
 #include <cstdio>
@@ -82,8 +83,10 @@ std::function<bool()> advance(std::function<void(exchange &)> begin, std::functi
       begin(*x);
     x->begun = true;
     MPI_Testall(static_cast<int>(x->requests.size()), x->requests.data(), &done, MPI_STATUSES_IGNORE);
-    if (done)
+    if (done) {
       end(*x);
+      *x = exchange(); // the work of a graph is done at each of its launches
+    }
     return done != 0;
   };
 }
@@ -177,7 +180,8 @@ ncclResult_t issue(ncclComm *comm, cudaStream_t stream, std::function<bool()> wo
     });
     return ncclSuccess;
   }
-  if (fault("hang", mine)) {
+  static int captured;
+  if (fault("hang", mine) || (stream->captured != nullptr && fault("recorded", captured++))) {
     titan_emulated_enqueue_in_order(stream, [] { return false; });
     return ncclSuccess;
   }

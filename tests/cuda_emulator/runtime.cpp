@@ -1,48 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "runtime.h"
 #include "emulated.h"
+#include "runtime_private.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <deque>
-#include <memory>
 #include <sched.h>
 #include <vector>
 
-// How often an event has been recorded, and how many of these the streams have come to.
-struct event_state {
-  uint64_t recorded = 0, reached = 0;
-  std::chrono::steady_clock::time_point time; // of the last
-};
-
-struct CUevent_st {
-  std::shared_ptr<event_state> state = std::make_shared<event_state>();
-};
-
 namespace {
 
-struct work {
-  std::function<void()> run;          // none: a wait
-  std::shared_ptr<event_state> event; // of a wait: begins when it has been reached `number` times
-  uint64_t number;
-  cudaError_t failure;
-  uint64_t turn = 0;                       // of work in which ranks meet: its number among these, from 1
-  std::function<bool()> advance = nullptr; // of such work
-};
-
-} // namespace
-
-struct CUstream_st {
-  std::deque<work> waiting;
-  uint64_t put = 0, done = 0; // pieces of work
-};
-
-namespace {
-
-std::vector<CUstream_st *> streams;
+std::vector<CUstream_st *> streams, lanes_over; // lanes_over: to be used again
 cudaError_t last_error = cudaSuccess, gpu_error = cudaSuccess;
 cudaError_t next_failure = cudaSuccess;
 bool executing, is_open;            // is_open: device memory
@@ -147,8 +116,10 @@ bool is_idle() {
 void put(cudaStream_t stream, work w) {
   w.failure = next_failure;
   next_failure = cudaSuccess;
-  stream_of(stream)->waiting.push_back(std::move(w));
-  stream_of(stream)->put++;
+  if (stream_of(stream)->captured != nullptr)
+    titan_emulated_return(titan_emulated_capture(stream, std::move(w)));
+  else
+    titan_emulated_put(stream, std::move(w));
 }
 
 size_t number_of(const char *variable, size_t otherwise) {
@@ -157,6 +128,36 @@ size_t number_of(const char *variable, size_t otherwise) {
 }
 
 } // namespace
+
+work titan_emulated_reach(const std::shared_ptr<event_state> &state) {
+  uint64_t number = ++state->recorded;
+  auto reach = [=] {
+    state->reached = std::max(state->reached, number);
+    state->time = std::chrono::steady_clock::now();
+  };
+  return work{reach, state, number, cudaSuccess};
+}
+
+void titan_emulated_put(cudaStream_t stream, work w) {
+  if (w.advance != nullptr)
+    w.turn = ++ordered_put;
+  stream_of(stream)->waiting.push_back(std::move(w));
+  stream_of(stream)->put++;
+}
+
+CUstream_st *titan_emulated_add_lane() {
+  auto is_over = [](const CUstream_st *s) { return s->is_lane && s->waiting.empty(); };
+  for (CUstream_st *stream : streams)
+    if (is_over(stream))
+      lanes_over.push_back(stream);
+  streams.erase(std::remove_if(streams.begin(), streams.end(), is_over), streams.end());
+  CUstream_st *lane = lanes_over.empty() ? new CUstream_st : lanes_over.back();
+  if (!lanes_over.empty())
+    lanes_over.pop_back();
+  lane->is_lane = true;
+  streams.push_back(lane);
+  return lane;
+}
 
 titan_emulated_machine *titan_emulated() {
   // NVIDIA H100 80GB HBM3: 81559 MiB.
@@ -195,7 +196,6 @@ cudaError_t titan_emulated_finish() {
 
 void titan_emulated_enqueue_in_order(cudaStream_t stream, std::function<bool()> advance) {
   work w{[] {}, nullptr, 0, cudaSuccess};
-  w.turn = ++ordered_put;
   w.advance = std::move(advance);
   put(stream, std::move(w));
 }
@@ -239,6 +239,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned int flags) {
 }
 
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  TITAN_EMULATED_FORBIDDEN();
   cudaError_t error = titan_emulated_finish();
   streams.erase(std::find(streams.begin(), streams.end(), stream));
   delete stream;
@@ -246,22 +247,27 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  TITAN_EMULATED_FORBIDDEN();
   const CUstream_st *s = stream_of(stream);
   uint64_t number = s->put;
   return titan_emulated_return(execute([=] { return s->done >= number; }));
 }
 
 cudaError_t cudaStreamQuery(cudaStream_t stream) {
+  TITAN_EMULATED_FORBIDDEN();
   return titan_emulated_return(stream_of(stream)->waiting.empty() ? cudaSuccess : cudaErrorNotReady);
 }
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned int) {
+  if (event->captured != nullptr || stream_of(stream)->captured != nullptr)
+    return titan_emulated_return(titan_emulated_capture_wait(stream_of(stream), event));
   if (event->state->recorded > event->state->reached)
     put(stream, work{nullptr, event->state, event->state->recorded, cudaSuccess});
   return titan_emulated_return(cudaSuccess);
 }
 
 cudaError_t cudaDeviceSynchronize() {
+  TITAN_EMULATED_FORBIDDEN();
   return titan_emulated_return(titan_emulated_finish());
 }
 
@@ -291,17 +297,15 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 }
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
-  std::shared_ptr<event_state> state = event->state;
-  uint64_t number = ++state->recorded;
-  auto reach = [=] {
-    state->reached = std::max(state->reached, number);
-    state->time = std::chrono::steady_clock::now();
-  };
-  put(stream, work{reach, state, number, cudaSuccess});
+  event->captured = stream_of(stream)->captured;
+  if (event->captured != nullptr)
+    return titan_emulated_return(titan_emulated_capture_record(stream, event));
+  put(stream, titan_emulated_reach(event->state));
   return titan_emulated_return(cudaSuccess);
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  TITAN_EMULATED_FORBIDDEN_OF(event);
   std::shared_ptr<event_state> state = event->state;
   uint64_t number = state->recorded;
   if (state->reached >= number)
@@ -311,6 +315,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
 
 // A GPU goes on while the host asks, now and then; work in which ranks meet is done for one that asks often.
 cudaError_t cudaEventQuery(cudaEvent_t event) {
+  TITAN_EMULATED_FORBIDDEN_OF(event);
   static unsigned queries;
   std::shared_ptr<event_state> state = event->state;
   uint64_t number = state->recorded;
@@ -340,6 +345,8 @@ cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from, size_
     return titan_emulated_return(cudaSuccess);
   if (width > to_pitch || width > from_pitch || !valid())
     return titan_emulated_return(cudaErrorInvalidValue);
+  if (titan_emulated_copy_is_lost(stream_of(stream), to, from))
+    return titan_emulated_return(cudaSuccess);
   titan_emulated_enqueue(stream, [=] {
     if (!valid()) {
       titan_emulated_error(cudaErrorIllegalAddress);

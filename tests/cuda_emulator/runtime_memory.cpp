@@ -2,7 +2,7 @@
 // Memory of the emulated GPU: blocks in a range of addresses without access rights. A block ends where its pages end,
 // up to the 255 bytes that CUDA rounds up to, and the page after it is never opened.
 #include "emulated.h"
-#include "runtime.h"
+#include "runtime_private.h"
 
 #include <csignal>
 #include <cstdio>
@@ -103,6 +103,11 @@ bool titan_emulated_memory_valid(const void *pointer, size_t bytes) {
   return place + bytes <= entry.first + entry.second.bytes;
 }
 
+bool titan_emulated_memory_is_device(const void *pointer) {
+  const char *address = static_cast<const char *>(pointer);
+  return range != nullptr && address >= range && address < range + address_space;
+}
+
 size_t titan_emulated_live_blocks() {
   return blocks.size() + pinned.size();
 }
@@ -111,6 +116,7 @@ extern "C" {
 
 cudaError_t cudaMalloc(void **out, size_t bytes) {
   *out = nullptr;
+  TITAN_EMULATED_FORBIDDEN();
   size_t taken = rounded(bytes, granularity), pages_bytes = rounded(taken, page);
   if (bytes == 0)
     return cudaSuccess;
@@ -131,6 +137,7 @@ cudaError_t cudaMalloc(void **out, size_t bytes) {
 cudaError_t cudaFree(void *pointer) {
   if (pointer == nullptr)
     return cudaSuccess;
+  TITAN_EMULATED_FORBIDDEN();
   cudaError_t error = titan_emulated_finish();
   auto at = blocks.find(size_t(static_cast<char *>(pointer) - range));
   if (at == blocks.end()) {
@@ -145,6 +152,7 @@ cudaError_t cudaFree(void *pointer) {
 }
 
 cudaError_t cudaHostAlloc(void **out, size_t bytes, unsigned int) {
+  TITAN_EMULATED_FORBIDDEN();
   *out = aligned_alloc(page, rounded(bytes + 1, page));
   if (*out == nullptr)
     return titan_emulated_return(cudaErrorMemoryAllocation);
@@ -154,6 +162,7 @@ cudaError_t cudaHostAlloc(void **out, size_t bytes, unsigned int) {
 }
 
 cudaError_t cudaFreeHost(void *pointer) {
+  TITAN_EMULATED_FORBIDDEN();
   cudaError_t error = titan_emulated_finish();
   if (pointer != nullptr && pinned.erase(pointer) == 0) {
     fprintf(stderr, "emulated GPU: pinned memory is freed that it has not given\n");

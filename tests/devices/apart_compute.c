@@ -160,17 +160,17 @@ static titan_status accumulate(titan_device *device, int64_t n, float *y, const 
 
 static titan_status run_scaled_add(apart *a, apart_op *op) {
   return a->cpu->vector->scaled_add(a->cpu, op->of.vector.state, op->of.vector.n, op->of.vector.to, op->of.vector.a,
-                                    op->of.vector.from, op->of.vector.b, op->of.vector.gradient);
+                                    op->of.vector.from, op->of.vector.b, op->of.vector.factor);
 }
 
 static titan_status scaled_add(titan_device *device, const titan_step_state *state, int64_t n, float *y, float a,
-                               const float *x, float b, bool gradient) {
+                               const float *x, float b, titan_state_factor factor) {
   apart_op *op = NULL;
   TITAN_TRY(add_vector(device, run_scaled_add, n, x, y, &op));
   op->of.vector.state = state;
   op->of.vector.a = a;
   op->of.vector.b = b;
-  op->of.vector.gradient = gradient;
+  op->of.vector.factor = factor;
   return TITAN_OK;
 }
 

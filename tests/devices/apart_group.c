@@ -145,6 +145,7 @@ static const titan_comm_backend backend = {
     .recv = start,
     .barrier = start,
     .join = join,
+    .recordable = true,
     .alone = alone,
     .destroy = destroy,
 };

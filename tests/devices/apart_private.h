@@ -39,7 +39,7 @@ struct apart_op {
       void *to, *slots[3];
       titan_dtype from_dtype, to_dtype;
       float a, b;
-      bool gradient;
+      titan_state_factor factor;
     } vector;
     struct {
       titan_numbers_request request;
@@ -72,7 +72,9 @@ struct apart {
   size_t op_count, op_capacity;
   uint64_t first;
   uint64_t last[TITAN_QUEUES]; // number of the queue's last operation
-  titan_status status;         // of the first operation that failed
+  bool records;                // what queues get is recorded, from this number on
+  uint64_t recorded_from;
+  titan_status status; // of the first operation that failed
   char message[1024];
   char description[160];
 };
@@ -86,6 +88,10 @@ titan_status apart_add(apart *a, titan_queue queue, titan_status (*run)(apart *a
 // Does all that there is to do.
 titan_status apart_execute(apart *a);
 extern const titan_queue_functions apart_queues;
+titan_status apart_record(titan_device *device);
+titan_status apart_record_end(titan_device *device, titan_recording **out);
+titan_status apart_replay(titan_device *device, titan_recording *recording);
+void apart_forget(titan_device *device, titan_recording *recording);
 
 titan_status apart_allocate(titan_device *device, titan_space space, titan_memory_tag tag, size_t bytes, void *out);
 void apart_free(titan_device *device, titan_space space, void *pointer);

@@ -73,6 +73,8 @@ titan_status apart_execute(apart *a) {
   int order[TITAN_QUEUES];
   heads h = {0};
   size_t left = a->op_count;
+  if (a->records)
+    return titan_error(TITAN_ERROR_INTERNAL, "apart device: the host waits for work that is being recorded");
   for (int i = 0; i < TITAN_QUEUES; i++)
     order[i] = i;
   shuffle(a, order);
@@ -179,4 +181,8 @@ const titan_queue_functions apart_queues = {.mark = queue_mark,
                                             .wait = queue_wait,
                                             .reached = queue_reached,
                                             .copy = queue_copy,
-                                            .copy_rows = queue_copy_rows};
+                                            .copy_rows = queue_copy_rows,
+                                            .record = apart_record,
+                                            .record_end = apart_record_end,
+                                            .replay = apart_replay,
+                                            .forget = apart_forget};

@@ -264,14 +264,14 @@ static titan_status accumulate(titan_device *device, int64_t n, float *y, const 
 }
 
 static titan_status scaled_add(titan_device *device, const titan_step_state *state, int64_t n, float *y, float a,
-                               const float *x, float b, bool gradient) {
+                               const float *x, float b, titan_state_factor factor) {
   operands all = {.inner = inner_of(device)};
   const titan_step_state *there = add_state(&all, state);
   float *to = add(&all, y, floats(n), true);
   const float *from = add(&all, x, floats(n), false);
   titan_status status = all.status;
   if (status == TITAN_OK)
-    status = all.inner->vector->scaled_add(all.inner, there, n, to, a, from, b, gradient);
+    status = all.inner->vector->scaled_add(all.inner, there, n, to, a, from, b, factor);
   return finish(&all, status);
 }
 
@@ -280,6 +280,7 @@ static titan_status numbers(titan_device *device, const titan_numbers_request *r
   operands all = {.inner = inner_of(device)};
   titan_numbers_request there = *request;
   there.losses = add(&all, request->losses, floats(request->loss_count), false);
+  there.flags = add(&all, request->flags, TITAN_NUMBERS * sizeof(double), false);
   there.squares = add(&all, request->squares, (size_t)request->square_count * sizeof(double), false);
   titan_step_numbers *n = add(&all, result, sizeof *result, true);
   titan_step_state *s = add(&all, state, sizeof *state, true);

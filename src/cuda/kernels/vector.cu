@@ -16,9 +16,13 @@ enum { THREADS = 256, W = 4, SQUARES_PARTS = 1024 };
       TITAN_LAUNCH(kernel<false>, blocks, THREADS, 0, stream, __VA_ARGS__);                                            \
   } while (0)
 
-// The thread's first element.
+// The thread's first element, in a block of a vector.
+static __device__ __forceinline__ int64_t pack_begin(unsigned block) {
+  return (static_cast<int64_t>(block) * THREADS + threadIdx.x) * W;
+}
+
 static __device__ __forceinline__ int64_t pack_begin() {
-  return (static_cast<int64_t>(blockIdx.x) * THREADS + threadIdx.x) * W;
+  return pack_begin(blockIdx.x);
 }
 
 // --- Adam: Kingma and Ba, ICLR 2015; decoupled: Loshchilov and Hutter, ICLR 2019 ---
@@ -65,9 +69,10 @@ static __device__ __forceinline__ void store_narrow(uint16_t *to, int64_t count,
       to[i] = exactly_narrowed(from[i]);
 }
 
-template <bool VECTOR> static __global__ void __launch_bounds__(THREADS) adam(const titan_cuda_adam a) {
-  TITAN_SHARED(adam_factors, f, );
-  const int64_t at = pack_begin(), count = a.n - at;
+// Its factors lie in shared memory.
+template <bool VECTOR>
+static __device__ __forceinline__ void adam_block(const titan_cuda_adam &a, unsigned block, adam_factors &f) {
+  const int64_t at = pack_begin(block), count = a.n - at;
   float w[W], m[W], v[W], g[W];
   titan_load<VECTOR>(a.master + at, count, w);
   titan_load<VECTOR>(a.exp_avg + at, count, m);
@@ -92,6 +97,38 @@ template <bool VECTOR> static __global__ void __launch_bounds__(THREADS) adam(co
     store_narrow<VECTOR>(static_cast<uint16_t *>(a.compute) + at, count, w);
   else if (a.compute != nullptr && a.compute != a.master)
     titan_store<VECTOR>(static_cast<float *>(a.compute) + at, count, w);
+}
+
+template <bool VECTOR> static __global__ void __launch_bounds__(THREADS) adam(const titan_cuda_adam a) {
+  TITAN_SHARED(adam_factors, f, );
+  adam_block<VECTOR>(a, blockIdx.x, f);
+}
+
+template <bool VECTOR> static __global__ void __launch_bounds__(THREADS) adam_spans(const titan_cuda_adam_spans all) {
+  TITAN_SHARED(adam_factors, f, );
+  int span = 0;
+  while (blockIdx.x >= all.blocks[span])
+    span++;
+  const titan_adam_span &s = all.spans[span];
+  const unsigned first = span > 0 ? all.blocks[span - 1] : 0;
+  const titan_cuda_adam a = {all.state,    s.decay,    s.n,       s.master,  s.exp_avg,
+                             s.exp_avg_sq, s.gradient, s.compute, all.narrow};
+  adam_block<VECTOR>(a, blockIdx.x - first, f);
+}
+
+void titan_cuda_put_adam_spans(cudaStream_t stream, titan_cuda_adam_spans *spans) {
+  unsigned blocks = 0;
+  bool aligned = true;
+  for (int i = 0; i < spans->count; i++) {
+    const titan_adam_span &s = spans->spans[i];
+    blocks += static_cast<unsigned>(titan_parts(s.n, THREADS * W));
+    spans->blocks[i] = blocks;
+    aligned = aligned && titan_aligned(s.master, s.exp_avg, s.exp_avg_sq, s.gradient, s.compute);
+  }
+  if (blocks > 0 && aligned)
+    TITAN_LAUNCH(adam_spans<true>, blocks, THREADS, 0, stream, *spans);
+  else if (blocks > 0)
+    TITAN_LAUNCH(adam_spans<false>, blocks, THREADS, 0, stream, *spans);
 }
 
 void titan_cuda_put_adam(cudaStream_t stream, const titan_cuda_adam *a) {
@@ -196,11 +233,12 @@ static __global__ void __launch_bounds__(THREADS) accumulate(int64_t n, float *y
 
 template <bool VECTOR>
 static __global__ void __launch_bounds__(THREADS)
-    scaled_add(const titan_step_state *state, int64_t n, float *y, float a, const float *x, float b, bool gradient) {
+    scaled_add(const titan_step_state *state, int64_t n, float *y, float a, const float *x, float b,
+               titan_state_factor kind) {
   if (state->bad)
     return;
   const int64_t at = pack_begin(), count = n - at;
-  const float factor = gradient ? b * state->gradient_scale : b;
+  const float factor = b * titan_state_factor_of(state, kind);
   float to[W], from[W];
   titan_load<VECTOR>(y + at, count, to);
   titan_load<VECTOR>(x + at, count, from);
@@ -219,8 +257,8 @@ void titan_cuda_put_accumulate(cudaStream_t stream, int64_t n, float *y, const f
 }
 
 void titan_cuda_put_scaled_add(cudaStream_t stream, const titan_step_state *state, int64_t n, float *y, float a,
-                               const float *x, float b, bool gradient) {
-  PUT_PACKS(scaled_add, titan_aligned(x, y), n, stream, state, n, y, a, x, b, gradient);
+                               const float *x, float b, titan_state_factor factor) {
+  PUT_PACKS(scaled_add, titan_aligned(x, y), n, stream, state, n, y, a, x, b, factor);
 }
 
 // --- a step's numbers, by one thread ---

@@ -21,13 +21,23 @@ typedef struct titan_cuda_adam {
   bool narrow;
 } titan_cuda_adam;
 void titan_cuda_put_adam(cudaStream_t stream, const titan_cuda_adam *adam);
+// The same of up to TITAN_ADAM_SPANS spans in one launch, whose arguments they are: their blocks follow each other.
+typedef struct titan_cuda_adam_spans {
+  const titan_step_state *state;
+  int count;
+  bool narrow;
+  unsigned blocks[TITAN_ADAM_SPANS]; // of the spans up to this one, itself included
+  titan_adam_span spans[TITAN_ADAM_SPANS];
+} titan_cuda_adam_spans;
+// Sets `blocks`.
+void titan_cuda_put_adam_spans(cudaStream_t stream, titan_cuda_adam_spans *spans);
 void titan_cuda_put_sum_of_squares(cudaStream_t stream, int64_t n, const float *x, double *sum);
 void titan_cuda_put_widen(cudaStream_t stream, int64_t n, const void *from, float *to);
 void titan_cuda_put_narrow(cudaStream_t stream, int64_t n, const float *from, void *to);
 void titan_cuda_put_fill(cudaStream_t stream, int64_t n, float *x, float value);
 void titan_cuda_put_accumulate(cudaStream_t stream, int64_t n, float *y, const float *x);
 void titan_cuda_put_scaled_add(cudaStream_t stream, const titan_step_state *state, int64_t n, float *y, float a,
-                               const float *x, float b, bool gradient);
+                               const float *x, float b, titan_state_factor factor);
 void titan_cuda_put_numbers(cudaStream_t stream, const titan_numbers_request *request, titan_step_numbers *numbers,
                             titan_step_state *state);
 

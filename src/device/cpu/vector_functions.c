@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "device/cpu/block.h"
 #include "device/cpu/kernel.h"
+#include "device/numbers.h"
 
 #include <math.h>
 
@@ -111,11 +112,10 @@ static titan_status accumulate(titan_device *device, int64_t n, float *y, const 
 }
 
 static titan_status scaled_add(titan_device *device, const titan_step_state *state, int64_t n, float *y, float a,
-                               const float *x, float b, bool gradient) {
+                               const float *x, float b, titan_state_factor factor) {
   if (state->bad)
     return TITAN_OK;
-  if (gradient)
-    b *= state->gradient_scale;
+  b *= titan_state_factor_of(state, factor);
 #pragma omp parallel for simd schedule(static) num_threads(device->threads) if (n > 16 * TITAN_BLOCK)
   for (int64_t i = 0; i < n; i++)
     y[i] = a * y[i] + b * x[i];

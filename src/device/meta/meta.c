@@ -78,8 +78,8 @@ static titan_status meta_accumulate(titan_device *device, int64_t n, float *y, c
 }
 
 static titan_status meta_scaled_add(titan_device *device, const titan_step_state *state, int64_t n, float *y, float a,
-                                    const float *x, float b, bool gradient) {
-  (void)state, (void)n, (void)y, (void)a, (void)x, (void)b, (void)gradient;
+                                    const float *x, float b, titan_state_factor factor) {
+  (void)state, (void)n, (void)y, (void)a, (void)x, (void)b, (void)factor;
   return no_such_device(device);
 }
 

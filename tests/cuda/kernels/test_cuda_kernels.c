@@ -184,6 +184,8 @@ static void vector_functions_match_float64_in_every_order(void **state) {
 
 // --- a step's numbers ---
 
+static const double flags_of_a_rank[TITAN_NUMBERS] = {0, 0, 1, 0, 0, 4711, 0};
+
 static titan_numbers_request request_of(titan_numbers_stage stage, const float *losses, const double *squares) {
   return (titan_numbers_request){.stage = stage,
                                  .losses = losses,
@@ -191,7 +193,7 @@ static titan_numbers_request request_of(titan_numbers_stage stage, const float *
                                  .loss_count = 3,
                                  .square_count = 2,
                                  .divisor = 77,
-                                 .flags = {0, 0, 1, 0, 0, 4711, 0},
+                                 .flags = flags_of_a_rank,
                                  .replicas = 2,
                                  .max_norm = 1.5,
                                  .token_ranks = 1};

@@ -122,7 +122,7 @@ static void check(titan_mesh_degrees degrees, titan_runtime_options options) {
   expect_on_all(titan_runtime_initialize(runtime, 1) == TITAN_OK);
   expect_on_all(are_as_planned(&planned, &before));
   titan_memory_reset_peaks();
-  titan_runtime_set_updater(runtime, (titan_updater){leave_alone, NULL});
+  titan_runtime_set_updater(runtime, (titan_updater){.update = leave_alone});
   for (int step = 0; step < 2; step++) {
     small_model_batch(runtime, step, titan_comm_rank(titan_mesh_comm(mesh, TITAN_MESH_DP)));
     if (options.validation.batch > 0) // of the first tokens

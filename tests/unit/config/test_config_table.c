@@ -223,14 +223,13 @@ static void the_reference_file_passes_with_warnings(void **state) {
 
 static void options_without_effect_are_warned_about_once(void **state) {
   (void)state;
-  titan_config *config = CREATE("--training.gc_freq", "50", "--optimizer.fused", "--activation_checkpoint.mode=none",
-                                "--training.steps", "5");
+  titan_config *config =
+      CREATE("--training.gc_freq", "50", "--activation_checkpoint.mode=none", "--training.steps", "5");
   lines warnings = {0};
   assert_int_equal(titan_config_warnings(config, collect, &warnings), TITAN_OK);
-  assert_int_equal(warnings.count, 3);
-  assert_non_null(strstr(warnings.text[0], "optimizer.fused = true: this option has no effect; "));
-  assert_non_null(strstr(warnings.text[1], "training.gc_freq = 50: this option has no effect; "));
-  assert_non_null(strstr(warnings.text[2], "training.warmup_steps = 200, training.steps = 5: "));
+  assert_int_equal(warnings.count, 2);
+  assert_non_null(strstr(warnings.text[0], "training.gc_freq = 50: this option has no effect; "));
+  assert_non_null(strstr(warnings.text[1], "training.warmup_steps = 200, training.steps = 5: "));
   titan_config_destroy(&config);
 
   // Typed, it was meant; files have the section for the day when an estimate is asked for.
