@@ -53,3 +53,12 @@ function(titan_library name)
   add_library(titan_${name} STATIC ${sources})
   target_link_libraries(titan_${name} PUBLIC titan_options ${ARGN})
 endfunction()
+
+# titan_opens_plugins(target): the program exports what a plugin resolves in it: the device interface and what it stands on, of which the
+# program itself may use less.
+function(titan_opens_plugins target)
+  target_link_options(${target} PRIVATE -Wl,--whole-archive $<TARGET_FILE:titan_device> $<TARGET_FILE:titan_comm> $<TARGET_FILE:titan_graph>
+    $<TARGET_FILE:titan_base> -Wl,--no-whole-archive)
+  target_link_libraries(${target} PRIVATE titan_device titan_dnnl OpenMP::OpenMP_C MPI::MPI_C)
+  set_target_properties(${target} PROPERTIES ENABLE_EXPORTS ON)
+endfunction()

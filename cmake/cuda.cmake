@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # The CUDA toolkit, of which the device's library libtitan_cuda.so is built: nvcc, the static runtime and cuBLASLt. Sets TITAN_CUDA_FOUND.
 # A machine that builds needs neither a GPU nor a driver.
-set(TITAN_CUDA AUTO CACHE STRING "Build the CUDA device: AUTO where a toolkit is found, ON or stop, OFF")
-set_property(CACHE TITAN_CUDA PROPERTY STRINGS AUTO ON OFF)
+set(TITAN_CUDA AUTO CACHE STRING "Build the CUDA device: AUTO where a toolkit is found, ON or stop, OFF; EMULATED: its tests on an emulated GPU alone, where a toolkit is found")
+set_property(CACHE TITAN_CUDA PROPERTY STRINGS AUTO ON OFF EMULATED)
 set(TITAN_CUDA_FOUND FALSE)
 set(TITAN_CUDA_OLDEST 12.4)
-if(NOT TITAN_CUDA MATCHES "^(AUTO|ON|OFF)$")
-  message(FATAL_ERROR "TITAN_CUDA = \"${TITAN_CUDA}\", expected AUTO, ON or OFF")
+if(NOT TITAN_CUDA MATCHES "^(AUTO|ON|OFF|EMULATED)$")
+  message(FATAL_ERROR "TITAN_CUDA = \"${TITAN_CUDA}\", expected AUTO, ON, OFF or EMULATED")
 endif()
 if(TITAN_CUDA STREQUAL "OFF")
   return()
@@ -78,6 +78,13 @@ if(NOT reason STREQUAL "" AND TITAN_CUDA STREQUAL "ON")
     "Expected: the CUDA toolkit ${TITAN_CUDA_OLDEST} or newer with nvcc, the static runtime and cuBLAS (-DCUDAToolkit_ROOT=FOLDER names it).")
 elseif(NOT reason STREQUAL "")
   message(STATUS "CUDA device: not built; ${reason}")
+  return()
+endif()
+
+# The emulated GPU needs the toolkit's headers alone.
+if(TITAN_CUDA STREQUAL "EMULATED")
+  set(TITAN_CUDA_FOUND TRUE)
+  message(STATUS "CUDA device: not built but for the emulated GPU, with the headers of CUDA ${CUDAToolkit_VERSION} of ${CUDAToolkit_ROOT}")
   return()
 endif()
 

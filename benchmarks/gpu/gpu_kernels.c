@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Speed of a GPU's kernels at the shapes of a layer and of the loss head of Llama 3 8B (one sequence of 8,192 tokens,
 // bfloat16), beside what the same run reaches at best: a copy on the device and a product of two square matrices, both
-// of random numbers. Usage: gpu_kernels [--divisor N] [--operation NAME] [--json FILE]. --divisor divides all sizes.
-// Speeds are of many runs in the queue, from the first one's beginning to the last one's end.
+// of random numbers. Usage: gpu_kernels [--divisor N] [--operation NAME] [--json FILE] [--ceilings no]. --divisor
+// divides all sizes. Without ceilings shares are 0. Speeds are of many runs in the queue, from the first one's
+// beginning to the last one's end.
 #include "../calls.h"
 
 #include "base/clock.h"
@@ -19,6 +20,7 @@ static int64_t divisor = 1;
 static const char *only;
 static FILE *json;
 static int rows_written;
+static bool has_ceilings = true;
 static double copy_ceiling, product_ceiling[2]; // bytes/s; FLOP/s of float32 and of bfloat16
 static void *numbers;                           // pinned: random bfloat16 or float32 numbers
 enum { NUMBERS_BYTES = 16 << 20 };
@@ -119,15 +121,14 @@ static double measure(titan_op_call *call) {
 
 // A row of the table and of the JSON file. Of products and attention the rate is FLOP/s, else bytes/s.
 static void report(const char *name, double seconds, double amount, double ceiling, bool flops) {
-  double rate = amount / seconds;
+  double rate = amount / seconds, share = ceiling > 0 ? rate / ceiling : 0;
   printf("%-44s %9.3f ms %9.1f %s %5.2f of the %s\n", name, seconds * 1e3, rate * (flops ? 1e-12 : 1e-9),
-         flops ? "TFLOP/s" : "GB/s   ", rate / ceiling, flops ? "square product" : "copy");
+         flops ? "TFLOP/s" : "GB/s   ", share, flops ? "square product" : "copy");
   fflush(stdout);
   if (json == NULL)
     return;
   fprintf(json, "%s\n  {\"name\": \"%s\", \"seconds\": %.9g, \"%s\": %.9g, \"share\": %.4f}",
-          rows_written > 0 ? "," : "", name, seconds, flops ? "flops_per_second" : "bytes_per_second", rate,
-          rate / ceiling);
+          rows_written > 0 ? "," : "", name, seconds, flops ? "flops_per_second" : "bytes_per_second", rate, share);
   rows_written++;
 }
 
@@ -314,10 +315,14 @@ static void parse(int argc, char **argv) {
       divisor = atoll(value);
     else if (strcmp(argv[i], "--operation") == 0 && *value != '\0')
       only = value;
+    else if (strcmp(argv[i], "--ceilings") == 0 && strcmp(value, "no") == 0)
+      has_ceilings = false;
     else if (strcmp(argv[i], "--json") == 0 && (json = fopen(value, "w")) != NULL)
       fprintf(json, "[");
     else
-      check(titan_error(TITAN_ERROR_USAGE, "%s %s: expected --divisor N, --operation NAME or --json FILE (to write)",
+      check(titan_error(TITAN_ERROR_USAGE,
+                        "%s %s: expected --divisor N, --operation NAME, --ceilings no or "
+                        "--json FILE (to write)",
                         argv[i], value));
   }
 }
@@ -332,7 +337,8 @@ int main(int argc, char **argv) {
   check(device->allocate(device, TITAN_SPACE_HOST, TITAN_MEMORY_SCRATCH, NUMBERS_BYTES, &numbers));
   printf("%s\n", device->description);
   sizes s = sizes_of();
-  find_ceilings();
+  if (has_ceilings)
+    find_ceilings();
   report_products(&s);
   report_attention(&s);
   report_streams(&s);

@@ -3,35 +3,21 @@
 
 #include <stdio.h>
 
-// What has been allocated, so that it is taken off the counts when it is freed. A run has hundreds.
-typedef struct block {
+// What has been allocated, so that it is taken off the counts when it is freed. A run has hundreds. Each is a block of
+// host memory of its own, which goes with it.
+struct titan_cuda_blocks {
   void *pointer;
   size_t bytes;
   titan_memory_tag tag;
-} block;
-
-struct titan_cuda_blocks {
-  block *blocks;
-  size_t count, capacity;
+  titan_cuda_blocks *next;
 };
 
-static titan_status make_room(titan_cuda *cuda) {
-  if (cuda->blocks == NULL)
-    TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_KERNEL_STATE, 1, sizeof *cuda->blocks, &cuda->blocks));
-  titan_cuda_blocks *b = cuda->blocks;
-  if (b->count < b->capacity)
-    return TITAN_OK;
-  size_t capacity = 2 * b->capacity + 64;
-  TITAN_TRY(titan_memory_resize(TITAN_MEMORY_KERNEL_STATE, capacity * sizeof *b->blocks, &b->blocks));
-  b->capacity = capacity;
-  return TITAN_OK;
-}
-
 void titan_cuda_blocks_destroy(titan_cuda *cuda) {
-  if (cuda->blocks != NULL)
-    titan_memory_free(cuda->blocks->blocks);
-  titan_memory_free(cuda->blocks);
-  cuda->blocks = NULL;
+  while (cuda->blocks != NULL) {
+    titan_cuda_blocks *next = cuda->blocks->next;
+    titan_memory_free(cuda->blocks);
+    cuda->blocks = next;
+  }
 }
 
 static titan_status refuse(const titan_cuda *cuda, cudaError_t error, titan_space space, titan_memory_tag tag,
@@ -53,13 +39,17 @@ titan_status titan_cuda_allocate(titan_device *device, titan_space space, titan_
   titan_cuda *cuda = titan_cuda_of(device);
   void *pointer = NULL;
   size_t taken = bytes > 0 ? bytes : 1; // of nothing, CUDA gives no pointer
+  titan_cuda_blocks *block;
   *(void **)out = NULL;
-  TITAN_TRY(make_room(cuda));
+  TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GENERAL, sizeof *block, &block));
   cudaError_t error =
       space == TITAN_SPACE_HOST ? cudaHostAlloc(&pointer, taken, cudaHostAllocPortable) : cudaMalloc(&pointer, taken);
-  if (error != cudaSuccess)
+  if (error != cudaSuccess) {
+    titan_memory_free(block);
     return refuse(cuda, error, space, tag, bytes);
-  cuda->blocks->blocks[cuda->blocks->count++] = (block){pointer, bytes, tag};
+  }
+  *block = (titan_cuda_blocks){pointer, bytes, tag, cuda->blocks};
+  cuda->blocks = block;
   if (space == TITAN_SPACE_HOST)
     titan_memory_account(tag, bytes);
   else
@@ -69,16 +59,17 @@ titan_status titan_cuda_allocate(titan_device *device, titan_space space, titan_
 }
 
 void titan_cuda_free(titan_device *device, titan_space space, void *pointer) {
-  titan_cuda_blocks *b = titan_cuda_of(device)->blocks;
-  for (size_t i = 0; pointer != NULL && b != NULL && i < b->count; i++) {
-    if (b->blocks[i].pointer != pointer)
-      continue;
+  titan_cuda_blocks **link = &titan_cuda_of(device)->blocks;
+  while (pointer != NULL && *link != NULL && (*link)->pointer != pointer)
+    link = &(*link)->next;
+  titan_cuda_blocks *block = pointer != NULL ? *link : NULL;
+  if (block != NULL) {
     if (space == TITAN_SPACE_HOST)
-      titan_memory_unaccount(b->blocks[i].tag, b->blocks[i].bytes);
+      titan_memory_unaccount(block->tag, block->bytes);
     else
-      titan_memory_unaccount_device(b->blocks[i].tag, b->blocks[i].bytes);
-    b->blocks[i] = b->blocks[--b->count];
-    break;
+      titan_memory_unaccount_device(block->tag, block->bytes);
+    *link = block->next;
+    titan_memory_free(block);
   }
   // Both wait for the device. What failed before has been told by a wait.
   if (pointer != NULL)

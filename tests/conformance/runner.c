@@ -5,6 +5,7 @@
 // side of each operand must be untouched after it; they are ordinary numbers, others beside inputs than beside outputs,
 // so that neither a copy nor arithmetic of guards gives guards.
 #include "conformance.h"
+#include "digest.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -140,6 +141,7 @@ static int run_once(titan_device *device, const titan_op_call *call, int reused,
     failures += compare(call, reused, i, &expected[i], out[i].data);
     if (!guards_hold(&out[i]))
       failures += report(call, "wrote beyond the output", reused, i, 0, 0, 0);
+    note_digest(titan_op_name(call->kind), i, out[i].data, out[i].bytes);
   }
   for (int i = 0; i < call->input_count; i++) {
     if (!guards_hold(&inputs[i]))

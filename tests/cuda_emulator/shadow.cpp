@@ -132,7 +132,7 @@ bool check_byte(size_t offset, int thread, bool writes) {
 
 void shadow_access(int thread, const void *address, size_t bytes, bool writes) {
   size_t offset = (uintptr_t)address - (uintptr_t)shared_memory;
-  if (offset >= SHARED_BYTES || thread < 0)
+  if (offset >= SHARED_BYTES || thread < 0 || !watched) // without hooks, what threads wrote is not known
     return;
   for (size_t i = 0; i < bytes && offset + i < SHARED_BYTES; i++)
     if (!check_byte(offset + i, thread, writes))

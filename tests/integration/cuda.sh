@@ -5,11 +5,11 @@
 # 1e-2 in bfloat16. The plugin that is built for real GPUs says why it is not used here.
 #
 # usage: cuda.sh PROGRAM COMPARE WORK PLUGIN REAL_PLUGIN one|fsdp|tensor|pipeline|bfloat16|nccl|nccl_faults|
-# nccl_refusals|refusals|no_driver|memory|versions
+# nccl_refusals|refusals|no_driver|memory|versions [STEPS]
 TITAN=$1 COMPARE=$2 WORK=$3 PLUGIN=$4 REAL=$5
 . "$(dirname "$0")/common.sh"
 run_timeout=900
-steps=3
+steps=${7:-3}
 same=(--training.steps $steps --training.seq_len 16 --training.batch_size 2)
 
 # check NAME RANKS TOLERANCE OPTIONS...: once on the CPU, once on the emulated GPU.

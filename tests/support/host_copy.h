@@ -47,7 +47,10 @@ static inline const float *host_floats(titan_device *device, const float *memory
 #include "comm/comm.h"
 #include "cuda/cuda.h"
 #endif
-#if defined TITAN_TEST_APART || defined TITAN_TEST_EMULATED
+#ifdef TITAN_TEST_PLUGIN
+#include "device/plugin.h"
+#endif
+#if defined TITAN_TEST_APART || defined TITAN_TEST_EMULATED || defined TITAN_TEST_PLUGIN
 #include "staged.h"
 #endif
 
@@ -76,9 +79,23 @@ static inline titan_status test_emulated_create(const titan_device_request *requ
 }
 #endif
 
+#ifdef TITAN_TEST_PLUGIN
+static inline titan_status test_plugin_create(int threads, titan_device **out) {
+  titan_device_request request = {.threads = threads, .node_size = 1, .deterministic = true};
+  titan_text remark = {0};
+  TITAN_TRY(titan_cpu_isa_choose(&request.level));
+  titan_status status = titan_device_create(TITAN_DEVICE_CUDA, &request, &remark, out);
+  titan_text_destroy(&remark);
+  return status;
+}
+#endif
+
 // A device as TITAN_TEST_DEVICE says: the CPU's, "apart", or "emulated" (the CUDA device with an emulated GPU), in
-// programs that are built for it.
+// programs that are built for it; in those that are built for plugins, the plugin's.
 static inline titan_status test_device_create(int threads, titan_device **out) {
+#ifdef TITAN_TEST_PLUGIN
+  return test_plugin_create(threads, out);
+#endif
 #ifdef TITAN_TEST_EMULATED
   titan_device_request request = {.threads = threads, .node_size = 1};
   TITAN_TRY(titan_cpu_isa_choose(&request.level));
@@ -96,7 +113,7 @@ static inline titan_status test_device_create(int threads, titan_device **out) {
 // The same for tests that read and write operands of kernels themselves.
 static inline titan_status test_kernel_device_create(int threads, titan_device **out) {
   TITAN_TRY(test_device_create(threads, out));
-#if defined TITAN_TEST_APART || defined TITAN_TEST_EMULATED
+#if defined TITAN_TEST_APART || defined TITAN_TEST_EMULATED || defined TITAN_TEST_PLUGIN
   if ((*out)->queues != NULL)
     return titan_staged_create(*out, out);
 #endif
