@@ -6,6 +6,7 @@
 #include "schedules.h"
 #include "toy.h"
 
+#include "step/in_order.h"
 #include "step/predict.h"
 
 #include <setjmp.h>
@@ -43,6 +44,8 @@ static void create(pipeline *p, const titan_order *order, int spare, uint64_t *r
 static void lower(pipeline *p) {
   assert_int_equal(titan_step_lower_all(&p->t.order, &p->t.shape, p->lists), TITAN_OK);
   if (titan_step_check(&p->t.order, &p->t.shape, p->lists) != TITAN_OK)
+    fail_msg("%s", titan_error_message());
+  if (titan_step_check_in_order(&p->t.order, p->lists) != TITAN_OK)
     fail_msg("%s", titan_error_message());
 }
 
