@@ -12,6 +12,7 @@
 typedef struct titan_cuda_blocks titan_cuda_blocks; // cuda/memory.c
 typedef struct titan_cuda_dnn titan_cuda_dnn;       // cuda/dnn.h
 typedef struct titan_cuda_marks titan_cuda_marks;   // cuda/queue.c
+typedef struct titan_nccl_world titan_nccl_world;   // cuda/nccl_private.h
 
 // titan_device.implementation of the CUDA device.
 typedef struct titan_cuda {
@@ -21,9 +22,9 @@ typedef struct titan_cuda {
   titan_cuda_marks *marks;
   titan_cuda_blocks *blocks;
   cublasLtHandle_t blas;
-  titan_cuda_dnn *dnn; // NULL: no cuDNN was found
-  bool deterministic;  // training.deterministic
-  bool nccl;           // groups go over NCCL
+  titan_cuda_dnn *dnn;    // NULL: no cuDNN was found
+  bool deterministic;     // training.deterministic
+  titan_nccl_world *nccl; // groups go over NCCL; NULL: they do not
   char description[512], identity[40];
 } titan_cuda;
 
@@ -63,6 +64,11 @@ void titan_cuda_blocks_destroy(titan_cuda *cuda);
 // The streams and the ring of events.
 titan_status titan_cuda_queues_create(titan_cuda *cuda);
 void titan_cuda_queues_destroy(titan_cuda *cuda);
+// A stream beside those of the queues; `exchanges`: of high priority. To be destroyed by cudaStreamDestroy.
+titan_status titan_cuda_stream_create(bool exchanges, cudaStream_t *out);
+// titan_queue_functions.mark and .after for any stream.
+titan_status titan_cuda_mark(titan_device *device, cudaStream_t stream, titan_mark *out);
+titan_status titan_cuda_after(titan_device *device, cudaStream_t stream, titan_mark mark);
 
 // The kernels, one constant for each operation that is no view: titan_cuda_rms_norm and so on, in cuda/ops.
 #define TITAN_CUDA_KERNEL(operation) titan_cuda_##operation

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cuda/cuda.h"
+#include "cuda/nccl.h"
 
 #include <stdio.h>
 
@@ -8,6 +9,7 @@ typedef struct block {
   void *pointer;
   size_t bytes;
   titan_memory_tag tag;
+  bool of_nccl;
 } block;
 
 struct titan_cuda_blocks {
@@ -53,13 +55,20 @@ titan_status titan_cuda_allocate(titan_device *device, titan_space space, titan_
   titan_cuda *cuda = titan_cuda_of(device);
   void *pointer = NULL;
   size_t taken = bytes > 0 ? bytes : 1; // of nothing, CUDA gives no pointer
+  cudaError_t error = cudaSuccess;
   *(void **)out = NULL;
   TITAN_TRY(make_room(cuda));
-  cudaError_t error =
-      space == TITAN_SPACE_HOST ? cudaHostAlloc(&pointer, taken, cudaHostAllocPortable) : cudaMalloc(&pointer, taken);
+  if (space == TITAN_SPACE_EXCHANGE) {
+    bytes = titan_device_exchange_bytes(device, bytes);
+    pointer = titan_cuda_nccl_allocate(cuda, titan_device_exchange_bytes(device, taken));
+  }
+  bool of_nccl = pointer != NULL;
+  if (!of_nccl)
+    error =
+        space == TITAN_SPACE_HOST ? cudaHostAlloc(&pointer, taken, cudaHostAllocPortable) : cudaMalloc(&pointer, taken);
   if (error != cudaSuccess)
     return refuse(cuda, error, space, tag, bytes);
-  cuda->blocks->blocks[cuda->blocks->count++] = (block){pointer, bytes, tag};
+  cuda->blocks->blocks[cuda->blocks->count++] = (block){pointer, bytes, tag, of_nccl};
   if (space == TITAN_SPACE_HOST)
     titan_memory_account(tag, bytes);
   else
@@ -69,6 +78,7 @@ titan_status titan_cuda_allocate(titan_device *device, titan_space space, titan_
 }
 
 void titan_cuda_free(titan_device *device, titan_space space, void *pointer) {
+  bool of_nccl = false;
   titan_cuda_blocks *b = titan_cuda_of(device)->blocks;
   for (size_t i = 0; pointer != NULL && b != NULL && i < b->count; i++) {
     if (b->blocks[i].pointer != pointer)
@@ -77,11 +87,14 @@ void titan_cuda_free(titan_device *device, titan_space space, void *pointer) {
       titan_memory_unaccount(b->blocks[i].tag, b->blocks[i].bytes);
     else
       titan_memory_unaccount_device(b->blocks[i].tag, b->blocks[i].bytes);
+    of_nccl = b->blocks[i].of_nccl;
     b->blocks[i] = b->blocks[--b->count];
     break;
   }
-  // Both wait for the device. What failed before has been told by a wait.
-  if (pointer != NULL)
+  // All wait for the device. What failed before has been told by a wait.
+  if (of_nccl)
+    titan_cuda_nccl_free(pointer);
+  else if (pointer != NULL)
     (void)(space == TITAN_SPACE_HOST ? cudaFreeHost(pointer) : cudaFree(pointer));
 }
 
