@@ -87,6 +87,9 @@ typedef struct titan_comm_backend {
   bool recordable;
   // A collective in a group of one rank: recv = send.
   titan_status (*alone)(titan_comm *comm, void *recv, const void *send, size_t bytes);
+  // Optional. Tells the group's library of memory that operations will read and write; it stays until the group is
+  // destroyed. That the library refuses is no error.
+  titan_status (*register_memory)(titan_comm *comm, void *memory, size_t bytes);
   // optional: frees comm->state
   void (*destroy)(titan_comm *comm);
 } titan_comm_backend;

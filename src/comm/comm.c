@@ -154,6 +154,12 @@ titan_comm_traffic titan_comm_traffic_of(const titan_comm *comm) {
   return comm->traffic;
 }
 
+titan_status titan_comm_register(titan_comm *comm, void *memory, size_t bytes) {
+  if (comm->backend->register_memory == NULL || comm->size == 1 || memory == NULL || bytes == 0)
+    return TITAN_OK;
+  return comm->backend->register_memory(comm, memory, bytes);
+}
+
 // All communication comes from one thread.
 static double exposed_seconds_of_all;
 static uint64_t bytes_of_all;

@@ -119,6 +119,10 @@ typedef struct titan_comm_stretch {
 void titan_comm_observe(titan_comm *comm, void (*observer)(void *context, const titan_comm_stretch *stretch),
                         void *context);
 
+// Collective, with as many bytes on every rank. `memory` will often be an operand of the group's operations, which may
+// then go faster; it is freed after the group is destroyed. NULL is fine.
+titan_status titan_comm_register(titan_comm *comm, void *memory, size_t bytes);
+
 // --- memory of the group itself ---
 
 // Handles and working memory that a group keeps between operations. Operations that together need no more than this

@@ -13,6 +13,7 @@ typedef struct titan_cuda_blocks titan_cuda_blocks;     // cuda/memory.c
 typedef struct titan_cuda_dnn titan_cuda_dnn;           // cuda/dnn.h
 typedef struct titan_cuda_marks titan_cuda_marks;       // cuda/queue.c
 typedef struct titan_cuda_recorder titan_cuda_recorder; // cuda/record.c
+typedef struct titan_nccl_world titan_nccl_world;       // cuda/nccl_private.h
 
 // titan_device.implementation of the CUDA device.
 typedef struct titan_cuda {
@@ -23,10 +24,10 @@ typedef struct titan_cuda {
   titan_cuda_recorder *recorder;
   titan_cuda_blocks *blocks;
   cublasLtHandle_t blas;
-  titan_cuda_dnn *dnn; // NULL: no cuDNN was found
-  bool deterministic;  // training.deterministic
-  bool nccl;           // groups go over NCCL
-  int rank, size;      // of this process in the world, once the device is connected
+  titan_cuda_dnn *dnn;    // NULL: no cuDNN was found
+  bool deterministic;     // training.deterministic
+  titan_nccl_world *nccl; // groups go over NCCL; NULL: they do not
+  int rank, size;         // of this process in the world, once the device is connected
   char description[512], identity[40];
 } titan_cuda;
 
@@ -66,6 +67,11 @@ void titan_cuda_blocks_destroy(titan_cuda *cuda);
 // The streams and the ring of events.
 titan_status titan_cuda_queues_create(titan_cuda *cuda);
 void titan_cuda_queues_destroy(titan_cuda *cuda);
+// A stream beside those of the queues; `exchanges`: of high priority. To be destroyed by cudaStreamDestroy.
+titan_status titan_cuda_stream_create(bool exchanges, cudaStream_t *out);
+// titan_queue_functions.mark and .after for any stream.
+titan_status titan_cuda_mark(titan_device *device, cudaStream_t stream, titan_mark *out);
+titan_status titan_cuda_after(titan_device *device, cudaStream_t stream, titan_mark mark);
 
 // --- recorded work: cuda/record.c ---
 
@@ -74,9 +80,9 @@ void titan_cuda_recorder_destroy(titan_cuda *cuda);
 // Whether the queues record; whether the mark was made while they did.
 bool titan_cuda_records(const titan_cuda *cuda);
 bool titan_cuda_is_recorded(titan_mark mark);
-// titan_queue_functions.mark and after while the queues record.
-titan_status titan_cuda_record_mark(titan_cuda *cuda, titan_queue queue, titan_mark *out);
-titan_status titan_cuda_record_after(titan_cuda *cuda, titan_queue queue, titan_mark mark);
+// titan_cuda_mark and titan_cuda_after while the queues record.
+titan_status titan_cuda_record_mark(titan_cuda *cuda, cudaStream_t stream, titan_mark *out);
+titan_status titan_cuda_record_after(titan_cuda *cuda, cudaStream_t stream, titan_mark mark);
 titan_status titan_cuda_record(titan_device *device);
 titan_status titan_cuda_record_end(titan_device *device, titan_recording **out);
 titan_status titan_cuda_replay(titan_device *device, titan_recording *recording);

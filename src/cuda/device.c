@@ -4,6 +4,7 @@
 #include "cuda/dnn.h"
 #include "cuda/group.h"
 #include "cuda/kernels/probe.h"
+#include "cuda/nccl.h"
 #include "device/gpu_workspace.h"
 
 #include <ctype.h>
@@ -185,6 +186,7 @@ static void identify(titan_cuda *cuda) {
 
 static void destroy(titan_device *device) {
   titan_cuda *cuda = titan_cuda_of(device);
+  titan_cuda_nccl_disconnect(cuda);
   titan_dnn_destroy(&cuda->dnn);
   if (cuda->blas != NULL)
     (void)cublasLtDestroy(cuda->blas);
@@ -196,7 +198,13 @@ static void destroy(titan_device *device) {
   titan_memory_free(device);
 }
 
+// Streams that share a connection wait for each other, and there are more of them than the default of 8.
+static void widen_connections(void) {
+  setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);
+}
+
 static titan_status open_gpu(titan_cuda *cuda, const titan_device_request *request) {
+  widen_connections();
   TITAN_TRY(choose_gpu(cuda, request));
   TITAN_TRY(check_gpu(cuda));
   TITAN_TRY(titan_cuda_queues_create(cuda));

@@ -2,14 +2,13 @@
 #include "cuda/group.h"
 
 #include "base/log.h"
-#include "cuda/nccl.h"
-#include "cuda/nccl_library.h"
+#include "cuda/nccl_private.h"
 #include "cuda/staged.h"
 
 #include <stdio.h>
 
 // By rank 0.
-static titan_status tell(titan_comm *world, bool serves, const char *reason) {
+static titan_status tell(const titan_device *device, titan_comm *world, bool serves, const char *reason) {
   const titan_nccl_library *nccl;
   char version[32];
   if (titan_comm_rank(world) != 0)
@@ -20,7 +19,9 @@ static titan_status tell(titan_comm *world, bool serves, const char *reason) {
   }
   TITAN_TRY(titan_nccl_library_open(&nccl));
   titan_nccl_version_text(nccl->version, version, sizeof version);
-  titan_log_info("Groups of GPUs go over NCCL %s, those of pipelines through host memory", version);
+  const titan_nccl_world *nccl_world = titan_cuda_of(device)->nccl;
+  titan_log_info("Groups of GPUs go over NCCL %s%s%s", version,
+                 nccl_world->pipelines ? "" : ", messages of pipelines through host memory: ", nccl_world->remark);
   return TITAN_OK;
 }
 
@@ -35,12 +36,14 @@ titan_status titan_cuda_connect(titan_device *device, titan_comm *world, titan_t
     TITAN_TRY(titan_cuda_nccl_serves(device, world, &serves, reason, sizeof reason));
   if (!serves && transport == TITAN_TRANSPORT_NCCL)
     return titan_error(TITAN_ERROR_DEVICE, "comm.gpu_transport = nccl: NCCL cannot be used: %s", reason);
-  titan_cuda_of(device)->nccl = serves;
-  return tell(world, serves, reason);
+  if (serves)
+    TITAN_TRY(titan_comm_agree(world, titan_cuda_nccl_connect(device, world)));
+  return tell(device, world, serves, reason);
 }
 
 static bool goes_over_nccl(const titan_device *device, titan_queue queue) {
-  return titan_cuda_of(device)->nccl && queue != TITAN_QUEUE_PIPELINE;
+  const titan_nccl_world *world = titan_cuda_of(device)->nccl;
+  return world != NULL && (queue != TITAN_QUEUE_PIPELINE || world->pipelines);
 }
 
 titan_status titan_cuda_group(titan_device *device, titan_comm *host, titan_queue queue, titan_comm **out) {

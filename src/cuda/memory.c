@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cuda/cuda.h"
+#include "cuda/nccl.h"
 
 #include <stdio.h>
 
@@ -9,6 +10,7 @@ struct titan_cuda_blocks {
   void *pointer;
   size_t bytes;
   titan_memory_tag tag;
+  bool of_nccl;
   titan_cuda_blocks *next;
 };
 
@@ -39,16 +41,23 @@ titan_status titan_cuda_allocate(titan_device *device, titan_space space, titan_
   titan_cuda *cuda = titan_cuda_of(device);
   void *pointer = NULL;
   size_t taken = bytes > 0 ? bytes : 1; // of nothing, CUDA gives no pointer
+  cudaError_t error = cudaSuccess;
   titan_cuda_blocks *block;
   *(void **)out = NULL;
   TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GENERAL, sizeof *block, &block));
-  cudaError_t error =
-      space == TITAN_SPACE_HOST ? cudaHostAlloc(&pointer, taken, cudaHostAllocPortable) : cudaMalloc(&pointer, taken);
+  if (space == TITAN_SPACE_EXCHANGE) {
+    bytes = titan_device_exchange_bytes(device, bytes);
+    pointer = titan_cuda_nccl_allocate(cuda, titan_device_exchange_bytes(device, taken));
+  }
+  bool of_nccl = pointer != NULL;
+  if (!of_nccl)
+    error =
+        space == TITAN_SPACE_HOST ? cudaHostAlloc(&pointer, taken, cudaHostAllocPortable) : cudaMalloc(&pointer, taken);
   if (error != cudaSuccess) {
     titan_memory_free(block);
     return refuse(cuda, error, space, tag, bytes);
   }
-  *block = (titan_cuda_blocks){pointer, bytes, tag, cuda->blocks};
+  *block = (titan_cuda_blocks){pointer, bytes, tag, of_nccl, cuda->blocks};
   cuda->blocks = block;
   if (space == TITAN_SPACE_HOST)
     titan_memory_account(tag, bytes);
@@ -59,6 +68,7 @@ titan_status titan_cuda_allocate(titan_device *device, titan_space space, titan_
 }
 
 void titan_cuda_free(titan_device *device, titan_space space, void *pointer) {
+  bool of_nccl = false;
   titan_cuda_blocks **link = &titan_cuda_of(device)->blocks;
   while (pointer != NULL && *link != NULL && (*link)->pointer != pointer)
     link = &(*link)->next;
@@ -68,11 +78,14 @@ void titan_cuda_free(titan_device *device, titan_space space, void *pointer) {
       titan_memory_unaccount(block->tag, block->bytes);
     else
       titan_memory_unaccount_device(block->tag, block->bytes);
+    of_nccl = block->of_nccl;
     *link = block->next;
     titan_memory_free(block);
   }
-  // Both wait for the device. What failed before has been told by a wait.
-  if (pointer != NULL)
+  // All wait for the device. What failed before has been told by a wait.
+  if (of_nccl)
+    titan_cuda_nccl_free(pointer);
+  else if (pointer != NULL)
     (void)(space == TITAN_SPACE_HOST ? cudaFreeHost(pointer) : cudaFree(pointer));
 }
 

@@ -40,14 +40,24 @@ static titan_status check_version(const char *path, titan_nccl_library *nccl) {
   return titan_error(TITAN_ERROR_DEVICE, "%s is NCCL %s, expected %s or later", path, have, need);
 }
 
+enum { MOST_AT_ONE_IDENTIFIER = 512, RANKS_PER_IDENTIFIER = 128 };
+
 #ifdef TITAN_CUDA_EMULATED
-// The stand-in, which is a part of this program.
+static bool lacks(const char *name) {
+  const char *without = getenv("TITAN_EMULATED_NCCL_WITHOUT");
+  return without != NULL && strstr(without, name) != NULL;
+}
+
+// The stand-in, which is a part of this program. It lacks the functions that TITAN_EMULATED_NCCL_WITHOUT names.
 static void use_stand_in(titan_nccl_library *nccl) {
 #define FUNCTION(name) nccl->name = name;
-#define LATER(name)
+#define LATER(name) nccl->name = lacks(#name) ? NULL : name;
 #include "cuda/nccl_functions.def"
 #undef FUNCTION
 #undef LATER
+  const char *ranks = getenv("TITAN_EMULATED_NCCL_IDENTIFIER_RANKS");
+  if (ranks != NULL)
+    nccl->most_at_one_identifier = nccl->ranks_per_identifier = atoi(ranks);
 }
 #endif
 
@@ -80,7 +90,8 @@ titan_status titan_nccl_library_open(const titan_nccl_library **out) {
   const char *path = getenv("TITAN_NCCL_LIBRARY");
   *out = NULL;
   if (library.version == 0) {
-    titan_nccl_library opened = {0};
+    titan_nccl_library opened = {.most_at_one_identifier = MOST_AT_ONE_IDENTIFIER,
+                                 .ranks_per_identifier = RANKS_PER_IDENTIFIER};
     order_launches();
     TITAN_TRY(open_library(path != NULL && path[0] != '\0' ? path : NULL, &opened));
     library = opened;

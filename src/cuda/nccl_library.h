@@ -17,6 +17,8 @@ typedef struct titan_nccl_library {
 #undef FUNCTION
 #undef LATER
   int version; // as NCCL_VERSION
+  // Of a group of more ranks than the first number, one rank in as many as the second makes an identifier.
+  int most_at_one_identifier, ranks_per_identifier;
 } titan_nccl_library;
 
 // The library of this process, opened by the first call: the file that the environment variable TITAN_NCCL_LIBRARY

@@ -16,13 +16,16 @@ struct titan_cuda_marks {
   cudaEvent_t instants[TITAN_INSTANTS]; // with times; made when they are first used
 };
 
-titan_status titan_cuda_queues_create(titan_cuda *cuda) {
+titan_status titan_cuda_stream_create(bool exchanges, cudaStream_t *out) {
   int low = 0, high = 0; // a smaller number is a higher priority
   TITAN_TRY(titan_cuda_check(cudaDeviceGetStreamPriorityRange(&low, &high), "priorities of streams cannot be read"));
+  return titan_cuda_check(cudaStreamCreateWithPriority(out, cudaStreamNonBlocking, exchanges ? high : low),
+                          "a stream cannot be made");
+}
+
+titan_status titan_cuda_queues_create(titan_cuda *cuda) {
   for (int queue = 0; queue < TITAN_QUEUES; queue++)
-    TITAN_TRY(titan_cuda_check(cudaStreamCreateWithPriority(&cuda->streams[queue], cudaStreamNonBlocking,
-                                                            queue == TITAN_QUEUE_COMPUTE ? low : high),
-                               "a stream cannot be made"));
+    TITAN_TRY(titan_cuda_stream_create(queue != TITAN_QUEUE_COMPUTE, &cuda->streams[queue]));
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_KERNEL_STATE, 1, sizeof *cuda->marks, &cuda->marks));
   for (int i = 0; i < RING; i++)
     TITAN_TRY(titan_cuda_check(cudaEventCreateWithFlags(&cuda->marks->events[i], cudaEventDisableTiming),
@@ -49,30 +52,39 @@ static bool is_past(const titan_cuda_marks *marks, titan_mark mark) {
   return mark.number == 0 || titan_cuda_is_recorded(mark) || mark.number + RING <= marks->last;
 }
 
-static titan_status cuda_mark(titan_device *device, titan_queue queue, titan_mark *out) {
+titan_status titan_cuda_mark(titan_device *device, cudaStream_t stream, titan_mark *out) {
   titan_cuda *cuda = titan_cuda_of(device);
   titan_cuda_marks *marks = cuda->marks;
   if (titan_cuda_records(cuda))
-    return titan_cuda_record_mark(cuda, queue, out);
+    return titan_cuda_record_mark(cuda, stream, out);
   uint64_t number = marks->last + 1;
   cudaEvent_t event = marks->events[number % RING];
   *out = (titan_mark){0};
   if (number > RING) // the mark that had the slot
     TITAN_TRY(titan_cuda_check(cudaEventSynchronize(event), "work of the GPU failed"));
-  TITAN_TRY(titan_cuda_check(cudaEventRecord(event, cuda->streams[queue]), "a mark cannot be made"));
+  TITAN_TRY(titan_cuda_check(cudaEventRecord(event, stream), "a mark cannot be made"));
   marks->last = number;
   *out = (titan_mark){number};
   return TITAN_OK;
 }
 
-static titan_status cuda_after(titan_device *device, titan_queue queue, titan_mark mark) {
+titan_status titan_cuda_after(titan_device *device, cudaStream_t stream, titan_mark mark) {
   titan_cuda *cuda = titan_cuda_of(device);
+  const titan_cuda_marks *marks = cuda->marks;
   if (titan_cuda_records(cuda))
-    return titan_cuda_record_after(cuda, queue, mark);
-  if (is_past(cuda->marks, mark))
+    return titan_cuda_record_after(cuda, stream, mark);
+  if (is_past(marks, mark))
     return TITAN_OK;
-  return titan_cuda_check(cudaStreamWaitEvent(cuda->streams[queue], cuda->marks->events[mark.number % RING], 0),
+  return titan_cuda_check(cudaStreamWaitEvent(stream, marks->events[mark.number % RING], 0),
                           "a queue cannot wait for a mark");
+}
+
+static titan_status cuda_mark(titan_device *device, titan_queue queue, titan_mark *out) {
+  return titan_cuda_mark(device, titan_cuda_of(device)->streams[queue], out);
+}
+
+static titan_status cuda_after(titan_device *device, titan_queue queue, titan_mark mark) {
+  return titan_cuda_after(device, titan_cuda_of(device)->streams[queue], mark);
 }
 
 // The host sleeps between two looks once it has waited for longer than a kernel takes, and tells the flight recorder

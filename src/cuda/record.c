@@ -58,22 +58,22 @@ static titan_status next_event(titan_cuda_recorder *r, cudaEvent_t *out) {
   return TITAN_OK;
 }
 
-titan_status titan_cuda_record_mark(titan_cuda *cuda, titan_queue queue, titan_mark *out) {
+titan_status titan_cuda_record_mark(titan_cuda *cuda, cudaStream_t stream, titan_mark *out) {
   titan_cuda_recorder *r = cuda->recorder;
   cudaEvent_t event = NULL;
   *out = (titan_mark){0};
   TITAN_TRY(next_event(r, &event));
-  TITAN_TRY(titan_cuda_check(cudaEventRecord(event, cuda->streams[queue]), "a mark cannot be recorded"));
+  TITAN_TRY(titan_cuda_check(cudaEventRecord(event, stream), "a mark cannot be recorded"));
   *out = (titan_mark){RECORDED | r->number << PLACE_BITS | r->count++};
   return TITAN_OK;
 }
 
-titan_status titan_cuda_record_after(titan_cuda *cuda, titan_queue queue, titan_mark mark) {
+titan_status titan_cuda_record_after(titan_cuda *cuda, cudaStream_t stream, titan_mark mark) {
   const titan_cuda_recorder *r = cuda->recorder;
   uint64_t begin = RECORDED | r->number << PLACE_BITS;
   if (mark.number < begin) // older than the recording, which begins after it
     return TITAN_OK;
-  return titan_cuda_check(cudaStreamWaitEvent(cuda->streams[queue], r->events[mark.number - begin], 0),
+  return titan_cuda_check(cudaStreamWaitEvent(stream, r->events[mark.number - begin], 0),
                           "a queue's wait cannot be recorded");
 }
 

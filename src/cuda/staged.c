@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "comm/backend.h"
 #include "comm/recorder_private.h"
+#include "cuda/nccl.h"
 #include "device/queue.h"
 
 #include <sched.h>
@@ -319,6 +320,8 @@ static titan_status join(titan_work *work) {
   while (!op->driver.done) {
     wait_for_copies(op);
     titan_comm_progress();
+    if (titan_cuda_nccl_is_used()) // another group's operation may have failed
+      TITAN_TRY(titan_cuda_nccl_check());
     if (!op->driver.done)
       sched_yield(); // ranks may outnumber cores
   }

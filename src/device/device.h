@@ -173,6 +173,7 @@ struct titan_device {
   int sharing_ranks;       // that share it, this one included; 0: not known. The program writes it
   int threads;             // of this rank, where that has a meaning
   size_t logits_bytes;     // of the loss head's chunks: weights are read once for each; 0: few, as caches want
+  size_t exchange_unit;    // memory of EXCHANGE space is taken in multiples of so many bytes; 0: of one
   size_t alignment;        // of the blocks in a plan's arenas, bytes; 0: TITAN_PLAN_ALIGNMENT
   titan_device *host;      // of a device with queues: the CPU device beside it, which it owns
   titan_status (*allocate)(titan_device *device, titan_space space, titan_memory_tag tag, size_t bytes, void *out);
@@ -197,6 +198,12 @@ struct titan_device {
 // Whether its memory is the host's. (A device that is only planned for has no queues either.)
 static inline bool titan_device_is_host(const titan_device *device) {
   return device->queues == NULL && device->level != NULL;
+}
+
+// Bytes that memory of EXCHANGE space takes.
+static inline size_t titan_device_exchange_bytes(const titan_device *device, size_t bytes) {
+  size_t unit = device->exchange_unit > 0 ? device->exchange_unit : 1;
+  return (bytes + unit - 1) / unit * unit;
 }
 
 // Whether every required slot is there; TITAN_ERROR_INTERNAL names the first that is not.

@@ -12,6 +12,7 @@
 enum {
   TITAN_GPU_PRODUCT_BYTES = 32 << 20,  // of a matrix product: what cuBLASLt's heuristics may choose from
   TITAN_GPU_WORKSPACE_ALIGNMENT = 256, // of the parts of a workspace, bytes
+  TITAN_GPU_EXCHANGE_BYTES = 2 << 20,  // memory that NCCL gives is a multiple of these (titan_device.exchange_unit)
 };
 
 // Bytes for a call. capability: the device's CUDA compute capability times ten; 0: another maker's device, of which

@@ -2,6 +2,7 @@
 #include "estimate/estimate.h"
 
 #include "base/memory.h"
+#include "device/gpu_workspace.h"
 #include "estimate/estimate_private.h"
 #include "graph/plan_report.h"
 #include "parallel/pipeline_choice.h"
@@ -154,9 +155,14 @@ cleanup:
 // --- all ranks ---
 
 titan_status titan_estimate_device_create(const titan_estimate_question *question, titan_device **out) {
-  return question->facts != NULL
-             ? titan_device_create_meta(question->facts, question->config->training.deterministic, out)
-             : titan_device_create_cpu(question->threads, out);
+  const titan_config *config = question->config;
+  if (question->facts == NULL)
+    return titan_device_create_cpu(question->threads, out);
+  TITAN_TRY(titan_device_create_meta(question->facts, config->training.deterministic, out));
+  // As on several ranks NCCL serves; other makers' devices have no NCCL.
+  if (question->world_size > 1 && question->facts->capability > 0 && strcmp(config->comm.gpu_transport, "host") != 0)
+    (*out)->exchange_unit = TITAN_GPU_EXCHANGE_BYTES;
+  return TITAN_OK;
 }
 
 // The candidate of experimental.pipeline_parallel_schedule = auto at place `choice`; the last where there are fewer.

@@ -11,7 +11,7 @@ struct titan_gather {
   int unit_count;
   titan_unit *units;     // borrowed
   titan_shared **shared; // by unit
-  void **owned;          // by unit: shards from the device
+  char *owned;           // shards from the device, one after another
   void **whole;          // by unit: where it is, or is being, gathered
   titan_work **works;    // by unit: the gather in flight
 };
@@ -31,7 +31,18 @@ bool titan_gather_is_needed(const titan_comm *comm, titan_intra_node intra_node)
   return titan_way_choose(comm, intra_node) == TITAN_WAY_MPI;
 }
 
+// Shards of the device are one block, which groups register at once.
+static titan_status allocate_shards(titan_gather *gather) {
+  titan_device *device = gather->device;
+  size_t bytes = titan_gather_shard_bytes(gather->dtype, gather->unit_count, gather->units);
+  if (gather->way == TITAN_WAY_SHARED || bytes == 0)
+    return TITAN_OK;
+  TITAN_TRY(device->allocate(device, TITAN_SPACE_EXCHANGE, gather->tag, bytes, &gather->owned));
+  return device->vector->fill(device, (int64_t)(bytes / sizeof(float)), (float *)(void *)gather->owned, 0);
+}
+
 static titan_status create_shards(titan_gather *gather) {
+  char *next = gather->owned;
   for (int i = 0; i < gather->unit_count; i++) {
     titan_unit *unit = &gather->units[i];
     size_t bytes = shard_bytes(unit, gather->dtype);
@@ -41,9 +52,8 @@ static titan_status create_shards(titan_gather *gather) {
       TITAN_TRY(titan_shared_create(gather->comm, bytes, gather->tag, &gather->shared[i]));
       unit->compute = titan_shared_part(gather->shared[i], titan_comm_rank(gather->comm));
     } else {
-      TITAN_TRY(gather->device->allocate(gather->device, TITAN_SPACE_EXCHANGE, gather->tag, bytes, &gather->owned[i]));
-      unit->compute = gather->owned[i];
-      TITAN_TRY(gather->device->vector->fill(gather->device, (int64_t)(bytes / sizeof(float)), unit->compute, 0));
+      unit->compute = next;
+      next += bytes;
     }
   }
   return TITAN_OK;
@@ -52,18 +62,26 @@ static titan_status create_shards(titan_gather *gather) {
 static titan_status allocate_tables(titan_gather *gather) {
   size_t count = (size_t)gather->unit_count;
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, count, sizeof(void *), &gather->shared));
-  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, count, sizeof(void *), &gather->owned));
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, count, sizeof(void *), &gather->whole));
   return titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, count, sizeof(void *), &gather->works);
 }
 
 // Agreed on before the collective part, so that no rank of the group enters that alone.
 static titan_status create(titan_gather *gather) {
-  TITAN_TRY(titan_comm_agree(gather->comm, allocate_tables(gather)));
+  titan_status status = allocate_tables(gather);
+  if (status == TITAN_OK)
+    status = allocate_shards(gather);
+  TITAN_TRY(titan_comm_agree(gather->comm, status));
   if (gather->way == TITAN_WAY_MPI)
     TITAN_TRY(titan_device_group_create(gather->device, gather->comm, TITAN_QUEUE_GATHER, TITAN_GATHERS_IN_FLIGHT,
                                         &gather->group));
-  return create_shards(gather);
+  TITAN_TRY(create_shards(gather));
+  return titan_comm_register(gather->group, gather->owned,
+                             titan_gather_shard_bytes(gather->dtype, gather->unit_count, gather->units));
+}
+
+titan_status titan_gather_register(titan_gather *gather, void *memory, size_t bytes) {
+  return titan_comm_register(gather->group, memory, bytes);
 }
 
 titan_status titan_gather_create(titan_comm *comm, titan_device *device, titan_dtype dtype, titan_memory_tag tag,
@@ -100,12 +118,10 @@ void titan_gather_destroy(titan_gather **gather) {
       titan_work_wait(&g->works[i]);
     if (g->shared != NULL)
       titan_shared_destroy(&g->shared[i]);
-    if (g->owned != NULL)
-      g->device->free(g->device, TITAN_SPACE_EXCHANGE, g->owned[i]);
   }
   titan_device_group_destroy(g->comm, &g->group);
+  g->device->free(g->device, TITAN_SPACE_EXCHANGE, g->owned);
   titan_memory_free(g->shared);
-  titan_memory_free(g->owned);
   titan_memory_free(g->whole);
   titan_memory_free(g->works);
   titan_memory_free(g);

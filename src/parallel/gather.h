@@ -24,6 +24,10 @@ titan_status titan_gather_create(titan_comm *comm, titan_device *device, titan_d
 // Collective.
 void titan_gather_destroy(titan_gather **gather);
 
+// Collective, with as many bytes on every rank: the memory that units will be gathered in. It is freed after the gather
+// is destroyed.
+titan_status titan_gather_register(titan_gather *gather, void *memory, size_t bytes);
+
 // Bytes of the shards that create will allocate on this rank.
 size_t titan_gather_shard_bytes(titan_dtype dtype, int unit_count, const titan_unit *units);
 // Whether units are whole only after a gather.

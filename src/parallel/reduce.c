@@ -25,10 +25,14 @@ struct titan_reduce {
   int sum_count;
 };
 
+static size_t own_bytes(const titan_reduce_options *options) {
+  return options->own_shards ? (size_t)titan_units_shard_elements(options->unit_count, options->units) * sizeof(float)
+                             : 0;
+}
+
 size_t titan_reduce_bytes_of(const titan_reduce_options *options) {
-  size_t bytes =
-      options->own_shards ? (size_t)titan_units_shard_elements(options->unit_count, options->units) * sizeof(float) : 0;
-  return bytes + options->exchange_bytes;
+  return titan_device_exchange_bytes(options->device, own_bytes(options)) +
+         titan_device_exchange_bytes(options->device, options->exchange_bytes);
 }
 
 static void place_shards(titan_reduce *reduce) {
@@ -48,12 +52,22 @@ static titan_status allocate_own(titan_reduce *reduce) {
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, count, sizeof(int), &reduce->completed));
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, count, sizeof(void *), &reduce->sums));
   if (options->own_shards) {
-    TITAN_TRY(device->allocate(device, TITAN_SPACE_EXCHANGE, TITAN_MEMORY_GRADIENTS, (size_t)elements * sizeof(float),
-                               &reduce->gradients));
+    TITAN_TRY(
+        device->allocate(device, TITAN_SPACE_EXCHANGE, TITAN_MEMORY_GRADIENTS, own_bytes(options), &reduce->gradients));
     TITAN_TRY(device->vector->fill(device, elements, reduce->gradients, 0));
     place_shards(reduce);
   }
   return TITAN_OK;
+}
+
+static titan_status register_memory(titan_reduce *reduce, titan_status status) {
+  const titan_reduce_options *options = &reduce->options;
+  TITAN_TRY(status);
+  if (reduce->way == TITAN_WAY_MPI) {
+    TITAN_TRY(titan_comm_register(reduce->shard, reduce->owned, options->exchange_bytes));
+    TITAN_TRY(titan_comm_register(reduce->shard, reduce->gradients, own_bytes(options)));
+  }
+  return titan_comm_register(reduce->replicate, reduce->gradients, own_bytes(options));
 }
 
 // Agreed on before the collective part, so that no rank of the group enters that alone.
@@ -65,12 +79,13 @@ static titan_status allocate(titan_reduce *reduce) {
     TITAN_TRY(titan_device_group_create(device, options->shard, TITAN_QUEUE_REDUCE, IN_FLIGHT, &reduce->shard));
   TITAN_TRY(titan_device_group_create(device, options->replicate, TITAN_QUEUE_REDUCE, TITAN_REDUCE_SUMS_IN_FLIGHT,
                                       &reduce->replicate));
-  if (options->exchange_bytes == 0)
-    return TITAN_OK;
-  return reduce->way == TITAN_WAY_SHARED
-             ? titan_shared_create(options->shard, options->exchange_bytes, TITAN_MEMORY_GRADIENTS, &reduce->shared)
-             : device->allocate(device, TITAN_SPACE_EXCHANGE, TITAN_MEMORY_GRADIENTS, options->exchange_bytes,
-                                &reduce->owned);
+  if (options->exchange_bytes > 0 && reduce->way == TITAN_WAY_SHARED)
+    return titan_shared_create(options->shard, options->exchange_bytes, TITAN_MEMORY_GRADIENTS, &reduce->shared);
+  titan_status status = options->exchange_bytes == 0
+                            ? TITAN_OK
+                            : device->allocate(device, TITAN_SPACE_EXCHANGE, TITAN_MEMORY_GRADIENTS,
+                                               options->exchange_bytes, &reduce->owned);
+  return register_memory(reduce, titan_comm_agree(options->shard, status));
 }
 
 titan_status titan_reduce_create(const titan_reduce_options *options, titan_reduce **out) {

@@ -183,9 +183,11 @@ titan_runtime_memory titan_runtime_memory_of(const titan_runtime *runtime) {
   titan_reduce_options reduce = titan_runtime_reduce_options((titan_runtime *)runtime);
   size_t *by_tag = memory.by_tag,
          shards = (size_t)titan_units_shard_elements(runtime->unit_count, runtime->units) * sizeof(float),
-         computed = titan_gather_shard_bytes(dtype, runtime->unit_count, runtime->units);
+         computed = titan_device_exchange_bytes(runtime->device,
+                                                titan_gather_shard_bytes(dtype, runtime->unit_count, runtime->units));
   by_tag[TITAN_MEMORY_PARAMETERS] =
-      titan_runtime_arena_bytes(runtime, TITAN_ARENA_PARAMETERS) + (owns_masters(runtime) ? computed : 0);
+      titan_device_exchange_bytes(runtime->device, titan_runtime_arena_bytes(runtime, TITAN_ARENA_PARAMETERS)) +
+      (owns_masters(runtime) ? computed : 0);
   if (!runtime->options.offload) {
     by_tag[TITAN_MEMORY_MASTERS] = owns_masters(runtime) ? shards : computed;
     by_tag[TITAN_MEMORY_OPTIMIZER] = (size_t)runtime->options.slot_count * shards;
@@ -290,6 +292,9 @@ static titan_status create_exchange(titan_runtime *runtime) {
       titan_gather_create(titan_runtime_shard_group(runtime), runtime->device, options->shape.dtype, tag,
                           options->intra_node, runtime->unit_count, runtime->units, &runtime->gather);
   status = titan_comm_agree(world, status);
+  if (status == TITAN_OK)
+    status = titan_comm_agree(world, titan_gather_register(runtime->gather, runtime->arenas[TITAN_ARENA_PARAMETERS],
+                                                           titan_runtime_arena_bytes(runtime, TITAN_ARENA_PARAMETERS)));
   for (int i = 0; status == TITAN_OK && i < runtime->unit_count; i++) {
     titan_unit *unit = &runtime->units[i];
     unit->updated = unit->compute;

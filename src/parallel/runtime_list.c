@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The lists of a runtime: what the lowering goes by, and the sizes of blocks, from its programs.
 #include "parallel/runtime_private.h"
+#include "step/in_order.h"
 
 // --- what the lowering goes by ---
 
@@ -182,6 +183,8 @@ static titan_status lower(const titan_runtime *runtime, runtime_step *step) {
   titan_status status = titan_step_lower_all(&step->order, &step->lowering, lists);
   if (status == TITAN_OK)
     status = titan_step_check(&step->order, &step->lowering, lists);
+  if (status == TITAN_OK)
+    status = titan_step_check_in_order(&step->order, lists);
   step->list = lists[rank];
   lists[rank] = (titan_step_list){0};
   for (int i = 0; i < step->order.ranks; i++)

@@ -34,7 +34,7 @@ const char *titan_recording_obstacle_text(titan_recording_obstacle obstacle) {
       [TITAN_RECORDING_SYNCHRONOUS] = "debug.device_synchronous waits after each operation",
       [TITAN_RECORDING_HOST_GROUPS] = "ranks communicate through host memory",
       [TITAN_RECORDING_OFFLOAD] = "training.enable_cpu_offload updates the weights on the host",
-      [TITAN_RECORDING_PIPELINE] = "pipeline ranks communicate through host memory",
+      [TITAN_RECORDING_PIPELINE] = "messages between pipeline ranks cannot be recorded",
       [TITAN_RECORDING_DEVICE] = "the device cannot record",
       [TITAN_RECORDING_NO_QUEUE] = "the CPU computes everything at once",
   };

@@ -2,10 +2,11 @@
 #include "step/transfers.h"
 
 #include "base/memory.h"
+#include "step/in_order.h"
 
 // A message: an input of a unit in a microbatch, or its gradient.
 typedef struct message {
-  int number;   // among those from its sender to its receiver
+  int number;   // among those from its sender to its receiver, in the order of the sends
   int sent_at;  // place of the SEND in the sender's list; -1: there is none
   int begun_at; // place of the RECV in the receiver's list
 } message;
@@ -26,25 +27,29 @@ static message *message_of(const transfers *t, const titan_action *action) {
                       gradient];
 }
 
-static void find_messages(const transfers *t) {
+static void number_messages(const transfers *t) {
   for (int rank = 0; rank < t->order->ranks; rank++)
     for (int place = 0; place < t->lists[rank].count; place++) {
       const titan_action *action = &t->lists[rank].actions[place];
-      if (action->kind == TITAN_ACTION_SEND) {
-        message_of(t, action)->sent_at = place;
+      if (action->kind == TITAN_ACTION_SEND)
         message_of(t, action)->number = t->counts[rank * t->order->ranks + action->peer]++;
-      } else if (action->kind == TITAN_ACTION_RECV) {
-        message_of(t, action)->begun_at = place;
-      }
     }
-}
-
-static void number_messages(const transfers *t) {
   for (int rank = 0; rank < t->order->ranks; rank++)
     for (int place = 0; place < t->lists[rank].count; place++) {
       titan_action *action = &t->lists[rank].actions[place];
       if (titan_action_is_transfer(action))
         action->message = message_of(t, action)->number;
+    }
+}
+
+static void find_messages(const transfers *t) {
+  for (int rank = 0; rank < t->order->ranks; rank++)
+    for (int place = 0; place < t->lists[rank].count; place++) {
+      const titan_action *action = &t->lists[rank].actions[place];
+      if (action->kind == TITAN_ACTION_SEND)
+        message_of(t, action)->sent_at = place;
+      else if (action->kind == TITAN_ACTION_RECV)
+        message_of(t, action)->begun_at = place;
     }
 }
 
@@ -95,8 +100,9 @@ static titan_status end_sends(transfers *t, const titan_step_shape *shape) {
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, ranks * ranks, sizeof *t->counts, &t->counts));
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, ranks, sizeof *t->known, &t->known));
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, longest + 1, sizeof *t->pending, &t->pending));
-  find_messages(t);
   number_messages(t);
+  TITAN_TRY(titan_step_begin_in_order(t->order, t->lists));
+  find_messages(t);
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GRAPH, ranks, sizeof *ended, &ended));
   for (int rank = 0; rank < t->order->ranks; rank++)
     TITAN_TRY_CLEANUP(end_sends_of(t, &t->lists[rank], &ended[rank]));

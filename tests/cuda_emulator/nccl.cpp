@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A stand-in for NCCL over MPI: the functions that groups use (cuda/nccl_functions.def), under their own names.
-// Operations are put into the emulated stream and are done in the order in which they were issued.
+// Operations are put into the emulated stream. Those of all communicators begin in the order in which they were issued,
+// each when the one before it in its stream has ended, and go on beside each other. A send ends when its receive is
+// there.
 //
 // TITAN_EMULATED_NCCL_VERSION: the version that it tells, as 22809. TITAN_EMULATED_NCCL_FAULT=KIND:RANK:NUMBER: of rank
 // RANK of the world, operation NUMBER (counted from 0 over all groups of the process) goes wrong. KIND: `call` its call
@@ -8,8 +10,10 @@
 // that is captured, and NUMBER counts these; `identifier` there is no identifier (NUMBER
 // counts identifiers); `start` the rank never comes to its group NUMBER.
 #define OMPI_SKIP_MPICXX 1 // the C interface alone
+#include "nccl_communicator.h"
 #include "runtime_private.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -18,22 +22,11 @@
 #include <memory>
 #include <mpi.h>
 #include <nccl.h>
+#include <string>
 #include <unistd.h>
 #include <vector>
 
-struct ncclComm {
-  MPI_Comm mpi;
-  int rank, size;
-  ncclResult_t found; // asynchronously
-};
-
 namespace {
-
-enum { TAG = 20000, TAGS = 10000 };
-
-struct identifier {
-  int root, number; // its rank in the world, and how many it made before
-};
 
 struct transfer {
   bool sends;
@@ -46,26 +39,6 @@ std::vector<transfer> grouped;
 ncclComm *grouped_comm;
 cudaStream_t grouped_stream;
 int group_depth;
-
-int world_rank() {
-  int rank = 0;
-  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-  return rank;
-}
-
-bool fault(const char *kind, int number) {
-  const char *text = std::getenv("TITAN_EMULATED_NCCL_FAULT");
-  char have[32];
-  int rank = -1, at = -1;
-  if (text == nullptr || std::sscanf(text, "%31[a-z]:%d:%d", have, &rank, &at) != 3)
-    return false;
-  return std::strcmp(have, kind) == 0 && rank == world_rank() && at == number;
-}
-
-[[noreturn]] void hang() {
-  for (;;)
-    sleep(1);
-}
 
 // An operation on its way, on copies of its operands in host memory.
 struct exchange {
@@ -171,9 +144,9 @@ void combine_ranks(ncclDataType_t type, const char *from, size_t stride, int ran
 ncclResult_t issue(ncclComm *comm, cudaStream_t stream, std::function<bool()> work) {
   static int number;
   int mine = number++;
-  if (fault("call", mine))
+  if (titan_emulated_nccl_fault("call", mine))
     return ncclSystemError;
-  if (fault("asynchronous", mine)) {
+  if (titan_emulated_nccl_fault("asynchronous", mine)) {
     titan_emulated_enqueue_in_order(stream, [comm] {
       comm->found = ncclRemoteError;
       return false;
@@ -181,7 +154,8 @@ ncclResult_t issue(ncclComm *comm, cudaStream_t stream, std::function<bool()> wo
     return ncclSuccess;
   }
   static int captured;
-  if (fault("hang", mine) || (stream->captured != nullptr && fault("recorded", captured++))) {
+  if (titan_emulated_nccl_fault("hang", mine) ||
+      (stream->captured != nullptr && titan_emulated_nccl_fault("recorded", captured++))) {
     titan_emulated_enqueue_in_order(stream, [] { return false; });
     return ncclSuccess;
   }
@@ -210,7 +184,7 @@ void begin_transfers(const ncclComm *comm, exchange &x, const std::vector<transf
     MPI_Request request;
     if (t.sends) {
       std::memcpy(x.sent.data() + sent, t.memory, t.bytes);
-      MPI_Isend(x.sent.data() + sent, static_cast<int>(t.bytes), MPI_BYTE, t.peer, 0, comm->mpi, &request);
+      MPI_Issend(x.sent.data() + sent, static_cast<int>(t.bytes), MPI_BYTE, t.peer, 0, comm->mpi, &request);
       sent += t.bytes;
     } else {
       MPI_Irecv(x.received.data() + received, static_cast<int>(t.bytes), MPI_BYTE, t.peer, 0, comm->mpi, &request);
@@ -230,6 +204,9 @@ void end_transfers(const exchange &x, const std::vector<transfer> &transfers) {
 }
 
 ncclResult_t issue_transfers(ncclComm *comm, cudaStream_t stream, std::vector<transfer> transfers) {
+  for (const transfer &t : transfers)
+    if (t.peer != comm->rank)
+      titan_emulated_nccl_record(comm, t.sends ? "send" : "recv", stream, t.bytes, comm->knows(t.memory, t.bytes));
   return issue(comm, stream,
                advance([comm, transfers](exchange &x) { begin_transfers(comm, x, transfers); },
                        [transfers](exchange &x) { end_transfers(x, transfers); }));
@@ -260,73 +237,11 @@ const char *ncclGetErrorString(ncclResult_t result) {
                                      : "another error";
 }
 
-ncclResult_t ncclGetUniqueId(ncclUniqueId *id) {
-  static int number;
-  identifier mine = {world_rank(), number++};
-  if (fault("identifier", mine.number))
-    return ncclSystemError;
-  std::memset(id, 0, sizeof *id);
-  std::memcpy(id, &mine, sizeof mine);
-  return ncclSuccess;
-}
-
-// The root collects who there is, and tells all.
-ncclResult_t ncclCommInitRankConfig(ncclComm_t *comm, int ranks, ncclUniqueId id, int rank, ncclConfig_t *) {
-  static int number;
-  identifier of;
-  std::vector<int> members(static_cast<size_t>(ranks));
-  std::memcpy(&of, &id, sizeof of);
-  if (fault("start", number++))
-    hang();
-  int mine[2] = {rank, world_rank()}, tag = TAG + of.number % TAGS;
-  if (mine[1] != of.root) {
-    MPI_Send(mine, 2, MPI_INT, of.root, tag, MPI_COMM_WORLD);
-    MPI_Recv(members.data(), ranks, MPI_INT, of.root, tag, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
-  } else {
-    members[static_cast<size_t>(rank)] = mine[1];
-    for (int i = 1; i < ranks; i++) {
-      int other[2];
-      MPI_Recv(other, 2, MPI_INT, MPI_ANY_SOURCE, tag, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
-      members[static_cast<size_t>(other[0])] = other[1];
-    }
-    for (int member : members)
-      if (member != of.root)
-        MPI_Send(members.data(), ranks, MPI_INT, member, tag, MPI_COMM_WORLD);
-  }
-  MPI_Group world, group;
-  ncclComm *made = new ncclComm{MPI_COMM_NULL, rank, ranks, ncclSuccess};
-  MPI_Comm_group(MPI_COMM_WORLD, &world);
-  MPI_Group_incl(world, ranks, members.data(), &group);
-  MPI_Comm_create_group(MPI_COMM_WORLD, group, tag, &made->mpi);
-  MPI_Group_free(&group);
-  MPI_Group_free(&world);
-  *comm = made;
-  return ncclSuccess;
-}
-
-ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *result) {
-  *result = comm->found;
-  return ncclSuccess;
-}
-
-ncclResult_t ncclCommFinalize(ncclComm_t) {
-  return ncclSuccess;
-}
-
-ncclResult_t ncclCommDestroy(ncclComm_t comm) {
-  MPI_Comm_free(&comm->mpi);
-  delete comm;
-  return ncclSuccess;
-}
-
-// The others may never come: nothing is freed together.
-ncclResult_t ncclCommAbort(ncclComm_t comm) {
-  delete comm;
-  return ncclSuccess;
-}
-
 ncclResult_t ncclAllGather(const void *send, void *recv, size_t count, ncclDataType_t type, ncclComm_t comm,
                            cudaStream_t stream) {
+  size_t all = count * bytes_of(type) * static_cast<size_t>(comm->size);
+  titan_emulated_nccl_record(comm, "all_gather", stream, all - count * bytes_of(type),
+                             comm->knows(send, count * bytes_of(type)) && comm->knows(recv, all));
   return issue(comm, stream,
                advance([=](exchange &x) { begin_gather(comm, x, send, count * bytes_of(type)); },
                        [=](exchange &x) { std::memcpy(recv, x.received.data(), x.received.size()); }));
@@ -335,6 +250,8 @@ ncclResult_t ncclAllGather(const void *send, void *recv, size_t count, ncclDataT
 ncclResult_t ncclReduceScatter(const void *send, void *recv, size_t count, ncclDataType_t type, ncclRedOp_t op,
                                ncclComm_t comm, cudaStream_t stream) {
   size_t bytes = count * bytes_of(type), whole = bytes * static_cast<size_t>(comm->size);
+  titan_emulated_nccl_record(comm, "reduce_scatter", stream, whole - bytes,
+                             comm->knows(send, whole) && comm->knows(recv, bytes));
   return issue(comm, stream,
                advance([=](exchange &x) { begin_gather(comm, x, send, whole); },
                        [=](exchange &x) {
@@ -346,6 +263,7 @@ ncclResult_t ncclReduceScatter(const void *send, void *recv, size_t count, ncclD
 ncclResult_t ncclAllReduce(const void *send, void *recv, size_t count, ncclDataType_t type, ncclRedOp_t op,
                            ncclComm_t comm, cudaStream_t stream) {
   size_t bytes = count * bytes_of(type);
+  titan_emulated_nccl_record(comm, "all_reduce", stream, bytes, comm->knows(send, bytes) && comm->knows(recv, bytes));
   return issue(
       comm, stream,
       advance([=](exchange &x) { begin_gather(comm, x, send, bytes); },
@@ -355,6 +273,7 @@ ncclResult_t ncclAllReduce(const void *send, void *recv, size_t count, ncclDataT
 ncclResult_t ncclBroadcast(const void *send, void *recv, size_t count, ncclDataType_t type, int root, ncclComm_t comm,
                            cudaStream_t stream) {
   size_t bytes = count * bytes_of(type);
+  titan_emulated_nccl_record(comm, "broadcast", stream, bytes, comm->knows(recv, bytes));
   return issue(comm, stream,
                advance(
                    [=](exchange &x) {

@@ -14,8 +14,8 @@ namespace {
 std::vector<CUstream_st *> streams, lanes_over; // lanes_over: to be used again
 cudaError_t last_error = cudaSuccess, gpu_error = cudaSuccess;
 cudaError_t next_failure = cudaSuccess;
-bool executing, is_open;            // is_open: device memory
-uint64_t ordered_put, ordered_done; // works in which ranks meet
+bool executing, is_open;             // is_open: device memory
+uint64_t ordered_put, ordered_begun; // works in which ranks meet
 
 uint64_t next_random() { // Marsaglia, "Xorshift RNGs", 2003
   static uint64_t state = titan_emulated()->seed * 0x9e3779b97f4a7c15u | 1;
@@ -41,7 +41,7 @@ bool can_run(const CUstream_st *stream) {
   if (stream->waiting.empty())
     return false;
   const work &w = stream->waiting.front();
-  if (w.turn > ordered_done + 1)
+  if (w.turn > ordered_begun + 1)
     return false;
   return w.event == nullptr || w.run != nullptr || w.event->reached >= w.number;
 }
@@ -51,6 +51,7 @@ bool run_first(CUstream_st *stream) {
   const work &first = stream->waiting.front();
   if ((first.turn > 0 || (first.run != nullptr && first.event == nullptr)) && !is_open)
     titan_emulated_memory_open(is_open = true);
+  ordered_begun = std::max(ordered_begun, first.turn);
   if (first.turn > 0 && gpu_error == cudaSuccess && !first.advance())
     return false;
   work w = std::move(stream->waiting.front());
@@ -59,7 +60,6 @@ bool run_first(CUstream_st *stream) {
   if (w.run != nullptr && (gpu_error == cudaSuccess || w.event != nullptr)) // after an error nothing but events
     w.run();
   stream->done++;
-  ordered_done += w.turn > 0;
   return true;
 }
 

@@ -14,8 +14,8 @@
 // Puts `work` into the stream. It is done when the host waits, in a random order that streams and events allow, with
 // device memory open.
 void titan_emulated_enqueue(cudaStream_t stream, std::function<void()> work);
-// The same for work in which ranks meet: all of it, of any stream, is done in the order in which it was put in.
-// `advance` is called until it says that it is done; it does not wait for other ranks.
+// The same for work in which ranks meet: all of it, of any stream, begins in the order in which it was put in, and goes
+// on beside the others. `advance` is called until it says that it is done; it does not wait for other ranks.
 void titan_emulated_enqueue_in_order(cudaStream_t stream, std::function<bool()> advance);
 // From work: it has failed on the GPU, as an address that is none's does. The first error of all counts.
 void titan_emulated_error(cudaError_t error);

@@ -4,8 +4,8 @@
 # code cannot touch and work that is done late and in a random order. The numbers are the CPU's but for the order of sums: 1e-4 in float32,
 # 1e-2 in bfloat16. The plugin that is built for real GPUs says why it is not used here.
 #
-# usage: cuda.sh PROGRAM COMPARE WORK PLUGIN REAL_PLUGIN one|fsdp|tensor|pipeline|bfloat16|nccl|nccl_faults|
-# nccl_refusals|refusals|no_driver|memory|versions [STEPS]
+# usage: cuda.sh PROGRAM COMPARE WORK PLUGIN REAL_PLUGIN one|fsdp|tensor|pipeline|bfloat16|nccl|
+# nccl_pipeline|nccl_schedules|nccl_versions|nccl_functions|nccl_faults|nccl_refusals|refusals|no_driver|memory|versions [STEPS]
 TITAN=$1 COMPARE=$2 WORK=$3 PLUGIN=$4 REAL=$5
 . "$(dirname "$0")/common.sh"
 run_timeout=900
@@ -48,6 +48,42 @@ nccl() {
   check tensor 2 1e-4 --comm.gpu_transport nccl --training.tensor_parallel_degree 2
 }
 
+# piped PP SCHEDULE MICROBATCHES OPTIONS...: messages between pipeline ranks go over NCCL; a wrong order of theirs hangs.
+piped() {
+  local ranks=$1 schedule=$2 microbatches=$3
+  export TITAN_EMULATED_GPUS=$ranks
+  shift 3
+  check "$schedule.$ranks" "$ranks" 1e-4 --comm.gpu_transport nccl --training.batch_size "$microbatches" --experimental.pipeline_parallel_degree "$ranks" \
+    --experimental.pipeline_parallel_schedule "$schedule" --experimental.pipeline_parallel_microbatches "$microbatches" "$@"
+  grep -q 'INFO - Groups of GPUs go over NCCL 2\.[0-9.]*$' "$schedule.$ranks.gpu.log" || fail "$schedule: messages do not go over NCCL"
+}
+
+# More microbatches than ranks: receives of LoopedBFS are moved ahead (step/in_order.h).
+nccl_pipeline() { piped 2 ZBVZeroBubble 4 && piped 2 LoopedBFS 6; }
+nccl_schedules() {
+  local schedule ranks
+  for ranks in 2 4; do
+    for schedule in GPipe 1F1B LoopedBFS Interleaved1F1B InterleavedZeroBubble ZBVZeroBubble DualPipeV; do
+      piped $ranks $schedule $((2 * ranks))
+    done
+  done
+}
+# Versions without an order of launches: messages go through host memory, and groups are chained.
+nccl_versions() {
+  export TITAN_EMULATED_GPUS=2 TITAN_EMULATED_NCCL_VERSION=22005
+  check old 2 1e-4 --comm.gpu_transport nccl --experimental.pipeline_parallel_degree 2 --experimental.pipeline_parallel_schedule 1F1B
+  grep -q 'go over NCCL 2.20.5, messages of pipelines through host memory: NCCL 2.20.5 gives operations of several groups no order' old.gpu.log ||
+    fail "no word about the messages of pipelines"
+  check shards 2 1e-4 --comm.gpu_transport nccl
+}
+# Functions that older versions lack.
+nccl_functions() {
+  export TITAN_EMULATED_GPUS=2
+  TITAN_EMULATED_NCCL_WITHOUT="ncclCommSplit ncclGetLastError" check split 2 1e-4 --comm.gpu_transport nccl
+  TITAN_EMULATED_NCCL_IDENTIFIER_RANKS=1 check scalable 2 1e-4 --comm.gpu_transport nccl
+  TITAN_EMULATED_NCCL_IDENTIFIER_RANKS=1 TITAN_EMULATED_NCCL_WITHOUT=ncclCommInitRankScalable check scalable_missing 2 1e-4 --comm.gpu_transport nccl
+}
+
 # fault KIND:RANK:NUMBER SECONDS TEXT: the stand-in goes wrong; the run ends with code 5 and the text, when a collective has taken so long.
 fault() {
   local name=${1//:/_} seconds=$2 code
@@ -63,7 +99,7 @@ nccl_faults() {
   fault identifier:0:0 60 'NCCL: unhandled system error'
   fault start:1:1 5 'start of NCCL .* has kept rank . waiting'
   fault call:1:0 60 'NCCL: unhandled system error'
-  fault asynchronous:1:0 5 'in group .* (rank 1 of 2, sequence .*): NCCL: remote process exited'
+  fault asynchronous:1:0 60 'in group .* (rank 1 of 2, sequence .*): NCCL: remote process exited'
   fault hang:1:0 5 'has kept rank . waiting for .* (comm.init_timeout_seconds = 5)'
 }
 

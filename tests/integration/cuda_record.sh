@@ -72,7 +72,7 @@ obstacles() {
   obstacle synchronous 1 'debug.device_synchronous waits' --debug.device_synchronous
   obstacle offload 1 'training.enable_cpu_offload updates' --training.enable_cpu_offload
   obstacle host 2 'ranks communicate through host memory' --comm.gpu_transport host
-  obstacle pipeline 2 'pipeline ranks communicate through host memory' --experimental.pipeline_parallel_degree 2 \
+  obstacle pipeline 2 'messages between pipeline ranks cannot be recorded' --experimental.pipeline_parallel_degree 2 \
     --experimental.pipeline_parallel_schedule 1F1B
   train plain 1 "${options[@]}" --training.compile=false --training.steps 1 --training.warmup_steps 1
   says plain 'not recorded: training.compile is off'

@@ -6,6 +6,7 @@
 #include "schedules.h"
 #include "toy.h"
 
+#include "step/in_order.h"
 #include "step/predict.h"
 
 #include <setjmp.h>
@@ -50,6 +51,8 @@ static void draw_parameter_use(pipeline *p, uint64_t *random) {
 static void lower(pipeline *p) {
   assert_int_equal(titan_step_lower_all(&p->t.order, &p->t.shape, p->lists), TITAN_OK);
   if (titan_step_check(&p->t.order, &p->t.shape, p->lists) != TITAN_OK)
+    fail_msg("%s", titan_error_message());
+  if (titan_step_check_in_order(&p->t.order, p->lists) != TITAN_OK)
     fail_msg("%s", titan_error_message());
 }
 

@@ -6,6 +6,7 @@
 #include "schedules.h"
 #include "toy.h"
 
+#include "step/in_order.h"
 #include "step/schedule_csv.h"
 
 #include <setjmp.h>
@@ -199,6 +200,7 @@ static void expect_runnable(const titan_order *order) {
     assert_int_equal(titan_step_lower(&t.order, &t.shape, rank, &lists[rank]), TITAN_OK);
   if (titan_step_check(&t.order, &t.shape, lists) != TITAN_OK)
     fail_msg("%s", titan_error_message());
+  assert_int_equal(titan_step_check_in_order(&t.order, lists), TITAN_OK);
   assert_true(toy_run(&t, lists));
   for (int rank = 0; rank < 2; rank++)
     titan_step_list_destroy(&lists[rank]);

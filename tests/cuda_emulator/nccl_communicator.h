@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the files of the stand-in for NCCL share.
+#ifndef TITAN_TESTS_CUDA_EMULATOR_NCCL_COMMUNICATOR_H
+#define TITAN_TESTS_CUDA_EMULATOR_NCCL_COMMUNICATOR_H
+
+#include <algorithm>
+#include <mpi.h>
+#include <nccl.h>
+#include <string>
+#include <utility>
+#include <vector>
+
+struct ncclComm {
+  MPI_Comm mpi;
+  int rank, size;
+  ncclResult_t found; // asynchronously
+  std::string name;
+  int number;                                     // of the communicators of this process
+  std::vector<std::pair<char *, size_t>> buffers; // that are registered
+
+  bool forget(const void *memory) {
+    auto known = std::find_if(buffers.begin(), buffers.end(), [=](const auto &b) { return b.first == memory; });
+    if (known == buffers.end())
+      return false;
+    buffers.erase(known);
+    return true;
+  }
+  bool knows(const void *memory, size_t bytes) const {
+    const char *first = static_cast<const char *>(memory);
+    return std::any_of(buffers.begin(), buffers.end(),
+                       [=](const auto &b) { return first >= b.first && first + bytes <= b.first + b.second; });
+  }
+};
+
+int titan_emulated_world_rank();
+// Whether TITAN_EMULATED_NCCL_FAULT asks for this (nccl.cpp).
+bool titan_emulated_nccl_fault(const char *kind, int number);
+// TITAN_EMULATED_NCCL_RECORD=FILE: FILE.RANK gets a line for each operation of this rank of the world as it is issued:
+// operation, group, number of the communicator and of the stream, payload bytes as titan_comm_traffic counts them,
+// whether the buffers are registered.
+void titan_emulated_nccl_record(const ncclComm *comm, const char *operation, cudaStream_t stream, size_t payload,
+                                bool registered);
+
+#endif
