@@ -108,6 +108,8 @@ broken() {
 # wait of the host while steps are recorded. The watchdog sees an operation that hangs in a replayed step.
 faults() {
   local code
+  steps=3
+  options+=(--training.steps $steps)
   train good1 1 "${options[@]}"
   train good2 2 "${options[@]}" --training.batch_size 1
   broken stale 1 0
