@@ -87,8 +87,10 @@ static titan_status record_step(titan_runtime *runtime, titan_status (*ask)(void
                          titan_error_message());
   runtime->recording.bytes = titan_comm_bytes_of_all() - before;
   runtime->recording.of_lists = runtime->recording.lists;
-  TITAN_TRY(titan_comm_agree(world, status));
-  return TITAN_OK;
+  status = titan_comm_agree(world, status);
+  if (status != TITAN_OK)
+    titan_runtime_forget_recording(runtime);
+  return status;
 }
 
 titan_status titan_runtime_replay(titan_runtime *runtime, titan_status (*ask)(void *context), void *context) {

@@ -4,7 +4,7 @@
 # steps that are run action by action, to the bit; a run whose recordings lack something does not. Where steps cannot be recorded, the
 # log says why.
 #
-# usage: cuda_record.sh PROGRAM COMPARE WORK PLUGIN whole|meshes|choices|obstacles|faults
+# usage: cuda_record.sh PROGRAM COMPARE WORK PLUGIN whole|meshes|choices|fused|obstacles|faults
 TITAN=$1 COMPARE=$2 WORK=$3 PLUGIN=$4
 . "$(dirname "$0")/common.sh"
 . "$here/checkpoint_common.sh"
@@ -52,6 +52,17 @@ choices() {
   check sgd 1 --optimizer.name SGD --optimizer.no_decay norm
   check early 2 --comm.gpu_transport nccl --optimizer.early_step_in_backward --training.mixed_precision_param bfloat16
   check hsdp 2 --comm.gpu_transport nccl --training.data_parallel_replicate_degree 2 --model.tie_embeddings true
+}
+
+# One kernel for all updates gives the same bits; where it cannot be had, a warning says so.
+fused() {
+  train plain 1 "${options[@]}" --training.steps 3 --training.record_steps off --optimizer.no_decay norm
+  train fused 1 "${options[@]}" --training.steps 3 --optimizer.no_decay norm --optimizer.fused
+  grep -q 'INFO - The shards of 10 units are updated with one kernel' fused.log || fail "no word that updates are fused"
+  alike fused bitwise 3 plain/steps.txt fused/steps.txt
+  train cpu 1 "${options[@]}" --training.steps 1 --training.warmup_steps 1 --job.device cpu --optimizer.fused
+  grep -q 'WARNING - optimizer.fused = true (.*): no effect, as the device updates each shard in one pass anyway' cpu.log ||
+    fail "no word that updates are not fused on the CPU"
 }
 
 # obstacle NAME RANKS TEXT OPTIONS...: with auto the log has the text; with on the run ends with code 2 and the text.
@@ -108,6 +119,8 @@ broken() {
 # wait of the host while steps are recorded. The watchdog sees an operation that hangs in a replayed step.
 faults() {
   local code
+  steps=3
+  options+=(--training.steps $steps)
   train good1 1 "${options[@]}"
   train good2 2 "${options[@]}" --training.batch_size 1
   broken stale 1 0
