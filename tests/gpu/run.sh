@@ -103,7 +103,7 @@ missing=0
 for part in $parts; do
   left=$((seconds_in_all - SECONDS + started)) time=${limit[$part]}
   if [ -n "$dry" ]; then
-    left=100000 time=$((20 * time))
+    left=100000 time=$((60 * time))
   fi
   [ "$time" -le $left ] || time=$left
   time=${GPU_LIMIT:-$time} # for the test of this script
