@@ -38,6 +38,7 @@ export GPU_PYTHON GPU_LIBRARIES
 # Open MPI from the archive: one machine, shared memory, no daemon for a rank alone.
 export OPAL_PREFIX=$programs OPAL_PKGDATADIR=$programs/share/openmpi PMIX_INSTALL_PREFIX=$programs
 export OMPI_MCA_mca_base_component_path=$programs/openmpi OMPI_MCA_plm=isolated OMPI_MCA_ess_singleton_isolated=1 OMPI_MCA_pml=ob1 \
-  OMPI_MCA_btl=self,vader OMPI_MCA_btl_vader_single_copy_mechanism=none OMPI_MCA_btl_base_warn_component_unused=0
+  OMPI_MCA_btl=self,vader OMPI_MCA_btl_vader_single_copy_mechanism=none OMPI_MCA_btl_base_warn_component_unused=0 \
+  PMIX_MCA_pcompress_base_silence_warning=1
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 unset TITAN_CUDA_PLUGIN SLURM_JOB_END_TIME

@@ -191,19 +191,23 @@ layers() {
   if [ "$mib" -gt 120000 ]; then echo 16; elif [ "$mib" -gt 70000 ]; then echo 8; else echo 3; fi
 }
 
-# steps BATCH ACTIVATIONS
+# steps BATCH ACTIVATIONS: with half the layers where all do not fit.
 steps() {
-  local file=$work/step_$1_$2.json options
-  options=(--layers "$(layers)" --batch "$1" --activations "$2")
-  [ -z "$dry" ] || options+=(--divisor 64 --warm 1 --steps 2)
-  in_gpu "$bin/benchmark_gpu_step" "${options[@]}" --json "$file" || { bad "batch $1, $2: no steps" && return; }
+  local file=$work/step_$1_$2.json count options
+  for count in "$(layers)" $(($(layers) / 2)); do
+    options=(--layers "$count" --batch "$1" --activations "$2")
+    [ -z "$dry" ] || options+=(--divisor 64 --warm 1 --steps 2)
+    in_gpu "$bin/benchmark_gpu_step" "${options[@]}" --json "$file" && break
+    word "batch $1, $2: no steps with $count layers"
+    rm -f "$file"
+  done
+  [ -f "$file" ] || { bad "batch $1, $2: no steps" && return; }
   number "batch_$1_$2" "$(tr -d '\n' <"$file")"
-  word "batch $1, $2: $(value tokens_per_second "$file") tokens/s, MFU $(value mfu "$file")"
+  word "$count layers, batch $1, $2: $(value tokens_per_second "$file") tokens/s, MFU $(value mfu "$file")"
   at_most "$(value taken_bytes "$file")" "$(value planned_bytes "$file")" 1.02 ||
     bad "batch $1, $2: $(value taken_bytes "$file") bytes were taken, $(value planned_bytes "$file") planned"
 }
 part_steps() {
-  word "$(layers) layers of 8B"
   steps 1 none
   steps 2 none
   steps 1 op
@@ -211,9 +215,10 @@ part_steps() {
 
 # peer NAME OPTIONS...
 peer() {
-  local file=$work/peer_$1.json ours=$work/step_1_none.json
+  local file=$work/peer_$1.json ours=$work/step_1_none.json count
   shift
-  "$GPU_PYTHON" "$root/benchmarks/gpu/pytorch_step.py" --layers "$(layers)" --json "$file" "$@" || { bad "$file: PyTorch failed" && return; }
+  if [ -f "$ours" ]; then count=$(value layers "$ours"); else count=$(layers); fi
+  "$GPU_PYTHON" "$root/benchmarks/gpu/pytorch_step.py" --layers "$count" --json "$file" "$@" || { bad "$file: PyTorch failed" && return; }
   number "$(basename "$file" .json)" "$(tr -d '\n' <"$file")"
   word "$(basename "$file" .json): $(value tokens_per_second "$file") tokens/s, MFU $(value mfu "$file")"
   [ ! -f "$ours" ] || word "titan-hpc has $(awk -v a="$(value tokens_per_second "$ours")" -v b="$(value tokens_per_second "$file")" \

@@ -14,9 +14,9 @@
 set -u
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
-all_parts="machine ceilings conformance golden debugmodel resume recorded sanitizer kernels steps peer ranks ncu"
+all_parts="machine ceilings conformance golden debugmodel resume recorded ranks kernels steps sanitizer peer ncu"
 seconds_in_all=540
-declare -A limit=([machine]=20 [ceilings]=25 [conformance]=70 [golden]=30 [debugmodel]=25 [resume]=20 [recorded]=20 [sanitizer]=45
+declare -A limit=([machine]=40 [ceilings]=25 [conformance]=70 [golden]=30 [debugmodel]=25 [resume]=20 [recorded]=20 [sanitizer]=45
   [kernels]=80 [steps]=110 [peer]=80 [ranks]=45 [ncu]=35)
 dry='' parts=$all_parts inside='' folder=$root/.gpu
 while [ $# -gt 0 ]; do
@@ -103,7 +103,7 @@ missing=0
 for part in $parts; do
   left=$((seconds_in_all - SECONDS + started)) time=${limit[$part]}
   if [ -n "$dry" ]; then
-    left=100000 time=$((20 * time))
+    left=100000 time=$((60 * time))
   fi
   [ "$time" -le $left ] || time=$left
   time=${GPU_LIMIT:-$time} # for the test of this script
