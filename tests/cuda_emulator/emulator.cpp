@@ -65,10 +65,10 @@ const titan_emulated_launch *grid;
 const std::function<void()> *body;
 std::vector<thread> threads;
 int thread_count, live, arrived, current = -1;
-unsigned in_warp[MOST_THREADS / WARP]; // lanes that wait in a warp function
-const thread *at_barrier;              // one that waits at a barrier
-bool ended;                            // by a fault
-std::vector<fiber *> stacks;
+unsigned in_warp[MOST_THREADS / WARP];                    // lanes that wait in a warp function
+const thread *at_barrier;                                 // one that waits at a barrier
+bool ended;                                               // by a fault
+std::vector<fiber *> &stacks = *new std::vector<fiber *>; // reachable to the end: fibers are kept
 std::map<const void *, size_t> allowed;
 
 uint64_t count_of(dim3 d) {
