@@ -76,6 +76,9 @@ typedef struct titan_comm_backend {
   titan_work_start *gather_chunks;
   titan_work_start *reduce_chunks;
   titan_status (*give_chunk)(titan_work *work, int rank);
+  // Of groups that are joined, with gather_chunks: COMPUTE goes on after the chunk that comes as number `index` is
+  // there.
+  titan_status (*join_chunk)(titan_work *work, int index);
   // Optional, both or neither. Bytes that an operation of this kind takes from the group while in flight, all told.
   size_t (*buffer_bytes)(const titan_comm *comm, titan_operation_kind kind, size_t count, titan_dtype dtype);
   // Makes the group keep exactly so many buffers of so many bytes each. Nothing is in flight.

@@ -55,6 +55,10 @@ static titan_status staged_reduce_start(titan_work *work) {
 
 // --- either way ---
 
+bool titan_chunks_can_gather(const titan_comm *comm) {
+  return comm->size > 1 && comm->backend->gather_chunks != NULL;
+}
+
 titan_status titan_chunks_gather(titan_comm *comm, const void *send, void *recv, size_t count, titan_dtype dtype,
                                  titan_work **work) {
   titan_operation operation = {
@@ -85,6 +89,8 @@ titan_status titan_chunks_take(titan_work *work, int rank, const void **chunk) {
                                    : (char *)operation->recv + (size_t)rank * bytes;
   if (rank == comm->rank || work->cursor > index)
     return TITAN_OK;
+  if (comm->backend->join_chunk != NULL)
+    return comm->backend->join_chunk(work, index);
   double begun = titan_clock_seconds();
   while (!work->done && work->cursor <= index) {
     titan_comm_progress();

@@ -20,11 +20,15 @@ static inline int titan_chunk_reduced(const titan_comm *comm, int index) {
   return (titan_comm_rank(comm) + 1 + index) % titan_comm_size(comm);
 }
 
+// Whether titan_chunks_gather can be used, for any number of bytes.
+bool titan_chunks_can_gather(const titan_comm *comm);
+
 // Collective, non-blocking. send [count]. recv [size*count]: where messages put the others' chunks; memory that the
 // group shares (titan_comm_stage) is read in place and leaves recv as it is. *work is to be waited for.
 titan_status titan_chunks_gather(titan_comm *comm, const void *send, void *recv, size_t count, titan_dtype dtype,
                                  titan_work **work);
-// Not collective. Waits for the chunk of `rank`, in ring order. *chunk [count]: valid until the work is waited for.
+// Not collective. Waits for the chunk of `rank`, in ring order; in a group of a device, COMPUTE does. *chunk [count]:
+// valid until the work is waited for.
 titan_status titan_chunks_take(titan_work *work, int rank, const void **chunk);
 
 // Collective, non-blocking: recv [count] = the sum over ranks, in their order, of the chunks that they give for this

@@ -93,18 +93,21 @@ static titan_status issue(titan_nccl_group *g, const titan_nccl_channel *channel
   }
 }
 
-// The operation begins after all that COMPUTE has got so far.
-static titan_status start_on(titan_work *work, titan_nccl_channel *channel) {
-  titan_nccl_group *group = group_of(work->comm);
-  titan_nccl_world *world = titan_cuda_of(group->device)->nccl;
+// Operations begin after all that COMPUTE has got so far.
+static titan_status begin_on(const titan_nccl_group *group, const titan_nccl_channel *channel) {
+  const titan_nccl_world *world = titan_cuda_of(group->device)->nccl;
   titan_mark mark;
   if (channel->stream != titan_cuda_stream(group->device)) {
     TITAN_TRY(titan_queue_mark(group->device, TITAN_QUEUE_COMPUTE, &mark));
     TITAN_TRY(titan_cuda_after(group->device, channel->stream, mark));
   }
-  if (world != NULL && !world->ordered)
-    TITAN_TRY(titan_cuda_after(group->device, channel->stream, world->latest));
-  TITAN_TRY(issue(group, channel, &work->operation));
+  return world == NULL || world->ordered ? TITAN_OK : titan_cuda_after(group->device, channel->stream, world->latest);
+}
+
+static titan_status end_on(titan_work *work, titan_nccl_channel *channel) {
+  const titan_nccl_group *group = group_of(work->comm);
+  titan_nccl_world *world = titan_cuda_of(group->device)->nccl;
+  titan_mark mark;
   TITAN_TRY(titan_cuda_mark(group->device, channel->stream, &mark));
   if (world != NULL)
     world->latest = mark;
@@ -114,8 +117,51 @@ static titan_status start_on(titan_work *work, titan_nccl_channel *channel) {
   return TITAN_OK;
 }
 
+static titan_status start_on(titan_work *work, titan_nccl_channel *channel) {
+  titan_nccl_group *group = group_of(work->comm);
+  TITAN_TRY(begin_on(group, channel));
+  TITAN_TRY(issue(group, channel, &work->operation));
+  return end_on(work, channel);
+}
+
 static titan_status start(titan_work *work) {
   return start_on(work, &group_of(work->comm)->channels[0]);
+}
+
+// One step of the ring: this rank's chunk goes to the rank `step` places before it, and that of the rank as many places
+// after it comes.
+static ncclResult_t pass_chunk(const titan_nccl_group *g, const titan_nccl_channel *channel, const titan_operation *o,
+                               ncclDataType_t type, int step) {
+  int size = titan_comm_size(g->host), rank = titan_comm_rank(g->host), from = (rank + step) % size;
+  size_t bytes = o->count * titan_dtype_bytes(o->dtype);
+  ncclResult_t result = g->nccl->ncclGroupStart();
+  if (result == ncclSuccess)
+    result = g->nccl->ncclSend(o->send, o->count, type, (rank + size - step) % size, channel->handle, channel->stream);
+  if (result == ncclSuccess)
+    result = g->nccl->ncclRecv((char *)o->recv + (size_t)from * bytes, o->count, type, from, channel->handle,
+                               channel->stream);
+  ncclResult_t ended = g->nccl->ncclGroupEnd();
+  return result == ncclSuccess || result == ncclInProgress ? ended : result;
+}
+
+// A mark after each chunk lets COMPUTE multiply it while the next one is on its way.
+static titan_status start_gather_chunks(titan_work *work) {
+  titan_nccl_group *group = group_of(work->comm);
+  titan_nccl_channel *channel = &group->channels[0];
+  ncclDataType_t type = ncclFloat32;
+  TITAN_TRY(to_nccl_type(work->operation.dtype, &type));
+  TITAN_TRY(begin_on(group, channel));
+  work->cursor = 1; // its own
+  for (int step = 1; step < titan_comm_size(group->host); step++) {
+    TITAN_TRY(settle(group, channel, pass_chunk(group, channel, &work->operation, type, step)));
+    TITAN_TRY(titan_cuda_mark(group->device, channel->stream, &group->chunks[step]));
+  }
+  return end_on(work, channel);
+}
+
+static titan_status join_chunk(titan_work *work, int index) {
+  const titan_nccl_group *group = group_of(work->comm);
+  return titan_queue_after(group->device, TITAN_QUEUE_COMPUTE, group->chunks[index]);
 }
 
 static titan_status start_message(titan_work *work) {
@@ -165,6 +211,7 @@ static void destroy_group(titan_nccl_group *group) {
   for (int i = 0; i < group->channel_count; i++)
     titan_nccl_channel_close(group, &group->channels[i]);
   free(group->channels);
+  free(group->chunks);
   free(group);
 }
 
@@ -182,6 +229,8 @@ static const titan_comm_backend collectives = {
     .send = refuse,
     .recv = refuse,
     .barrier = start_barrier,
+    .gather_chunks = start_gather_chunks,
+    .join_chunk = join_chunk,
     .join = join,
     .recordable = true,
     .alone = alone,
@@ -209,14 +258,20 @@ static titan_status create_group(titan_device *device, titan_comm *host, titan_q
   bool pipeline = queue == TITAN_QUEUE_PIPELINE;
   titan_nccl_group *group = calloc(1, sizeof *group);
   titan_nccl_channel *channels = calloc(pipeline ? 4 : 1, sizeof *channels);
+  titan_mark *chunks = calloc((size_t)titan_comm_size(host), sizeof *chunks);
   *out = NULL;
-  if (group == NULL || channels == NULL) {
+  if (group == NULL || channels == NULL || chunks == NULL) {
     free(group);
     free(channels);
+    free(chunks);
     return titan_error(TITAN_ERROR_MEMORY, "no memory for a group of NCCL");
   }
-  *group = (titan_nccl_group){
-      .device = device, .host = host, .queue = queue, .channels = channels, .channel_count = pipeline ? 0 : 1};
+  *group = (titan_nccl_group){.device = device,
+                              .host = host,
+                              .queue = queue,
+                              .channels = channels,
+                              .chunks = chunks,
+                              .channel_count = pipeline ? 0 : 1};
   titan_nccl_watch(group);
   *out = group;
   return titan_nccl_library_open(&group->nccl);

@@ -48,6 +48,7 @@ struct titan_nccl_group {
   titan_queue queue;
   int channel_count;
   titan_nccl_channel *channels; // owned: one, or those of messages
+  titan_mark *chunks;           // owned: [size], after each chunk of the latest gather in chunks
   bool failed;
   titan_nccl_group *next;
 };

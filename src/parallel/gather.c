@@ -8,7 +8,7 @@ struct titan_gather {
   titan_device *device;
   titan_dtype dtype;
   titan_memory_tag tag;
-  int unit_count;
+  int prefetch, unit_count;
   titan_unit *units;     // borrowed
   titan_shared **shared; // by unit
   char *owned;           // shards from the device, one after another
@@ -73,8 +73,8 @@ static titan_status create(titan_gather *gather) {
     status = allocate_shards(gather);
   TITAN_TRY(titan_comm_agree(gather->comm, status));
   if (gather->way == TITAN_WAY_MPI)
-    TITAN_TRY(titan_device_group_create(gather->device, gather->comm, TITAN_QUEUE_GATHER, TITAN_GATHERS_IN_FLIGHT,
-                                        &gather->group));
+    TITAN_TRY(titan_device_group_create(gather->device, gather->comm, TITAN_QUEUE_GATHER,
+                                        titan_gathers_in_flight(gather->prefetch), &gather->group));
   TITAN_TRY(create_shards(gather));
   return titan_comm_register(gather->group, gather->owned,
                              titan_gather_shard_bytes(gather->dtype, gather->unit_count, gather->units));
@@ -85,7 +85,8 @@ titan_status titan_gather_register(titan_gather *gather, void *memory, size_t by
 }
 
 titan_status titan_gather_create(titan_comm *comm, titan_device *device, titan_dtype dtype, titan_memory_tag tag,
-                                 titan_intra_node intra_node, int unit_count, titan_unit *units, titan_gather **out) {
+                                 titan_intra_node intra_node, int prefetch, int unit_count, titan_unit *units,
+                                 titan_gather **out) {
   *out = NULL;
   if (intra_node == TITAN_INTRA_NODE_SHARED && !titan_comm_is_one_node(comm))
     return titan_error(TITAN_ERROR_USAGE,
@@ -100,6 +101,7 @@ titan_status titan_gather_create(titan_comm *comm, titan_device *device, titan_d
                            .device = device,
                            .dtype = dtype,
                            .tag = tag,
+                           .prefetch = prefetch,
                            .unit_count = unit_count,
                            .units = units};
   titan_status status = create(gather);

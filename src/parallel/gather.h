@@ -13,14 +13,17 @@
 
 typedef struct titan_gather titan_gather;
 
-// A unit's parameters are asked for so many units before they are needed. In flight are those, the unit that is waited
-// for, and what publishing takes.
-enum { TITAN_GATHER_LOOK_AHEAD = 1, TITAN_GATHERS_IN_FLIGHT = TITAN_GATHER_LOOK_AHEAD + 2 };
+// Gathers in flight where units are gathered `prefetch` units ahead: those, the unit that is waited for, and what
+// publishing takes.
+static inline int titan_gathers_in_flight(int prefetch) {
+  return prefetch + 2;
+}
 
 // Collective over comm (the group over which parameters are sharded). Sets units[i].compute. The shards are zero; their
 // memory is under `tag`.
 titan_status titan_gather_create(titan_comm *comm, titan_device *device, titan_dtype dtype, titan_memory_tag tag,
-                                 titan_intra_node intra_node, int unit_count, titan_unit *units, titan_gather **out);
+                                 titan_intra_node intra_node, int prefetch, int unit_count, titan_unit *units,
+                                 titan_gather **out);
 // Collective.
 void titan_gather_destroy(titan_gather **gather);
 

@@ -78,7 +78,8 @@ void titan_runtime_unstage(titan_runtime *runtime) {
 
 static titan_comm_reservation of_shards(const titan_runtime *runtime) {
   const titan_comm *comm = group_of(runtime, TITAN_MESH_DP_SHARD_CP);
-  titan_comm_reservation reservation = {.works = TITAN_GATHERS_IN_FLIGHT + TITAN_REDUCE_SCATTERS_IN_FLIGHT};
+  titan_comm_reservation reservation = {.works = titan_gathers_in_flight(titan_runtime_prefetch(runtime)) +
+                                                 TITAN_REDUCE_SCATTERS_IN_FLIGHT};
   if (titan_way_choose(comm, runtime->options.intra_node) == TITAN_WAY_MPI) {
     reservation.buffers = TITAN_REDUCE_SCATTERS_IN_FLIGHT;
     for (int unit = 0; unit < runtime->unit_count; unit++)

@@ -288,9 +288,9 @@ static titan_status create_exchange(titan_runtime *runtime) {
   titan_comm *world = titan_mesh_comm(runtime->mesh, TITAN_MESH_WORLD);
   const titan_runtime_options *options = &runtime->options;
   titan_memory_tag tag = owns_masters(runtime) ? TITAN_MEMORY_PARAMETERS : TITAN_MEMORY_MASTERS;
-  titan_status status =
-      titan_gather_create(titan_runtime_shard_group(runtime), runtime->device, options->shape.dtype, tag,
-                          options->intra_node, runtime->unit_count, runtime->units, &runtime->gather);
+  titan_status status = titan_gather_create(titan_runtime_shard_group(runtime), runtime->device, options->shape.dtype,
+                                            tag, options->intra_node, titan_runtime_prefetch(runtime),
+                                            runtime->unit_count, runtime->units, &runtime->gather);
   status = titan_comm_agree(world, status);
   if (status == TITAN_OK)
     status = titan_comm_agree(world, titan_gather_register(runtime->gather, runtime->arenas[TITAN_ARENA_PARAMETERS],

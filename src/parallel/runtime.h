@@ -60,6 +60,7 @@ typedef struct titan_runtime_options {
       global_tokens; // counted tokens of the whole step, over all microbatches and ranks: what the loss is divided by
   titan_reduce_when reduce;
   bool keep_gathered; // a unit's parameters stay whole from its first use in a step to its last
+  int prefetch;       // units whose parameters are gathered ahead of the one that computes; 0 is 1
   bool early_update;  // a unit is updated as soon as its gradients are complete, whose memory is used again
   bool offload; // masters, states and gradients are in host memory, and the host updates them; no effect on a device
                 // whose memory is the host's

@@ -42,7 +42,8 @@ size_t titan_runtime_group_bytes(const titan_runtime *runtime) {
   size_t bytes = titan_device_group_bytes(device, titan_runtime_replicate_group(runtime), TITAN_QUEUE_REDUCE,
                                           TITAN_REDUCE_SUMS_IN_FLIGHT);
   if (titan_way_choose(shards, runtime->options.intra_node) == TITAN_WAY_MPI)
-    bytes += titan_device_group_bytes(device, shards, TITAN_QUEUE_GATHER, TITAN_GATHERS_IN_FLIGHT) +
+    bytes += titan_device_group_bytes(device, shards, TITAN_QUEUE_GATHER,
+                                      titan_gathers_in_flight(titan_runtime_prefetch(runtime))) +
              titan_device_group_bytes(device, shards, TITAN_QUEUE_REDUCE, TITAN_REDUCE_SCATTERS_IN_FLIGHT);
   for (int i = 0; i < RUNTIME_GROUPS; i++)
     bytes += titan_device_group_bytes(device, host_of(runtime, i), queue_of(runtime, i), works_of(runtime, i));

@@ -52,6 +52,11 @@ static titan_status name_units(titan_runtime *runtime, runtime_step *step) {
   return TITAN_OK;
 }
 
+int titan_runtime_prefetch(const titan_runtime *runtime) {
+  int prefetch = runtime->options.prefetch;
+  return prefetch < 1 ? 1 : prefetch < runtime->unit_count ? prefetch : runtime->unit_count;
+}
+
 static void set_lowering(const titan_runtime *runtime, runtime_step *step, bool backward) {
   const titan_comm *shard = titan_runtime_shard_group(runtime);
   step->lowering = (titan_step_shape){
@@ -61,7 +66,7 @@ static void set_lowering(const titan_runtime *runtime, runtime_step *step, bool 
       .backward = backward,
       .gathers = titan_gather_is_needed(shard, runtime->options.intra_node),
       .keeps_gathered = backward && runtime->options.keep_gathered,
-      .look_ahead = TITAN_GATHER_LOOK_AHEAD,
+      .look_ahead = titan_runtime_prefetch(runtime),
       // In a group of one rank there is nothing to add over: the shard is where gradients add up.
       .reduce = titan_comm_size(shard) == 1 ? TITAN_REDUCE_LAST : runtime->options.reduce,
       .reduces_in_flight = TITAN_REDUCE_SCATTERS_IN_FLIGHT,

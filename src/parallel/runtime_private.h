@@ -236,6 +236,8 @@ titan_status titan_runtime_tie_gradients(titan_runtime *runtime);
 // Sets the units' places, once programs are there and what is tied is known.
 void titan_runtime_lay_out(titan_runtime *runtime);
 // Makes the list of a step and packs its memory; anew where there was one.
+// Units that are gathered ahead: as the options say, and no more than there are.
+int titan_runtime_prefetch(const titan_runtime *runtime);
 titan_status titan_runtime_list_create(titan_runtime *runtime, runtime_step_kind kind);
 void titan_runtime_step_destroy(runtime_step *step);
 // Scratch by what is computed.

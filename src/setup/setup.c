@@ -377,6 +377,12 @@ static bool keeps_gathered(const titan_config *config, titan_mesh_degrees degree
   return degrees.pp > 1 || count_microbatches(config, degrees) > 1;
 }
 
+// More units than a model has are all of them.
+static int64_t prefetch_of(const titan_config *config) {
+  static const int64_t most = 1 << 20;
+  return config->training.fsdp_prefetch < most ? config->training.fsdp_prefetch : most;
+}
+
 // `auto` begins with the least traffic; see titan_setup_take_less.
 static titan_reduce_when reduce_of(const titan_config *config) {
   return strcmp(config->training.gradient_accumulation_reduce, "each") == 0 ? TITAN_REDUCE_EACH : TITAN_REDUCE_LAST;
@@ -400,6 +406,7 @@ titan_status titan_setup_runtime_options(const titan_config *config, int64_t voc
       .global_tokens = global_batch_of(config, degrees) * config->training.seq_len,
       .reduce = reduce_of(config),
       .keep_gathered = keeps_gathered(config, degrees),
+      .prefetch = (int)prefetch_of(config),
       .early_update = config->optimizer.early_step_in_backward,
       .offload = config->training.enable_cpu_offload,
       .validation = validation_shape(config, dtype),

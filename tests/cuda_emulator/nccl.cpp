@@ -144,6 +144,8 @@ void combine_ranks(ncclDataType_t type, const char *from, size_t stride, int ran
 ncclResult_t issue(ncclComm *comm, cudaStream_t stream, std::function<bool()> work) {
   static int number;
   int mine = number++;
+  comm->stream = stream;
+  comm->issued = true;
   if (titan_emulated_nccl_fault("call", mine))
     return ncclSystemError;
   if (titan_emulated_nccl_fault("asynchronous", mine)) {

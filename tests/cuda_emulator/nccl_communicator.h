@@ -17,6 +17,9 @@ struct ncclComm {
   std::string name;
   int number;                                     // of the communicators of this process
   std::vector<std::pair<char *, size_t>> buffers; // that are registered
+  cudaStream_t stream = nullptr;                  // of the latest operation
+  bool issued = false;                            // since errors were asked for
+  cudaEvent_t event = nullptr;
 
   bool forget(const void *memory) {
     auto known = std::find_if(buffers.begin(), buffers.end(), [=](const auto &b) { return b.first == memory; });

@@ -171,11 +171,13 @@ ncclResult_t ncclCommInitRankConfig(ncclComm_t *comm, int ranks, ncclUniqueId id
 }
 
 ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *result) {
-  static cudaEvent_t event;
-  if (event == nullptr)
-    cudaEventCreateWithFlags(&event, cudaEventDisableTiming);
-  cudaEventRecord(event, nullptr);
-  cudaEventQuery(event); // a GPU goes on while the host asks for errors
+  // A GPU goes on while the host asks for errors: up to the end of the latest operation, if it is asked often.
+  if (comm->event == nullptr)
+    cudaEventCreateWithFlags(&comm->event, cudaEventDisableTiming);
+  if (cudaEventQuery(comm->event) == cudaSuccess && comm->issued) {
+    cudaEventRecord(comm->event, comm->stream);
+    comm->issued = false;
+  }
   *result = comm->found;
   return ncclSuccess;
 }

@@ -5,7 +5,7 @@
 # 1e-2 in bfloat16. The plugin that is built for real GPUs says why it is not used here.
 #
 # usage: cuda.sh PROGRAM COMPARE WORK PLUGIN REAL_PLUGIN one|fsdp|tensor|pipeline|bfloat16|nccl|
-# nccl_pipeline|nccl_schedules|nccl_versions|nccl_functions|nccl_faults|nccl_refusals|refusals|no_driver|memory|versions [STEPS]
+# nccl_pipeline|nccl_schedules|nccl_meshes|nccl_versions|nccl_functions|nccl_faults|nccl_refusals|refusals|no_driver|memory|versions [STEPS]
 TITAN=$1 COMPARE=$2 WORK=$3 PLUGIN=$4 REAL=$5
 . "$(dirname "$0")/common.sh"
 run_timeout=900
@@ -67,6 +67,13 @@ nccl_schedules() {
       piped $ranks $schedule $((2 * ranks))
     done
   done
+}
+# Meshes of 4 and 8 ranks.
+nccl_meshes() {
+  export TITAN_EMULATED_GPUS=8
+  check hsdp 4 1e-4 --comm.gpu_transport nccl --training.data_parallel_replicate_degree 2
+  check pp2fsdp2tp2 8 1e-4 --comm.gpu_transport nccl --training.tensor_parallel_degree 2 --experimental.pipeline_parallel_degree 2 \
+    --experimental.pipeline_parallel_schedule 1F1B
 }
 # Versions without an order of launches: messages go through host memory, and groups are chained.
 nccl_versions() {

@@ -66,15 +66,20 @@ replicas() {
   expect ddp "sums over replicas, bytes" "$(in_record ddp dp_replicate all_reduce | cut -d ' ' -f 2)" "$whole"
   awk '$2 == "dp_replicate" && $6 != "registered" { exit 1 }' ddp.record.0 || fail "ddp: a buffer is not registered"
 }
+# Asynchronous: gathers are passed on chunk by chunk, and what is received counts.
 tensor() {
   local kind name
   recorded tp 2 --training.tensor_parallel_degree 2
   recorded async 2 --training.tensor_parallel_degree 2 --training.compile --experimental.enable_async_tensor_parallel
   for name in tp async; do
     for kind in all_gather reduce_scatter all_reduce; do
+      [ $name.$kind != async.all_gather ] || continue
       expect $name "$kind, bytes" "$(in_record $name tp $kind | cut -d ' ' -f 2)" "$(in_plans $name $kind)"
     done
   done
+  expect async "gathers and received chunks, bytes" "$({ in_record async tp all_gather; in_record async tp recv; } | awk '{ sum += $2 } END { print sum }')" \
+    "$(in_plans async all_gather)"
+  [ "$(in_record async tp recv | cut -d ' ' -f 1)" -gt 0 ] || fail "async: no chunks are received"
 }
 pipeline() {
   recorded pp 2 --experimental.pipeline_parallel_degree 2 --experimental.pipeline_parallel_schedule Interleaved1F1B

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// This rank's own rows are multiplied while the others' are on their way, and theirs, a product for each rank, when all
-// are there.
+// This rank's own rows are multiplied while the others' are on their way, and theirs, a product for each rank: over
+// NCCL each when it is there, through host memory when all are.
 #include "comm/chunks.h"
 #include "cuda/blas.h"
 #include "device/gpu_workspace.h"
@@ -70,17 +70,26 @@ static titan_status gather_matmul_run(titan_device *device, const titan_op_call 
   char *gathered = workspace;
   void *rest = gathered + titan_gpu_ranks_bytes(call, type);
   titan_work *work = NULL;
-  TITAN_TRY(titan_comm_all_gather(group, inputs[0], gathered, (size_t)titan_tensor_elements(type), type->dtype, &work));
+  size_t count = (size_t)titan_tensor_elements(type);
+  bool in_chunks = titan_chunks_can_gather(group);
+  TITAN_TRY(in_chunks ? titan_chunks_gather(group, inputs[0], gathered, count, type->dtype, &work)
+                      : titan_comm_all_gather(group, inputs[0], gathered, count, type->dtype, &work));
   titan_status status =
       multiply_chunk(device, call, state, titan_comm_rank(group), inputs[0], true, inputs, outputs, rest);
-  titan_status transfer = titan_work_wait(&work);
-  status = status == TITAN_OK ? transfer : status;
+  if (!in_chunks) {
+    titan_status transfer = titan_work_wait(&work);
+    status = status == TITAN_OK ? transfer : status;
+  }
   for (int index = 1; index < call->attributes.collective.ranks && status == TITAN_OK; index++) {
     int rank = titan_chunk_gathered(group, index);
-    status = multiply_chunk(device, call, state, rank, gathered + (size_t)rank * titan_tensor_bytes(type), false,
-                            inputs, outputs, rest);
+    const void *chunk = gathered + (size_t)rank * titan_tensor_bytes(type);
+    if (in_chunks)
+      status = titan_chunks_take(work, rank, &chunk);
+    if (status == TITAN_OK)
+      status = multiply_chunk(device, call, state, rank, chunk, false, inputs, outputs, rest);
   }
-  return status;
+  titan_status transfer = titan_work_wait(&work);
+  return status == TITAN_OK ? transfer : status;
 }
 
 const titan_kernel TITAN_CUDA_KERNEL(gather_matmul) = {.workspace = titan_cuda_workspace,

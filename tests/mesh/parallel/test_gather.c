@@ -90,8 +90,8 @@ static void check_steps(titan_dtype dtype, titan_intra_node intra_node) {
   int last = FAKE_UNITS - 1;
   fake_units_create(&fake, 3, titan_comm_rank(comm), titan_comm_size(comm));
   wholes_create(&w, &fake, dtype, intra_node);
-  expect_on_all(titan_gather_create(comm, device, dtype, tag_of(dtype), intra_node, FAKE_UNITS, fake.units, &gather) ==
-                TITAN_OK);
+  expect_on_all(titan_gather_create(comm, device, dtype, tag_of(dtype), intra_node, 1, FAKE_UNITS, fake.units,
+                                    &gather) == TITAN_OK);
   // Between the writing and the reading of a step nothing is collective but publishing itself: the ranks agree once, at
   // the end.
   bool good = true;
@@ -126,8 +126,8 @@ static void a_unit_is_not_used_before_it_is_gathered(void **state) {
   titan_gather *gather;
   const void *flat;
   fake_units_create(&fake, 1, titan_comm_rank(comm), titan_comm_size(comm));
-  expect_on_all(titan_gather_create(comm, device, TITAN_FLOAT32, TITAN_MEMORY_MASTERS, TITAN_INTRA_NODE_MPI, FAKE_UNITS,
-                                    fake.units, &gather) == TITAN_OK);
+  expect_on_all(titan_gather_create(comm, device, TITAN_FLOAT32, TITAN_MEMORY_MASTERS, TITAN_INTRA_NODE_MPI, 1,
+                                    FAKE_UNITS, fake.units, &gather) == TITAN_OK);
   bool alone = titan_comm_size(comm) == 1;
   expect_on_all(titan_gather_wait(gather, 1, &flat) == (alone ? TITAN_OK : TITAN_ERROR_INTERNAL));
   titan_gather_destroy(&gather);
@@ -150,7 +150,7 @@ static void the_way_is_the_one_asked_for(void **state) {
     fake_units fake;
     titan_gather *gather;
     fake_units_create(&fake, 1, titan_comm_rank(comm), titan_comm_size(comm));
-    expect_on_all(titan_gather_create(comm, device, TITAN_FLOAT32, TITAN_MEMORY_MASTERS, ways[way], FAKE_UNITS,
+    expect_on_all(titan_gather_create(comm, device, TITAN_FLOAT32, TITAN_MEMORY_MASTERS, ways[way], 1, FAKE_UNITS,
                                       fake.units, &gather) == TITAN_OK);
     expect_on_all(strcmp(titan_gather_description(gather), titan_comm_size(comm) == 1 ? "one rank" : texts[way]) == 0);
     titan_gather_destroy(&gather);
@@ -166,7 +166,7 @@ static void what_is_allocated_is_what_was_said_and_zero(void **state) {
     titan_gather *gather;
     fake_units_create(&fake, 5, titan_comm_rank(comm), titan_comm_size(comm));
     size_t bytes = titan_gather_shard_bytes(dtype, FAKE_UNITS, fake.units);
-    expect_on_all(titan_gather_create(comm, device, dtype, tag_of(dtype), way, FAKE_UNITS, fake.units, &gather) ==
+    expect_on_all(titan_gather_create(comm, device, dtype, tag_of(dtype), way, 1, FAKE_UNITS, fake.units, &gather) ==
                   TITAN_OK);
     size_t parameters = titan_memory_usage_of(TITAN_MEMORY_PARAMETERS).live_bytes;
     size_t masters = titan_memory_usage_of(TITAN_MEMORY_MASTERS).live_bytes;
@@ -187,8 +187,8 @@ static void a_gather_in_flight_is_completed_by_destroying(void **state) {
   fake_units fake;
   titan_gather *gather;
   fake_units_create(&fake, 3, titan_comm_rank(comm), titan_comm_size(comm));
-  expect_on_all(titan_gather_create(comm, device, TITAN_FLOAT32, TITAN_MEMORY_MASTERS, TITAN_INTRA_NODE_MPI, FAKE_UNITS,
-                                    fake.units, &gather) == TITAN_OK);
+  expect_on_all(titan_gather_create(comm, device, TITAN_FLOAT32, TITAN_MEMORY_MASTERS, TITAN_INTRA_NODE_MPI, 1,
+                                    FAKE_UNITS, fake.units, &gather) == TITAN_OK);
   wholes w;
   wholes_create(&w, &fake, TITAN_FLOAT32, TITAN_INTRA_NODE_MPI);
   write_shards(&fake, TITAN_FLOAT32, 0);
