@@ -50,7 +50,7 @@ mkdir -p "$folder/cuda/bin"
 printf '#!/bin/sh\n' >"$folder/cuda/bin/nvcc"
 chmod +x "$folder/cuda/bin/nvcc"
 cuda=(-DTITAN_TESTS=OFF "-DTITAN_NVCC=$folder/cuda/bin/nvcc")
-refused 'TITAN_CUDA = "yes", expected AUTO, ON or OFF' cuda_build "${cuda[@]}" -DTITAN_CUDA=yes
+refused 'TITAN_CUDA = "yes", expected AUTO, ON, OFF or EMULATED' cuda_build "${cuda[@]}" -DTITAN_CUDA=yes
 refused "no headers and no libcudart_static.a were found in $folder/cuda" cuda_build "${cuda[@]}" -DTITAN_CUDA=ON
 refused 'Expected: the CUDA toolkit 12.4 or newer' cuda_build "${cuda[@]}" -DTITAN_CUDA=ON
 configure cuda_build "${cuda[@]}" -DTITAN_CUDA=AUTO || fail "a toolkit that cannot be used stops a build that does not ask for it"
