@@ -79,22 +79,6 @@ titan_status titan_cuda_record_after(titan_cuda *cuda, cudaStream_t stream, tita
 
 // --- recordings ---
 
-static titan_status fork_queues(titan_device *device) {
-  titan_mark begin;
-  TITAN_TRY(titan_queue_mark(device, TITAN_QUEUE_COMPUTE, &begin));
-  for (int queue = 0; queue < TITAN_QUEUES; queue++)
-    if (queue != TITAN_QUEUE_COMPUTE)
-      TITAN_TRY(titan_queue_after(device, (titan_queue)queue, begin));
-  return TITAN_OK;
-}
-
-static titan_status join_queues(titan_device *device) {
-  for (int queue = 0; queue < TITAN_QUEUES; queue++)
-    if (queue != TITAN_QUEUE_COMPUTE)
-      TITAN_TRY(titan_queue_follow(device, TITAN_QUEUE_COMPUTE, (titan_queue)queue));
-  return TITAN_OK;
-}
-
 // What other threads of the process do with CUDA meanwhile is none of the capture's (cudaStreamCaptureModeThreadLocal).
 titan_status titan_cuda_record(titan_device *device) {
   titan_cuda *cuda = titan_cuda_of(device);
@@ -108,7 +92,7 @@ titan_status titan_cuda_record(titan_device *device) {
   r->is_on = true;
   r->count = 0;
   r->number++;
-  titan_status status = fork_queues(device);
+  titan_status status = titan_queue_fork(device, TITAN_QUEUE_COMPUTE);
   if (status != TITAN_OK)
     (void)titan_cuda_record_end(device, &none);
   return status;
@@ -117,7 +101,7 @@ titan_status titan_cuda_record(titan_device *device) {
 // With the capture ended, whatever came before.
 static titan_status end_capture(titan_device *device, cudaGraph_t *graph) {
   titan_cuda *cuda = titan_cuda_of(device);
-  titan_status joined = join_queues(device);
+  titan_status joined = titan_queue_join(device, TITAN_QUEUE_COMPUTE);
   cudaError_t error = cudaStreamEndCapture(cuda->streams[TITAN_QUEUE_COMPUTE], graph);
   cuda->recorder->is_on = false;
   (void)cudaGetLastError(); // it would come out of the next launch
@@ -144,10 +128,10 @@ titan_status titan_cuda_record_end(titan_device *device, titan_recording **out) 
 
 titan_status titan_cuda_replay(titan_device *device, titan_recording *recording) {
   titan_mark end;
-  TITAN_TRY(join_queues(device));
+  TITAN_TRY(titan_queue_join(device, TITAN_QUEUE_COMPUTE));
   TITAN_TRY(titan_cuda_check(cudaGraphLaunch(recording->graph, titan_cuda_stream(device)),
                              "recorded work cannot be started"));
-  TITAN_TRY(fork_queues(device));
+  TITAN_TRY(titan_queue_fork(device, TITAN_QUEUE_COMPUTE));
   TITAN_TRY(titan_queue_mark(device, TITAN_QUEUE_COMPUTE, &end));
   titan_cuda_nccl_replayed(device, end);
   return TITAN_OK;

@@ -41,6 +41,9 @@ static inline titan_status titan_queue_copy_rows(titan_device *device, titan_que
 
 // `queue` goes on after all that `before` has got so far.
 titan_status titan_queue_follow(titan_device *device, titan_queue queue, titan_queue before);
+// All other queues go on after what `queue` has got so far; `queue` goes on after what all others have.
+titan_status titan_queue_fork(titan_device *device, titan_queue queue);
+titan_status titan_queue_join(titan_device *device, titan_queue queue);
 // The host waits for all that the queue has got so far; for all that every queue has.
 titan_status titan_queue_finish(titan_device *device, titan_queue queue);
 titan_status titan_device_drain(titan_device *device);

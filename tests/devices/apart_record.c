@@ -12,20 +12,6 @@ struct titan_recording {
   apart_op ops[];
 };
 
-static titan_status fork_queues(titan_device *device) {
-  for (int queue = 0; queue < TITAN_QUEUES; queue++)
-    if (queue != TITAN_QUEUE_COMPUTE)
-      TITAN_TRY(titan_queue_follow(device, (titan_queue)queue, TITAN_QUEUE_COMPUTE));
-  return TITAN_OK;
-}
-
-static titan_status join_queues(titan_device *device) {
-  for (int queue = 0; queue < TITAN_QUEUES; queue++)
-    if (queue != TITAN_QUEUE_COMPUTE)
-      TITAN_TRY(titan_queue_follow(device, TITAN_QUEUE_COMPUTE, (titan_queue)queue));
-  return TITAN_OK;
-}
-
 static uint64_t next_number(const apart *a) {
   return a->first + a->op_count;
 }
@@ -42,7 +28,7 @@ titan_status apart_record(titan_device *device) {
   a->records = true;
   a->recorded_from = next_number(a);
   TITAN_TRY(apart_add(a, TITAN_QUEUE_COMPUTE, do_nothing, &begin));
-  return fork_queues(device);
+  return titan_queue_fork(device, TITAN_QUEUE_COMPUTE);
 }
 
 // Older marks are the past of the recording.
@@ -53,7 +39,7 @@ static void take(const apart *a, const apart_op *from, apart_op *to) {
 
 titan_status apart_record_end(titan_device *device, titan_recording **out) {
   apart *a = apart_of(device);
-  titan_status status = join_queues(device);
+  titan_status status = titan_queue_join(device, TITAN_QUEUE_COMPUTE);
   size_t begin = (size_t)(a->recorded_from - a->first), count = a->op_count - begin;
   titan_recording *recording = malloc(sizeof *recording + count * sizeof(apart_op));
   a->records = false;
@@ -77,7 +63,7 @@ titan_status apart_record_end(titan_device *device, titan_recording **out) {
 
 titan_status apart_replay(titan_device *device, titan_recording *recording) {
   apart *a = apart_of(device);
-  TITAN_TRY(join_queues(device));
+  TITAN_TRY(titan_queue_join(device, TITAN_QUEUE_COMPUTE));
   uint64_t first = next_number(a);
   for (size_t i = 0; i < recording->count; i++) {
     const apart_op *from = &recording->ops[i];
@@ -86,7 +72,7 @@ titan_status apart_replay(titan_device *device, titan_recording *recording) {
     *op = *from;
     op->mark = from->mark > 0 ? first + from->mark - 1 : 0;
   }
-  return fork_queues(device);
+  return titan_queue_fork(device, TITAN_QUEUE_COMPUTE);
 }
 
 void apart_forget(titan_device *device, titan_recording *recording) {
