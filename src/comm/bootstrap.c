@@ -5,6 +5,7 @@
 #include "comm/mpi_error.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -71,11 +72,18 @@ static void keep_advice(int end) {
   close(end);
 }
 
+// Open MPI tries a lock in the folder of each file that it opens, for shared file pointers, which nothing here uses. On a file system whose locks do
+// not answer it would wait for ever. A user's own choice stays.
+static void leave_out_locked_files(void) {
+  setenv("OMPI_MCA_sharedfp", "^lockedfile", 0);
+}
+
 titan_status titan_mpi_initialize(int *argc, char ***argv, titan_mpi *out) {
   int initialized = 0;
   *out = (titan_mpi){.launch = titan_launch_find()}; // MPI may set variables of its own
   TITAN_TRY_MPI(MPI_Initialized(&initialized));
   if (!initialized) {
+    leave_out_locked_files();
     int advice = advise_if_it_ends(&out->launch);
     TITAN_TRY_MPI(MPI_Init_thread(argc, argv, MPI_THREAD_MULTIPLE, &out->thread_level));
     keep_advice(advice);

@@ -17,6 +17,7 @@ mesh_of() {
   tp4) ranks=4 mesh_options="--training.batch_size 4 --training.tensor_parallel_degree 4" ;;
   tp2) ranks=2 mesh_options="--training.batch_size 4 --training.tensor_parallel_degree 2" ;;
   fsdp2tp2) ranks=4 mesh_options="--training.batch_size 2 --training.tensor_parallel_degree 2" ;;
+  fsdp4tp2) ranks=8 mesh_options="--training.batch_size 1 --training.tensor_parallel_degree 2" ;;
   pp4) ranks=4 mesh_options="--training.batch_size 4 --experimental.pipeline_parallel_degree 4" ;;
   pp2) ranks=2 mesh_options="--training.batch_size 4 --experimental.pipeline_parallel_degree 2" ;;
   pp2fsdp2) ranks=4 mesh_options="--training.batch_size 2 --experimental.pipeline_parallel_degree 2

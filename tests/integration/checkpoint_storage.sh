@@ -3,7 +3,8 @@
 # Checkpoints on storage that fails, and what is then left. Oracle: the files that were there before, and those of a run
 # in which nothing failed.
 #
-# usage: checkpoint_storage.sh PROGRAM COMPARE WORK PRELOAD failing_calls | altered | no_locks | unreadable | inputs | writes | kept | other_folders
+# usage: checkpoint_storage.sh PROGRAM COMPARE WORK PRELOAD failing_calls | altered | no_locks | unreadable | inputs | writes | kept | other_folders |
+#                              mpi_io
 TITAN=$1 COMPARE=$2 WORK=$3
 preload=$4 part=$5
 . "$(dirname "$0")/common.sh"
@@ -207,6 +208,34 @@ other_folders() {
   [ $code = 4 ] || fail "a full disk: code $code"
   said small 'has space for 1 more checkpoint of 0.09 GiB, and this run needs space for 2'
   said small 'could not be saved'
+}
+
+# With hints MPI-IO makes the file. Whichever of Open MPI's I/O components does it, eight ranks write the same tensors and state as
+# without hints, and no rank locks a part of the file. Oracles: the file of a run without hints; the system calls, where strace is there.
+mpi_io() {
+  local component name traced=$TITAN locks
+  if strace -qq -o /dev/null true 2>/dev/null; then
+    traced=$PWD/traced
+    printf '#!/bin/bash\nexec strace -f -qq -e trace=fcntl,pwrite64 -o "$CALLS.${OMPI_COMM_WORLD_RANK:-0}" "%s" "$@"\n' "$TITAN" >traced
+    chmod +x traced
+  else
+    echo "locks are not counted: this part needs strace, and permission to use it (Debian: apt-get install strace)"
+  fi
+  run 0 plain fsdp4tp2 --training.steps 1 || return
+  for component in romio321 ompio/dynamic ompio/dynamic_gen2 ompio/individual ompio/two_phase ompio/vulcan; do
+    name=${component#*/}
+    ompi_info --param all all 2>/dev/null | grep -q "MCA $([ "$component" = "$name" ] && echo io || echo fcoll): $name " || continue
+    export OMPI_MCA_io=${component%/*} OMPI_MCA_fcoll= CALLS=$PWD/calls.$name
+    [ "$component" = "$name" ] && unset OMPI_MCA_fcoll || OMPI_MCA_fcoll=$name
+    TITAN=$traced run 0 "$name" fsdp4tp2 --training.steps 1 --checkpoint.mpi_io_hints romio_no_indep_rw=false || continue
+    same_state plain/checkpoint/step-1.h5 "$name/checkpoint/step-1.h5"
+    [ "$traced" = "$TITAN" ] && continue
+    grep -q pwrite64 "$CALLS.7" || fail "$name: nothing was traced"
+    locks=$(cat "$CALLS".[0-7] | grep -cE 'F_(OFD_)?SETLKW?' || true)
+    [ "$locks" = 0 ] || fail "$name: $locks locks of parts of files: $(cat "$CALLS".[0-7] | grep -m 2 -E 'F_(OFD_)?SETLKW?')"
+    echo "$name: no lock"
+  done
+  unset OMPI_MCA_io OMPI_MCA_fcoll
 }
 
 run_part "$part"
