@@ -76,6 +76,8 @@ typedef struct titan_comm_backend {
   titan_work_start *gather_chunks;
   titan_work_start *reduce_chunks;
   titan_status (*give_chunk)(titan_work *work, int rank);
+  // Of groups that are joined, with reduce_chunks: where the chunk for `rank` is to be written. NULL: as number `rank`.
+  void *(*place_chunk)(titan_work *work, int rank);
   // Of groups that are joined, with gather_chunks: COMPUTE goes on after the chunk that comes as number `index` is
   // there.
   titan_status (*join_chunk)(titan_work *work, int index);

@@ -59,6 +59,10 @@ bool titan_chunks_can_gather(const titan_comm *comm) {
   return comm->size > 1 && comm->backend->gather_chunks != NULL;
 }
 
+bool titan_chunks_can_reduce(const titan_comm *comm) {
+  return comm->size > 1 && comm->backend->reduce_chunks != NULL;
+}
+
 titan_status titan_chunks_gather(titan_comm *comm, const void *send, void *recv, size_t count, titan_dtype dtype,
                                  titan_work **work) {
   titan_operation operation = {
@@ -106,6 +110,8 @@ void *titan_chunks_place(titan_work *work, int rank) {
   size_t offset = (size_t)rank * operation->count * titan_dtype_bytes(operation->dtype);
   if (work->phase == STAGED)
     return titan_staging_slot(work->comm->staging, work->comm->rank, work->state.number) + offset;
+  if (work->comm->backend->place_chunk != NULL)
+    return work->comm->backend->place_chunk(work, rank);
   return (char *)(uintptr_t)operation->send + offset; // the caller's own buffer
 }
 

@@ -20,8 +20,9 @@ static inline int titan_chunk_reduced(const titan_comm *comm, int index) {
   return (titan_comm_rank(comm) + 1 + index) % titan_comm_size(comm);
 }
 
-// Whether titan_chunks_gather can be used, for any number of bytes.
+// Whether titan_chunks_gather, or titan_chunks_reduce, can be used for any number of bytes.
 bool titan_chunks_can_gather(const titan_comm *comm);
+bool titan_chunks_can_reduce(const titan_comm *comm);
 
 // Collective, non-blocking. send [count]. recv [size*count]: where messages put the others' chunks; memory that the
 // group shares (titan_comm_stage) is read in place and leaves recv as it is. *work is to be waited for.
@@ -32,11 +33,12 @@ titan_status titan_chunks_gather(titan_comm *comm, const void *send, void *recv,
 titan_status titan_chunks_take(titan_work *work, int rank, const void **chunk);
 
 // Collective, non-blocking: recv [count] = the sum over ranks, in their order, of the chunks that they give for this
-// rank; the same bits as titan_comm_reduce_scatter. buffer [2*size*count]: for what travels by messages. The work is
+// rank: the bits of titan_comm_reduce_scatter in a group of the host. buffer: for what travels by messages
+// [2*size*count]; in a group of a device [(size+1)*count], which COMPUTE adds up after titan_work_wait. The work is
 // complete only after a chunk was given for every rank.
 titan_status titan_chunks_reduce(titan_comm *comm, void *buffer, void *recv, size_t count, titan_dtype dtype,
                                  titan_work **work);
-// Not collective. Where the chunk [count] for `rank` is to be written.
+// Not collective. Where the chunk [count] for `rank` is to be written, once the one before it was given.
 void *titan_chunks_place(titan_work *work, int rank);
 // Not collective. That chunk is written. In ring order.
 titan_status titan_chunks_give(titan_work *work, int rank);

@@ -10,7 +10,7 @@ static titan_nccl_group *group_of(const titan_comm *comm) {
   return comm->state;
 }
 
-static titan_status settle(titan_nccl_group *group, const titan_nccl_channel *channel, ncclResult_t result) {
+titan_status titan_nccl_settle_on(titan_nccl_group *group, const titan_nccl_channel *channel, ncclResult_t result) {
   titan_status status = titan_nccl_settle(group->nccl, channel->handle, result);
   group->failed |= status != TITAN_OK;
   return status;
@@ -18,7 +18,7 @@ static titan_status settle(titan_nccl_group *group, const titan_nccl_channel *ch
 
 // --- operations ---
 
-static titan_status to_nccl_type(titan_dtype dtype, ncclDataType_t *out) {
+titan_status titan_nccl_type(titan_dtype dtype, ncclDataType_t *out) {
   switch (dtype) {
   case TITAN_FLOAT32:
     *out = ncclFloat32;
@@ -73,28 +73,30 @@ static titan_status issue(titan_nccl_group *g, const titan_nccl_channel *channel
   cudaStream_t stream = channel->stream;
   ncclRedOp_t reduction = to_nccl_reduction(o->reduction);
   ncclDataType_t type = ncclFloat32;
-  TITAN_TRY(to_nccl_type(o->dtype, &type));
+  TITAN_TRY(titan_nccl_type(o->dtype, &type));
   switch (o->kind) {
   case TITAN_OPERATION_ALL_GATHER:
-    return settle(g, channel, nccl->ncclAllGather(o->send, o->recv, o->count, type, handle, stream));
+    return titan_nccl_settle_on(g, channel, nccl->ncclAllGather(o->send, o->recv, o->count, type, handle, stream));
   case TITAN_OPERATION_REDUCE_SCATTER:
-    return settle(g, channel, nccl->ncclReduceScatter(o->send, o->recv, o->count, type, reduction, handle, stream));
+    return titan_nccl_settle_on(g, channel,
+                                nccl->ncclReduceScatter(o->send, o->recv, o->count, type, reduction, handle, stream));
   case TITAN_OPERATION_ALL_REDUCE:
-    return settle(g, channel, nccl->ncclAllReduce(o->send, o->recv, o->count, type, reduction, handle, stream));
+    return titan_nccl_settle_on(g, channel,
+                                nccl->ncclAllReduce(o->send, o->recv, o->count, type, reduction, handle, stream));
   case TITAN_OPERATION_BROADCAST:
-    return settle(g, channel, nccl->ncclBroadcast(o->recv, o->recv, o->count, type, o->peer, handle, stream));
+    return titan_nccl_settle_on(g, channel,
+                                nccl->ncclBroadcast(o->recv, o->recv, o->count, type, o->peer, handle, stream));
   case TITAN_OPERATION_ALL_TO_ALL:
-    return settle(g, channel, all_to_all(g, channel, o, type));
+    return titan_nccl_settle_on(g, channel, all_to_all(g, channel, o, type));
   case TITAN_OPERATION_SEND:
   case TITAN_OPERATION_RECV:
-    return settle(g, channel, message(g, channel, o, type));
+    return titan_nccl_settle_on(g, channel, message(g, channel, o, type));
   default:
     return titan_error(TITAN_ERROR_INTERNAL, "NCCL: %s in a group", titan_operation_name(o->kind));
   }
 }
 
-// Operations begin after all that COMPUTE has got so far.
-static titan_status begin_on(const titan_nccl_group *group, const titan_nccl_channel *channel) {
+titan_status titan_nccl_begin_on(const titan_nccl_group *group, const titan_nccl_channel *channel) {
   const titan_nccl_world *world = titan_cuda_of(group->device)->nccl;
   titan_mark mark;
   if (channel->stream != titan_cuda_stream(group->device)) {
@@ -104,7 +106,7 @@ static titan_status begin_on(const titan_nccl_group *group, const titan_nccl_cha
   return world == NULL || world->ordered ? TITAN_OK : titan_cuda_after(group->device, channel->stream, world->latest);
 }
 
-static titan_status end_on(titan_work *work, titan_nccl_channel *channel) {
+titan_status titan_nccl_end_on(titan_work *work, titan_nccl_channel *channel) {
   const titan_nccl_group *group = group_of(work->comm);
   titan_nccl_world *world = titan_cuda_of(group->device)->nccl;
   titan_mark mark;
@@ -119,49 +121,13 @@ static titan_status end_on(titan_work *work, titan_nccl_channel *channel) {
 
 static titan_status start_on(titan_work *work, titan_nccl_channel *channel) {
   titan_nccl_group *group = group_of(work->comm);
-  TITAN_TRY(begin_on(group, channel));
+  TITAN_TRY(titan_nccl_begin_on(group, channel));
   TITAN_TRY(issue(group, channel, &work->operation));
-  return end_on(work, channel);
+  return titan_nccl_end_on(work, channel);
 }
 
 static titan_status start(titan_work *work) {
   return start_on(work, &group_of(work->comm)->channels[0]);
-}
-
-// One step of the ring: this rank's chunk goes to the rank `step` places before it, and that of the rank as many places
-// after it comes.
-static ncclResult_t pass_chunk(const titan_nccl_group *g, const titan_nccl_channel *channel, const titan_operation *o,
-                               ncclDataType_t type, int step) {
-  int size = titan_comm_size(g->host), rank = titan_comm_rank(g->host), from = (rank + step) % size;
-  size_t bytes = o->count * titan_dtype_bytes(o->dtype);
-  ncclResult_t result = g->nccl->ncclGroupStart();
-  if (result == ncclSuccess)
-    result = g->nccl->ncclSend(o->send, o->count, type, (rank + size - step) % size, channel->handle, channel->stream);
-  if (result == ncclSuccess)
-    result = g->nccl->ncclRecv((char *)o->recv + (size_t)from * bytes, o->count, type, from, channel->handle,
-                               channel->stream);
-  ncclResult_t ended = g->nccl->ncclGroupEnd();
-  return result == ncclSuccess || result == ncclInProgress ? ended : result;
-}
-
-// A mark after each chunk lets COMPUTE multiply it while the next one is on its way.
-static titan_status start_gather_chunks(titan_work *work) {
-  titan_nccl_group *group = group_of(work->comm);
-  titan_nccl_channel *channel = &group->channels[0];
-  ncclDataType_t type = ncclFloat32;
-  TITAN_TRY(to_nccl_type(work->operation.dtype, &type));
-  TITAN_TRY(begin_on(group, channel));
-  work->cursor = 1; // its own
-  for (int step = 1; step < titan_comm_size(group->host); step++) {
-    TITAN_TRY(settle(group, channel, pass_chunk(group, channel, &work->operation, type, step)));
-    TITAN_TRY(titan_cuda_mark(group->device, channel->stream, &group->chunks[step]));
-  }
-  return end_on(work, channel);
-}
-
-static titan_status join_chunk(titan_work *work, int index) {
-  const titan_nccl_group *group = group_of(work->comm);
-  return titan_queue_after(group->device, TITAN_QUEUE_COMPUTE, group->chunks[index]);
 }
 
 static titan_status start_message(titan_work *work) {
@@ -189,7 +155,9 @@ static titan_status start_barrier(titan_work *work) {
 
 static titan_status join(titan_work *work) {
   const titan_nccl_group *group = group_of(work->comm);
-  return titan_queue_after(group->device, TITAN_QUEUE_COMPUTE, (titan_mark){work->state.number});
+  bool was_given = work->operation.kind == TITAN_OPERATION_REDUCE_SCATTER && work->cursor > 0; // in chunks
+  TITAN_TRY(titan_queue_after(group->device, TITAN_QUEUE_COMPUTE, (titan_mark){work->state.number}));
+  return was_given ? titan_nccl_sum_chunks(work) : TITAN_OK;
 }
 
 static titan_status alone(titan_comm *comm, void *recv, const void *send, size_t bytes) {
@@ -229,8 +197,11 @@ static const titan_comm_backend collectives = {
     .send = refuse,
     .recv = refuse,
     .barrier = start_barrier,
-    .gather_chunks = start_gather_chunks,
-    .join_chunk = join_chunk,
+    .gather_chunks = titan_nccl_gather_chunks,
+    .join_chunk = titan_nccl_join_chunk,
+    .reduce_chunks = titan_nccl_reduce_chunks,
+    .place_chunk = titan_nccl_place_chunk,
+    .give_chunk = titan_nccl_give_chunk,
     .join = join,
     .recordable = true,
     .alone = alone,

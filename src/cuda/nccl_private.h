@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the files of NCCL's groups share: nccl.c (operations), nccl_start.c (communicators), nccl_watch.c (while the
-// host waits).
+// What the files of NCCL's groups share: nccl.c (operations), nccl_chunks.c (those whose chunks come or go one by one),
+// nccl_start.c (communicators), nccl_watch.c (while the host waits).
 #ifndef TITAN_CUDA_NCCL_PRIVATE_H
 #define TITAN_CUDA_NCCL_PRIVATE_H
 
@@ -48,7 +48,7 @@ struct titan_nccl_group {
   titan_queue queue;
   int channel_count;
   titan_nccl_channel *channels; // owned: one, or those of messages
-  titan_mark *chunks;           // owned: [size], after each chunk of the latest gather in chunks
+  titan_mark *chunks;           // owned: [size], after each step of the latest operation in chunks
   bool failed;
   titan_nccl_group *next;
 };
@@ -69,6 +69,27 @@ struct titan_nccl_world {
 titan_status titan_nccl_failure(const titan_nccl_library *nccl, ncclComm_t handle, ncclResult_t result);
 // A communicator works without blocking: what was asked for may be on its way still.
 titan_status titan_nccl_settle(const titan_nccl_library *nccl, ncclComm_t handle, ncclResult_t result);
+
+// --- operations: nccl.c ---
+
+titan_status titan_nccl_type(titan_dtype dtype, ncclDataType_t *out);
+// titan_nccl_settle of the channel's communicator; an error is the group's too.
+titan_status titan_nccl_settle_on(titan_nccl_group *group, const titan_nccl_channel *channel, ncclResult_t result);
+// What the channel gets from now on begins after all that COMPUTE has got so far.
+titan_status titan_nccl_begin_on(const titan_nccl_group *group, const titan_nccl_channel *channel);
+// The channel has got all of the work.
+titan_status titan_nccl_end_on(titan_work *work, titan_nccl_channel *channel);
+
+// --- chunks: nccl_chunks.c ---
+
+// Slots of titan_comm_backend.
+titan_status titan_nccl_gather_chunks(titan_work *work);
+titan_status titan_nccl_join_chunk(titan_work *work, int index);
+titan_status titan_nccl_reduce_chunks(titan_work *work);
+void *titan_nccl_place_chunk(titan_work *work, int rank);
+titan_status titan_nccl_give_chunk(titan_work *work, int rank);
+// COMPUTE, after the last chunk has come: recv = the sum.
+titan_status titan_nccl_sum_chunks(const titan_work *work);
 
 // --- communicators: nccl_start.c ---
 

@@ -81,9 +81,10 @@ size_t titan_gpu_attention_workspace(const titan_op_call *call, titan_gpu_kind g
   return way.sums + way.dq_sum + way.library;
 }
 
-size_t titan_gpu_ranks_bytes(const titan_op_call *call, const titan_tensor_type *matrix) {
-  return titan_round_up(titan_tensor_bytes(matrix) * (size_t)call->attributes.collective.ranks,
-                        TITAN_GPU_WORKSPACE_ALIGNMENT);
+size_t titan_gpu_ranks_bytes(const titan_op_call *call) {
+  bool scatters = call->kind == TITAN_OP_matmul_scatter;
+  size_t chunk = titan_tensor_bytes(scatters ? &call->outputs[0] : &call->inputs[0]);
+  return titan_round_up(chunk * (size_t)(call->attributes.collective.ranks + scatters), TITAN_GPU_WORKSPACE_ALIGNMENT);
 }
 
 static size_t norm_backward_bytes(const titan_op_call *call) {
@@ -100,10 +101,9 @@ size_t titan_gpu_workspace(const titan_op_call *call, int capability) {
     return titan_tensor_bytes(&call->outputs[0]);
   case TITAN_OP_matmul:
     return product;
-  case TITAN_OP_gather_matmul: // the gathered rows
-    return titan_gpu_ranks_bytes(call, &call->inputs[0]) + product;
-  case TITAN_OP_matmul_scatter: // the product, before it is summed over the ranks
-    return titan_gpu_ranks_bytes(call, &call->outputs[0]) + product;
+  case TITAN_OP_gather_matmul:
+  case TITAN_OP_matmul_scatter:
+    return titan_gpu_ranks_bytes(call) + product;
   case TITAN_OP_rms_norm_backward:
   case TITAN_OP_layer_norm_backward:
     return norm_backward_bytes(call);

@@ -18,9 +18,9 @@ enum {
 // Bytes for a call. capability: the device's CUDA compute capability times ten; 0: another maker's device, of which
 // only the algorithms that all libraries share are known. Attention as with cuDNN and without determinism.
 size_t titan_gpu_workspace(const titan_op_call *call, int capability);
-// Of these, where a product is with a transfer: `matrix` of all ranks of the group, before the workspace of the
-// product.
-size_t titan_gpu_ranks_bytes(const titan_op_call *call, const titan_tensor_type *matrix);
+// Of these, where a product is with a transfer, what lies before the workspace of the product. Of a gather_matmul: the
+// rows of all ranks. Of a matmul_scatter: a chunk more than the ranks have (comm/chunks.h).
+size_t titan_gpu_ranks_bytes(const titan_op_call *call);
 
 // What the way of attention depends on, beside the call.
 typedef struct titan_gpu_kind {

@@ -119,6 +119,7 @@ titan_status titan_estimate_rank(const titan_estimate_question *question, titan_
   memcpy(out->by_tag, titan_runtime_memory_of(runtime).by_tag, sizeof out->by_tag);
   out->chosen = titan_runtime_memory_of(runtime).chosen;
   out->pinned = titan_runtime_memory_of(runtime).pinned;
+  out->prefetch = titan_runtime_prefetch(runtime);
   if (with_peak) {
     add_plans(runtime, out);
     TITAN_TRY_CLEANUP(titan_estimate_find_peak(runtime, &out->peak));
@@ -300,7 +301,8 @@ static titan_status estimate_ranks(titan_estimate *estimate, titan_device *devic
     for (int i = 0; i < estimate->kind_count; i++)
       if (estimate->kinds[i].total > estimate->kinds[estimate->largest].total)
         estimate->largest = i;
-  } while (!fits(estimate) && titan_setup_take_less(estimate->question.config, &estimate->options));
+  } while (!fits(estimate) &&
+           titan_setup_take_less(estimate->question.config, estimate->kinds[0].prefetch, &estimate->options));
   return TITAN_OK;
 }
 

@@ -60,6 +60,7 @@ typedef struct titan_estimate_kind {
   size_t total;
   size_t chosen;           // the part of total that modes of activation checkpointing decide
   size_t pinned;           // host memory besides, of a device that is not the host: what is offloaded
+  int prefetch;            // units that are gathered ahead; alike on all ranks
   titan_runtime_work work; // of one step
   double packing;          // an arena over its lower bound: the worst of plans and lists
   char activations[1024];  // what is kept and recomputed, in words

@@ -143,6 +143,10 @@ static titan_status print_step(const titan_estimate *estimate, titan_text *text)
   if (kind->pipeline[0] != '\0')
     TITAN_TRY(titan_text_printf(text, "\n%s", kind->pipeline));
   TITAN_TRY(titan_text_printf(text, "\n%s\n", kind->activations));
+  size_t before = text->length;
+  TITAN_TRY(titan_setup_describe_prefetch(estimate->question.config, kind->prefetch, text));
+  if (text->length > before)
+    TITAN_TRY(titan_text_printf(text, "\n"));
   if (kind->compiled[0] != '\0')
     TITAN_TRY(titan_text_printf(text, "%s\n", kind->compiled));
   TITAN_TRY(titan_text_printf(text, "a step: %.4g FLOPs a rank, of which %.4g are computed again", kind->work.flops,

@@ -59,9 +59,10 @@ typedef struct titan_runtime_options {
   int64_t
       global_tokens; // counted tokens of the whole step, over all microbatches and ranks: what the loss is divided by
   titan_reduce_when reduce;
-  bool keep_gathered; // a unit's parameters stay whole from its first use in a step to its last
-  int prefetch;       // units whose parameters are gathered ahead of the one that computes; 0 is 1
-  bool early_update;  // a unit is updated as soon as its gradients are complete, whose memory is used again
+  bool keep_gathered;      // a unit's parameters stay whole from its first use in a step to its last
+  int prefetch;            // units whose parameters are gathered ahead of the one that computes; 0 is 1
+  bool prefetch_is_chosen; // when a runtime is created: as many of these as serve (step/gather_ahead.h)
+  bool early_update;       // a unit is updated as soon as its gradients are complete, whose memory is used again
   bool offload; // masters, states and gradients are in host memory, and the host updates them; no effect on a device
                 // whose memory is the host's
   // float32 states that the optimizer keeps for each parameter, by name; static texts.
@@ -102,6 +103,8 @@ titan_status titan_runtime_describe_compile(const titan_runtime *runtime, titan_
 titan_status titan_runtime_plan(const titan_runtime_options *options, titan_mesh *mesh, titan_device *device,
                                 titan_runtime **out);
 titan_runtime_memory titan_runtime_memory_of(const titan_runtime *runtime);
+// Units that are gathered ahead, at most all; alike on all ranks.
+int titan_runtime_prefetch(const titan_runtime *runtime);
 
 // The stages of titan_runtime_plan, for those who share a budget over ranks: where the activations have one,
 // titan_runtime_create leaves them as small as can be, and titan_runtime_choose takes the least recomputation that

@@ -52,11 +52,6 @@ static titan_status name_units(titan_runtime *runtime, runtime_step *step) {
   return TITAN_OK;
 }
 
-int titan_runtime_prefetch(const titan_runtime *runtime) {
-  int prefetch = runtime->options.prefetch;
-  return prefetch < 1 ? 1 : prefetch < runtime->unit_count ? prefetch : runtime->unit_count;
-}
-
 static void set_lowering(const titan_runtime *runtime, runtime_step *step, bool backward) {
   const titan_comm *shard = titan_runtime_shard_group(runtime);
   step->lowering = (titan_step_shape){
@@ -208,6 +203,10 @@ titan_status titan_runtime_list_create(titan_runtime *runtime, runtime_step_kind
   titan_step_memory_destroy(&step->memory);
   TITAN_TRY(name_units(runtime, step));
   set_lowering(runtime, step, training);
+  if (training) {
+    TITAN_TRY(titan_runtime_prefetch_choose(runtime, step));
+    step->lowering.look_ahead = titan_runtime_prefetch(runtime);
+  }
   list_sizes(runtime, kind);
   TITAN_TRY(lower(runtime, step));
   TITAN_TRY(titan_step_memory_create(&step->list, &step->lowering, &step->sizes, &step->memory));

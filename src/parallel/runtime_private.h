@@ -236,9 +236,9 @@ titan_status titan_runtime_tie_gradients(titan_runtime *runtime);
 // Sets the units' places, once programs are there and what is tied is known.
 void titan_runtime_lay_out(titan_runtime *runtime);
 // Makes the list of a step and packs its memory; anew where there was one.
-// Units that are gathered ahead: as the options say, and no more than there are.
-int titan_runtime_prefetch(const titan_runtime *runtime);
 titan_status titan_runtime_list_create(titan_runtime *runtime, runtime_step_kind kind);
+// Where it is still to be chosen how many units are gathered ahead: chooses, by the lowering of training.
+titan_status titan_runtime_prefetch_choose(titan_runtime *runtime, const runtime_step *step);
 void titan_runtime_step_destroy(runtime_step *step);
 // Scratch by what is computed.
 void titan_runtime_set_scratch(const titan_plan *plan, size_t scratch[TITAN_COMPUTES]);

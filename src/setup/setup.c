@@ -377,10 +377,24 @@ static bool keeps_gathered(const titan_config *config, titan_mesh_degrees degree
   return degrees.pp > 1 || count_microbatches(config, degrees) > 1;
 }
 
-// More units than a model has are all of them.
-static int64_t prefetch_of(const titan_config *config) {
-  static const int64_t most = 1 << 20;
-  return config->training.fsdp_prefetch < most ? config->training.fsdp_prefetch : most;
+// More units than a model has are all of them. What memory a budget for activations leaves saves computing instead.
+void titan_setup_set_prefetch(const titan_config *config, titan_runtime_options *options) {
+  enum { MOST_CHOSEN = 8, MOST = 1 << 20 };
+  const char *prefetch = config->training.fsdp_prefetch;
+  bool automatic = strcmp(prefetch, "auto") == 0;
+  int64_t count = automatic ? MOST_CHOSEN : atoll(prefetch);
+  options->prefetch_is_chosen = automatic && options->activations.mode != TITAN_ACTIVATIONS_BUDGET;
+  options->prefetch = automatic && !options->prefetch_is_chosen ? 1 : (int)(count < MOST ? count : MOST);
+}
+
+titan_status titan_setup_describe_prefetch(const titan_config *config, int prefetch, titan_text *text) {
+  if (strcmp(config->training.fsdp_prefetch, "auto") != 0)
+    return TITAN_OK;
+  return titan_text_printf(text, "training.fsdp_prefetch = auto: weights are gathered %d part%s ahead%s", prefetch,
+                           prefetch == 1 ? "" : "s",
+                           activations_of(config, 0).mode == TITAN_ACTIVATIONS_BUDGET
+                               ? ", as the budget for activations takes the memory that is left"
+                               : "");
 }
 
 // `auto` begins with the least traffic; see titan_setup_take_less.
@@ -406,7 +420,6 @@ titan_status titan_setup_runtime_options(const titan_config *config, int64_t voc
       .global_tokens = global_batch_of(config, degrees) * config->training.seq_len,
       .reduce = reduce_of(config),
       .keep_gathered = keeps_gathered(config, degrees),
-      .prefetch = (int)prefetch_of(config),
       .early_update = config->optimizer.early_step_in_backward,
       .offload = config->training.enable_cpu_offload,
       .validation = validation_shape(config, dtype),
@@ -418,6 +431,7 @@ titan_status titan_setup_runtime_options(const titan_config *config, int64_t voc
   };
   if (!find_arguments(config, out->model, &out->arguments))
     return titan_error(TITAN_ERROR_INTERNAL, "flavor %s passed the checks", config->model.flavor);
+  titan_setup_set_prefetch(config, out);
   set_slots(config, out);
   titan_setup_cut_batches(degrees.pp, out);
   out->arguments.vocabulary = vocabulary;

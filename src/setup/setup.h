@@ -50,8 +50,13 @@ titan_status titan_setup_available_bytes(titan_device *device, titan_comm *world
 titan_status titan_setup_memory_fits(const titan_config *config, titan_runtime *runtime, titan_comm *world,
                                      titan_comm *node, const titan_topology *topology, bool *fits);
 // Where options leave a choice to what memory allows, they begin with what is quickest: changes the next of these to
-// what takes less, for a runtime to be planned anew; false: there is none. Alike on all ranks.
-bool titan_setup_take_less(const titan_config *config, titan_runtime_options *options);
+// what takes less, for a runtime to be planned anew; false: there is none. Alike on all ranks. prefetch: of the runtime
+// that was planned (titan_runtime_prefetch).
+bool titan_setup_take_less(const titan_config *config, int prefetch, titan_runtime_options *options);
+// Sets what training.fsdp_prefetch says, where the activations are set; `auto` is the most that is tried.
+void titan_setup_set_prefetch(const titan_config *config, titan_runtime_options *options);
+// In a line, what `auto` has come to; nothing where it is not asked for.
+titan_status titan_setup_describe_prefetch(const titan_config *config, int prefetch, titan_text *text);
 titan_save_mode titan_setup_save_mode(const titan_config *config);
 titan_optimizer_options titan_setup_optimizer_options(const titan_config *config);
 

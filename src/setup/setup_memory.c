@@ -253,14 +253,20 @@ static titan_status find_needs(const titan_runtime *runtime, titan_device *devic
   return find_available(node, topology, &out->on_node);
 }
 
-bool titan_setup_take_less(const titan_config *config, titan_runtime_options *options) {
+bool titan_setup_take_less(const titan_config *config, int prefetch, titan_runtime_options *options) {
+  if (options->prefetch_is_chosen && prefetch > 1) {
+    options->prefetch = prefetch - 1;
+    return true;
+  }
   if (options->keep_gathered && strcmp(config->training.fsdp_reshard_after_forward, "default") == 0) {
     options->keep_gathered = false;
+    titan_setup_set_prefetch(config, options);
     return true;
   }
   if (options->reduce == TITAN_REDUCE_LAST && options->microbatches > 1 &&
       strcmp(config->training.gradient_accumulation_reduce, "auto") == 0) {
     options->reduce = TITAN_REDUCE_EACH;
+    titan_setup_set_prefetch(config, options);
     return true;
   }
   return false;

@@ -47,7 +47,7 @@ static titan_status create_runtime(titan_trainer *trainer, titan_runtime_options
     titan_status status = titan_runtime_create(options, env->mesh, env->device, &trainer->runtime);
     TITAN_TRY(titan_comm_agree(world, titan_setup_pipeline_error(env->config, status)));
     TITAN_TRY(titan_setup_memory_fits(env->config, trainer->runtime, world, env->node, env->topology, fits));
-    if (*fits || !titan_setup_take_less(env->config, options))
+    if (*fits || !titan_setup_take_less(env->config, titan_runtime_prefetch(trainer->runtime), options))
       return TITAN_OK;
   }
 }
@@ -135,6 +135,16 @@ static titan_status log_line(const titan_trainer *trainer, describer *describe) 
   return status;
 }
 
+static titan_status log_prefetch(const titan_trainer *trainer) {
+  titan_text text = {0};
+  titan_status status =
+      titan_setup_describe_prefetch(trainer->env.config, titan_runtime_prefetch(trainer->runtime), &text);
+  if (status == TITAN_OK && text.length > 0)
+    titan_log_info("%s", text.data);
+  titan_text_destroy(&text);
+  return status;
+}
+
 // Collective. Ranks of a pipeline need different amounts.
 static titan_status log_plan(const titan_trainer *trainer) {
   double mine = (double)titan_runtime_memory_of(trainer->runtime).total, ends[2] = {mine, -mine}, all[2];
@@ -148,6 +158,7 @@ static titan_status log_plan(const titan_trainer *trainer) {
     titan_log_info("Memory planned for a rank: %.2f to %.2f GiB, for rank 0 %.2f GiB; parameters gathered through: %s",
                    -all[1] / TITAN_GIB, all[0] / TITAN_GIB, mine / TITAN_GIB,
                    titan_runtime_gathering(trainer->runtime));
+  TITAN_TRY(log_prefetch(trainer));
   TITAN_TRY(log_line(trainer, titan_runtime_describe_pipeline));
   TITAN_TRY(log_line(trainer, titan_runtime_describe_compile));
   return log_line(trainer, titan_runtime_describe_activations);

@@ -8,7 +8,8 @@
 // RANK of the world, operation NUMBER (counted from 0 over all groups of the process) goes wrong. KIND: `call` its call
 // fails; `asynchronous` an error is found later; `hang` it is never done; `recorded` is that of an operation
 // that is captured, and NUMBER counts these; `identifier` there is no identifier (NUMBER
-// counts identifiers); `start` the rank never comes to its group NUMBER.
+// counts identifiers); `start` the rank never comes to its group NUMBER; `never` this group's start is in progress for
+// ever; `late` its error is told when it is asked for the fourth time.
 #define OMPI_SKIP_MPICXX 1 // the C interface alone
 #include "nccl_communicator.h"
 #include "runtime_private.h"
@@ -162,7 +163,7 @@ ncclResult_t issue(ncclComm *comm, cudaStream_t stream, std::function<bool()> wo
     return ncclSuccess;
   }
   titan_emulated_enqueue_in_order(stream, work);
-  return ncclSuccess;
+  return titan_emulated_nccl_begin(comm);
 }
 
 // x.received = x.sent of all ranks, in their order.
@@ -208,7 +209,8 @@ void end_transfers(const exchange &x, const std::vector<transfer> &transfers) {
 ncclResult_t issue_transfers(ncclComm *comm, cudaStream_t stream, std::vector<transfer> transfers) {
   for (const transfer &t : transfers)
     if (t.peer != comm->rank)
-      titan_emulated_nccl_record(comm, t.sends ? "send" : "recv", stream, t.bytes, comm->knows(t.memory, t.bytes));
+      titan_emulated_nccl_record(comm, t.sends ? "send" : "recv", stream, t.bytes, comm->knows(t.memory, t.bytes),
+                                 t.peer);
   return issue(comm, stream,
                advance([comm, transfers](exchange &x) { begin_transfers(comm, x, transfers); },
                        [transfers](exchange &x) { end_transfers(x, transfers); }));

@@ -28,7 +28,25 @@ std::string name_of(const ncclConfig_t *config) {
 
 int starts; // communicators so far
 
+// The answer of the start of communicator `number`.
+ncclResult_t begin_start(ncclComm *comm, int number) {
+  ncclResult_t result = titan_emulated_nccl_begin(comm);
+  if (titan_emulated_nccl_fault("never", number))
+    comm->polls = -1;
+  if (titan_emulated_nccl_fault("late", number)) {
+    comm->polls = 3;
+    comm->found = ncclSystemError;
+  }
+  return comm->polls != 0 ? ncclInProgress : result;
+}
+
 } // namespace
+
+ncclResult_t titan_emulated_nccl_begin(ncclComm *comm) {
+  const char *text = std::getenv("TITAN_EMULATED_NCCL_POLLS");
+  comm->polls = text != nullptr ? std::atoi(text) : 0;
+  return comm->polls != 0 ? ncclInProgress : ncclSuccess;
+}
 
 int titan_emulated_world_rank() {
   int rank = 0;
@@ -46,7 +64,7 @@ bool titan_emulated_nccl_fault(const char *kind, int number) {
 }
 
 void titan_emulated_nccl_record(const ncclComm *comm, const char *operation, cudaStream_t stream, size_t payload,
-                                bool registered) {
+                                bool registered, int peer) {
   static std::vector<cudaStream_t> streams;
   static FILE *file;
   const char *path = std::getenv("TITAN_EMULATED_NCCL_RECORD");
@@ -58,8 +76,8 @@ void titan_emulated_nccl_record(const ncclComm *comm, const char *operation, cud
   int number = static_cast<int>(known - streams.begin());
   if (known == streams.end())
     streams.push_back(stream);
-  std::fprintf(file, "%s %s %d %d %zu %s\n", operation, comm->name.c_str(), comm->number, number, payload,
-               registered ? "registered" : "copied");
+  std::fprintf(file, "%s %s %d %d %zu %s %d\n", operation, comm->name.c_str(), comm->number, number, payload,
+               registered ? "registered" : "copied", peer);
   std::fflush(file);
 }
 
@@ -76,17 +94,24 @@ ncclResult_t ncclGetUniqueId(ncclUniqueId *id) {
 }
 
 ncclResult_t ncclCommSplit(ncclComm_t comm, int color, int key, ncclComm_t *made, ncclConfig_t *config) {
-  if (titan_emulated_nccl_fault("start", starts++))
+  int number = starts++;
+  if (titan_emulated_nccl_fault("start", number))
     hang();
   *made = nullptr;
   MPI_Comm mpi;
   MPI_Comm_split(comm->mpi, color == NCCL_SPLIT_NOCOLOR ? MPI_UNDEFINED : color, key, &mpi);
   if (mpi == MPI_COMM_NULL)
     return ncclSuccess;
-  *made = new ncclComm{mpi, 0, 0, ncclSuccess, name_of(config), starts - 1, {}};
-  MPI_Comm_rank(mpi, &(*made)->rank);
-  MPI_Comm_size(mpi, &(*made)->size);
-  return ncclSuccess;
+  ncclComm *child = new ncclComm{mpi, 0, 0, ncclSuccess, name_of(config), number, {}};
+  MPI_Comm_rank(mpi, &child->rank);
+  MPI_Comm_size(mpi, &child->size);
+  begin_start(child, number);
+  comm->split = child;
+  comm->split_to = made;
+  ncclResult_t result = titan_emulated_nccl_begin(comm);
+  if (result == ncclSuccess)
+    *made = child;
+  return result;
 }
 
 // The roots of the other identifiers have nothing to do here.
@@ -142,7 +167,8 @@ ncclResult_t ncclCommInitRankConfig(ncclComm_t *comm, int ranks, ncclUniqueId id
   identifier of;
   std::vector<int> members(static_cast<size_t>(ranks));
   std::memcpy(&of, &id, sizeof of);
-  if (titan_emulated_nccl_fault("start", starts++))
+  int number = starts++;
+  if (titan_emulated_nccl_fault("start", number))
     hang();
   int mine[2] = {rank, titan_emulated_world_rank()}, tag = TAG + of.number % TAGS;
   if (mine[1] != of.root) {
@@ -160,17 +186,25 @@ ncclResult_t ncclCommInitRankConfig(ncclComm_t *comm, int ranks, ncclUniqueId id
         MPI_Send(members.data(), ranks, MPI_INT, member, tag, MPI_COMM_WORLD);
   }
   MPI_Group world, group;
-  ncclComm *made = new ncclComm{MPI_COMM_NULL, rank, ranks, ncclSuccess, name_of(config), starts - 1, {}};
+  ncclComm *made = new ncclComm{MPI_COMM_NULL, rank, ranks, ncclSuccess, name_of(config), number, {}};
   MPI_Comm_group(MPI_COMM_WORLD, &world);
   MPI_Group_incl(world, ranks, members.data(), &group);
   MPI_Comm_create_group(MPI_COMM_WORLD, group, tag, &made->mpi);
   MPI_Group_free(&group);
   MPI_Group_free(&world);
   *comm = made;
-  return ncclSuccess;
+  return begin_start(made, number);
 }
 
 ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *result) {
+  if (comm->polls != 0) {
+    *result = ncclInProgress;
+    if (comm->polls > 0 && --comm->polls == 0 && comm->split_to != nullptr) {
+      *comm->split_to = comm->split;
+      comm->split_to = nullptr;
+    }
+    return ncclSuccess;
+  }
   // A GPU goes on while the host asks for errors: up to the end of the latest operation, if it is asked often.
   if (comm->event == nullptr)
     cudaEventCreateWithFlags(&comm->event, cudaEventDisableTiming);
@@ -182,8 +216,8 @@ ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *result) {
   return ncclSuccess;
 }
 
-ncclResult_t ncclCommFinalize(ncclComm_t) {
-  return ncclSuccess;
+ncclResult_t ncclCommFinalize(ncclComm_t comm) {
+  return titan_emulated_nccl_begin(comm);
 }
 
 ncclResult_t ncclCommDestroy(ncclComm_t comm) {

@@ -5,7 +5,7 @@
 # 1e-2 in bfloat16. The plugin that is built for real GPUs says why it is not used here.
 #
 # usage: cuda.sh PROGRAM COMPARE WORK PLUGIN REAL_PLUGIN one|fsdp|tensor|pipeline|bfloat16|nccl|
-# nccl_pipeline|nccl_schedules|nccl_meshes|nccl_versions|nccl_functions|nccl_faults|nccl_refusals|refusals|no_driver|memory|versions [STEPS]
+# nccl_pipeline|nccl_schedules|nccl_meshes|nccl_versions|nccl_polls|nccl_functions|nccl_faults|nccl_refusals|refusals|no_driver|memory|versions [STEPS]
 TITAN=$1 COMPARE=$2 WORK=$3 PLUGIN=$4 REAL=$5
 . "$(dirname "$0")/common.sh"
 run_timeout=900
@@ -83,6 +83,14 @@ nccl_versions() {
     fail "no word about the messages of pipelines"
   check shards 2 1e-4 --comm.gpu_transport nccl
 }
+# Calls that are in progress when they return: the run asks until they are not.
+nccl_polls() {
+  export TITAN_EMULATED_GPUS=2
+  TITAN_EMULATED_NCCL_POLLS=3 check polls 2 1e-4 --comm.gpu_transport nccl --training.tensor_parallel_degree 2 --training.compile \
+    --experimental.enable_async_tensor_parallel
+  TITAN_EMULATED_NCCL_POLLS=3 TITAN_EMULATED_NCCL_WITHOUT=ncclCommSplit check polls_pipeline 2 1e-4 --comm.gpu_transport nccl \
+    --experimental.pipeline_parallel_degree 2 --experimental.pipeline_parallel_schedule 1F1B
+}
 # Functions that older versions lack.
 nccl_functions() {
   export TITAN_EMULATED_GPUS=2
@@ -105,6 +113,10 @@ nccl_faults() {
   export TITAN_EMULATED_GPUS=2
   fault identifier:0:0 60 'NCCL: unhandled system error'
   fault start:1:1 5 'start of NCCL .* has kept rank . waiting'
+  fault never:1:1 5 'start of NCCL .* has kept rank . waiting'
+  fault never:0:0 5 'start of NCCL .* has kept rank . waiting'
+  fault late:1:0 60 'NCCL: unhandled system error'
+  fault late:0:1 60 'NCCL: unhandled system error'
   fault call:1:0 60 'NCCL: unhandled system error'
   fault asynchronous:1:0 60 'in group .* (rank 1 of 2, sequence .*): NCCL: remote process exited'
   fault hang:1:0 5 'has kept rank . waiting for .* (comm.init_timeout_seconds = 5)'

@@ -66,20 +66,35 @@ replicas() {
   expect ddp "sums over replicas, bytes" "$(in_record ddp dp_replicate all_reduce | cut -d ' ' -f 2)" "$whole"
   awk '$2 == "dp_replicate" && $6 != "registered" { exit 1 }' ddp.record.0 || fail "ddp: a buffer is not registered"
 }
-# Asynchronous: gathers are passed on chunk by chunk, and what is received counts.
+# in_chunks NAME RANKS gathers|sums: bytes that rank 0 receives in chunks, of gathers or of sums; what is out of order ends the count.
+# Of p ranks, rank 0 sends in step s of a gather to rank p - s and receives from rank s; of a sum, it sends to s and receives from p - s.
+in_chunks() {
+  awk -v ranks="$2" -v kind="$3" '$2 == "tp" && ($1 == "send" || $1 == "recv") {
+      step = int(n / 2) % (ranks - 1) + 1
+      if (n % (2 * (ranks - 1)) == 0) sums = $7 == 1
+      if ($1 != (n % 2 ? "recv" : "send") || $7 != (($1 == "send") == sums ? step : ranks - step)) { bytes = "out of order in line " NR; exit }
+      if ($1 == "recv" && sums == (kind == "sums")) bytes += $5
+      n++
+    } END { print bytes }' "$1.record.0"
+}
+
+plus() { echo $(($1 + $2)); }
 tensor() {
-  local kind name
+  local kind ranks=4 gathers sums
   recorded tp 2 --training.tensor_parallel_degree 2
-  recorded async 2 --training.tensor_parallel_degree 2 --training.compile --experimental.enable_async_tensor_parallel
-  for name in tp async; do
-    for kind in all_gather reduce_scatter all_reduce; do
-      [ $name.$kind != async.all_gather ] || continue
-      expect $name "$kind, bytes" "$(in_record $name tp $kind | cut -d ' ' -f 2)" "$(in_plans $name $kind)"
-    done
+  for kind in all_gather reduce_scatter all_reduce; do
+    expect tp "$kind, bytes" "$(in_record tp tp $kind | cut -d ' ' -f 2)" "$(in_plans tp $kind)"
   done
-  expect async "gathers and received chunks, bytes" "$({ in_record async tp all_gather; in_record async tp recv; } | awk '{ sum += $2 } END { print sum }')" \
-    "$(in_plans async all_gather)"
-  [ "$(in_record async tp recv | cut -d ' ' -f 1)" -gt 0 ] || fail "async: no chunks are received"
+  # Asynchronous: gathers and sums go chunk by chunk.
+  recorded async $ranks --training.tensor_parallel_degree $ranks --training.compile --experimental.enable_async_tensor_parallel
+  gathers=$(in_chunks async $ranks gathers) sums=$(in_chunks async $ranks sums)
+  echo "async: received in chunks of gathers: $gathers, of sums: $sums"
+  [[ $gathers =~ ^[1-9][0-9]*$ ]] && [[ $sums =~ ^[1-9][0-9]*$ ]] || fail "async: no chunks, or another order of them"
+  expect async "gathers, bytes" "$(plus "$gathers" "$(in_record async tp all_gather | cut -d ' ' -f 2)")" "$(in_plans async all_gather)"
+  expect async "sums, bytes" "$(plus "$sums" "$(in_record async tp reduce_scatter | cut -d ' ' -f 2)")" "$(in_plans async reduce_scatter)"
+  expect async "all_reduce, bytes" "$(in_record async tp all_reduce | cut -d ' ' -f 2)" "$(in_plans async all_reduce)"
+  [ "$(awk '$2 == "tp" && ($1 == "send" || $1 == "recv") { print $3, $4 }' async.record.0 | sort -u | wc -l)" = 1 ] ||
+    fail "async: chunks do not go over one communicator and stream"
 }
 pipeline() {
   recorded pp 2 --experimental.pipeline_parallel_degree 2 --experimental.pipeline_parallel_schedule Interleaved1F1B

@@ -68,7 +68,7 @@ static titan_status gather_matmul_run(titan_device *device, const titan_op_call 
                                       const void *const *inputs, void *const *outputs, void *workspace) {
   const titan_tensor_type *type = &call->inputs[0];
   char *gathered = workspace;
-  void *rest = gathered + titan_gpu_ranks_bytes(call, type);
+  void *rest = gathered + titan_gpu_ranks_bytes(call);
   titan_work *work = NULL;
   size_t count = (size_t)titan_tensor_elements(type);
   bool in_chunks = titan_chunks_can_gather(group);

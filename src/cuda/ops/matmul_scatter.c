@@ -1,34 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// The product is made in parts, each with as many rows of every rank; a part is on its way while the next is computed.
-#include "comm/comm.h"
+// A product for the rows of each rank. Over NCCL, in the order of chunks (comm/chunks.h): those of one rank are on
+// their way while those of the next are computed, and this rank's own come last. Through host memory they are summed
+// when all are there. Both ways give the same bits.
+#include "comm/chunks.h"
 #include "cuda/blas.h"
 #include "device/gpu_workspace.h"
-
-// A product of fewer rows of a rank leaves much of a GPU idle.
-enum { MOST_PARTS = 2, LEAST_ROWS = 512 };
-
-static int ranks_of(const titan_op_call *call) {
-  return call->attributes.collective.ranks;
-}
 
 static int64_t chunk_rows(const titan_op_call *call) {
   return titan_tensor_rows(&call->outputs[0]);
 }
 
-static int64_t parts_of(const titan_op_call *call) {
-  for (int64_t parts = MOST_PARTS; parts > 1; parts--)
-    if (chunk_rows(call) % parts == 0 && chunk_rows(call) / parts >= LEAST_ROWS)
-      return parts;
-  return 1;
-}
-
-// Rows of a product. The rows of all ranks lie one after another, and a single part takes them at once.
-static int64_t product_rows(const titan_op_call *call) {
-  return parts_of(call) == 1 ? chunk_rows(call) * ranks_of(call) : chunk_rows(call) / parts_of(call);
-}
-
 static titan_status matmul_scatter_prepare(titan_device *device, const titan_op_call *call, void **state) {
-  titan_op_call part = titan_matmul_scatter_part(call, product_rows(call));
+  titan_op_call part = titan_matmul_scatter_part(call, chunk_rows(call));
   titan_cuda_product *product;
   titan_status status = titan_cuda_product_create(device, &part, &product);
   *state = product;
@@ -40,41 +23,50 @@ static void matmul_scatter_release(titan_device *device, void *state) {
   titan_cuda_product_destroy(state);
 }
 
-// Rows from `row` on of each rank's chunk, rank after rank, into `to`.
-static titan_status multiply_part(titan_device *device, const titan_op_call *call, const titan_cuda_product *product,
-                                  int64_t row, const void *const *inputs, char *to, void *workspace) {
-  int64_t rows = product_rows(call), all = chunk_rows(call) / parts_of(call) * ranks_of(call);
-  for (int64_t done = 0; done < all; done += rows) {
-    int64_t from = done / rows * chunk_rows(call) + row;
-    const char *a = (const char *)inputs[0] + titan_cuda_row_offset(&call->inputs[0], from), *c = NULL;
-    if (call->input_count == 3)
-      c = (const char *)inputs[2] + titan_cuda_row_offset(&call->inputs[2], from);
-    TITAN_TRY(titan_cuda_product_run(device, product, a, inputs[1], c,
-                                     to + titan_cuda_row_offset(&call->outputs[0], done), workspace));
+// The rows of `rank`, into `to`.
+static titan_status multiply_chunk(titan_device *device, const titan_op_call *call, const titan_cuda_product *product,
+                                   int rank, const void *const *inputs, void *to, void *workspace) {
+  int64_t row = rank * chunk_rows(call);
+  const char *a = (const char *)inputs[0] + titan_cuda_row_offset(&call->inputs[0], row), *c = NULL;
+  if (call->input_count == 3)
+    c = (const char *)inputs[2] + titan_cuda_row_offset(&call->inputs[2], row);
+  return titan_cuda_product_run(device, product, a, inputs[1], c, to, workspace);
+}
+
+static titan_status scatter_chunks(titan_device *device, const titan_op_call *call, const titan_cuda_product *product,
+                                   titan_comm *group, const void *const *inputs, void *out, char *workspace) {
+  const titan_tensor_type *type = &call->outputs[0];
+  void *rest = workspace + titan_gpu_ranks_bytes(call);
+  titan_work *work = NULL;
+  titan_status status = TITAN_OK;
+  TITAN_TRY(titan_chunks_reduce(group, workspace, out, (size_t)titan_tensor_elements(type), type->dtype, &work));
+  for (int index = 0; index < call->attributes.collective.ranks; index++) {
+    int rank = titan_chunk_reduced(group, index);
+    if (status == TITAN_OK)
+      status = multiply_chunk(device, call, product, rank, inputs, titan_chunks_place(work, rank), rest);
+    // After a failure too, or the others would wait for ever.
+    titan_status sent = titan_chunks_give(work, rank);
+    status = status == TITAN_OK ? sent : status;
   }
-  return TITAN_OK;
+  titan_status transfer = titan_work_wait(&work);
+  return status == TITAN_OK ? transfer : status;
+}
+
+static titan_status scatter_at_once(titan_device *device, const titan_op_call *call, const titan_cuda_product *product,
+                                    titan_comm *group, const void *const *inputs, void *out, char *workspace) {
+  const titan_tensor_type *type = &call->outputs[0];
+  void *rest = workspace + titan_gpu_ranks_bytes(call);
+  for (int rank = 0; rank < call->attributes.collective.ranks; rank++)
+    TITAN_TRY(
+        multiply_chunk(device, call, product, rank, inputs, workspace + (size_t)rank * titan_tensor_bytes(type), rest));
+  return titan_comm_reduce_scatter(group, workspace, out, (size_t)titan_tensor_elements(type), type->dtype, TITAN_SUM,
+                                   NULL);
 }
 
 static titan_status matmul_scatter_run(titan_device *device, const titan_op_call *call, void *state, titan_comm *group,
                                        const void *const *inputs, void *const *outputs, void *workspace) {
-  const titan_tensor_type *type = &call->outputs[0];
-  int64_t parts = parts_of(call), rows = chunk_rows(call) / parts;
-  size_t bytes = titan_cuda_row_offset(type, rows), part_bytes = bytes * (size_t)ranks_of(call);
-  char *products = workspace;
-  void *rest = products + titan_gpu_ranks_bytes(call, type);
-  titan_work *work = NULL;
-  titan_status status = TITAN_OK;
-  for (int64_t part = 0; part < parts && status == TITAN_OK; part++) {
-    char *to = products + (size_t)part * part_bytes;
-    status = multiply_part(device, call, state, part * rows, inputs, to, rest);
-    titan_status transfer = titan_work_wait(&work);
-    status = status == TITAN_OK ? transfer : status;
-    if (status == TITAN_OK)
-      status = titan_comm_reduce_scatter(group, to, (char *)outputs[0] + (size_t)part * bytes,
-                                         (size_t)(rows * titan_tensor_columns(type)), type->dtype, TITAN_SUM, &work);
-  }
-  titan_status transfer = titan_work_wait(&work);
-  return status == TITAN_OK ? transfer : status;
+  return titan_chunks_can_reduce(group) ? scatter_chunks(device, call, state, group, inputs, outputs[0], workspace)
+                                        : scatter_at_once(device, call, state, group, inputs, outputs[0], workspace);
 }
 
 const titan_kernel TITAN_CUDA_KERNEL(matmul_scatter) = {.workspace = titan_cuda_workspace,

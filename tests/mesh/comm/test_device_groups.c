@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Property: groups of a device give what the host's group gives, on each type, in place and not, with more elements
-// than a piece has; they begin after what COMPUTE has got before, and COMPUTE goes on after them; transfers end
-// whatever the ranks wait for first (those of NCCL, if they begin in one order); and they hold the bytes that a plan
-// counts. Oracle: the host's group. Tolerance: none.
+// than a piece has, sums of chunks that are given one by one too; they begin after what COMPUTE has got before, and
+// COMPUTE goes on after them; transfers end whatever the ranks wait for first (those of NCCL, if they begin in one
+// order); and they hold the bytes that a plan counts. Oracle: the host's group. Tolerance: none.
 #include "device_test.h"
 
-#include "comm/comm.h"
+#include "comm/chunks.h"
 
 #include <string.h>
 
@@ -166,6 +166,46 @@ static void each_operation_gives_what_the_hosts_gives(void **state) {
   expect_on_all(same);
 }
 
+// Whether the sum of chunks, each of which is written when its place is free, is the host's. waits: for each chunk to
+// leave before COMPUTE is asked for more.
+static bool sum_of_chunks_is_the_hosts(titan_dtype dtype, size_t count, bool waits) {
+  size_t size = (size_t)test_size(), bytes = count * titan_dtype_bytes(dtype), all = bytes * size;
+  char *host = allocate(TITAN_SPACE_HOST, all + 2 * bytes), *expected = host + all, *got = expected + bytes;
+  char *there = allocate(TITAN_SPACE_DEVICE, 3 * all + bytes), *buffer = there + all, *recv = buffer + 2 * all;
+  titan_work *work = NULL;
+  make(host, dtype, count * size, (uint64_t)test_rank() + 1);
+  copy(there, host, all);
+  assert_int_equal(titan_comm_reduce_scatter(world, host, expected, count, dtype, TITAN_SUM, NULL), TITAN_OK);
+  titan_status status = titan_chunks_reduce(group, buffer, recv, count, dtype, &work);
+  for (int index = 0; index < test_size() && status == TITAN_OK; index++) {
+    int rank = titan_chunk_reduced(group, index);
+    copy(titan_chunks_place(work, rank), there + (size_t)rank * bytes, bytes);
+    status = titan_chunks_give(work, rank);
+    if (status == TITAN_OK && waits)
+      status = titan_queue_finish(device, TITAN_QUEUE_REDUCE);
+  }
+  assert_int_equal(status, TITAN_OK);
+  assert_int_equal(titan_work_wait(&work), TITAN_OK);
+  copy(got, recv, bytes);
+  bool same = titan_device_drain(device) == TITAN_OK && memcmp(got, expected, bytes) == 0;
+  device->free(device, TITAN_SPACE_DEVICE, there);
+  device->free(device, TITAN_SPACE_HOST, host);
+  return same;
+}
+
+static void sums_of_chunks_are_the_hosts(void **state) {
+  (void)state;
+  static const titan_dtype dtypes[] = {TITAN_FLOAT32, TITAN_BFLOAT16};
+  static const size_t counts[] = {1, 8, 1000, 4099};
+  bool same = true;
+  expect_on_all(titan_chunks_can_reduce(group) || !goes_over_nccl());
+  for (int turn = 0; turn < 4 && titan_chunks_can_reduce(group); turn++)
+    for (int t = 0; t < 2; t++)
+      for (int c = 0; c < 4; c++)
+        same = sum_of_chunks_is_the_hosts(dtypes[t], counts[c], turn % 2 == 1 && goes_over_nccl()) && same;
+  expect_on_all(same);
+}
+
 static void fill(float *x, int64_t n, float value) {
   assert_int_equal(device->vector->fill(device, n, x, value), TITAN_OK);
 }
@@ -319,6 +359,7 @@ static void groups_hold_the_bytes_that_are_counted(void **state) {
 
 int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(each_operation_gives_what_the_hosts_gives),
+                                     cmocka_unit_test(sums_of_chunks_are_the_hosts),
                                      cmocka_unit_test(operations_are_ordered_with_compute),
                                      cmocka_unit_test(transfers_end_whatever_is_waited_for_first),
                                      cmocka_unit_test(groups_hold_the_bytes_that_are_counted)};

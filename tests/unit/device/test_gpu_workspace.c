@@ -58,7 +58,7 @@ static void products_beside_transfers_hold_what_travels(void **state) {
   scatter.attributes.collective.ranks = 4;
   scatter.attributes.matmul.output = TITAN_FLOAT32;
   assert_int_equal(titan_op_infer(&scatter), TITAN_OK);
-  assert_int_equal(titan_gpu_workspace(&scatter, 90), 512 + (32 << 20)); // 12 x 7 x 4 bytes, rounded up
+  assert_int_equal(titan_gpu_workspace(&scatter, 90), 512 + (32 << 20)); // (4 + 1) x 3 x 7 x 4 bytes, rounded up
 }
 
 // Per kv head, whose four query heads have 4 L^2 scores in bfloat16: 512 MiB.

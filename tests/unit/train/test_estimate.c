@@ -34,13 +34,20 @@ static titan_config *config_of(const char *name, int count, const char *const *m
   return config;
 }
 
-static asked ask(const char *name, int count, const char *const *more) {
+// available: bytes of a rank; 0: as the options say.
+static asked ask_with(double available, const char *name, int count, const char *const *more) {
   asked a = {.config = config_of(name, count, more)};
   TRY(titan_setup_check(a.config, 1));
   titan_estimate_question question =
       titan_estimate_question_of(a.config, &laptop, 1, a.config->memory_estimation.vocabulary > 0 ? 0 : 2256);
+  if (available > 0)
+    question.available = available;
   TRY(titan_estimate_create(&question, &a.estimate));
   return a;
+}
+
+static asked ask(const char *name, int count, const char *const *more) {
+  return ask_with(0, name, count, more);
 }
 
 #define ASK(name, ...)                                                                                                 \
@@ -105,6 +112,39 @@ static void the_8B_model_on_eight_ranks_is_what_a_pencil_says(void **state) {
   assert_int_equal(kind->by_tag[TITAN_MEMORY_GRADIENTS], of_nccl(parameters / 8 * 4) + of_nccl((head + block) * 4));
   check_sums(a.estimate);
   forget(&a);
+}
+
+// With training.fsdp_prefetch = auto, and so many bytes.
+static asked ask_ahead(const char *prefetch, double available) {
+  const char *more[] = {"--memory_estimation.world_size", "8",     "--memory_estimation.device", "h100-80g",
+                        "--training.fsdp_prefetch",       prefetch};
+  return ask_with(available, "llama3_8b.toml", sizeof more / sizeof *more, more);
+}
+
+// What auto comes to fits, is planned as if it had been asked for, and is as much as serves where there is room.
+static void parts_are_gathered_ahead_as_the_memory_allows(void **state) {
+  (void)state;
+  asked most = ask_ahead("auto", 0);
+  int all = most.estimate->kinds[0].prefetch, before = 0;
+  assert_true(all > 2);
+  forget(&most);
+  for (int given = 1; given <= all; given++) {
+    char text[16];
+    snprintf(text, sizeof text, "%d", given);
+    asked fixed = ask_ahead(text, 0);
+    double bytes = (double)fixed.estimate->kinds[0].total;
+    asked chosen = ask_ahead("auto", bytes), less = ask_ahead("auto", bytes - 1);
+    int ahead = chosen.estimate->kinds[0].prefetch;
+    assert_int_equal(fixed.estimate->kinds[0].prefetch, given);
+    assert_true(ahead >= 1 && ahead <= given && ahead >= before && (given < all || ahead == all));
+    assert_true((double)chosen.estimate->kinds[0].total <= bytes);
+    assert_true(ahead < given || (double)chosen.estimate->kinds[0].total == bytes);
+    assert_true(less.estimate->kinds[0].prefetch <= (given > 1 ? given - 1 : 1));
+    before = ahead;
+    forget(&fixed);
+    forget(&chosen);
+    forget(&less);
+  }
 }
 
 // A document of the limit in the training, and one in the validation beside it: its line, and as much again.
@@ -342,6 +382,7 @@ static void the_devices_of_the_table_plan_and_run_nothing(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(the_8B_model_on_eight_ranks_is_what_a_pencil_says),
+      cmocka_unit_test(parts_are_gathered_ahead_as_the_memory_allows),
       cmocka_unit_test(documents_of_training_and_of_validation_are_planned),
       cmocka_unit_test(the_405B_model_on_512_ranks_takes_a_few_megabytes_to_estimate),
       cmocka_unit_test(ranks_that_differ_are_told_apart),
