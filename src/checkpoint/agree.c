@@ -11,20 +11,23 @@ enum { MESSAGE_BYTES = 4096, PAUSE_MICROSECONDS = 1000 };
 
 titan_status titan_checkpoint_wait(int count, MPI_Request *requests, bool patient) {
   int done = 0, rank = 0, size = 1;
-  if (!patient) { // by the thread that communicates, which the watchdog knows
-    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-    MPI_Comm_size(MPI_COMM_WORLD, &size);
+  titan_status status = TITAN_OK;
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  MPI_Comm_size(MPI_COMM_WORLD, &size);
+  if (!patient) { // by the thread that communicates
     titan_recorder_wait_begins("checkpoint", "exchange", rank, size);
-    titan_status status = TITAN_MPI(MPI_Waitall(count, requests, MPI_STATUSES_IGNORE));
+    status = TITAN_MPI(MPI_Waitall(count, requests, MPI_STATUSES_IGNORE));
     titan_recorder_wait_ends();
     return status;
   }
-  while (!done) {
-    TITAN_TRY_MPI(MPI_Testall(count, requests, &done, MPI_STATUSES_IGNORE));
-    if (!done)
+  titan_recorder_aside_wait_begins("exchange", rank, size);
+  while (status == TITAN_OK && !done) {
+    status = TITAN_MPI(MPI_Testall(count, requests, &done, MPI_STATUSES_IGNORE));
+    if (status == TITAN_OK && !done)
       usleep(PAUSE_MICROSECONDS);
   }
-  return TITAN_OK;
+  titan_recorder_aside_wait_ends();
+  return status;
 }
 
 static titan_status wait(MPI_Request *request, bool patient) {

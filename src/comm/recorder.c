@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "comm/recorder_private.h"
+#include "comm/stack.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -14,6 +15,13 @@ static titan_record *ring;
 static uint64_t capacity, begun_count, kept_from; // the latest `capacity` operations are kept, from kept_from on
 static titan_whereabouts present = {.phase = "start", .step = -1};
 static double waits_since, acts_since;
+// The thread beside the one that communicates, and since when that one waits for it.
+static struct {
+  bool waits, awaited;
+  double waits_since, awaited_since;
+  titan_record operation;
+  char action[TITAN_RECORD_ACTION_BYTES];
+} aside;
 
 static void copy_text(char *out, size_t size, const char *text) {
   size_t length = strnlen(text, size - 1);
@@ -143,12 +151,11 @@ void titan_recorder_waited(double now) {
   pthread_mutex_unlock(&mutex);
 }
 
-void titan_recorder_wait_begins(const char *group, const char *operation, int rank, int size) {
-  static uint64_t next_sequence;
+// With the mutex held. An operation that no group of titan_comm makes.
+static void note_other(titan_record *record, const char *group, const char *operation, uint64_t sequence, int rank,
+                       int size) {
   double now = titan_clock_seconds();
-  pthread_mutex_lock(&mutex);
-  uint64_t number = begun_count++, sequence = next_sequence++;
-  titan_record *record = &present.operation;
+  uint64_t number = begun_count++;
   *record = (titan_record){.number = number,
                            .sequence = sequence,
                            .rank = rank,
@@ -161,8 +168,14 @@ void titan_recorder_wait_begins(const char *group, const char *operation, int ra
   copy_text(record->operation, sizeof record->operation, operation);
   if (capacity > 0)
     ring[number % capacity] = *record;
+}
+
+void titan_recorder_wait_begins(const char *group, const char *operation, int rank, int size) {
+  static uint64_t next_sequence;
+  pthread_mutex_lock(&mutex);
+  note_other(&present.operation, group, operation, next_sequence++, rank, size);
   present.waits = true;
-  waits_since = now;
+  waits_since = present.operation.begun;
   pthread_mutex_unlock(&mutex);
 }
 
@@ -172,11 +185,57 @@ void titan_recorder_wait_ends(void) {
   titan_recorder_end(number, false);
 }
 
+// --- the thread beside ---
+
+void titan_recorder_aside_begins(void) {
+  pthread_mutex_lock(&mutex);
+  aside.waits = false;
+  pthread_mutex_unlock(&mutex);
+  titan_stack_watch_aside(true);
+}
+
+void titan_recorder_aside_ends(void) {
+  titan_stack_watch_aside(false);
+}
+
+void titan_recorder_aside_wait_begins(const char *operation, int rank, int size) {
+  static uint64_t next_sequence;
+  pthread_mutex_lock(&mutex);
+  note_other(&aside.operation, "checkpoint thread", operation, next_sequence++, rank, size);
+  aside.waits = true;
+  aside.waits_since = aside.operation.begun;
+  pthread_mutex_unlock(&mutex);
+}
+
+void titan_recorder_aside_wait_ends(void) {
+  uint64_t number = aside.operation.number; // written by this thread alone
+  pthread_mutex_lock(&mutex);
+  aside.waits = false;
+  pthread_mutex_unlock(&mutex);
+  titan_recorder_end(number, false);
+}
+
+void titan_recorder_await_aside(const char *action) {
+  pthread_mutex_lock(&mutex);
+  copy_text(aside.action, sizeof aside.action, action);
+  aside.awaited = true;
+  aside.awaited_since = titan_clock_seconds();
+  pthread_mutex_unlock(&mutex);
+}
+
+void titan_recorder_awaited_aside(void) {
+  pthread_mutex_lock(&mutex);
+  aside.awaited = false;
+  pthread_mutex_unlock(&mutex);
+}
+
 void titan_recorder_was_stopped(double seconds) {
   double now = titan_clock_seconds();
   pthread_mutex_lock(&mutex);
   if (present.waits) // the wait may have begun after the stop
     waits_since = waits_since + seconds < now ? waits_since + seconds : now;
+  if (aside.waits)
+    aside.waits_since = aside.waits_since + seconds < now ? aside.waits_since + seconds : now;
   pthread_mutex_unlock(&mutex);
 }
 
@@ -187,12 +246,27 @@ static void copy_whereabouts(titan_whereabouts *out) {
   out->operations = begun_count;
   out->wait_seconds = present.waits ? now - waits_since : 0;
   out->action_seconds = now - acts_since;
+  if (!aside.awaited)
+    return;
+  double since = aside.waits_since > aside.awaited_since ? aside.waits_since : aside.awaited_since;
+  out->waits = aside.waits;
+  out->operation = aside.operation;
+  out->wait_seconds = aside.waits ? now - since : 0;
+  out->action_seconds = now - aside.awaited_since;
+  copy_text(out->action, sizeof out->action, aside.action);
 }
 
 void titan_recorder_whereabouts(titan_whereabouts *out) {
   pthread_mutex_lock(&mutex);
   copy_whereabouts(out);
   pthread_mutex_unlock(&mutex);
+}
+
+bool titan_recorder_awaits_aside(void) {
+  pthread_mutex_lock(&mutex);
+  bool awaits = aside.awaited;
+  pthread_mutex_unlock(&mutex);
+  return awaits;
 }
 
 bool titan_recorder_try_whereabouts(titan_whereabouts *out) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The flight recorder: the latest operations of all groups of this process, and what the process is doing. There is one
-// a process, as all its communication comes from one thread; other threads may read it.
+// a process, as all its communication comes from one thread, but for saves; other threads may read it.
 #ifndef TITAN_COMM_RECORDER_H
 #define TITAN_COMM_RECORDER_H
 
@@ -51,6 +51,18 @@ void titan_recorder_set_action(const char *what, const char *name);
 void titan_recorder_wait_begins(const char *group, const char *operation, int rank, int size);
 void titan_recorder_wait_ends(void);
 
+// A thread beside the one that communicates, with operations of its own: that of a save. By that thread: it begins;
+// waits for the others in an operation of the group "checkpoint thread" (static, as `operation`); has it; ends.
+void titan_recorder_aside_begins(void);
+void titan_recorder_aside_wait_begins(const char *operation, int rank, int size);
+void titan_recorder_aside_wait_ends(void);
+void titan_recorder_aside_ends(void);
+// By the thread that communicates: from now on it does nothing but wait for that thread, which does `action` ("write of
+// step-3.h5", copied); until it is over. Meanwhile the whereabouts are those of that thread: where it waits for other
+// ranks, this rank does, and where it does not, this rank may keep the others waiting.
+void titan_recorder_await_aside(const char *action);
+void titan_recorder_awaited_aside(void);
+
 // Any thread.
 void titan_recorder_whereabouts(titan_whereabouts *out);
 // The same, at any moment of any thread, a signal handler's too: false where the recorder is being written to.
@@ -58,8 +70,8 @@ bool titan_recorder_try_whereabouts(titan_whereabouts *out);
 // Any thread. The operations that are kept, oldest first: at most `most`, of those begun at `since` or later. Returns
 // how many.
 int64_t titan_recorder_copy(double since, titan_record *records, int64_t most);
-// Any thread. Everything as JSON, with the stack of the thread that communicates (comm/stack.h); false when it could
-// not be written.
+// Any thread. Everything as JSON, with the stack of the thread that the whereabouts are of (comm/stack.h); false when
+// it could not be written.
 bool titan_recorder_write(FILE *file, int rank, const char *host, const char *stack);
 
 #endif

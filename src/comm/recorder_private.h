@@ -13,6 +13,8 @@ void titan_recorder_end(uint64_t number, bool failed);
 // This rank waits for the operation, from `begun` on, until titan_recorder_waited, `now`.
 void titan_recorder_wait(const titan_comm *comm, const titan_operation *operation, uint64_t number, double begun);
 void titan_recorder_waited(double now);
+// Whether the thread that communicates waits for the one beside it. Any thread.
+bool titan_recorder_awaits_aside(void);
 // This process was stopped as a whole for so long: its wait is shorter by that.
 void titan_recorder_was_stopped(double seconds);
 

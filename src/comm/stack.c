@@ -2,6 +2,7 @@
 #include "comm/stack.h"
 
 #include "comm/recorder.h"
+#include "comm/recorder_private.h"
 
 #include <execinfo.h>
 #include <pthread.h>
@@ -24,8 +25,8 @@ enum {
   MOST_HELD = 1000
 };
 
-static pthread_t watched;
-static long watched_number; // of the thread, for the system
+static long watched_thread;      // of the system; 0: none
+static atomic_long aside_thread; // beside it; 0: there is none
 static bool is_watching;
 static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
 static void *frames[MOST_FRAMES];
@@ -65,9 +66,19 @@ void titan_stack_watch(void) {
   if (sigaltstack(NULL, &present) != 0 || ((present.ss_flags & SS_DISABLE) != 0 && sigaltstack(&other, NULL) != 0))
     return; // the thread may be in a product, whose stack register is none
   sigemptyset(&action.sa_mask);
-  watched = pthread_self();
-  watched_number = syscall(SYS_gettid);
+  watched_thread = syscall(SYS_gettid);
   is_watching = sigaction(number_of_signal(), &action, NULL) == 0;
+}
+
+void titan_stack_watch_aside(bool begins) {
+  sigset_t asking;
+  if (syscall(SYS_gettid) == watched_thread)
+    return;
+  sigemptyset(&asking);
+  sigaddset(&asking, number_of_signal());
+  if (is_watching)
+    pthread_sigmask(begins ? SIG_UNBLOCK : SIG_BLOCK, &asking, NULL);
+  atomic_store(&aside_thread, begins ? syscall(SYS_gettid) : 0);
 }
 
 // --- as text ---
@@ -130,21 +141,21 @@ static char state_in(const char *path) { // of a file "stat"; 0: not known
   return name_end != NULL && name_end[1] == ' ' ? name_end[2] : '\0';
 }
 
-static void print_state(char *text, size_t size) {
+static void print_state(long thread, char *text, size_t size) {
   char path[64], place[64] = "";
-  snprintf(path, sizeof path, "/proc/self/task/%ld/stat", watched_number);
+  snprintf(path, sizeof path, "/proc/self/task/%ld/stat", thread);
   char state = state_in(path);
-  snprintf(path, sizeof path, "/proc/self/task/%ld/wchan", watched_number);
+  snprintf(path, sizeof path, "/proc/self/task/%ld/wchan", thread);
   bool known = read_line(path, place, sizeof place) && strcmp(place, "0") != 0 && place[0] != '\0';
   snprintf(text, size, "no reaction to a signal; state %c%s%s", state != '\0' ? state : '?', known ? ", in " : "",
            known ? place : "");
 }
 
 // The number of frames; -1: the thread has not reacted.
-static int ask(bool holds) {
+static int ask(long thread, bool holds) {
   atomic_store(&hold, holds);
   atomic_store(&frame_count, -1);
-  int wait = pthread_kill(watched, number_of_signal()) == 0 ? 0 : WAITS;
+  int wait = syscall(SYS_tgkill, getpid(), thread, number_of_signal()) == 0 ? 0 : WAITS;
   for (; wait < WAITS && atomic_load(&frame_count) < 0; wait++)
     usleep(WAIT_MICROSECONDS);
   int nothing = -1;
@@ -155,12 +166,15 @@ void titan_stack_take(bool holds, char *text, size_t size) {
   text[0] = '\0';
   if (!is_watching)
     return;
+  long thread = titan_recorder_awaits_aside() ? atomic_load(&aside_thread) : 0;
+  if (thread == 0)
+    thread = watched_thread;
   pthread_mutex_lock(&one_at_a_time);
-  int count = atomic_load(&is_held) ? atomic_load(&frame_count) : ask(holds);
+  int count = atomic_load(&is_held) ? atomic_load(&frame_count) : ask(thread, holds);
   if (count > OWN)
     print_frames(count, text, size);
   else if (count < 0)
-    print_state(text, size);
+    print_state(thread, text, size);
   pthread_mutex_unlock(&one_at_a_time);
 }
 

@@ -8,6 +8,7 @@
 #include "checkpoint/writer.h"
 #include "comm/bootstrap.h"
 #include "comm/mpi_error.h"
+#include "comm/recorder.h"
 #include "device/queue.h"
 #include "state/join.h"
 #include "state/layout.h"
@@ -272,10 +273,12 @@ static titan_status write_file(titan_saver *saver, bool threaded) {
 
 static void *run_thread(void *context) {
   titan_saver *saver = context;
+  titan_recorder_aside_begins();
   saver->status = write_file(saver, true);
   if (saver->status != TITAN_OK)
     snprintf(saver->message, sizeof saver->message, "%s", titan_error_message());
   saver->result.seconds = titan_clock_seconds() - saver->start;
+  titan_recorder_aside_ends();
   atomic_store(&saver->done, true);
   return NULL;
 }
@@ -331,7 +334,8 @@ static titan_status copy_from_device(titan_saver *saver) {
   return titan_queue_finish(device, TITAN_QUEUE_COPY);
 }
 
-// The thread gets no signals: those are for the training's. Where the system gives no thread, it is done here.
+// The thread gets no signals but the watchdog's: the others are for the training's. Where the system gives no thread,
+// it is done here.
 static void start_thread(titan_saver *saver) {
   sigset_t all, before;
   sigfillset(&all);
@@ -413,9 +417,19 @@ bool titan_saver_is_done(const titan_saver *saver) {
   return atomic_load(&saver->done);
 }
 
+// The thread writes to storage, and waits for the other ranks: the watchdog looks at it in place of this one.
+static void join_thread(titan_saver *saver) {
+  char action[64];
+  const char *slash = strrchr(saver->request.path, '/');
+  snprintf(action, sizeof action, "write of %s", slash != NULL ? slash + 1 : saver->request.path);
+  titan_recorder_await_aside(action);
+  pthread_join(saver->thread, NULL);
+  titan_recorder_awaited_aside();
+}
+
 titan_status titan_saver_finish(titan_saver *saver, titan_save_result *result) {
   if (saver->threaded && saver->joinable)
-    pthread_join(saver->thread, NULL);
+    join_thread(saver);
   if (saver->threaded && saver->mode == TITAN_SAVE_ASYNC) {
     free_copy(saver);
   }

@@ -3,7 +3,8 @@
 // flock, pwrite, pread, read, fsync and flip, a rank or -1 for all, and how often it fails (0: always). flip is a
 // pwrite that returns as if all were well and writes another last byte. All but flock fail on files only whose path
 // holds TITAN_FAULT_FILE ("/step-" unless it is set: checkpoints, finished or not). With TITAN_COUNT=PREFIX the process
-// writes "WRITES BYTES" of such files into the file PREFIX and its rank when it ends.
+// writes "WRITES BYTES" of such files into the file PREFIX and its rank when it ends. With TITAN_HOLD=RANK:PATH each
+// pwrite of that rank (-1: of all) to such a file makes the file PATH.RANK and does not return while PATH is there.
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -18,6 +19,11 @@
 static atomic_int failures;
 static atomic_llong writes, bytes_written;
 
+static int this_rank(void) {
+  const char *rank = getenv("OMPI_COMM_WORLD_RANK");
+  return rank != NULL ? atoi(rank) : 0;
+}
+
 static int is_ours(int descriptor) {
   char name[64], path[1024] = "";
   const char *file = getenv("TITAN_FAULT_FILE");
@@ -26,12 +32,12 @@ static int is_ours(int descriptor) {
 }
 
 static int fails(const char *call, int descriptor) {
-  const char *text = getenv("TITAN_FAULT"), *rank = getenv("OMPI_COMM_WORLD_RANK");
+  const char *text = getenv("TITAN_FAULT");
   char wanted[16];
   int number, victim, times;
   if (text == NULL || strcmp(program_invocation_short_name, "titan-hpc") != 0 ||
       sscanf(text, "%15[^:]:%d:%d:%d", wanted, &number, &victim, &times) != 4 || strcmp(wanted, call) != 0 ||
-      (victim >= 0 && victim != (rank != NULL ? atoi(rank) : 0)))
+      (victim >= 0 && victim != this_rank()))
     return 0;
   if (strcmp(call, "flock") != 0 && !is_ours(descriptor))
     return 0;
@@ -45,6 +51,20 @@ int flock(int descriptor, int operation) {
   return fails("flock", descriptor) ? -1 : (int)syscall(SYS_flock, descriptor, operation);
 }
 
+static void hold(int descriptor) {
+  const char *text = getenv("TITAN_HOLD");
+  char path[1024], mark[1040];
+  int victim;
+  if (text == NULL || strcmp(program_invocation_short_name, "titan-hpc") != 0 ||
+      sscanf(text, "%d:%1023s", &victim, path) != 2 || (victim >= 0 && victim != this_rank()) || !is_ours(descriptor) ||
+      access(path, F_OK) != 0)
+    return;
+  snprintf(mark, sizeof mark, "%s.%d", path, this_rank());
+  close(open(mark, O_CREAT | O_WRONLY, 0666));
+  while (access(path, F_OK) == 0)
+    usleep(10000);
+}
+
 static ssize_t counted(int descriptor, ssize_t result) {
   if (getenv("TITAN_COUNT") == NULL || result < 0 || !is_ours(descriptor))
     return result;
@@ -54,11 +74,11 @@ static ssize_t counted(int descriptor, ssize_t result) {
 }
 
 __attribute__((destructor)) static void tell_counts(void) {
-  const char *prefix = getenv("TITAN_COUNT"), *rank = getenv("OMPI_COMM_WORLD_RANK");
+  const char *prefix = getenv("TITAN_COUNT");
   char path[1024];
   if (prefix == NULL || strcmp(program_invocation_short_name, "titan-hpc") != 0)
     return;
-  snprintf(path, sizeof path, "%s%s", prefix, rank != NULL ? rank : "0");
+  snprintf(path, sizeof path, "%s%d", prefix, this_rank());
   FILE *file = fopen(path, "w");
   if (file != NULL && fprintf(file, "%lld %lld\n", (long long)writes, (long long)bytes_written) > 0)
     fclose(file);
@@ -77,6 +97,7 @@ static int flips(int descriptor, size_t bytes) {
 }
 
 ssize_t pwrite(int descriptor, const void *data, size_t bytes, off_t offset) {
+  hold(descriptor);
   if (flips(descriptor, bytes)) {
     ssize_t result = syscall(SYS_pwrite64, descriptor, data, bytes, offset);
     flip_last_byte(descriptor, data, bytes, offset);

@@ -113,14 +113,28 @@ static void check_pairs(const json_t *first, const json_t *second, const char *w
   }
 }
 
-// Microseconds of [begin, end) of a process that spans of a category cover; they lie apart.
-static double covered(int process, const char *category, double begin, double end) {
-  double sum = 0;
+static int by_begin(const void *a, const void *b) {
+  const span *x = *(const span *const *)a, *y = *(const span *const *)b;
+  return x->begin < y->begin ? -1 : x->begin > y->begin;
+}
+
+// Microseconds of [begin, end) of a process that spans of one of the categories cover, each counted once.
+static double covered(int process, const char *categories, double begin, double end) {
+  const span **chosen = malloc((span_count + 1) * sizeof(span *));
+  size_t count = 0;
+  double sum = 0, done = begin;
   for (size_t i = 0; i < span_count; i++)
-    if (spans[i].process == process && strcmp(spans[i].category, category) == 0) {
-      double from = fmax(spans[i].begin, begin), to = fmin(spans[i].end, end);
-      sum += to > from ? to - from : 0;
+    if (spans[i].process == process && strstr(categories, spans[i].category) != NULL)
+      chosen[count++] = &spans[i];
+  qsort(chosen, count, sizeof(span *), by_begin);
+  for (size_t i = 0; i < count; i++) {
+    double from = fmax(chosen[i]->begin, done), to = fmin(chosen[i]->end, end);
+    if (to > from) {
+      sum += to - from;
+      done = to;
     }
+  }
+  free(chosen);
   return sum;
 }
 
@@ -133,7 +147,7 @@ static void report(void) {
     for (size_t k = 0; k < span_count; k++)
       if (spans[k].process == step->process && strcmp(spans[k].category, "stage") == 0 &&
           strcmp(spans[k].name, "forward and backward") == 0) {
-        units = covered(step->process, "action", spans[k].begin, spans[k].end);
+        units = covered(step->process, "action wait", spans[k].begin, spans[k].end);
         stage = spans[k].end - spans[k].begin;
       }
     printf("%s of rank %d: stages %.4f units %.4f operations %.4f\n", step->name, step->process,
