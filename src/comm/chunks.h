@@ -31,7 +31,7 @@ titan_status titan_chunks_gather(titan_comm *comm, const void *send, void *recv,
 // valid until the work is waited for.
 titan_status titan_chunks_take(titan_work *work, int rank, const void **chunk);
 
-// Collective, non-blocking: recv [count] = the sum over ranks, in their order, of the chunks that they give for this
+// Collective, non-blocking: recv [count] = the sum over ranks of the chunks that they give for this
 // rank; the same bits as titan_comm_reduce_scatter. buffer [2*size*count]: for what travels by messages. The work is
 // complete only after a chunk was given for every rank.
 titan_status titan_chunks_reduce(titan_comm *comm, void *buffer, void *recv, size_t count, titan_dtype dtype,

@@ -5,8 +5,8 @@
 
 #include "comm/comm.h"
 
-// Elements reduced at a time: the partial results stay in the first-level cache, and every source is read in one
-// stream.
+// Elements reduced at a time: the partial results, one for each level of the tree, stay in the nearest caches, and
+// every source is read in one stream.
 enum { TITAN_REDUCE_BLOCK = 1024 };
 
 // `count` <= TITAN_REDUCE_BLOCK elements from element `first` on. The result is stored after all sources were read, so
