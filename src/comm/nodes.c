@@ -14,25 +14,25 @@
 static const char variable[] = "TITAN_SIMULATED_NODES";
 
 titan_status titan_nodes_simulated(int *node) {
-  const char *text = getenv(variable);
+  const char *text = getenv(variable), *next = text;
   int rank = 0;
   *node = 0;
   if (text == NULL)
     return TITAN_OK;
-  TITAN_TRY_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
-  for (const char *next = text;;) {
+  TITAN_TRY_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank)); // then: among the ranks from the next node on
+  for (bool more = true; more; next++) {
     char *end = NULL;
     long ranks = strtol(next, &end, 10);
     if (end == next || ranks < 1 || ranks > 1 << 20 || (*end != '\0' && *end != ','))
       return titan_error(TITAN_ERROR_USAGE, "%s = \"%.40s\": expected the ranks of each node, as 4 or 3,1", variable,
                          text);
-    bool is_last = *end == '\0';
-    *node += is_last ? rank / (int)ranks : rank >= (int)ranks;
-    if (is_last || rank < (int)ranks)
-      return TITAN_OK;
+    more = *end == ',';
+    if (rank >= 0)
+      *node += more ? rank >= (int)ranks : rank / (int)ranks;
     rank -= (int)ranks;
-    next = end + 1;
+    next = end;
   }
+  return TITAN_OK;
 }
 
 // A number that ranks have in common exactly when they can share memory: the kernel's boot, and the file system that
