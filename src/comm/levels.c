@@ -18,13 +18,6 @@ enum { PART_BYTES = (int)sizeof(header) + TITAN_LEVELS_SLOTS * TITAN_LEVELS_SLOT
 
 // --- sizes ---
 
-int titan_levels_tree(int nodes) {
-  int levels = 0;
-  while (1 << levels < nodes)
-    levels++;
-  return levels;
-}
-
 static size_t aligned(size_t bytes) {
   return titan_round_up(bytes, TITAN_MEMORY_ALIGNMENT);
 }
@@ -45,7 +38,7 @@ static layout lay_out(const titan_comm *comm) {
               .sources = aligned((size_t)nodes.own * sizeof(void *)),
               .requests = aligned(messages(nodes) * sizeof(MPI_Request)),
               .piece = aligned(TITAN_LEVELS_SLOT_BYTES / (size_t)nodes.most),
-              .pieces = (size_t)(TITAN_LEVELS_SLOTS + titan_levels_tree(nodes.count))};
+              .pieces = (size_t)(TITAN_LEVELS_SLOTS + titan_reduce_tree_levels(nodes.count))};
   l.total = l.firsts + l.ranks + l.sources + 2 * (size_t)TITAN_LEVELS_SLOTS * l.requests + l.pieces * l.piece;
   return l;
 }
@@ -82,9 +75,8 @@ static void place(titan_levels *levels) {
     levels->lanes[slot].receives = (MPI_Request *)(void *)next, next += l.requests;
     levels->lanes[slot].sends = (MPI_Request *)(void *)next, next += l.requests;
   }
-  levels->piece_bytes = l.piece;
   levels->received = next;
-  levels->sums = next + TITAN_LEVELS_SLOTS * l.piece;
+  levels->tree = (titan_reduce_tree){.sums = next + TITAN_LEVELS_SLOTS * l.piece, .stride = l.piece};
 }
 
 static titan_status find_places(titan_levels *levels) {
@@ -100,6 +92,8 @@ static titan_status find_places(titan_levels *levels) {
       levels->own = nodes - 1;
   }
   levels->firsts[nodes] = comm->size;
+  levels->tree.own = levels->own;
+  levels->tree.sources = nodes;
   titan_memory_free(places);
   return TITAN_OK;
 }

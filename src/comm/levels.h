@@ -21,6 +21,7 @@
 #define TITAN_COMM_LEVELS_H
 
 #include "comm/backend.h"
+#include "comm/reduce_tree.h"
 
 enum { TITAN_LEVELS_SLOTS = 4, TITAN_LEVELS_SLOT_BYTES = 1 << 20 };
 
@@ -39,9 +40,7 @@ typedef struct titan_levels {
   int *ranks;           // [size]: node after node
   const void **sources; // [ranks of this node]
   char *received;       // TITAN_LEVELS_SLOTS pieces: sums of other nodes
-  char *sums;           // a piece for each level of the tree over nodes
-  size_t piece_bytes;
-  unsigned summed; // the levels that have a sum, a bit each
+  titan_reduce_tree tree; // over nodes
   titan_levels_lane lanes[TITAN_LEVELS_SLOTS];
   uint64_t given;                          // tickets of all operations so far
   uint64_t placed, arrived, used, retired; // how far this rank is
@@ -51,9 +50,6 @@ typedef struct titan_levels {
 // For titan_comm_begin, in a group with levels. They give the bits that reduce.h promises where nodes hold aligned
 // blocks of a power of two of the ranks.
 titan_status titan_levels_start(titan_work *work);
-
-// Levels of the tree over so many nodes.
-int titan_levels_tree(int nodes);
 
 // A slot of a rank of the node, and where it says how far it is.
 char *titan_levels_slot(const titan_levels *levels, int node_rank, uint64_t ticket);

@@ -5,8 +5,6 @@
 #include "comm/reduce.h"
 #include "comm/staging.h"
 
-#include <string.h>
-
 // --- what an operation's steps are ---
 
 // Each rank has a share of the operation's vector: of all_gather and reduce_scatter what one rank passes or gets. The
@@ -41,7 +39,7 @@ static plan plan_of(const titan_work *work) {
   plan p = {.share = whole ? (operation->count + size - 1) / size : operation->count,
             .total = whole ? operation->count : operation->count * size,
             .bytes = titan_dtype_bytes(operation->dtype),
-            .sum = operation->dtype == TITAN_BFLOAT16 ? TITAN_FLOAT32 : operation->dtype};
+            .sum = titan_reduce_sum_type(operation->dtype)};
   p.sum_bytes = titan_dtype_bytes(p.sum);
   p.reduced = range_of(nodes.most, p.sum_bytes);
   p.gathered = range_of((nodes.most + nodes.least - 1) / nodes.least, p.bytes);
@@ -53,20 +51,13 @@ static plan plan_of(const titan_work *work) {
   return p;
 }
 
-// The distance of the other node in turn `turn` of a range: nodes that are not there have none.
-static int phase_of(const titan_levels *levels, int turn) {
-  for (int phase = 0;; phase++)
-    if ((levels->own ^ phase) < levels->comm->nodes.count && turn-- == 0)
-      return phase;
-}
-
 static step step_of(const titan_levels *levels, const plan *p, uint64_t number) {
   step s = {.gathers = number >= p->reducing};
   uint64_t nodes = (uint64_t)levels->comm->nodes.count, among = s.gathers ? number - p->reducing : number;
   s.most = s.gathers ? p->gathered : p->reduced;
   s.first = (size_t)(among / nodes) * s.most;
   s.turn = (int)(among % nodes);
-  s.phase = phase_of(levels, s.turn);
+  s.phase = titan_reduce_tree_distance(levels->own, levels->comm->nodes.count, s.turn);
   s.node = levels->own ^ s.phase;
   return s;
 }
@@ -120,28 +111,15 @@ static char *part_of(const titan_levels *levels, const plan *p, int node_rank, u
 }
 
 static char *received_of(const titan_levels *levels, uint64_t ticket) {
-  return levels->received + ticket % TITAN_LEVELS_SLOTS * levels->piece_bytes;
-}
-
-static void widen(float *to, const titan_bf16 *from, size_t count) {
-  for (size_t i = 0; i < count; i++)
-    to[i] = titan_bf16_to_float(from[i]);
-}
-
-static void narrow(titan_bf16 *to, const float *from, size_t count) {
-  for (size_t i = 0; i < count; i++)
-    to[i] = titan_bf16_from_float(from[i]);
+  return levels->received + ticket % TITAN_LEVELS_SLOTS * levels->tree.stride;
 }
 
 static titan_status place_parts(titan_work *work, titan_levels *levels, const plan *p, const step *s, uint64_t ticket) {
   const char *from = work->operation.send;
   for (int i = 0; i < ranks_of(levels, s->node); i++) {
     titan_mpi_span span = span_of(p, s, rank_of(levels, s->node, i));
-    char *to = part_of(levels, p, own_index(levels), ticket, i);
-    if (p->sum == work->operation.dtype)
-      titan_staging_copy(to, from + span.first * p->bytes, span.count * p->bytes);
-    else
-      widen((float *)(void *)to, (const titan_bf16 *)(const void *)(from + span.first * p->bytes), span.count);
+    titan_reduce_widen(work->operation.dtype, part_of(levels, p, own_index(levels), ticket, i),
+                       from + span.first * p->bytes, span.count);
   }
   titan_mpi_span own = span_of(p, s, work->comm->rank);
   if (s->phase == 0 || own.count == 0)
@@ -167,53 +145,21 @@ static titan_status sum_parts(titan_work *work, titan_levels *levels, const plan
   return TITAN_OK;
 }
 
-static void finish(const titan_work *work, const plan *p, const step *s, titan_mpi_span own, const void *sum) {
-  bool scatters = work->operation.kind == TITAN_OPERATION_REDUCE_SCATTER;
-  char *to = (char *)work->operation.recv + (scatters ? s->first : own.first) * p->bytes;
-  if (p->sum == work->operation.dtype)
-    titan_staging_copy(to, sum, own.count * p->bytes);
-  else
-    narrow((titan_bf16 *)(void *)to, sum, own.count);
-}
-
-// Takes in what came from distance `phase` (NULL: there is no such node): at each level of the tree where it is the
-// second of two, they are joined, the lower nodes' first. The last phase leaves the result.
-static titan_status join(titan_work *work, titan_levels *levels, const plan *p, const step *s, int phase, void *value) {
+static titan_status join(titan_work *work, titan_levels *levels, const plan *p, const step *s, uint64_t ticket) {
+  const titan_operation *operation = &work->operation;
   titan_mpi_span own = span_of(p, s, work->comm->rank);
-  int level = 0;
-  for (; phase >> level & 1; level++) {
-    char *other = levels->sums + (size_t)level * levels->piece_bytes;
-    bool has_other = levels->summed >> level & 1;
-    levels->summed &= ~(1u << level);
-    bool is_upper = levels->own >> level & 1;
-    const void *both[2] = {is_upper ? value : other, is_upper ? other : value};
-    if (has_other && value != NULL)
-      TITAN_TRY(titan_reduce(p->sum, work->operation.reduction, both, 2, value, own.count));
-    else if (has_other)
-      value = other;
-  }
-  if (value == NULL)
+  void *sum = s->phase == 0 ? part_of(levels, p, own_index(levels), ticket, own_index(levels))
+                            : received_of(levels, ticket);
+  const void *result;
+  if (own.count == 0)
     return TITAN_OK;
-  if (level == titan_levels_tree(work->comm->nodes.count)) {
-    finish(work, p, s, own, value);
+  levels->tree.dtype = p->sum;
+  levels->tree.reduction = operation->reduction;
+  TITAN_TRY(titan_reduce_tree_take(&levels->tree, s->turn, sum, own.count, &result));
+  if (result == NULL)
     return TITAN_OK;
-  }
-  char *place = levels->sums + (size_t)level * levels->piece_bytes;
-  memcpy(place, value, own.count * p->sum_bytes);
-  levels->summed |= 1u << level;
-  return TITAN_OK;
-}
-
-static titan_status join_step(titan_work *work, titan_levels *levels, const plan *p, const step *s, uint64_t ticket) {
-  int before = s->turn > 0 ? phase_of(levels, s->turn - 1) : -1;
-  int end = s->turn + 1 == work->comm->nodes.count ? 1 << titan_levels_tree(work->comm->nodes.count) : s->phase + 1;
-  if (span_of(p, s, work->comm->rank).count == 0)
-    return TITAN_OK;
-  for (int phase = before + 1; phase < end; phase++) {
-    void *value = s->phase == 0 ? part_of(levels, p, own_index(levels), ticket, own_index(levels))
-                                : received_of(levels, ticket);
-    TITAN_TRY(join(work, levels, p, s, phase, phase == s->phase ? value : NULL));
-  }
+  size_t place = operation->kind == TITAN_OPERATION_REDUCE_SCATTER ? s->first : own.first;
+  titan_reduce_narrow(operation->dtype, (char *)operation->recv + place * p->bytes, result, own.count);
   return TITAN_OK;
 }
 
@@ -331,7 +277,7 @@ static titan_status try_to_retire(titan_work *work, titan_levels *levels, const 
   if (!*moved)
     return TITAN_OK;
   if (!s->gathers)
-    TITAN_TRY(join_step(work, levels, p, s, ticket));
+    TITAN_TRY(join(work, levels, p, s, ticket));
   levels->retired = ticket;
   return TITAN_OK;
 }

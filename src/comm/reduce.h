@@ -21,4 +21,13 @@ static inline int titan_reduce_left(int sources) {
 titan_status titan_reduce(titan_dtype dtype, titan_reduction reduction, const void *const *sources, int source_count,
                           void *out, size_t count);
 
+// The type in which elements are summed: float32 for bfloat16, else the type itself. And the same reduction, its result
+// in that type: out [count].
+titan_dtype titan_reduce_sum_type(titan_dtype dtype);
+titan_status titan_reduce_wide(titan_dtype dtype, titan_reduction reduction, const void *const *sources,
+                               int source_count, void *out, size_t count);
+// Not collective. From elements to that type, and back, rounding.
+void titan_reduce_widen(titan_dtype dtype, void *to, const void *from, size_t count);
+void titan_reduce_narrow(titan_dtype dtype, void *to, const void *from, size_t count);
+
 #endif

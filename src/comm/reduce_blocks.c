@@ -18,7 +18,7 @@
 #define AS_IT_IS(x) (x)
 
 // total [count] = the reduction of one block of all sources.
-#define REDUCE(name, stored, type, LOAD, STORE, JOIN)                                                                  \
+#define REDUCE(name, stored, type, given, LOAD, STORE, JOIN)                                                           \
   static void name##_tree(titan_reduction reduction, const void *const *sources, int source_count, size_t first,       \
                           size_t count, type *total) {                                                                 \
     const stored *a = (const stored *)sources[0] + first, *b = (const stored *)sources[source_count > 1] + first;      \
@@ -43,18 +43,20 @@
                    size_t count, void *out) {                                                                          \
     type total[TITAN_REDUCE_BLOCK];                                                                                    \
     name##_tree(reduction, sources, source_count, first, count, total);                                                \
-    stored *result = (stored *)out + first;                                                                            \
+    given *result = (given *)out + first;                                                                              \
     for (size_t i = 0; i < count; i++)                                                                                 \
       result[i] = STORE(total[i]);                                                                                     \
   }
 
-REDUCE(reduce_float32, float, float, AS_IT_IS, AS_IT_IS, JOIN_FLOATS)
-REDUCE(reduce_float64, double, double, AS_IT_IS, AS_IT_IS, JOIN_FLOATS)
-REDUCE(reduce_int32, int32_t, int32_t, AS_IT_IS, AS_IT_IS, JOIN_WHOLE)
-REDUCE(reduce_int64, int64_t, int64_t, AS_IT_IS, AS_IT_IS, JOIN_WHOLE)
-REDUCE(reduce_bfloat16, titan_bf16, float, titan_bf16_to_float, titan_bf16_from_float, JOIN_FLOATS)
+REDUCE(reduce_float32, float, float, float, AS_IT_IS, AS_IT_IS, JOIN_FLOATS)
+REDUCE(reduce_float64, double, double, double, AS_IT_IS, AS_IT_IS, JOIN_FLOATS)
+REDUCE(reduce_int32, int32_t, int32_t, int32_t, AS_IT_IS, AS_IT_IS, JOIN_WHOLE)
+REDUCE(reduce_int64, int64_t, int64_t, int64_t, AS_IT_IS, AS_IT_IS, JOIN_WHOLE)
+REDUCE(reduce_bfloat16, titan_bf16, float, titan_bf16, titan_bf16_to_float, titan_bf16_from_float, JOIN_FLOATS)
+REDUCE(reduce_bfloat16_wide, titan_bf16, float, float, titan_bf16_to_float, AS_IT_IS, JOIN_FLOATS)
 
-titan_reduce_block *const TITAN_REDUCE_BLOCKS[TITAN_BYTE + 1] = {
+titan_reduce_block *const TITAN_REDUCE_BLOCKS[TITAN_REDUCE_KINDS] = {
     [TITAN_FLOAT32] = reduce_float32, [TITAN_BFLOAT16] = reduce_bfloat16, [TITAN_FLOAT64] = reduce_float64,
     [TITAN_INT32] = reduce_int32,     [TITAN_INT64] = reduce_int64,       [TITAN_BYTE] = NULL,
+    [TITAN_REDUCE_WIDE] = reduce_bfloat16_wide,
 };
