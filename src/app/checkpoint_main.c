@@ -188,7 +188,7 @@ static int run_alone(titan_tool *tool, const request *r) {
     return print_facts(tool, r);
   titan_status status = r->parsed;
   if (status == TITAN_OK)
-    status = titan_comm_create_fake("world", 0, 1, true, &tool->world);
+    status = titan_comm_create_fake("world", 0, 1, (titan_comm_nodes){1, 1, 1, 1}, &tool->world);
   if (status == TITAN_OK)
     status = run(tool, r);
   if (status != TITAN_OK)

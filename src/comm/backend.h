@@ -57,6 +57,9 @@ struct titan_work {
   titan_work *previous, *next; // among the works in flight; next also among the group's idle works
 };
 
+// Bytes of the largest operation that every group is ready for.
+enum { TITAN_COMM_LEAST_BYTES = 64 };
+
 // Starts an operation: fills work->advance (required, but where the group is joined), release and state.
 // work->operation is filled already.
 typedef titan_status titan_work_start(titan_work *work);
@@ -103,7 +106,7 @@ struct titan_comm {
   const titan_comm_backend *backend;
   char *name;
   int rank, size;
-  bool one_node;
+  titan_comm_nodes nodes;
   int leader;   // the group's first rank, in the world
   MPI_Comm mpi; // owned, MPI_COMM_NULL for a stand-in; what a backend of another kind uses to set itself up
   void *state;  // the backend's
@@ -113,6 +116,7 @@ struct titan_comm {
   void (*observer)(void *context, const titan_comm_stretch *stretch);
   void *observer_context;
   struct titan_staging *staging; // NULL: all goes through the backend
+  struct titan_levels *levels;   // NULL: not in two levels
   titan_work *idle_works;
 };
 

@@ -32,10 +32,10 @@ titan_status titan_chunks_gather(titan_comm *comm, const void *send, void *recv,
 // valid until the work is waited for.
 titan_status titan_chunks_take(titan_work *work, int rank, const void **chunk);
 
-// Collective, non-blocking: recv [count] = the sum over ranks, in their order, of the chunks that they give for this
-// rank: the bits of titan_comm_reduce_scatter in a group of the host. buffer: for what travels by messages
-// [2*size*count]; in a group of a device [(size+1)*count], which COMPUTE adds up after titan_work_wait. The work is
-// complete only after a chunk was given for every rank.
+// Collective, non-blocking: recv [count] = the sum over ranks of the chunks that they give for this rank: the bits of
+// titan_comm_reduce_scatter in a group of the host. buffer: for what travels by messages [2*size*count]; in a group of
+// a device [(size+1)*count], which COMPUTE adds up after titan_work_wait. The work is complete only after a chunk was
+// given for every rank.
 titan_status titan_chunks_reduce(titan_comm *comm, void *buffer, void *recv, size_t count, titan_dtype dtype,
                                  titan_work **work);
 // Not collective. Where the chunk [count] for `rank` is to be written, once the one before it was given.

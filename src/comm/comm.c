@@ -1,44 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/clock.h"
-#include "base/hash.h"
 #include "comm/backend.h"
+#include "comm/levels.h"
 #include "comm/mpi_error.h"
+#include "comm/nodes.h"
 #include "comm/recorder_private.h"
 #include "comm/staging.h"
 
 #include <assert.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 // --- creation ---
 
-// A number that ranks have in common exactly when they can share memory: the kernel's boot, and the file system that
-// shared memory comes from (containers on one machine may each have their own).
-static int64_t node_identity(void) {
-  uint64_t hash;
-  char bytes[MPI_MAX_PROCESSOR_NAME + 128] = {0};
-  int length = 0;
-  MPI_Get_processor_name(bytes, &length);
-  int file = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-  if (file >= 0) {
-    ssize_t got = read(file, bytes + length, 64);
-    length += got > 0 ? (int)got : 0;
-    close(file);
-  }
-  hash = titan_hash_bytes(TITAN_HASH_START, bytes, (size_t)length);
-  struct stat status;
-  if (stat("/dev/shm", &status) == 0)
-    hash = titan_hash_number(hash, (uint64_t)status.st_dev, 8);
-  return (int64_t)(hash >> 2); // not negative, so that its negation is a number too
-}
-
-static titan_status find_whether_one_node(titan_comm *comm) {
-  int64_t identity = node_identity(), extremes[2] = {identity, -identity};
-  TITAN_TRY_MPI(MPI_Allreduce(MPI_IN_PLACE, extremes, 2, MPI_INT64_T, MPI_MAX, comm->mpi));
-  comm->one_node = extremes[0] == -extremes[1];
+static titan_status find_nodes(titan_comm *comm) {
+  titan_node_place *places;
+  TITAN_TRY(titan_nodes_places(comm->mpi, comm->size, &places));
+  comm->nodes = titan_nodes_count(places, comm->size, comm->rank);
+  titan_memory_free(places);
   return TITAN_OK;
 }
 
@@ -74,9 +53,9 @@ titan_status titan_comm_create(const titan_comm_backend *backend, MPI_Comm mpi, 
   TITAN_TRY_CLEANUP(TITAN_MPI(MPI_Comm_rank(mpi, &comm->rank)));
   TITAN_TRY_CLEANUP(TITAN_MPI(MPI_Comm_size(mpi, &comm->size)));
   TITAN_TRY_CLEANUP(find_leader(comm));
-  comm->one_node = true;
+  comm->nodes = (titan_comm_nodes){1, 1, 1, 1};
   if (comm->size > 1)
-    TITAN_TRY_CLEANUP(find_whether_one_node(comm));
+    TITAN_TRY_CLEANUP(find_nodes(comm));
   TITAN_TRY_CLEANUP(titan_comm_reserve(comm, titan_comm_reservation_least(comm)));
   *out = comm;
   return TITAN_OK;
@@ -99,7 +78,7 @@ titan_status titan_comm_create_over(const titan_comm_backend *backend, titan_com
                        .state = state,
                        .rank = host->rank,
                        .size = host->size,
-                       .one_node = host->one_node,
+                       .nodes = host->nodes,
                        .leader = host->leader,
                        .mpi = MPI_COMM_NULL};
   TITAN_TRY_CLEANUP(titan_memory_duplicate(TITAN_MEMORY_COMMUNICATION, host->name, &comm->name));
@@ -143,7 +122,11 @@ const char *titan_comm_name(const titan_comm *comm) {
 }
 
 bool titan_comm_is_one_node(const titan_comm *comm) {
-  return comm->one_node;
+  return comm->nodes.count == 1;
+}
+
+titan_comm_nodes titan_comm_nodes_of(const titan_comm *comm) {
+  return comm->nodes;
 }
 
 MPI_Comm titan_comm_mpi(const titan_comm *comm) {
@@ -344,12 +327,21 @@ titan_status titan_comm_begin(titan_comm *comm, const titan_operation *operation
 
 // --- the operations ---
 
+// How an operation of `bytes` bytes is done that the backend does with `start`.
+static titan_work_start *way_of(const titan_comm *comm, titan_work_start *start, titan_work_start *staged, size_t bytes,
+                                bool blocks) {
+  if (comm->levels != NULL)
+    return titan_levels_start;
+  return blocks && titan_staging_takes(comm, bytes) ? staged : start;
+}
+
 titan_status titan_comm_all_gather(titan_comm *comm, const void *send, void *recv, size_t count, titan_dtype dtype,
                                    titan_work **work) {
   titan_operation operation = {
       .kind = TITAN_OPERATION_ALL_GATHER, .send = send, .recv = recv, .count = count, .dtype = dtype};
-  bool staged = work == NULL && titan_staging_takes(comm, count * titan_dtype_bytes(dtype));
-  return titan_comm_begin(comm, &operation, staged ? titan_staging_all_gather_start : comm->backend->all_gather, work);
+  titan_work_start *start = way_of(comm, comm->backend->all_gather, titan_staging_all_gather_start,
+                                   count * titan_dtype_bytes(dtype), work == NULL);
+  return titan_comm_begin(comm, &operation, start, work);
 }
 
 titan_status titan_comm_reduce_scatter(titan_comm *comm, const void *send, void *recv, size_t count, titan_dtype dtype,
@@ -360,9 +352,9 @@ titan_status titan_comm_reduce_scatter(titan_comm *comm, const void *send, void 
                                .count = count,
                                .dtype = dtype,
                                .reduction = reduction};
-  bool staged = work == NULL && titan_staging_takes(comm, count * titan_dtype_bytes(dtype) * (size_t)comm->size);
-  return titan_comm_begin(comm, &operation, staged ? titan_staging_reduce_scatter_start : comm->backend->reduce_scatter,
-                          work);
+  titan_work_start *start = way_of(comm, comm->backend->reduce_scatter, titan_staging_reduce_scatter_start,
+                                   count * titan_dtype_bytes(dtype) * (size_t)comm->size, work == NULL);
+  return titan_comm_begin(comm, &operation, start, work);
 }
 
 titan_status titan_comm_all_reduce(titan_comm *comm, const void *send, void *recv, size_t count, titan_dtype dtype,
@@ -374,8 +366,10 @@ titan_status titan_comm_all_reduce(titan_comm *comm, const void *send, void *rec
                                .dtype = dtype,
                                .reduction = reduction};
   size_t bytes = count * titan_dtype_bytes(dtype);
-  bool staged = work == NULL && titan_comm_stages_all_reduce(bytes) && titan_staging_takes(comm, bytes);
-  return titan_comm_begin(comm, &operation, staged ? titan_staging_all_reduce_start : comm->backend->all_reduce, work);
+  titan_work_start *start = comm->backend->all_reduce;
+  if (comm->levels != NULL ? titan_comm_levels_all_reduce(bytes) : titan_comm_stages_all_reduce(bytes))
+    start = way_of(comm, start, titan_staging_all_reduce_start, bytes, work == NULL);
+  return titan_comm_begin(comm, &operation, start, work);
 }
 
 titan_status titan_comm_broadcast(titan_comm *comm, void *buffer, size_t count, titan_dtype dtype, int root,

@@ -7,7 +7,7 @@
 // for with work != NULL: buffers stay untouched by the caller until titan_work_wait. With work == NULL the call blocks.
 // A group owns a duplicate of its MPI communicator with MPI_ERRORS_RETURN; a failure comes back as
 // TITAN_ERROR_COMMUNICATION with the library's own text. Counts are elements. Results repeat bitwise from run to run
-// (sums are taken in one fixed order), and all_reduce gives every rank the same bits.
+// (sums are taken along one binary tree over the ranks, see reduce.h), and all_reduce gives every rank the same bits.
 #ifndef TITAN_COMM_COMM_H
 #define TITAN_COMM_COMM_H
 
@@ -39,6 +39,12 @@ int titan_comm_size(const titan_comm *comm);
 const char *titan_comm_name(const titan_comm *comm);
 // Whether all ranks of the group share one node's memory.
 bool titan_comm_is_one_node(const titan_comm *comm);
+// How the group's ranks lie on nodes: on how many, and how many of them are on the node that has most, on the one that
+// has least, and on this rank's.
+typedef struct titan_comm_nodes {
+  int count, most, least, own;
+} titan_comm_nodes;
+titan_comm_nodes titan_comm_nodes_of(const titan_comm *comm);
 // The group's own MPI communicator, borrowed: for duplicating, not for messages.
 MPI_Comm titan_comm_mpi(const titan_comm *comm);
 
@@ -89,6 +95,8 @@ titan_status titan_comm_broadcast_text(titan_comm *comm, titan_text *text);
 typedef struct titan_comm_traffic {
   uint64_t all_gather, reduce_scatter, all_reduce, broadcast, all_to_all, point_to_point;
   uint64_t operations; // calls
+  // What this process has sent to other nodes in collectives in two levels, sums of bfloat16 as float32.
+  uint64_t between_nodes, messages_between_nodes;
 } titan_comm_traffic;
 titan_comm_traffic titan_comm_traffic_of(const titan_comm *comm);
 
@@ -156,7 +164,7 @@ size_t titan_comm_over_bytes(const titan_comm *host, int works);
 // Not collective, no communication: a group that stands for one which is not there, to plan for it. It has a rank, a
 // size and a place; its reservations are those of an MPI group; its operations are errors (TITAN_ERROR_INTERNAL)
 // unless it has one rank.
-titan_status titan_comm_create_fake(const char *name, int rank, int size, bool one_node, titan_comm **out);
+titan_status titan_comm_create_fake(const char *name, int rank, int size, titan_comm_nodes nodes, titan_comm **out);
 
 // --- memory shared by the ranks of one node ---
 
@@ -172,7 +180,7 @@ void titan_shared_destroy(titan_shared **shared);
 void *titan_shared_part(const titan_shared *shared, int rank);
 
 // Collective. As titan_comm_reduce_scatter with rank r's send buffer at byte `offset` of its part, summed straight out
-// of the other ranks' parts in rank order, without a copy. The parts may be written again once the work is complete.
+// of the other ranks' parts, without a copy. The parts may be written again once the work is complete.
 titan_status titan_shared_reduce_scatter(titan_shared *shared, size_t offset, void *recv, size_t count,
                                          titan_dtype dtype, titan_reduction reduction, titan_work **work);
 // Collective. Makes what each rank wrote to its part visible to all (memory barriers and a barrier of the group).
@@ -193,5 +201,24 @@ bool titan_comm_is_staged(const titan_comm *comm);
 size_t titan_comm_stage_bytes(const titan_comm *comm, size_t bytes);
 // Whether a staged group passes all_reduces of so many bytes through shared memory.
 bool titan_comm_stages_all_reduce(size_t bytes);
+
+// --- collectives in two levels, of a group that spans nodes ---
+
+// Whether the group has several nodes, and a node several of its ranks.
+bool titan_comm_can_level(const titan_comm *comm);
+// Collective; nothing of the group is in flight. From now on all_gather, reduce_scatter and all_reduce of the group,
+// blocking or not, go through shared memory inside nodes, and between nodes each byte goes once a node: of the s bytes
+// that are gathered or scattered, a node sends and receives s (nodes - 1) / nodes where nodes have equally many ranks.
+// Takes titan_comm_level_bytes on each rank, under TITAN_MEMORY_COMMUNICATION, and no buffer in flight. Nothing changes
+// in other groups. TITAN_ERROR_MEMORY, on every rank, where a node has too little shared memory. To be undone by
+// titan_comm_unlevel (collective), as often as it was called, before the group is destroyed.
+titan_status titan_comm_level(titan_comm *comm);
+void titan_comm_unlevel(titan_comm *comm);
+bool titan_comm_is_levelled(const titan_comm *comm);
+// For a group that can.
+size_t titan_comm_level_bytes(const titan_comm *comm);
+// Whether a group passes all_reduces of so many bytes in two levels. The backend does the others, which need no more
+// buffer than every group has.
+bool titan_comm_levels_all_reduce(size_t bytes);
 
 #endif

@@ -20,12 +20,12 @@ static const titan_comm_backend fake_backend = {
     .buffer_bytes = titan_mpi_buffer_bytes,
 };
 
-titan_status titan_comm_create_fake(const char *name, int rank, int size, bool one_node, titan_comm **out) {
+titan_status titan_comm_create_fake(const char *name, int rank, int size, titan_comm_nodes nodes,
+                                    titan_comm **out) {
   *out = NULL;
   titan_comm *comm = NULL;
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_COMMUNICATION, 1, sizeof *comm, &comm));
-  *comm =
-      (titan_comm){.backend = &fake_backend, .rank = rank, .size = size, .one_node = one_node, .mpi = MPI_COMM_NULL};
+  *comm = (titan_comm){.backend = &fake_backend, .rank = rank, .size = size, .nodes = nodes, .mpi = MPI_COMM_NULL};
   titan_status status = titan_memory_duplicate(TITAN_MEMORY_COMMUNICATION, name, &comm->name);
   if (status == TITAN_OK)
     *out = comm;

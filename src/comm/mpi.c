@@ -2,6 +2,7 @@
 #include "comm/mpi.h"
 #include "comm/mpi_datatype.h"
 #include "comm/mpi_error.h"
+#include "comm/nodes.h"
 
 #include <limits.h>
 
@@ -173,8 +174,12 @@ titan_status titan_comm_create_split(MPI_Comm parent, int color, int key, const 
 titan_status titan_comm_create_node(MPI_Comm parent, const char *name, titan_comm **out) {
   MPI_Comm mpi;
   *out = NULL;
-  int rank = 0;
+  MPI_Comm machine;
+  int rank = 0, simulated = 0;
+  TITAN_TRY(titan_nodes_simulated(&simulated));
   TITAN_TRY_MPI(MPI_Comm_rank(parent, &rank));
-  TITAN_TRY_MPI(MPI_Comm_split_type(parent, MPI_COMM_TYPE_SHARED, rank, MPI_INFO_NULL, &mpi));
+  TITAN_TRY_MPI(MPI_Comm_split_type(parent, MPI_COMM_TYPE_SHARED, rank, MPI_INFO_NULL, &machine));
+  TITAN_TRY_MPI(MPI_Comm_split(machine, simulated, rank, &mpi));
+  MPI_Comm_free(&machine);
   return titan_comm_create(&mpi_backend, mpi, name, out);
 }

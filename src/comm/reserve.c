@@ -4,9 +4,6 @@
 
 #include <string.h>
 
-// Numbers of eight bytes in the largest operation that every group is ready for.
-enum { LEAST_NUMBERS = 8 };
-
 static size_t buffer_bytes(const titan_comm *comm, titan_operation_kind kind, size_t count, titan_dtype dtype) {
   return comm->backend->buffer_bytes != NULL ? comm->backend->buffer_bytes(comm, kind, count, dtype) : 0;
 }
@@ -21,7 +18,9 @@ size_t titan_comm_reduce_scatter_bytes(const titan_comm *comm, size_t count, tit
 
 titan_comm_reservation titan_comm_reservation_least(const titan_comm *comm) {
   return (titan_comm_reservation){
-      .works = 1, .buffers = 1, .buffer_bytes = titan_comm_all_reduce_bytes(comm, LEAST_NUMBERS, TITAN_FLOAT64)};
+      .works = 1,
+      .buffers = 1,
+      .buffer_bytes = titan_comm_all_reduce_bytes(comm, TITAN_COMM_LEAST_BYTES / sizeof(double), TITAN_FLOAT64)};
 }
 
 titan_comm_reservation titan_comm_reservation_join(titan_comm_reservation a, titan_comm_reservation b) {

@@ -69,7 +69,7 @@ static titan_status prepare(titan_comm *comm, size_t bytes_per_rank, titan_memor
 
 titan_status titan_shared_create(titan_comm *comm, size_t bytes_per_rank, titan_memory_tag tag, titan_shared **out) {
   *out = NULL;
-  if (!comm->one_node)
+  if (comm->nodes.count > 1)
     return titan_error(TITAN_ERROR_INTERNAL, "the ranks of group %s are on several nodes and share no memory",
                        comm->name);
   if (bytes_per_rank % TITAN_MEMORY_ALIGNMENT != 0)

@@ -41,7 +41,7 @@ titan_status titan_staging_arrive(titan_staging *staging, uint64_t ticket);
 bool titan_staging_has_arrived(const titan_staging *staging, int rank, uint64_t ticket);
 // To be called after the last rank was seen to arrive, before its slot is read.
 titan_status titan_staging_see(const titan_staging *staging);
-// recv[count] = the sum over ranks, in their order, of the elements count * `slice` .. of their slots.
+// recv[count] = the sum over ranks of the elements count * `slice` .. of their slots.
 titan_status titan_staging_reduce(titan_staging *staging, const titan_work *work, uint64_t ticket, int slice);
 
 #endif

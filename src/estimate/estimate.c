@@ -38,11 +38,12 @@ static void add_plans(titan_runtime *runtime, titan_estimate_kind *kind) {
 // Stand-ins for the groups that the program has beside the mesh's.
 static titan_status create_groups(const titan_estimate_question *question, int rank, titan_comm **world,
                                   titan_comm **node) {
-  int first = rank / question->ranks_per_node * question->ranks_per_node, left = question->world_size - first;
+  int most = question->ranks_per_node, first = rank / most * most, left = question->world_size - first;
+  int own = left < most ? left : most, last = question->world_size % most;
+  titan_comm_nodes nodes = {(question->world_size + most - 1) / most, most, last > 0 ? last : most, own};
   *node = NULL;
-  TITAN_TRY(titan_comm_create_fake("world", rank, question->world_size, false, world));
-  return titan_comm_create_fake("node", rank - first, left < question->ranks_per_node ? left : question->ranks_per_node,
-                                false, node);
+  TITAN_TRY(titan_comm_create_fake("world", rank, question->world_size, nodes, world));
+  return titan_comm_create_fake("node", rank - first, own, (titan_comm_nodes){1, own, own, own}, node);
 }
 
 // What the program takes beside the runtime.
@@ -191,11 +192,11 @@ titan_status titan_estimate_options(const titan_estimate_question *question, con
   return TITAN_OK;
 }
 
-// What decides a rank's figures: its place in the groups that shard the graph, which of its groups lie on one node, and
-// the ranks of its node. Ranks with equal keys have equal figures.
+// What decides a rank's figures: its place in the groups that shard the graph, how its groups lie on nodes, and the ranks
+// of its node. Ranks with equal keys have equal figures.
 typedef struct rank_key {
   int place, node_size;
-  unsigned one_node;
+  uint64_t nodes;
 } rank_key;
 
 static titan_status key_of(const titan_estimate *estimate, int rank, rank_key *key) {
@@ -205,7 +206,7 @@ static titan_status key_of(const titan_estimate *estimate, int rank, rank_key *k
   memset(key, 0, sizeof *key);
   key->node_size = left < a_node ? left : a_node;
   key->place = titan_mesh_coordinate(mesh, TITAN_MESH_PP | TITAN_MESH_CP | TITAN_MESH_TP);
-  key->one_node = titan_mesh_one_node_bits(mesh);
+  key->nodes = titan_mesh_nodes_key(mesh);
   titan_mesh_destroy(&mesh);
   return TITAN_OK;
 }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "mesh/mesh.h"
 
+#include "base/hash.h"
+#include "base/integer.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -145,11 +148,25 @@ cleanup:
   return status;
 }
 
-// This rank's place in a group, the group's size, and its first and last ranks in the world. (Ranks of a group lie in
-// the order of the world, and nodes too: the group is on one node when its first and last rank are.)
+// Of a group of ranks first, first + stride, ..: what a node after the other has of them.
+static titan_comm_nodes count_nodes(int first, int stride, int size, int own, int ranks_per_node) {
+  titan_comm_nodes nodes = {.least = size};
+  for (int begin = 0, end; begin < size; begin = end) {
+    int node = (first + begin * stride) / ranks_per_node;
+    end = (int)titan_lesser(((node + 1) * ranks_per_node - first + stride - 1) / stride, size);
+    nodes.count++;
+    nodes.most = (int)titan_greater(nodes.most, end - begin);
+    nodes.least = (int)titan_lesser(nodes.least, end - begin);
+    if (own >= begin && own < end)
+      nodes.own = end - begin;
+  }
+  return nodes;
+}
+
+// Ranks of a group lie in the order of the world, at equal distances (its rows are neighbours), and nodes too.
 static titan_status create_fake_group(const titan_mesh *mesh, titan_mesh_rows rows, int ranks_per_node,
                                       titan_comm **out) {
-  int first = 0, last = 0;
+  int first = 0, last = 0, size = titan_mesh_degree(mesh, rows), own = titan_mesh_coordinate(mesh, rows);
   char name[128];
   name_rows(rows, name, sizeof name);
   for (int row = 0; row < TITAN_MESH_DIMENSIONS; row++) {
@@ -158,8 +175,8 @@ static titan_status create_fake_group(const titan_mesh *mesh, titan_mesh_rows ro
     first = first * degree + (spanned ? 0 : place);
     last = last * degree + (spanned ? degree - 1 : place);
   }
-  return titan_comm_create_fake(name, titan_mesh_coordinate(mesh, rows), titan_mesh_degree(mesh, rows),
-                                first / ranks_per_node == last / ranks_per_node, out);
+  int stride = size > 1 ? (last - first) / (size - 1) : 1;
+  return titan_comm_create_fake(name, own, size, count_nodes(first, stride, size, own, ranks_per_node), out);
 }
 
 titan_status titan_mesh_create_fake(titan_mesh_degrees degrees, int rank, int ranks_per_node, titan_mesh **out) {
@@ -176,11 +193,13 @@ cleanup:
   return status;
 }
 
-unsigned titan_mesh_one_node_bits(const titan_mesh *mesh) {
-  unsigned bits = 0;
-  for (int i = 0; i < mesh->group_count; i++)
-    bits |= titan_comm_is_one_node(mesh->groups[i].comm) ? 1u << i : 0;
-  return bits;
+uint64_t titan_mesh_nodes_key(const titan_mesh *mesh) {
+  uint64_t hash = TITAN_HASH_START;
+  for (int i = 0; i < mesh->group_count; i++) {
+    titan_comm_nodes nodes = titan_comm_nodes_of(mesh->groups[i].comm);
+    hash = titan_hash_bytes(hash, &nodes, sizeof nodes);
+  }
+  return hash;
 }
 
 size_t titan_mesh_bytes(const titan_mesh *mesh) {

@@ -169,5 +169,7 @@ titan_status titan_gather_publish(titan_gather *gather) {
 
 const char *titan_gather_description(const titan_gather *gather) {
   static const char *const texts[] = {"one rank", "shared memory", "MPI"};
+  if (titan_comm_is_levelled(gather->group))
+    return "shared memory inside nodes, MPI between them";
   return texts[gather->way];
 }

@@ -2,8 +2,8 @@
 // The compute copies of the units' parameters: each rank owns a shard, and a unit is whole where and while it is used.
 //
 // Three ways, chosen at creation: one rank holds all; the ranks of one node keep one copy in shared memory, where each
-// writes its shard and all read the whole (no gathering at all); or shards are all-gathered through MPI into memory
-// that the step's list names.
+// writes its shard and all read the whole (no gathering at all); or shards are all-gathered into memory that the step's
+// list names: through MPI, or in two levels over nodes where the group goes so (titan_comm_level).
 #ifndef TITAN_PARALLEL_GATHER_H
 #define TITAN_PARALLEL_GATHER_H
 
@@ -44,7 +44,7 @@ titan_status titan_gather_wait(titan_gather *gather, int unit, const void **para
 // Collective. To be called after all shards were rewritten: wholes are stale before it, and fresh after.
 titan_status titan_gather_publish(titan_gather *gather);
 
-// "shared memory", "MPI", "one rank": for the log.
+// "shared memory", "MPI", "shared memory inside nodes, MPI between them", "one rank": for the log.
 const char *titan_gather_description(const titan_gather *gather);
 
 #endif

@@ -305,12 +305,12 @@ static titan_status create_exchange(titan_runtime *runtime) {
     status = titan_comm_agree(world, titan_reduce_create(&reduce, &runtime->reduce));
   }
   if (status == TITAN_OK)
-    status = titan_comm_agree(world, titan_runtime_stage(runtime));
+    status = titan_runtime_share(runtime);
   if (status == TITAN_OK)
     status = titan_comm_agree(world, titan_runtime_groups_create(runtime));
   if (status != TITAN_OK) {
     titan_runtime_groups_destroy(runtime);
-    titan_runtime_unstage(runtime);
+    titan_runtime_unshare(runtime);
     titan_reduce_destroy(&runtime->reduce);
     titan_gather_destroy(&runtime->gather);
     return status;
@@ -363,7 +363,7 @@ void titan_runtime_destroy(titan_runtime **runtime) {
   titan_device_drain(device);        // of what failed, if anything, the run has told already
   titan_runtime_forget_recording(r); // it uses the groups
   titan_runtime_groups_destroy(r);
-  titan_runtime_unstage(r);
+  titan_runtime_unshare(r);
   titan_gather_destroy(&r->gather);
   titan_reduce_destroy(&r->reduce);
   r->arenas[TITAN_ARENA_EXCHANGE] = NULL; // it was the reduction's

@@ -124,6 +124,7 @@ struct titan_runtime {
   titan_gather *gather;
   titan_reduce *reduce;
   bool staged; // the tp group's collectives go through shared memory, taken by this runtime
+  int levelled; // groups that were asked whether they go in two levels
   char *arenas[TITAN_ARENAS];
   float *masters;                 // shards of all units, unless what is gathered are the masters
   float *slots[TITAN_MOST_SLOTS]; // shards of all units
@@ -195,10 +196,10 @@ int titan_runtime_transfers_in_flight(const titan_runtime *runtime);
 // the windows of shared memory, add to the tag COMMUNICATION.
 titan_status titan_runtime_reserve(titan_runtime *runtime);
 size_t titan_runtime_communication_bytes(const titan_runtime *runtime);
-// Collective over the tp group. Lets its collectives go through shared memory where comm.intra_node and the mesh want
-// it.
-titan_status titan_runtime_stage(titan_runtime *runtime);
-void titan_runtime_unstage(titan_runtime *runtime);
+// Collective over all ranks; fails alike on all. Lets the tp group's collectives go through shared memory, and those of
+// groups that span nodes in two levels, where comm.intra_node and the mesh want it.
+titan_status titan_runtime_share(titan_runtime *runtime);
+void titan_runtime_unshare(titan_runtime *runtime);
 
 // A graph of a kind of unit, with the passes that come before activation checkpointing. `backward`: differentiated,
 // where the kind has a backward. *compiled (may be NULL): what was fused.

@@ -98,29 +98,39 @@ template <typename T> T combine(T a, T b, ncclRedOp_t op) {
   return (op == ncclMax) == (b > a) ? b : a;
 }
 
-// to[count] = from[0][count], from[1][count], ..., combined in the order of the ranks.
+// Element i of a vector of each of the ranks, combined as groups of the host do it: the largest power of two of ranks
+// below all of them, and the rest.
+template <typename T, typename Read> T combine_tree(const Read &read, int first, int ranks, ncclRedOp_t op) {
+  if (ranks == 1)
+    return read(first);
+  int left = 1;
+  while (2 * left < ranks)
+    left *= 2;
+  return combine(combine_tree<T>(read, first, left, op), combine_tree<T>(read, first + left, ranks - left, op), op);
+}
+
+// to[count] = from[0][count], from[1][count], ..., combined.
 template <typename T>
 void combine_all(const char *from, size_t stride, int ranks, size_t count, ncclRedOp_t op, void *to) {
   for (size_t i = 0; i < count; i++) {
-    T sum, next;
-    std::memcpy(&sum, from + i * sizeof(T), sizeof(T));
-    for (int r = 1; r < ranks; r++) {
-      std::memcpy(&next, from + static_cast<size_t>(r) * stride + i * sizeof(T), sizeof(T));
-      sum = combine(sum, next, op);
-    }
-    std::memcpy(static_cast<char *>(to) + i * sizeof(T), &sum, sizeof(T));
+    const auto read = [=](int r) {
+      T element;
+      std::memcpy(&element, from + static_cast<size_t>(r) * stride + i * sizeof(T), sizeof(T));
+      return element;
+    };
+    const T all = combine_tree<T>(read, 0, ranks, op);
+    std::memcpy(static_cast<char *>(to) + i * sizeof(T), &all, sizeof(T));
   }
 }
 
 void combine_bfloat16(const char *from, size_t stride, int ranks, size_t count, ncclRedOp_t op, void *to) {
   for (size_t i = 0; i < count; i++) {
-    uint16_t bits;
-    float sum = 0;
-    for (int r = 0; r < ranks; r++) {
+    const auto read = [=](int r) {
+      uint16_t bits;
       std::memcpy(&bits, from + static_cast<size_t>(r) * stride + i * 2, 2);
-      sum = r == 0 ? to_float(bits) : combine(sum, to_float(bits), op);
-    }
-    bits = to_bfloat16(sum);
+      return to_float(bits);
+    };
+    const uint16_t bits = to_bfloat16(combine_tree<float>(read, 0, ranks, op));
     std::memcpy(static_cast<char *>(to) + i * 2, &bits, 2);
   }
 }

@@ -20,7 +20,10 @@ typedef struct titan_cuda_chunks {
   int64_t n;
 } titan_cuda_chunks;
 
-// sum [n] = the chunks added up in the order of the ranks in float32, rounded once.
+// Most ranks that chunks of one sum come from.
+enum { TITAN_CUDA_CHUNKS_RANKS = 127 };
+
+// sum [n] = the chunks added up in float32, rounded once, along the tree over the ranks that comm/reduce.h has.
 void titan_cuda_put_sum_of_chunks(cudaStream_t stream, const titan_cuda_chunks *chunks, void *sum);
 
 #ifdef __cplusplus

@@ -4,6 +4,7 @@
 // when all are there. Both ways give the same bits.
 #include "comm/chunks.h"
 #include "cuda/blas.h"
+#include "cuda/kernels/chunks.h"
 #include "device/gpu_workspace.h"
 
 static int64_t chunk_rows(const titan_op_call *call) {
@@ -65,8 +66,9 @@ static titan_status scatter_at_once(titan_device *device, const titan_op_call *c
 
 static titan_status matmul_scatter_run(titan_device *device, const titan_op_call *call, void *state, titan_comm *group,
                                        const void *const *inputs, void *const *outputs, void *workspace) {
-  return titan_chunks_can_reduce(group) ? scatter_chunks(device, call, state, group, inputs, outputs[0], workspace)
-                                        : scatter_at_once(device, call, state, group, inputs, outputs[0], workspace);
+  bool in_chunks = titan_chunks_can_reduce(group) && titan_comm_size(group) <= TITAN_CUDA_CHUNKS_RANKS;
+  return in_chunks ? scatter_chunks(device, call, state, group, inputs, outputs[0], workspace)
+                   : scatter_at_once(device, call, state, group, inputs, outputs[0], workspace);
 }
 
 const titan_kernel TITAN_CUDA_KERNEL(matmul_scatter) = {.workspace = titan_cuda_workspace,

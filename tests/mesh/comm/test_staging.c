@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Property: a group's blocking collectives give the same bits and count the same traffic through staging memory as
 // through messages, again and again with ranks that come late, and take the memory that titan_comm_stage_bytes says.
-// Oracle: a second group of the same ranks without staging. Tolerance: none, both reduce in rank order.
+// Oracle: a second group of the same ranks without staging. Tolerance: none, both reduce along the same tree.
 #include "comm/chunks.h"
 #include "mpi_test.h"
 

@@ -94,7 +94,7 @@ static void check_fake(titan_mesh_degrees degrees, const titan_mesh *mesh) {
   titan_mesh *fake = NULL;
   expect_on_all(titan_mesh_create_fake(degrees, test_rank(), test_size(), &fake) == TITAN_OK);
   bool alike = memcmp(fake->coordinates, mesh->coordinates, sizeof mesh->coordinates) == 0 &&
-               titan_mesh_one_node_bits(fake) == titan_mesh_one_node_bits(mesh) &&
+               titan_mesh_nodes_key(fake) == titan_mesh_nodes_key(mesh) &&
                titan_mesh_bytes(fake) == titan_mesh_bytes(mesh);
   alike &= titan_mesh_group_count(fake) == titan_mesh_group_count(mesh);
   for (int i = 0; i < titan_mesh_group_count(mesh); i++) {
