@@ -13,7 +13,7 @@ static titan_status run(void) {
   const titan_operation operation = {.kind = TITAN_OPERATION_ALL_REDUCE, .count = 1000, .dtype = TITAN_FLOAT32};
   const int64_t capacities[] = {0, 20000};
   titan_comm *comm;
-  TITAN_TRY(titan_comm_create_fake("dp_shard", 0, 4, true, &comm));
+  TITAN_TRY(titan_comm_create_fake("dp_shard", 0, 4, (titan_comm_nodes){1, 4, 4, 4}, &comm));
   for (int i = 0; i < 2; i++) {
     TITAN_TRY(titan_recorder_create(capacities[i]));
     double begun = titan_clock_thread_seconds();
