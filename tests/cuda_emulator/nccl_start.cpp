@@ -58,7 +58,7 @@ bool titan_emulated_nccl_fault(const char *kind, int number) {
   const char *text = std::getenv("TITAN_EMULATED_NCCL_FAULT");
   char have[32];
   int rank = -1, at = -1;
-  if (text == nullptr || std::sscanf(text, "%31[a-z]:%d:%d", have, &rank, &at) != 3)
+  if (text == nullptr || std::sscanf(text, "%31[a-z_]:%d:%d", have, &rank, &at) != 3)
     return false;
   return std::strcmp(have, kind) == 0 && rank == titan_emulated_world_rank() && at == number;
 }
@@ -86,6 +86,8 @@ extern "C" {
 ncclResult_t ncclGetUniqueId(ncclUniqueId *id) {
   static int number;
   identifier mine = {titan_emulated_world_rank(), number++};
+  if (titan_emulated_nccl_fault("absent", mine.number))
+    hang();
   if (titan_emulated_nccl_fault("identifier", mine.number))
     return ncclSystemError;
   std::memset(id, 0, sizeof *id);
