@@ -2,6 +2,7 @@
 // The stand-in's communicators, their memory, and the record of what goes over them.
 #define OMPI_SKIP_MPICXX 1 // the C interface alone
 #include "nccl_communicator.h"
+#include "runtime_private.h"
 
 #include <cstdint>
 #include <cstdio>
@@ -207,6 +208,9 @@ ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *result) {
     }
     return ncclSuccess;
   }
+  *result = comm->found;
+  if (comm->stream != nullptr && comm->stream->captured != nullptr)
+    return ncclSuccess;
   // A GPU goes on while the host asks for errors: up to the end of the latest operation, if it is asked often.
   if (comm->event == nullptr)
     cudaEventCreateWithFlags(&comm->event, cudaEventDisableTiming);
@@ -214,7 +218,6 @@ ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *result) {
     cudaEventRecord(comm->event, comm->stream);
     comm->issued = false;
   }
-  *result = comm->found;
   return ncclSuccess;
 }
 
