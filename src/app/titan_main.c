@@ -229,7 +229,7 @@ static titan_status make_device(application *app, titan_cpu_isa level, const int
   return status;
 }
 
-// How groups of the device go. Collective.
+// How groups of the device go. Collective; with the watchdog, as ranks wait for each other in it.
 static titan_status connect_device(const application *app) {
   const char *transport = app->config->comm.gpu_transport;
   if (app->device->connect == NULL)
@@ -257,7 +257,6 @@ static titan_status create_device(application *app) {
   TITAN_TRY(titan_comm_agree(app->world, status));
   TITAN_TRY(compare_devices(app));
   TITAN_TRY(tell_sharing_ranks(app));
-  TITAN_TRY(connect_device(app));
   titan_executor_synchronous(app->config->debug.device_synchronous);
   TITAN_TRY(titan_setup_check_device(app->config, app->device));
   if (app->mpi.rank == 0)
@@ -344,6 +343,7 @@ static titan_status run(application *app, int argc, char **argv) {
   if (titan_estimate_is_fake(app->config))
     return estimate(app);
   TITAN_TRY(watch_communication(app));
+  TITAN_TRY(connect_device(app));
   TITAN_TRY(create_mesh(app));
   if (checks(app))
     return check(app);

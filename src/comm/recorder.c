@@ -37,6 +37,7 @@ titan_status titan_recorder_create(int64_t wanted) {
   ring = records;
   capacity = (uint64_t)wanted;
   kept_from = begun_count;
+  acts_since = titan_clock_seconds();
   pthread_mutex_unlock(&mutex);
   return TITAN_OK;
 }

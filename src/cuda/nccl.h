@@ -36,9 +36,10 @@ bool titan_cuda_nccl_is_used(void);
 titan_status titan_cuda_nccl_check(void);
 // Not collective. Recorded work was put into the queues, up to the mark.
 void titan_cuda_nccl_replayed(titan_device *device, titan_mark mark);
-// Not collective. The host has begun to wait for the device, or its wait has ended: the flight recorder is told of the
-// oldest operation that the device has not done, or of the recorded step that has it, so that a watchdog can name it.
-void titan_cuda_nccl_wait_begins(void);
-void titan_cuda_nccl_wait_ends(void);
+// Not collective. The host waits for the device, called again and again, and its wait has ended: the flight recorder is
+// told of the oldest operation that the device has not done, or of the recorded step that has it, so that a watchdog
+// can name it. Its time begins anew when that is another one, as the device goes on.
+void titan_cuda_nccl_waits(void);
+void titan_cuda_nccl_waited(void);
 
 #endif

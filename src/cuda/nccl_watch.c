@@ -15,8 +15,13 @@ static titan_nccl_group *groups;
 static struct {
   titan_device *device;
   titan_mark end;
-  bool is_told; // the flight recorder is told that the host waits for it
 } replay;
+
+// What the flight recorder is told that the host waits for.
+static struct {
+  enum { TOLD_NOTHING, TOLD_OPERATION, TOLD_STEP } what;
+  titan_mark mark; // after it
+} told;
 
 void titan_nccl_watch(titan_nccl_group *group) {
   group->next = groups;
@@ -89,30 +94,45 @@ static bool replay_is_pending(void) {
   return replay.device != NULL && !replay.device->queues->reached(replay.device, replay.end);
 }
 
-void titan_cuda_nccl_wait_begins(void) {
-  const titan_nccl_group *first = NULL;
+// Of all groups; NULL: there is none.
+static const titan_nccl_issued *oldest_of_all(const titan_nccl_group **of) {
   const titan_nccl_issued *oldest = NULL;
   for (const titan_nccl_group *group = groups; group != NULL; group = group->next)
     for (int i = 0; i < group->channel_count; i++) {
       const titan_nccl_issued *pending = oldest_pending(group, &group->channels[i]);
       if (pending != NULL && (oldest == NULL || pending->record < oldest->record)) {
         oldest = pending;
-        first = group;
+        *of = group;
       }
     }
-  // Its operations are not told apart from outside.
-  if (replay_is_pending() && (oldest == NULL || replay.end.number < oldest->mark.number)) {
-    const titan_cuda *cuda = titan_cuda_of(replay.device);
-    replay.is_told = true;
-    titan_recorder_wait_begins("world", "recorded step", cuda->rank, cuda->size);
-  } else if (oldest != NULL)
-    titan_recorder_wait(first->comm, &oldest->operation, oldest->record, titan_clock_seconds());
+  return oldest;
 }
 
-void titan_cuda_nccl_wait_ends(void) {
-  if (replay.is_told)
+void titan_cuda_nccl_waits(void) {
+  const titan_nccl_group *group = NULL;
+  const titan_nccl_issued *oldest = oldest_of_all(&group);
+  // The operations of a recorded step are not told apart from outside.
+  bool step = replay_is_pending() && (oldest == NULL || replay.end.number < oldest->mark.number);
+  titan_mark mark = step ? replay.end : oldest != NULL ? oldest->mark : (titan_mark){0};
+  int what = step ? TOLD_STEP : oldest != NULL ? TOLD_OPERATION : TOLD_NOTHING;
+  if (what == (int)told.what && mark.number == told.mark.number)
+    return; // its time goes on
+  titan_cuda_nccl_waited();
+  told.mark = mark;
+  if (step) {
+    const titan_cuda *cuda = titan_cuda_of(replay.device);
+    told.what = TOLD_STEP;
+    titan_recorder_wait_begins("world", "recorded step", cuda->rank, cuda->size);
+  } else if (oldest != NULL) {
+    told.what = TOLD_OPERATION;
+    titan_recorder_wait(group->comm, &oldest->operation, oldest->record, titan_clock_seconds());
+  }
+}
+
+void titan_cuda_nccl_waited(void) {
+  if (told.what == TOLD_STEP)
     titan_recorder_wait_ends();
-  else
+  else if (told.what == TOLD_OPERATION)
     titan_recorder_waited(titan_clock_seconds());
-  replay.is_told = false;
+  told.what = TOLD_NOTHING;
 }

@@ -88,8 +88,8 @@ static titan_status cuda_after(titan_device *device, titan_queue queue, titan_ma
 }
 
 // The host sleeps between two looks once it has waited for longer than a kernel takes, and tells the flight recorder
-// what it waits for once that is longer than a step's part should take.
-static const double SLEEPS_AFTER = 0.001, TELLS_AFTER = 1;
+// each second what it waits for.
+static const double SLEEPS_AFTER = 0.001, TELLS_EACH = 1;
 
 static void pause_host(double waited) {
   static const struct timespec nap = {.tv_nsec = 50000};
@@ -101,22 +101,20 @@ static void pause_host(double waited) {
 
 // Where an operation of NCCL may have failed, or may wait for a rank that never comes.
 static titan_status wait_and_look(cudaEvent_t event) {
-  double begun = titan_clock_seconds(), waited = 0;
+  double begun = titan_clock_seconds(), waited = 0, tells_at = TELLS_EACH;
   titan_status status = TITAN_OK;
-  bool told = false;
   cudaError_t error;
   while ((error = cudaEventQuery(event)) == cudaErrorNotReady && status == TITAN_OK) {
     (void)cudaGetLastError();
     status = titan_cuda_nccl_check();
     waited = titan_clock_seconds() - begun;
-    if (waited > TELLS_AFTER && !told) {
-      told = true;
-      titan_cuda_nccl_wait_begins();
+    if (waited > tells_at) {
+      tells_at = waited + TELLS_EACH;
+      titan_cuda_nccl_waits();
     }
     pause_host(waited);
   }
-  if (told)
-    titan_cuda_nccl_wait_ends();
+  titan_cuda_nccl_waited();
   return status != TITAN_OK ? status : titan_cuda_check(error, "work of the GPU failed");
 }
 

@@ -6,10 +6,11 @@
 //
 // TITAN_EMULATED_NCCL_VERSION: the version that it tells, as 22809. TITAN_EMULATED_NCCL_FAULT=KIND:RANK:NUMBER: of rank
 // RANK of the world, operation NUMBER (counted from 0 over all groups of the process) goes wrong. KIND: `call` its call
-// fails; `asynchronous` an error is found later; `hang` it is never done; `recorded` is that of an operation
-// that is captured, and NUMBER counts these; `identifier` there is no identifier (NUMBER
-// counts identifiers); `start` the rank never comes to its group NUMBER; `never` this group's start is in progress for
-// ever; `late` its error is told when it is asked for the fourth time.
+// fails; `asynchronous` an error is found later; `hang` it is never done; `hang_all_gather`, ..., `hang_send`,
+// `hang_recv`: of those of this kind, operation NUMBER (a group of messages is of the kind of its first); `recorded` is
+// that of an operation that is captured, and NUMBER counts these; `identifier` there is no identifier, and with
+// `absent` it never comes (NUMBER counts identifiers); `start` the rank never comes to its group NUMBER; `never` this
+// group's start is in progress for ever; `late` its error is told when it is asked for the fourth time.
 #define OMPI_SKIP_MPICXX 1 // the C interface alone
 #include "nccl_communicator.h"
 #include "runtime_private.h"
@@ -20,6 +21,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mpi.h>
 #include <nccl.h>
@@ -152,9 +154,10 @@ void combine_ranks(ncclDataType_t type, const char *from, size_t stride, int ran
 }
 
 // Puts an operation of the communicator into the stream, or does the fault that is asked for.
-ncclResult_t issue(ncclComm *comm, cudaStream_t stream, std::function<bool()> work) {
+ncclResult_t issue(ncclComm *comm, const std::string &kind, cudaStream_t stream, std::function<bool()> work) {
   static int number;
-  int mine = number++;
+  static std::map<std::string, int> numbers;
+  int mine = number++, of_kind = numbers[kind]++;
   comm->stream = stream;
   comm->issued = true;
   if (titan_emulated_nccl_fault("call", mine))
@@ -167,7 +170,7 @@ ncclResult_t issue(ncclComm *comm, cudaStream_t stream, std::function<bool()> wo
     return ncclSuccess;
   }
   static int captured;
-  if (titan_emulated_nccl_fault("hang", mine) ||
+  if (titan_emulated_nccl_fault("hang", mine) || titan_emulated_nccl_fault(("hang_" + kind).c_str(), of_kind) ||
       (stream->captured != nullptr && titan_emulated_nccl_fault("recorded", captured++))) {
     titan_emulated_enqueue_in_order(stream, [] { return false; });
     return ncclSuccess;
@@ -221,7 +224,7 @@ ncclResult_t issue_transfers(ncclComm *comm, cudaStream_t stream, std::vector<tr
     if (t.peer != comm->rank)
       titan_emulated_nccl_record(comm, t.sends ? "send" : "recv", stream, t.bytes, comm->knows(t.memory, t.bytes),
                                  t.peer);
-  return issue(comm, stream,
+  return issue(comm, transfers[0].sends ? "send" : "recv", stream,
                advance([comm, transfers](exchange &x) { begin_transfers(comm, x, transfers); },
                        [transfers](exchange &x) { end_transfers(x, transfers); }));
 }
@@ -256,7 +259,7 @@ ncclResult_t ncclAllGather(const void *send, void *recv, size_t count, ncclDataT
   size_t all = count * bytes_of(type) * static_cast<size_t>(comm->size);
   titan_emulated_nccl_record(comm, "all_gather", stream, all - count * bytes_of(type),
                              comm->knows(send, count * bytes_of(type)) && comm->knows(recv, all));
-  return issue(comm, stream,
+  return issue(comm, "all_gather", stream,
                advance([=](exchange &x) { begin_gather(comm, x, send, count * bytes_of(type)); },
                        [=](exchange &x) { std::memcpy(recv, x.received.data(), x.received.size()); }));
 }
@@ -266,7 +269,7 @@ ncclResult_t ncclReduceScatter(const void *send, void *recv, size_t count, ncclD
   size_t bytes = count * bytes_of(type), whole = bytes * static_cast<size_t>(comm->size);
   titan_emulated_nccl_record(comm, "reduce_scatter", stream, whole - bytes,
                              comm->knows(send, whole) && comm->knows(recv, bytes));
-  return issue(comm, stream,
+  return issue(comm, "reduce_scatter", stream,
                advance([=](exchange &x) { begin_gather(comm, x, send, whole); },
                        [=](exchange &x) {
                          combine_ranks(type, x.received.data() + static_cast<size_t>(comm->rank) * bytes, whole,
@@ -279,7 +282,7 @@ ncclResult_t ncclAllReduce(const void *send, void *recv, size_t count, ncclDataT
   size_t bytes = count * bytes_of(type);
   titan_emulated_nccl_record(comm, "all_reduce", stream, bytes, comm->knows(send, bytes) && comm->knows(recv, bytes));
   return issue(
-      comm, stream,
+      comm, "all_reduce", stream,
       advance([=](exchange &x) { begin_gather(comm, x, send, bytes); },
               [=](exchange &x) { combine_ranks(type, x.received.data(), bytes, comm->size, count, op, recv); }));
 }
@@ -288,7 +291,7 @@ ncclResult_t ncclBroadcast(const void *send, void *recv, size_t count, ncclDataT
                            cudaStream_t stream) {
   size_t bytes = count * bytes_of(type);
   titan_emulated_nccl_record(comm, "broadcast", stream, bytes, comm->knows(recv, bytes));
-  return issue(comm, stream,
+  return issue(comm, "broadcast", stream,
                advance(
                    [=](exchange &x) {
                      const char *from = static_cast<const char *>(send);

@@ -2,6 +2,7 @@
 // The stand-in's communicators, their memory, and the record of what goes over them.
 #define OMPI_SKIP_MPICXX 1 // the C interface alone
 #include "nccl_communicator.h"
+#include "runtime_private.h"
 
 #include <cstdint>
 #include <cstdio>
@@ -58,7 +59,7 @@ bool titan_emulated_nccl_fault(const char *kind, int number) {
   const char *text = std::getenv("TITAN_EMULATED_NCCL_FAULT");
   char have[32];
   int rank = -1, at = -1;
-  if (text == nullptr || std::sscanf(text, "%31[a-z]:%d:%d", have, &rank, &at) != 3)
+  if (text == nullptr || std::sscanf(text, "%31[a-z_]:%d:%d", have, &rank, &at) != 3)
     return false;
   return std::strcmp(have, kind) == 0 && rank == titan_emulated_world_rank() && at == number;
 }
@@ -86,6 +87,8 @@ extern "C" {
 ncclResult_t ncclGetUniqueId(ncclUniqueId *id) {
   static int number;
   identifier mine = {titan_emulated_world_rank(), number++};
+  if (titan_emulated_nccl_fault("absent", mine.number))
+    hang();
   if (titan_emulated_nccl_fault("identifier", mine.number))
     return ncclSystemError;
   std::memset(id, 0, sizeof *id);
@@ -205,6 +208,9 @@ ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *result) {
     }
     return ncclSuccess;
   }
+  *result = comm->found;
+  if (comm->stream != nullptr && comm->stream->captured != nullptr)
+    return ncclSuccess;
   // A GPU goes on while the host asks for errors: up to the end of the latest operation, if it is asked often.
   if (comm->event == nullptr)
     cudaEventCreateWithFlags(&comm->event, cudaEventDisableTiming);
@@ -212,7 +218,6 @@ ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *result) {
     cudaEventRecord(comm->event, comm->stream);
     comm->issued = false;
   }
-  *result = comm->found;
   return ncclSuccess;
 }
 

@@ -5,7 +5,7 @@
 # 1e-2 in bfloat16. The plugin that is built for real GPUs says why it is not used here.
 #
 # usage: cuda.sh PROGRAM COMPARE WORK PLUGIN REAL_PLUGIN one|fsdp|tensor|pipeline|bfloat16|nccl|
-# nccl_pipeline|nccl_schedules|nccl_meshes|nccl_versions|nccl_polls|nccl_functions|nccl_faults|nccl_refusals|refusals|no_driver|memory|versions [STEPS]
+# nccl_pipeline|nccl_schedules|nccl_meshes|nccl_versions|nccl_polls|nccl_functions|nccl_faults|nccl_hangs|nccl_refusals|refusals|no_driver|memory|versions [STEPS]
 TITAN=$1 COMPARE=$2 WORK=$3 PLUGIN=$4 REAL=$5
 . "$(dirname "$0")/common.sh"
 run_timeout=900
@@ -99,19 +99,23 @@ nccl_functions() {
   TITAN_EMULATED_NCCL_IDENTIFIER_RANKS=1 TITAN_EMULATED_NCCL_WITHOUT=ncclCommInitRankScalable check scalable_missing 2 1e-4 --comm.gpu_transport nccl
 }
 
-# fault KIND:RANK:NUMBER SECONDS TEXT: the stand-in goes wrong; the run ends with code 5 and the text, when a collective has taken so long.
+# fault KIND:RANK:NUMBER SECONDS TEXT OPTIONS...: the stand-in goes wrong; the run ends with code 5 and the text, when a collective has
+# taken so long.
 fault() {
-  local name=${1//:/_} seconds=$2 code
-  TITAN_CUDA_PLUGIN=$PLUGIN TITAN_EMULATED_NCCL_FAULT=$1 launch 2 "$TITAN" --job.config_file "$here/small.toml" --job.dump_folder "$name" \
-    "${same[@]}" --training.batch_size 1 --job.device cuda --comm.init_timeout_seconds "$seconds" >"$name.out" 2>"$name.log"
+  local fault=$1 seconds=$2 text=$3 name=${1//:/_} code
+  shift 3
+  TITAN_CUDA_PLUGIN=$PLUGIN TITAN_EMULATED_NCCL_FAULT=$fault launch 2 "$TITAN" --job.config_file "$here/small.toml" --job.dump_folder "$name" \
+    "${same[@]}" --training.batch_size 1 --job.device cuda --comm.init_timeout_seconds "$seconds" "$@" >"$name.out" 2>"$name.log"
   code=$?
-  [ $code = 5 ] || fail "$1: code $code, expected 5: $(tail -n 3 "$name.log")"
-  grep -q -- "ERROR - .*$3" "$name.log" || fail "$1: no \"$3\": $(grep ERROR "$name.log")"
+  [ $code = 5 ] || fail "$fault: code $code, expected 5: $(tail -n 3 "$name.log")"
+  grep -q -- "ERROR - .*$text" "$name.log" || fail "$fault: no \"$text\": $(grep ERROR "$name.log")"
 }
 
 nccl_faults() {
   export TITAN_EMULATED_GPUS=2
   fault identifier:0:0 60 'NCCL: unhandled system error'
+  fault absent:0:0 5 'has kept rank . waiting'
+  fault start:1:0 5 'start of NCCL .* has kept rank . waiting'
   fault start:1:1 5 'start of NCCL .* has kept rank . waiting'
   fault never:1:1 5 'start of NCCL .* has kept rank . waiting'
   fault never:0:0 5 'start of NCCL .* has kept rank . waiting'
@@ -120,6 +124,18 @@ nccl_faults() {
   fault call:1:0 60 'NCCL: unhandled system error'
   fault asynchronous:1:0 60 'in group .* (rank 1 of 2, sequence .*): NCCL: remote process exited'
   fault hang:1:0 5 'has kept rank . waiting for .* (comm.init_timeout_seconds = 5)'
+}
+
+# An operation of each kind that is never done is named.
+nccl_hangs() {
+  export TITAN_EMULATED_GPUS=2
+  local kind timeout=15 pipeline=(--experimental.pipeline_parallel_degree 2 --experimental.pipeline_parallel_schedule 1F1B --training.batch_size 2)
+  for kind in all_gather reduce_scatter all_reduce; do
+    fault hang_$kind:1:1 $timeout "$kind #[0-9]* of group .* has kept rank . waiting for .* (comm.init_timeout_seconds = $timeout)"
+  done
+  for kind in send recv; do
+    fault hang_$kind:1:0 $timeout "\(send\|recv\) .*of group pp .* has kept rank . waiting for .* (comm.init_timeout_seconds = $timeout)" "${pipeline[@]}"
+  done
 }
 
 # transport NAME CODE TEXT PLACES...: ranks, of which the second has the variables, that insist on NCCL.
@@ -135,12 +151,28 @@ transport() {
   grep -q -- "ERROR - .*comm.gpu_transport = nccl: NCCL cannot be used: $text" "$name.log" || fail "$name: no \"$text\": $(grep ERROR "$name.log")"
 }
 
+# A rank that sees no GPU, where all want one, and where each takes what it finds.
+no_gpu() {
+  local device code text
+  for device in cuda auto; do
+    local run=("$TITAN" --job.config_file "$here/small.toml" --job.dump_folder no_gpu "${same[@]}" --training.steps 1 --training.warmup_steps 1
+      --job.device "$device")
+    TITAN_CUDA_PLUGIN=$PLUGIN timeout -k 10 "$run_timeout" mpirun --oversubscribe --bind-to none -np 1 "${run[@]}" : -np 1 env TITAN_EMULATED_GPUS=0 \
+      "${run[@]}" >no_gpu.out 2>no_gpu.log
+    code=$?
+    text='rank 1: the CUDA driver sees no GPU'
+    [ "$device" = cuda ] || text='rank 1: job.device = auto: this rank has the device cpu, and rank 0 the device cuda'
+    [ $code = 5 ] && grep -q -- "ERROR - $text" no_gpu.log || fail "a rank without a GPU, $device: code $code: $(grep ERROR no_gpu.log)"
+  done
+}
+
 nccl_refusals() {
   transport shared 5 '2 ranks use one GPU, which NCCL refuses' none=
   export TITAN_EMULATED_GPUS=2
   transport version 5 'ranks have NCCL 2.20.5 and 2\.' TITAN_EMULATED_NCCL_VERSION=22005
   transport old 5 'rank 1: .* is NCCL 2.14.3, expected 2.18.0 or later' TITAN_EMULATED_NCCL_VERSION=21403
   transport missing 5 'rank 1: NCCL cannot be opened: /nowhere/libnccl.so.2' TITAN_NCCL_LIBRARY=/nowhere/libnccl.so.2
+  no_gpu
   # A library that lacks functions.
   transport other 5 'rank 1: libm.so.6 has no function nccl' TITAN_NCCL_LIBRARY=libm.so.6
 }
