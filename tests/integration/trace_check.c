@@ -74,6 +74,8 @@ static void take_arrow_end(const char *file, size_t index, const json_t *event) 
 static void take_event(const char *file, size_t index, const json_t *event) {
   const char *phase = json_string_value(json_object_get(event, "ph"));
   const json_t *id = json_object_get(event, "id");
+  if (phase != NULL && strchr("be", *phase) != NULL)
+    id = json_object_get(json_object_get(event, "id2"), "local");
   if (phase == NULL || strlen(phase) != 1 || strchr("XMCsfbe", *phase) == NULL)
     fail(file, index, "it has no phase that is known");
   if (!json_is_string(json_object_get(event, "name")) || !json_is_integer(json_object_get(event, "pid")))

@@ -122,11 +122,13 @@ static titan_status write_wait(const titan_trace *trace, const titan_record *rec
 }
 
 // Operations of a group may be in flight at once, which a row of spans cannot show: they are asynchronous events.
+// "id2": among those of the rank.
 static titan_status write_record(const titan_trace *trace, int64_t index, group_rows *groups, titan_text *text) {
   const titan_record *record = &trace->records[index];
   int row = row_of(groups, record->group);
-  const char *const format = ",\n{\"ph\": \"%s\", \"cat\": \"communication\", \"name\": \"%s\", \"id\": \"%d/%" PRIu64
-                             "\", \"pid\": %d, \"tid\": %d, \"ts\": %.3f";
+  const char *const format =
+      ",\n{\"ph\": \"%s\", \"cat\": \"communication\", \"name\": \"%s\", \"id2\": {\"local\": \"%d/%" PRIu64
+      "\"}, \"pid\": %d, \"tid\": %d, \"ts\": %.3f";
   if (record->ended == 0)
     return TITAN_OK;
   TITAN_TRY(titan_text_printf(text, format, "b", record->operation, trace->rank, record->number, trace->rank,
