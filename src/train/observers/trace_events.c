@@ -4,6 +4,7 @@
 #include "base/hash.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 enum { MOST_GROUPS = 32, FIRST_GROUP_ROW = 10 };
@@ -14,8 +15,18 @@ typedef struct group_rows {
   int count;
 } group_rows;
 
-static double microseconds(const titan_trace *trace, double seconds) {
-  return 1e6 * (seconds + trace->offset);
+enum { TIME_BYTES = 32 };
+
+// Microseconds, as text: nanoseconds as an integer are printed much faster than a number with a fraction.
+static const char *print_time(double seconds, char text[TIME_BYTES]) {
+  int64_t nanoseconds = llround(1e9 * fabs(seconds));
+  snprintf(text, TIME_BYTES, "%s%" PRId64 ".%03d", seconds < 0 ? "-" : "", nanoseconds / 1000,
+           (int)(nanoseconds % 1000));
+  return text;
+}
+
+static const char *microseconds(const titan_trace *trace, double seconds, char text[TIME_BYTES]) {
+  return print_time(seconds + trace->offset, text);
 }
 
 static int row_of(group_rows *groups, const char *name) {
@@ -47,15 +58,17 @@ static titan_status name_row(const titan_trace *trace, int row, const char *kind
 // A span without its arguments and its closing brace.
 static titan_status begin_span(const titan_trace *trace, int row, const char *category, const char *name, double begin,
                                double end, titan_text *text) {
+  char at[TIME_BYTES], duration[TIME_BYTES];
   return titan_text_printf(text,
                            ",\n{\"ph\": \"X\", \"cat\": \"%s\", \"name\": \"%s\", \"pid\": %d, \"tid\": %d, "
-                           "\"ts\": %.3f, \"dur\": %.3f",
-                           category, name, trace->rank, number_of(row), microseconds(trace, begin),
-                           1e6 * (end - begin));
+                           "\"ts\": %s, \"dur\": %s",
+                           category, name, trace->rank, number_of(row), microseconds(trace, begin, at),
+                           print_time(end - begin, duration));
 }
 
 static titan_status write_span(const titan_trace *trace, const titan_trace_span *span, titan_text *text) {
   static const char *const categories[] = {"step", "stage", "action", "operation", "wait"};
+  char at[TIME_BYTES];
   TITAN_TRY(begin_span(trace, span->row, categories[span->row], span->name, span->begin, span->end, text));
   if (span->call != NULL) {
     titan_op_cost cost = titan_op_cost_of(span->call);
@@ -67,9 +80,9 @@ static titan_status write_span(const titan_trace *trace, const titan_trace_span 
   if (span->row != TITAN_TRACE_STAGE)
     return TITAN_OK;
   return titan_text_printf(text,
-                           ",\n{\"ph\": \"C\", \"name\": \"memory\", \"pid\": %d, \"ts\": %.3f, \"args\": {\"live "
+                           ",\n{\"ph\": \"C\", \"name\": \"memory\", \"pid\": %d, \"ts\": %s, \"args\": {\"live "
                            "MiB\": %.3f}}",
-                           trace->rank, microseconds(trace, span->begin), (double)span->live_bytes / 1048576);
+                           trace->rank, microseconds(trace, span->begin, at), (double)span->live_bytes / 1048576);
 }
 
 // --- communication ---
@@ -82,11 +95,12 @@ static bool is_transfer(const titan_record *record) {
 // alone, so `name`, which both ends have, becomes one.
 static titan_status write_end(const titan_trace *trace, const char *phase, const char *category, const char *name,
                               int row, double time, titan_text *text) {
+  char at[TIME_BYTES];
   return titan_text_printf(text,
                            ",\n{\"ph\": \"%s\", \"cat\": \"%s\", \"name\": \"%s\", \"id\": \"0x%016" PRIx64
-                           "\", \"pid\": %d, \"tid\": %d, \"ts\": %.3f%s}",
+                           "\", \"pid\": %d, \"tid\": %d, \"ts\": %s%s}",
                            phase, category, category, titan_hash_bytes(TITAN_HASH_START, name, strlen(name)),
-                           trace->rank, number_of(row), microseconds(trace, time),
+                           trace->rank, number_of(row), microseconds(trace, time, at),
                            phase[0] == 'f' ? ", \"bp\": \"e\"" : "");
 }
 
@@ -128,16 +142,17 @@ static titan_status write_record(const titan_trace *trace, int64_t index, group_
   int row = row_of(groups, record->group);
   const char *const format =
       ",\n{\"ph\": \"%s\", \"cat\": \"communication\", \"name\": \"%s\", \"id2\": {\"local\": \"%d/%" PRIu64
-      "\"}, \"pid\": %d, \"tid\": %d, \"ts\": %.3f";
+      "\"}, \"pid\": %d, \"tid\": %d, \"ts\": %s";
+  char at[TIME_BYTES];
   if (record->ended == 0)
     return TITAN_OK;
   TITAN_TRY(titan_text_printf(text, format, "b", record->operation, trace->rank, record->number, trace->rank,
-                              number_of(row), microseconds(trace, record->begun)));
+                              number_of(row), microseconds(trace, record->begun, at)));
   TITAN_TRY(titan_text_printf(
       text, ", \"args\": {\"group\": \"%s\", \"bytes\": %" PRIu64 ", \"sequence\": %" PRIu64 ", \"peer\": %d}}",
       record->group, record->bytes, record->sequence, (int)record->peer));
   TITAN_TRY(titan_text_printf(text, format, "e", record->operation, trace->rank, record->number, trace->rank,
-                              number_of(row), microseconds(trace, record->ended)));
+                              number_of(row), microseconds(trace, record->ended, at)));
   TITAN_TRY(titan_text_printf(text, "}"));
   // The call that begins it, as a span that arrows can hold on to.
   TITAN_TRY(begin_span(trace, row, "communication", record->operation, record->begun, record->begin_ended, text));
