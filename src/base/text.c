@@ -26,19 +26,24 @@ titan_status titan_text_append(titan_text *text, const char *bytes, size_t count
   return TITAN_OK;
 }
 
+// Most texts fit into what is there, and are printed once.
 titan_status titan_text_printf(titan_text *text, const char *format, ...) {
   va_list arguments, again;
   va_start(arguments, format);
   va_copy(again, arguments);
-  int count = vsnprintf(NULL, 0, format, arguments);
+  size_t room = text->capacity - text->length;
+  int count = vsnprintf(room > 0 ? text->data + text->length : NULL, room, format, arguments);
   va_end(arguments);
-  titan_status status =
-      count < 0 ? titan_error(TITAN_ERROR_INTERNAL, "bad format: %s", format) : reserve(text, (size_t)count);
-  if (status == TITAN_OK) {
+  titan_status status = TITAN_OK;
+  if (count < 0)
+    status = titan_error(TITAN_ERROR_INTERNAL, "bad format: %s", format);
+  else if ((size_t)count >= room && (status = reserve(text, (size_t)count)) == TITAN_OK)
     vsnprintf(text->data + text->length, (size_t)count + 1, format, again);
-    text->length += (size_t)count;
-  }
   va_end(again);
+  if (status == TITAN_OK)
+    text->length += (size_t)count;
+  else if (room > 0)
+    text->data[text->length] = '\0';
   return status;
 }
 

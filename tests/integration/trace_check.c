@@ -6,9 +6,11 @@
 //                          and the share of the stage "forward and backward" that units and waits explain; then counts.
 //
 // Every event has the members that its phase needs; spans of a row lie in each other or apart; each asynchronous begin
-// has its end, and each arrow one start and one end, over all files. Ends with 1, and a message, where that is not so.
+// has its end, and each arrow one start and one end, over all files, each in a span. Ends with 1, and a message, where
+// that is not so.
 #include <jansson.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,8 +21,15 @@ typedef struct span {
   const char *name, *category;
 } span;
 
+typedef struct arrow_end {
+  int process, row;
+  double time;
+  const char *category;
+} arrow_end;
+
 static span *spans;
-static size_t span_count;
+static arrow_end *arrow_ends;
+static size_t span_count, arrow_count;
 static json_t *starts, *ends, *begins, *finishes; // counts by name of an arrow or asynchronous event
 
 static void fail(const char *file, size_t index, const char *what) {
@@ -50,9 +59,23 @@ static void take_span(const char *file, size_t index, const json_t *event) {
     fail(file, index, "a span has no category");
 }
 
+// Perfetto takes hexadecimal numbers for the names of arrows.
+static void take_arrow_end(const char *file, size_t index, const json_t *event) {
+  const char *id = json_string_value(json_object_get(event, "id"));
+  if (strncmp(id, "0x", 2) != 0 || id[2] == '\0' || strspn(id + 2, "0123456789abcdef") != strlen(id + 2))
+    fail(file, index, "an arrow's identification is no hexadecimal number");
+  arrow_ends = realloc(arrow_ends, (arrow_count + 1) * sizeof *arrow_ends);
+  arrow_ends[arrow_count++] = (arrow_end){.process = (int)json_integer_value(json_object_get(event, "pid")),
+                                          .row = (int)json_integer_value(json_object_get(event, "tid")),
+                                          .time = json_number_value(json_object_get(event, "ts")),
+                                          .category = json_string_value(json_object_get(event, "cat"))};
+}
+
 static void take_event(const char *file, size_t index, const json_t *event) {
   const char *phase = json_string_value(json_object_get(event, "ph"));
   const json_t *id = json_object_get(event, "id");
+  if (phase != NULL && strchr("be", *phase) != NULL)
+    id = json_object_get(json_object_get(event, "id2"), "local");
   if (phase == NULL || strlen(phase) != 1 || strchr("XMCsfbe", *phase) == NULL)
     fail(file, index, "it has no phase that is known");
   if (!json_is_string(json_object_get(event, "name")) || !json_is_integer(json_object_get(event, "pid")))
@@ -61,10 +84,15 @@ static void take_event(const char *file, size_t index, const json_t *event) {
     fail(file, index, "it has no time");
   if (strchr("Xsfbe", *phase) != NULL && !json_is_integer(json_object_get(event, "tid")))
     fail(file, index, "it has no row");
+  if (*phase != 'C' && json_is_integer(json_object_get(event, "tid")) &&
+      json_integer_value(json_object_get(event, "tid")) == 0)
+    fail(file, index, "it is in row 0, which is no thread to Perfetto");
   if (strchr("MC", *phase) != NULL && !json_is_object(json_object_get(event, "args")))
     fail(file, index, "it has no arguments");
   if (strchr("sfbe", *phase) != NULL && (!json_is_string(id) || !json_is_string(json_object_get(event, "cat"))))
     fail(file, index, "it has no identification");
+  if (strchr("sf", *phase) != NULL)
+    take_arrow_end(file, index, event);
   if (*phase == 'X')
     take_span(file, index, event);
   else if (strchr("sfbe", *phase) != NULL)
@@ -92,6 +120,22 @@ static void check_rows(void) {
     const span *a = &spans[i - 1], *b = &spans[i];
     if (a->process == b->process && a->row == b->row && b->begin < a->end - rounding && b->end > a->end + rounding) {
       fprintf(stderr, "process %d, row %d: %s and %s overlap\n", a->process, a->row, a->name, b->name);
+      exit(1);
+    }
+  }
+}
+
+// Viewers draw an arrow between the spans that its ends lie in.
+static void check_arrows(void) {
+  for (size_t i = 0; i < arrow_count; i++) {
+    const arrow_end *end = &arrow_ends[i];
+    bool found = false;
+    for (size_t k = 0; k < span_count && !found; k++)
+      found = spans[k].process == end->process && spans[k].row == end->row && spans[k].begin <= end->time &&
+              end->time <= spans[k].end;
+    if (!found) {
+      fprintf(stderr, "process %d, row %d: no span for the end of an arrow (%s) at %.3f\n", end->process, end->row,
+              end->category, end->time);
       exit(1);
     }
   }
@@ -175,6 +219,7 @@ int main(int argc, char **argv) {
       fail(argv[i], 0, "spans are missing");
   }
   check_rows();
+  check_arrows();
   check_pairs(starts, ends, "the arrow");
   check_pairs(begins, finishes, "the operation");
   report();
@@ -182,6 +227,6 @@ int main(int argc, char **argv) {
   printf("%zu spans, %zu communications, %zu transfers\n", span_count, json_object_size(begins), transfers);
   json_decref(files);
   json_decref(starts), json_decref(ends), json_decref(begins), json_decref(finishes);
-  free(spans);
+  free(spans), free(arrow_ends);
   return argc < 2;
 }
