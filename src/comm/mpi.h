@@ -16,12 +16,12 @@ static inline int titan_mpi_internal_tag(const titan_work *work, int lane) {
 
 titan_status titan_mpi_reduce_scatter_start(titan_work *work);
 titan_status titan_mpi_all_reduce_start(titan_work *work);
-// Not collective, but alike on all ranks, with nothing in flight and nothing reserved: the ranks that one exchanges with
-// at once in a reduction, a power of two; 64 unless a test wants to see several windows.
+// Not collective, but alike on all ranks, with nothing in flight and nothing reserved: the ranks that one exchanges
+// with at once in a reduction, a power of two; 64 unless a test wants to see several windows.
 void titan_mpi_set_window(int ranks);
 
-// An all_reduce that takes no longer than its messages are on their way (mpi_small.c); and the bytes that the largest of
-// those takes that have no more than `count` elements, without the header of a scratch.
+// An all_reduce that takes no longer than its messages are on their way (mpi_small.c); and the bytes that the largest
+// of those takes that have no more than `count` elements, without the header of a scratch.
 bool titan_mpi_is_small(const titan_comm *comm, size_t count, titan_dtype dtype);
 size_t titan_mpi_small_bytes(const titan_comm *comm, size_t count, titan_dtype dtype);
 titan_status titan_mpi_small_start(titan_work *work);

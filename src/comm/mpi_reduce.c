@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reductions over MPI point-to-point messages. The arithmetic is ours: every element is reduced by one rank, along the
-// tree of reduce.h, whatever arrives first, so results repeat bitwise, all ranks of an all_reduce get the same bits, and
-// bfloat16 is summed in float32. Later phases begin at a different time on each rank, so they must not be MPI collectives (whose
-// order has to agree); messages are told apart by tags made from the group's sequence number.
+// tree of reduce.h, whatever arrives first, so results repeat bitwise, all ranks of an all_reduce get the same bits,
+// and bfloat16 is summed in float32. Later phases begin at a different time on each rank, so they must not be MPI
+// collectives (whose order has to agree); messages are told apart by tags made from the group's sequence number.
 #include "base/memory.h"
 #include "comm/mpi.h"
 #include "comm/mpi_error.h"

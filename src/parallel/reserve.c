@@ -99,8 +99,8 @@ titan_status titan_runtime_share(titan_runtime *runtime) {
   TITAN_TRY(titan_comm_agree(world, stage(runtime)));
   for (int i = 0; i < LEVELLED; i++) {
     titan_mesh_rows rows = levelled_rows[i];
-    TITAN_TRY(titan_comm_agree(world, is_levelled(runtime, rows) ? titan_comm_level(group_of(runtime, rows))
-                                                                 : TITAN_OK));
+    TITAN_TRY(
+        titan_comm_agree(world, is_levelled(runtime, rows) ? titan_comm_level(group_of(runtime, rows)) : TITAN_OK));
     runtime->levelled = i + 1;
   }
   return TITAN_OK;
