@@ -84,7 +84,8 @@ typedef struct titan_comm_backend {
   // Of groups that are joined, with gather_chunks: COMPUTE goes on after the chunk that comes as number `index` is
   // there.
   titan_status (*join_chunk)(titan_work *work, int index);
-  // Optional, both or neither. Bytes that an operation of this kind takes from the group while in flight, all told.
+  // Optional, both or neither. Bytes that an operation of this kind takes from the group while in flight, all told; an
+  // all_gather: where its chunks come one by one.
   size_t (*buffer_bytes)(const titan_comm *comm, titan_operation_kind kind, size_t count, titan_dtype dtype);
   // Makes the group keep exactly so many buffers of so many bytes each. Nothing is in flight.
   titan_status (*reserve)(titan_comm *comm, int buffers, size_t bytes);

@@ -63,6 +63,12 @@ bool titan_chunks_can_reduce(const titan_comm *comm) {
   return comm->size > 1 && comm->backend->reduce_chunks != NULL;
 }
 
+size_t titan_chunks_bytes(const titan_comm *comm) {
+  return comm->backend->buffer_bytes != NULL
+             ? comm->backend->buffer_bytes(comm, TITAN_OPERATION_ALL_GATHER, 1, TITAN_BYTE)
+             : 0;
+}
+
 titan_status titan_chunks_gather(titan_comm *comm, const void *send, void *recv, size_t count, titan_dtype dtype,
                                  titan_work **work) {
   titan_operation operation = {

@@ -24,6 +24,9 @@ static inline int titan_chunk_reduced(const titan_comm *comm, int index) {
 bool titan_chunks_can_gather(const titan_comm *comm);
 bool titan_chunks_can_reduce(const titan_comm *comm);
 
+// Working memory of such an operation while it is in flight by messages; for titan_comm_reservation.
+size_t titan_chunks_bytes(const titan_comm *comm);
+
 // Collective, non-blocking. send [count]. recv [size*count]: where messages put the others' chunks; memory that the
 // group shares (titan_comm_stage) is read in place and leaves recv as it is. *work is to be waited for.
 titan_status titan_chunks_gather(titan_comm *comm, const void *send, void *recv, size_t count, titan_dtype dtype,

@@ -20,8 +20,7 @@ static const titan_comm_backend fake_backend = {
     .buffer_bytes = titan_mpi_buffer_bytes,
 };
 
-titan_status titan_comm_create_fake(const char *name, int rank, int size, titan_comm_nodes nodes,
-                                    titan_comm **out) {
+titan_status titan_comm_create_fake(const char *name, int rank, int size, titan_comm_nodes nodes, titan_comm **out) {
   *out = NULL;
   titan_comm *comm = NULL;
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_COMMUNICATION, 1, sizeof *comm, &comm));

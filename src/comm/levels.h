@@ -15,8 +15,8 @@
 // same on all its ranks. Step `ticket` works in slot `ticket` modulo TITAN_LEVELS_SLOTS. Each rank takes its steps
 // through four stages, each stage in the order of the tickets: placed (the slot was free, and what the rank has is in
 // it), arrived (its slot is complete), used (the slots of all were complete, and it has taken what it needs), retired
-// (its messages are done). A slot is free again once all ranks of the node have used, and this one has retired, what was
-// in it.
+// (its messages are done). A slot is free again once all ranks of the node have used, and this one has retired, what
+// was in it.
 #ifndef TITAN_COMM_LEVELS_H
 #define TITAN_COMM_LEVELS_H
 
@@ -34,12 +34,12 @@ typedef struct titan_levels {
   titan_comm *comm; // borrowed
   titan_comm *node; // its ranks on this node
   titan_shared *shared;
-  void *memory;         // of the tables and buffers below
-  int own;              // this rank's node
-  int *firsts;          // [nodes + 1]: where in `ranks` those of a node begin
-  int *ranks;           // [size]: node after node
-  const void **sources; // [ranks of this node]
-  char *received;       // TITAN_LEVELS_SLOTS pieces: sums of other nodes
+  void *memory;           // of the tables and buffers below
+  int own;                // this rank's node
+  int *firsts;            // [nodes + 1]: where in `ranks` those of a node begin
+  int *ranks;             // [size]: node after node
+  const void **sources;   // [ranks of this node]
+  char *received;         // TITAN_LEVELS_SLOTS pieces: sums of other nodes
   titan_reduce_tree tree; // over nodes
   titan_levels_lane lanes[TITAN_LEVELS_SLOTS];
   uint64_t given;                          // tickets of all operations so far

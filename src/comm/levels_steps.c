@@ -10,10 +10,10 @@
 // Each rank has a share of the operation's vector: of all_gather and reduce_scatter what one rank passes or gets. The
 // steps of a range of all shares follow one another; those of a reduction come before those that gather its result.
 typedef struct plan {
-  size_t share, total;    // elements; the last shares of an all_reduce may be short, or empty
-  size_t bytes;           // of an element of the operation
-  titan_dtype sum;        // what is reduced, and travels: float32 for bfloat16
-  size_t sum_bytes;       // of an element
+  size_t share, total;      // elements; the last shares of an all_reduce may be short, or empty
+  size_t bytes;             // of an element of the operation
+  titan_dtype sum;          // what is reduced, and travels: float32 for bfloat16
+  size_t sum_bytes;         // of an element
   size_t reduced, gathered; // elements of a range
   uint64_t reducing, steps; // steps that reduce, and all
 } plan;
@@ -148,8 +148,8 @@ static titan_status sum_parts(titan_work *work, titan_levels *levels, const plan
 static titan_status join(titan_work *work, titan_levels *levels, const plan *p, const step *s, uint64_t ticket) {
   const titan_operation *operation = &work->operation;
   titan_mpi_span own = span_of(p, s, work->comm->rank);
-  void *sum = s->phase == 0 ? part_of(levels, p, own_index(levels), ticket, own_index(levels))
-                            : received_of(levels, ticket);
+  void *sum =
+      s->phase == 0 ? part_of(levels, p, own_index(levels), ticket, own_index(levels)) : received_of(levels, ticket);
   const void *result;
   if (own.count == 0)
     return TITAN_OK;
@@ -295,6 +295,12 @@ static titan_status run_stage(titan_work *work, titan_levels *levels, const plan
   return TITAN_OK;
 }
 
+// A rank that waits for the others of its node has messages that others wait for, and those go on only in calls of MPI.
+static titan_status progress_messages(const titan_comm *comm) {
+  int flag;
+  return TITAN_MPI(MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, comm->mpi, &flag, MPI_STATUS_IGNORE));
+}
+
 static titan_status advance(titan_work *work, bool *done) {
   titan_levels *levels = work->comm->levels;
   plan p = plan_of(work);
@@ -306,7 +312,7 @@ static titan_status advance(titan_work *work, bool *done) {
     TITAN_TRY(run_stage(work, levels, &p, try_to_retire, &levels->retired, &moved));
   }
   *done = levels->retired >= work->state.number + p.steps;
-  return TITAN_OK;
+  return *done ? TITAN_OK : progress_messages(work->comm);
 }
 
 titan_status titan_levels_start(titan_work *work) {

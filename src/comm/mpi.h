@@ -16,15 +16,17 @@ static inline int titan_mpi_internal_tag(const titan_work *work, int lane) {
 
 titan_status titan_mpi_reduce_scatter_start(titan_work *work);
 titan_status titan_mpi_all_reduce_start(titan_work *work);
-// Not collective, but alike on all ranks, with nothing in flight and nothing reserved: the ranks that one exchanges with
-// at once in a reduction, a power of two; 64 unless a test wants to see several windows.
+// Not collective, but alike on all ranks, with nothing in flight and nothing reserved: the ranks that one exchanges
+// with at once in a reduction, a power of two; 64 unless a test wants to see several windows.
 void titan_mpi_set_window(int ranks);
 
-// An all_reduce that takes no longer than its messages are on their way (mpi_small.c); and the bytes that it takes,
-// without the header of a scratch.
+// An all_reduce that takes no longer than its messages are on their way (mpi_small.c); and the bytes that the largest
+// of those takes that have no more than `count` elements, without the header of a scratch.
 bool titan_mpi_is_small(const titan_comm *comm, size_t count, titan_dtype dtype);
 size_t titan_mpi_small_bytes(const titan_comm *comm, size_t count, titan_dtype dtype);
 titan_status titan_mpi_small_start(titan_work *work);
+// Of chunks, without the header of a scratch.
+size_t titan_mpi_chunk_bytes(const titan_comm *comm);
 titan_status titan_mpi_gather_chunks_start(titan_work *work);
 titan_status titan_mpi_reduce_chunks_start(titan_work *work);
 titan_status titan_mpi_give_chunk(titan_work *work, int rank);
@@ -50,7 +52,7 @@ struct titan_mpi_scratch {
 titan_status titan_mpi_scratch_take(titan_comm *comm, size_t bytes, titan_mpi_scratch **out);
 void titan_mpi_scratch_give_back(titan_comm *comm, titan_mpi_scratch *scratch);
 
-// With the header; 0 for kinds that take none.
+// With the header; for ALL_GATHER, what chunks take; 0 for kinds that take none.
 size_t titan_mpi_buffer_bytes(const titan_comm *comm, titan_operation_kind kind, size_t count, titan_dtype dtype);
 
 #endif

@@ -23,11 +23,14 @@ static int receives(const titan_work *work) {
   return work->comm->size - 1;
 }
 
+size_t titan_mpi_chunk_bytes(const titan_comm *comm) {
+  return sizeof(chunk_state) + (size_t)comm->size * (2 * sizeof(MPI_Request) + sizeof(void *));
+}
+
 static titan_status create_state(titan_work *work, chunk_state **out) {
   size_t size = (size_t)work->comm->size;
   titan_mpi_scratch *scratch = NULL;
-  TITAN_TRY(titan_mpi_scratch_take(
-      work->comm, sizeof(chunk_state) + 2 * size * sizeof(MPI_Request) + size * sizeof(void *), &scratch));
+  TITAN_TRY(titan_mpi_scratch_take(work->comm, titan_mpi_chunk_bytes(work->comm), &scratch));
   chunk_state *state = (chunk_state *)(void *)scratch->memory;
   *state = (chunk_state){.scratch = scratch};
   state->requests = (MPI_Request *)(void *)(state + 1);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reductions over MPI point-to-point messages. The arithmetic is ours: every element is reduced by one rank, along the
-// tree of reduce.h, whatever arrives first, so results repeat bitwise, all ranks of an all_reduce get the same bits, and
-// bfloat16 is summed in float32. Later phases begin at a different time on each rank, so they must not be MPI collectives (whose
-// order has to agree); messages are told apart by tags made from the group's sequence number.
+// tree of reduce.h, whatever arrives first, so results repeat bitwise, all ranks of an all_reduce get the same bits,
+// and bfloat16 is summed in float32. Later phases begin at a different time on each rank, so they must not be MPI
+// collectives (whose order has to agree); messages are told apart by tags made from the group's sequence number.
 #include "base/memory.h"
 #include "comm/mpi.h"
 #include "comm/mpi_error.h"
@@ -216,11 +216,15 @@ static size_t pieces_of(titan_operation_kind kind, size_t count, size_t size) {
 }
 
 size_t titan_mpi_buffer_bytes(const titan_comm *comm, titan_operation_kind kind, size_t count, titan_dtype dtype) {
+  if (comm->size > 1 && kind == TITAN_OPERATION_ALL_GATHER)
+    return sizeof(titan_mpi_scratch) + titan_mpi_chunk_bytes(comm);
   if (comm->size == 1 || (kind != TITAN_OPERATION_ALL_REDUCE && kind != TITAN_OPERATION_REDUCE_SCATTER))
     return 0;
-  if (kind == TITAN_OPERATION_ALL_REDUCE && titan_mpi_is_small(comm, count, dtype))
-    return sizeof(titan_mpi_scratch) + titan_mpi_small_bytes(comm, count, dtype);
-  return sizeof(titan_mpi_scratch) + lay_out(comm->size, dtype, pieces_of(kind, count, (size_t)comm->size)).total;
+  // As much as one of fewer elements too.
+  size_t small = kind == TITAN_OPERATION_ALL_REDUCE ? titan_mpi_small_bytes(comm, count, dtype) : 0;
+  size_t blocks = lay_out(comm->size, dtype, pieces_of(kind, count, (size_t)comm->size)).total;
+  bool is_small = kind == TITAN_OPERATION_ALL_REDUCE && titan_mpi_is_small(comm, count, dtype);
+  return sizeof(titan_mpi_scratch) + (is_small || small > blocks ? small : blocks);
 }
 
 static void place_lane(const titan_work *work, const layout *l, unsigned char *memory, reduction_lane *lane) {

@@ -40,6 +40,8 @@ bool titan_mpi_is_small(const titan_comm *comm, size_t count, titan_dtype dtype)
 }
 
 size_t titan_mpi_small_bytes(const titan_comm *comm, size_t count, titan_dtype dtype) {
+  size_t most = SMALL_BYTES / slots_of(comm) / titan_dtype_bytes(dtype);
+  count = count < most ? count : most;
   return aligned(sizeof(small_state)) + slots_of(comm) * aligned(bytes_of(count, dtype));
 }
 

@@ -56,7 +56,11 @@ REDUCE(reduce_bfloat16, titan_bf16, float, titan_bf16, titan_bf16_to_float, tita
 REDUCE(reduce_bfloat16_wide, titan_bf16, float, float, titan_bf16_to_float, AS_IT_IS, JOIN_FLOATS)
 
 titan_reduce_block *const TITAN_REDUCE_BLOCKS[TITAN_REDUCE_KINDS] = {
-    [TITAN_FLOAT32] = reduce_float32, [TITAN_BFLOAT16] = reduce_bfloat16, [TITAN_FLOAT64] = reduce_float64,
-    [TITAN_INT32] = reduce_int32,     [TITAN_INT64] = reduce_int64,       [TITAN_BYTE] = NULL,
+    [TITAN_FLOAT32] = reduce_float32,
+    [TITAN_BFLOAT16] = reduce_bfloat16,
+    [TITAN_FLOAT64] = reduce_float64,
+    [TITAN_INT32] = reduce_int32,
+    [TITAN_INT64] = reduce_int64,
+    [TITAN_BYTE] = NULL,
     [TITAN_REDUCE_WIDE] = reduce_bfloat16_wide,
 };

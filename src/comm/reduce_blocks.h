@@ -16,8 +16,8 @@ typedef void titan_reduce_block(titan_reduction reduction, const void *const *so
 
 enum { TITAN_REDUCE_WIDE = TITAN_BYTE + 1, TITAN_REDUCE_KINDS };
 
-// By type of element, and bfloat16 with a result of float32; NULL where it cannot be reduced. The lowest level is plain C, for every processor; the others are
-// of x86-64.
+// By type of element, and bfloat16 with a result of float32; NULL where it cannot be reduced. The lowest level is plain
+// C, for every processor; the others are of x86-64.
 extern titan_reduce_block *const titan_reduce_blocks_baseline[];
 extern titan_reduce_block *const titan_reduce_blocks_avx2[];
 extern titan_reduce_block *const titan_reduce_blocks_avx512[];

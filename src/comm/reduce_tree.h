@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A reduction along the tree of reduce.h whose sources come one by one, in an order that lets the partial results be few:
-// source `own ^ d` for distance d = 0, 1, 2, ... So the own one comes first, then its neighbour, then the pair beside
-// them, and so on. Ranks that go through distances together exchange in pairs.
+// A reduction along the tree of reduce.h whose sources come one by one, in an order that lets the partial results be
+// few: source `own ^ d` for distance d = 0, 1, 2, ... So the own one comes first, then its neighbour, then the pair
+// beside them, and so on. Ranks that go through distances together exchange in pairs.
 #ifndef TITAN_COMM_REDUCE_TREE_H
 #define TITAN_COMM_REDUCE_TREE_H
 

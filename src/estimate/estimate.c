@@ -192,8 +192,8 @@ titan_status titan_estimate_options(const titan_estimate_question *question, con
   return TITAN_OK;
 }
 
-// What decides a rank's figures: its place in the groups that shard the graph, how its groups lie on nodes, and the ranks
-// of its node. Ranks with equal keys have equal figures.
+// What decides a rank's figures: its place in the groups that shard the graph, how its groups lie on nodes, and the
+// ranks of its node. Ranks with equal keys have equal figures.
 typedef struct rank_key {
   int place, node_size;
   uint64_t nodes;

@@ -56,8 +56,8 @@ titan_status titan_mesh_create(MPI_Comm world, titan_mesh_degrees degrees, titan
 // Not collective, no communication: the mesh as rank `rank` of the product of the degrees (as resolved) has it, its
 // groups made by titan_comm_create_fake. Ranks lie on nodes of ranks_per_node, one node after another.
 titan_status titan_mesh_create_fake(titan_mesh_degrees degrees, int rank, int ranks_per_node, titan_mesh **out);
-// A number that ranks have in common whose groups lie alike on nodes. Ranks that have the same number and the same place
-// in the groups that shard a graph (cp, tp, pp) have the same plan.
+// A number that ranks have in common whose groups lie alike on nodes. Ranks that have the same number and the same
+// place in the groups that shard a graph (cp, tp, pp) have the same plan.
 uint64_t titan_mesh_nodes_key(const titan_mesh *mesh);
 // Bytes under the tag COMMUNICATION of a new mesh.
 size_t titan_mesh_bytes(const titan_mesh *mesh);

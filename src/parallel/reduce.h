@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sums of gradients over the data-parallel ranks, each begun and waited for where the step's list says.
 //
-// Over the sharding group: reduce-scatter, through shared memory inside a node, in two levels over nodes (where the group
-// goes so: titan_comm_level), or through MPI. Over the replicas:
-// all-reduce of what this rank then holds, in buckets of about 100 MB (units that were completed one after another,
-// whose shards lie one after another), or unit by unit where shards do not.
+// Over the sharding group: reduce-scatter, through shared memory inside a node, in two levels over nodes (where the
+// group goes so: titan_comm_level), or through MPI. Over the replicas: all-reduce of what this rank then holds, in
+// buckets of about 100 MB (units that were completed one after another, whose shards lie one after another), or unit by
+// unit where shards do not.
 #ifndef TITAN_PARALLEL_REDUCE_H
 #define TITAN_PARALLEL_REDUCE_H
 

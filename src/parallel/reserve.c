@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the runtime's communication keeps in its groups, so that it is known in advance and a step takes none.
+#include "comm/chunks.h"
 #include "parallel/runtime_private.h"
 #include "passes/tensor.h"
 
@@ -10,6 +11,10 @@ static titan_comm *group_of(const titan_runtime *runtime, titan_mesh_rows rows) 
 static size_t larger(size_t a, size_t b) {
   return a > b ? a : b;
 }
+
+// The most bytes that a rank gives to a collective in shared memory; above them, messages of one copy are as fast, and
+// the shared memory would be large.
+enum { MOST_STAGED = 32 << 20 };
 
 static bool is_staged(const titan_runtime *runtime) {
   return titan_way_choose(group_of(runtime, TITAN_MESH_TP), runtime->options.intra_node) == TITAN_WAY_SHARED;
@@ -23,27 +28,31 @@ static bool is_levelled(const titan_runtime *runtime, titan_mesh_rows rows) {
   return runtime->options.intra_node == TITAN_INTRA_NODE_AUTO && titan_comm_can_level(group_of(runtime, rows));
 }
 
-// Whether an all_reduce of the tp group takes no buffer.
+// Whether an all_reduce, or a reduce_scatter, of the tp group to which a rank gives so many bytes takes no buffer.
 static bool sums_in_shared_memory(const titan_runtime *runtime, size_t bytes) {
   if (is_levelled(runtime, TITAN_MESH_TP))
     return titan_comm_levels_all_reduce(bytes);
   return is_staged(runtime) && titan_comm_stages_all_reduce(bytes);
 }
 
-// Collectives of the plans block, so one of them is in flight in the group. Those through shared memory take no buffer.
+static bool scatters_in_shared_memory(const titan_runtime *runtime, size_t bytes) {
+  return is_levelled(runtime, TITAN_MESH_TP) || (is_staged(runtime) && bytes <= MOST_STAGED);
+}
+
+// Collectives of the plans block, so one of them is in flight in the group.
 static size_t plan_buffer_bytes(const titan_runtime *runtime, const titan_plan *plan) {
   const titan_comm *comm = group_of(runtime, TITAN_MESH_TP);
-  bool scatters_in_shared_memory = is_staged(runtime) || is_levelled(runtime, TITAN_MESH_TP);
+  size_t size = (size_t)titan_comm_size(comm);
   size_t most = 0;
   for (int phase = 0; phase < TITAN_PHASES; phase++)
     for (int i = 0; i < plan->phases[phase].count; i++) {
       const titan_op_call *call = &plan->phases[phase].instructions[i].node->call;
       if (call->attributes.collective.dimension != TITAN_PLACEMENT_TP)
         continue;
-      size_t elements = (size_t)titan_tensor_elements(&call->outputs[0]);
-      if (call->kind == TITAN_OP_all_reduce && !sums_in_shared_memory(runtime, titan_tensor_bytes(&call->outputs[0])))
+      size_t elements = (size_t)titan_tensor_elements(&call->outputs[0]), bytes = titan_tensor_bytes(&call->outputs[0]);
+      if (call->kind == TITAN_OP_all_reduce && !sums_in_shared_memory(runtime, bytes))
         most = larger(most, titan_comm_all_reduce_bytes(comm, elements, call->outputs[0].dtype));
-      else if (call->kind == TITAN_OP_reduce_scatter && !scatters_in_shared_memory)
+      else if (call->kind == TITAN_OP_reduce_scatter && !scatters_in_shared_memory(runtime, bytes * size))
         most = larger(most, titan_comm_reduce_scatter_bytes(comm, elements, call->outputs[0].dtype));
     }
   return most;
@@ -51,7 +60,8 @@ static size_t plan_buffer_bytes(const titan_runtime *runtime, const titan_plan *
 
 // The programs of all lists.
 static titan_comm_reservation of_tensor(const titan_runtime *runtime) {
-  titan_comm_reservation reservation = {.works = 1, .buffers = 1};
+  titan_comm_reservation reservation = {
+      .works = 1, .buffers = 1, .buffer_bytes = titan_chunks_bytes(group_of(runtime, TITAN_MESH_TP))};
   for (int kind = 0; kind < STEPS; kind++)
     for (int i = 0; i < runtime->steps[kind].program_count; i++)
       if (titan_runtime_uses(runtime, &runtime->steps[kind], i))
@@ -60,14 +70,14 @@ static titan_comm_reservation of_tensor(const titan_runtime *runtime) {
   return reservation;
 }
 
-// The most bytes that a rank gives to one collective of the tp group.
+// The most bytes that a rank gives to one collective of the tp group that is staged.
 static size_t staged_bytes(const titan_runtime *runtime) {
   size_t most = 0;
   for (int kind = 0; kind < STEPS; kind++)
     for (int i = 0; i < runtime->steps[kind].program_count; i++)
       if (titan_runtime_uses(runtime, &runtime->steps[kind], i))
         most = larger(most, titan_plan_largest_transfer(runtime->steps[kind].programs[i].plan, TITAN_PLACEMENT_TP));
-  return most;
+  return most < MOST_STAGED ? most : MOST_STAGED;
 }
 
 static titan_status stage(titan_runtime *runtime) {
@@ -89,8 +99,8 @@ titan_status titan_runtime_share(titan_runtime *runtime) {
   TITAN_TRY(titan_comm_agree(world, stage(runtime)));
   for (int i = 0; i < LEVELLED; i++) {
     titan_mesh_rows rows = levelled_rows[i];
-    TITAN_TRY(titan_comm_agree(world, is_levelled(runtime, rows) ? titan_comm_level(group_of(runtime, rows))
-                                                                 : TITAN_OK));
+    TITAN_TRY(
+        titan_comm_agree(world, is_levelled(runtime, rows) ? titan_comm_level(group_of(runtime, rows)) : TITAN_OK));
     runtime->levelled = i + 1;
   }
   return TITAN_OK;

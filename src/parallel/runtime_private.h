@@ -123,7 +123,7 @@ struct titan_runtime {
   int *completion; // units in the order in which their gradients are complete
   titan_gather *gather;
   titan_reduce *reduce;
-  bool staged; // the tp group's collectives go through shared memory, taken by this runtime
+  bool staged;  // the tp group's collectives go through shared memory, taken by this runtime
   int levelled; // groups that were asked whether they go in two levels
   char *arenas[TITAN_ARENAS];
   float *masters;                 // shards of all units, unless what is gathered are the masters

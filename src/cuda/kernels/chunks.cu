@@ -5,13 +5,13 @@
 enum { THREADS = 256 };
 
 // Levels of the tree over the ranks.
-enum { LEVELS = 7 };
+enum { LEVELS = 4 };
 static_assert(TITAN_CUDA_CHUNKS_RANKS == (1 << LEVELS) - 1, "a sum for each level");
 
 // After r ranks there is a sum of 2^l of them at each level l of which r has the bit; the next chunk joins them as a
 // carry does.
 template <typename T, bool VECTOR>
-static __global__ void __launch_bounds__(THREADS)
+static __global__ void __launch_bounds__(THREADS, 4)
     sum_of_chunks(int64_t n, int ranks, int rank, const T *own, const T *received, T *sum) {
   constexpr int W = titan_pack_width<T>;
   const int64_t at = (static_cast<int64_t>(blockIdx.x) * THREADS + threadIdx.x) * W, count = n - at;

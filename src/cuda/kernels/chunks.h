@@ -21,7 +21,7 @@ typedef struct titan_cuda_chunks {
 } titan_cuda_chunks;
 
 // Most ranks that chunks of one sum come from.
-enum { TITAN_CUDA_CHUNKS_RANKS = 127 };
+enum { TITAN_CUDA_CHUNKS_RANKS = 15 };
 
 // sum [n] = the chunks added up in float32, rounded once, along the tree over the ranks that comm/reduce.h has.
 void titan_cuda_put_sum_of_chunks(cudaStream_t stream, const titan_cuda_chunks *chunks, void *sum);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Property: over simulated nodes, a group's collectives in two levels give the bits of messages between all ranks where
-// nodes hold aligned blocks of a power of two of the ranks, and else those of the same tree over nodes and over ranks of
-// a node; they send what the formulas say, take the memory that titan_comm_level_bytes says, and need none beside.
+// nodes hold aligned blocks of a power of two of the ranks, and else those of the same tree over nodes and over ranks
+// of a node; they send what the formulas say, take the memory that titan_comm_level_bytes says, and need none beside.
 // Oracle: a second group of the same ranks without levels, and naive sums. Tolerance: none.
 // Runs under TITAN_SIMULATED_NODES.
 #include "comm/comm.h"
@@ -201,7 +201,8 @@ static void a_node_sends_each_byte_once(void **state) {
     if (nodes.most == nodes.least && which != SUM)
       expect_on_all(bytes[which] == size * share * others / (uint64_t)nodes.count);
   }
-  // In one piece: each rank sends once to each other node (gathering), or to each rank that it looks after (scattering).
+  // In one piece: each rank sends once to each other node (gathering), or to each rank that it looks after
+  // (scattering).
   titan_comm_traffic before = titan_comm_traffic_of(levelled);
   expect_on_all(run(levelled, GATHER, send_buffer, got, 1000, TITAN_FLOAT32, true) == TITAN_OK);
   expect_on_all(sent_by_node(before, true) == others * own);

@@ -97,8 +97,8 @@ static double reduced(titan_dtype dtype, titan_reduction reduction, const void *
                 reduced(dtype, reduction, sources, first + left, count - left, i));
 }
 
-static void check(titan_reduce_block *block, titan_dtype dtype, titan_reduction reduction, size_t count, int source_count,
-                  int in_place) {
+static void check(titan_reduce_block *block, titan_dtype dtype, titan_reduction reduction, size_t count,
+                  int source_count, int in_place) {
   size_t size = titan_dtype_bytes(dtype);
   _Alignas(64) static char sources[SOURCES][MOST * 8], out[MOST * 8], expected[MOST * 8];
   const void *pointers[SOURCES];

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Property: reductions whose ranks exchange window by window, and small ones that go up several levels of ranks, give the
-// sums of the tree of reduce.h, take no more memory than titan_comm_reduce_scatter_bytes and titan_comm_all_reduce_bytes
-// say, and that of 16,384 ranks is not more than that of 64. Oracles: the sum along the tree, taken naively; the
-// allocator's counts. Tolerance: none.
+// Property: reductions whose ranks exchange window by window, and small ones that go up several levels of ranks, give
+// the sums of the tree of reduce.h, take no more memory than titan_comm_reduce_scatter_bytes and
+// titan_comm_all_reduce_bytes say, and that of 16,384 ranks is not more than that of 64. Oracles: the sum along the
+// tree, taken naively; the allocator's counts. Tolerance: none.
 #include "comm/mpi.h"
 #include "comm/reduce.h"
 #include "mpi_test.h"
@@ -94,8 +94,8 @@ static void a_window_goes_on_over_several_blocks(void **state) {
     in[i] = (int32_t)(i % 1009) * (test_rank() + 1);
   bool right = titan_comm_reduce_scatter(world, in, out, count, TITAN_INT32, TITAN_SUM, NULL) == TITAN_OK;
   for (size_t i = 0; i < count; i++)
-    right = right &&
-            out[i] == (int32_t)(((size_t)test_rank() * count + i) % 1009) * test_size() * (test_size() + 1) / 2;
+    right =
+        right && out[i] == (int32_t)(((size_t)test_rank() * count + i) % 1009) * test_size() * (test_size() + 1) / 2;
   expect_on_all(right);
   titan_memory_free(in);
   titan_memory_free(out);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Property: what a rank takes is known before any rank is there: the plan made on a stand-in for its mesh gives, tag by
-// tag, the bytes that the real runtime then takes and keeps through two steps, also on simulated nodes. Oracle: the allocator's counts.
-// Tolerance: none.
+// tag, the bytes that the real runtime then takes and keeps through two steps, also on simulated nodes. Oracle: the
+// allocator's counts. Tolerance: none.
 #include "device_test.h"
 #include "schedules.h"
 #include "small_model.h"
