@@ -20,8 +20,8 @@ struct ncclComm {
   cudaStream_t stream = nullptr;                  // of the latest operation
   bool issued = false;                            // since errors were asked for
   cudaEvent_t event = nullptr;
-  int polls = 0;                // answers that a call is in progress, to come; below 0: for ever
-  ncclComm *split = nullptr;    // made of this one, and where it is to be put when the call is no longer in progress
+  int polls = 0;             // answers that a call is in progress, to come; below 0: for ever
+  ncclComm *split = nullptr; // made of this one, and where it is to be put when the call is no longer in progress
   ncclComm **split_to = nullptr;
 
   bool forget(const void *memory) {

@@ -130,8 +130,8 @@ nccl_faults() {
 nccl_hangs() {
   export TITAN_EMULATED_GPUS=2
   local kind timeout=15 pipeline=(--experimental.pipeline_parallel_degree 2 --experimental.pipeline_parallel_schedule 1F1B --training.batch_size 2)
-  for kind in all_gather reduce_scatter all_reduce; do
-    fault hang_$kind:1:1 $timeout "$kind #[0-9]* of group .* has kept rank . waiting for .* (comm.init_timeout_seconds = $timeout)"
+  for kind in all_gather:1:1 reduce_scatter:1:1 all_reduce:1:0; do
+    fault hang_$kind $timeout "${kind%%:*} #[0-9]* of group .* has kept rank . waiting for .* (comm.init_timeout_seconds = $timeout)"
   done
   for kind in send recv; do
     fault hang_$kind:1:0 $timeout "\(send\|recv\) .*of group pp .* has kept rank . waiting for .* (comm.init_timeout_seconds = $timeout)" "${pipeline[@]}"
