@@ -88,17 +88,22 @@ reference = os.path.join(work, "reference")
 assert start(reference, 12).wait() == 0
 with h5py.File(os.path.join(reference, "metrics.h5")) as file:
     reference_rows = read(file)
-begin, rows, opened = time.time(), 0, 0
-span = 1.0
+rows = opened = 0
+
+
+def lines(path):
+    return open(path).read().count("\n") if os.path.exists(path) else 0
+
+
 for kill in range(kills):
     folder = os.path.join(work, "killed")
     shutil.rmtree(folder, ignore_errors=True)
     path = os.path.join(folder, "metrics.h5")
     run = start(folder, 12)
-    # Half of the kills come while the file is made, the others while steps are written.
-    while not os.path.exists(path if kill % 2 else folder) and run.poll() is None:
-        time.sleep(0.001)
-    time.sleep(random.random() * span)
+    # A part of the kills comes while the file is made, the others after 1 to 9 steps.
+    while run.poll() is None and (lines(os.path.join(folder, "steps.txt")) < kill % 10 if kill % 10 else not os.path.exists(folder)):
+        time.sleep(0.005)
+    time.sleep(random.random() * (0.1 if kill % 10 else 1))
     run.kill()
     run.wait()
     if not os.path.exists(path):
