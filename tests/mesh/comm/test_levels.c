@@ -174,6 +174,27 @@ static void operations_in_flight_do_not_disturb_each_other(void **state) {
   expect_on_all(right);
 }
 
+// The first ranks of all nodes, then the second ones, ..: no node holds neighbours.
+static void ranks_may_be_dealt_to_nodes_in_turn(void **state) {
+  (void)state;
+  titan_comm *dealt = NULL, *flat = NULL;
+  int key = titan_comm_rank(node) * test_size() + test_rank();
+  expect_on_all(titan_comm_create_split(MPI_COMM_WORLD, 0, key, "dealt", &dealt) == TITAN_OK &&
+                titan_comm_create_split(MPI_COMM_WORLD, 0, key, "flat", &flat) == TITAN_OK);
+  expect_on_all(titan_comm_level(dealt) == TITAN_OK && titan_comm_is_levelled(dealt));
+  for (int which = 0; which < COLLECTIVES; which++)
+    for (int c = 0; c < COUNTS - 1; c++) {
+      size_t bytes = counts[c] * sizeof(int32_t) * (which == GATHER ? (size_t)test_size() : 1);
+      fill(TITAN_INT32, send_buffer, counts[c] * (which == SCATTER ? (size_t)test_size() : 1), c);
+      bool ok = run(dealt, (collective)which, send_buffer, got, counts[c], TITAN_INT32, c % 2) == TITAN_OK;
+      ok = run(flat, (collective)which, send_buffer, expected, counts[c], TITAN_INT32, true) == TITAN_OK && ok;
+      expect_on_all(ok && memcmp(got, expected, bytes) == 0);
+    }
+  titan_comm_unlevel(dealt);
+  titan_comm_destroy(&dealt);
+  titan_comm_destroy(&flat);
+}
+
 // What the ranks of this node have sent to others since `before`.
 static uint64_t sent_by_node(titan_comm_traffic before, bool messages) {
   titan_comm_traffic now = titan_comm_traffic_of(levelled);
@@ -244,6 +265,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(every_collective_gives_the_bits_of_messages),
       cmocka_unit_test(sums_are_those_of_nodes_and_then_of_all),
       cmocka_unit_test(operations_in_flight_do_not_disturb_each_other),
+      cmocka_unit_test(ranks_may_be_dealt_to_nodes_in_turn),
       cmocka_unit_test(a_node_sends_each_byte_once),
       cmocka_unit_test(memory_is_what_was_said_and_no_more),
   };
