@@ -15,8 +15,8 @@ static int node_index; // of this rank
 static bool aligned;   // all nodes but the last hold the same power of two
 
 static const titan_dtype dtypes[] = {TITAN_FLOAT32, TITAN_BFLOAT16, TITAN_FLOAT64, TITAN_INT32, TITAN_INT64};
-static const size_t counts[] = {1, 3, 17, 1000, 70001};
-enum { DTYPES = 5, COUNTS = 5, MOST = 70001 };
+static const size_t counts[] = {1, 3, 17, 1000, 20011};
+enum { DTYPES = 5, COUNTS = 5, MOST = 160001 };
 
 static unsigned char *send_buffer, *got, *expected;
 
@@ -89,6 +89,19 @@ static void every_collective_gives_the_bits_of_messages(void **state) {
         ok = run(levelled, (collective)which, from, to, count, dtypes[d], round % 2 == 0) == TITAN_OK;
         expect_on_all(ok && (!compares || memcmp(to, expected, result * bytes) == 0));
       }
+}
+
+// Shares longer than what a slot has room for: 2^18 numbers of a rank (gathering), 2^17 for each of two ranks.
+static void ranges_of_long_shares_follow_one_another(void **state) {
+  (void)state;
+  const size_t size = (size_t)test_size(), long_counts[] = {300001, 140001, 140001 * size + 5};
+  for (int which = GATHER; which <= SUM; which++) {
+    size_t count = long_counts[which];
+    fill(TITAN_INT32, send_buffer, which == SCATTER ? count * size : count, which);
+    bool ok = run(levelled, (collective)which, send_buffer, got, count, TITAN_INT32, false) == TITAN_OK;
+    ok = run(plain, (collective)which, send_buffer, expected, count, TITAN_INT32, true) == TITAN_OK && ok;
+    expect_on_all(ok && memcmp(got, expected, (which == GATHER ? count * size : count) * sizeof(int32_t)) == 0);
+  }
 }
 
 // Over elements [first, first + count) of `values`: those up to the largest power of two below count, then the rest.
@@ -263,6 +276,7 @@ int main(int argc, char **argv) {
   begin_mpi_tests(&argc, &argv);
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_collective_gives_the_bits_of_messages),
+      cmocka_unit_test(ranges_of_long_shares_follow_one_another),
       cmocka_unit_test(sums_are_those_of_nodes_and_then_of_all),
       cmocka_unit_test(operations_in_flight_do_not_disturb_each_other),
       cmocka_unit_test(ranks_may_be_dealt_to_nodes_in_turn),
