@@ -15,8 +15,8 @@ static int node_index; // of this rank
 static bool aligned;   // all nodes but the last hold the same power of two
 
 static const titan_dtype dtypes[] = {TITAN_FLOAT32, TITAN_BFLOAT16, TITAN_FLOAT64, TITAN_INT32, TITAN_INT64};
-static const size_t counts[] = {1, 3, 17, 1000, 70001};
-enum { DTYPES = 5, COUNTS = 5, MOST = 70001 };
+static const size_t counts[] = {1, 3, 17, 1000, 20011};
+enum { DTYPES = 5, COUNTS = 5, MOST = 160001 };
 
 static unsigned char *send_buffer, *got, *expected;
 
@@ -89,6 +89,19 @@ static void every_collective_gives_the_bits_of_messages(void **state) {
         ok = run(levelled, (collective)which, from, to, count, dtypes[d], round % 2 == 0) == TITAN_OK;
         expect_on_all(ok && (!compares || memcmp(to, expected, result * bytes) == 0));
       }
+}
+
+// Shares longer than what a slot has room for: 2^18 numbers of a rank (gathering), 2^17 for each of two ranks.
+static void ranges_of_long_shares_follow_one_another(void **state) {
+  (void)state;
+  const size_t size = (size_t)test_size(), long_counts[] = {300001, 140001, 140001 * size + 5};
+  for (int which = GATHER; which <= SUM; which++) {
+    size_t count = long_counts[which];
+    fill(TITAN_INT32, send_buffer, which == SCATTER ? count * size : count, which);
+    bool ok = run(levelled, (collective)which, send_buffer, got, count, TITAN_INT32, false) == TITAN_OK;
+    ok = run(plain, (collective)which, send_buffer, expected, count, TITAN_INT32, true) == TITAN_OK && ok;
+    expect_on_all(ok && memcmp(got, expected, (which == GATHER ? count * size : count) * sizeof(int32_t)) == 0);
+  }
 }
 
 // Over elements [first, first + count) of `values`: those up to the largest power of two below count, then the rest.
@@ -174,6 +187,27 @@ static void operations_in_flight_do_not_disturb_each_other(void **state) {
   expect_on_all(right);
 }
 
+// The first ranks of all nodes, then the second ones, ..: no node holds neighbours.
+static void ranks_may_be_dealt_to_nodes_in_turn(void **state) {
+  (void)state;
+  titan_comm *dealt = NULL, *flat = NULL;
+  int key = titan_comm_rank(node) * test_size() + test_rank();
+  expect_on_all(titan_comm_create_split(MPI_COMM_WORLD, 0, key, "dealt", &dealt) == TITAN_OK &&
+                titan_comm_create_split(MPI_COMM_WORLD, 0, key, "flat", &flat) == TITAN_OK);
+  expect_on_all(titan_comm_level(dealt) == TITAN_OK && titan_comm_is_levelled(dealt));
+  for (int which = 0; which < COLLECTIVES; which++)
+    for (int c = 0; c < COUNTS - 1; c++) {
+      size_t bytes = counts[c] * sizeof(int32_t) * (which == GATHER ? (size_t)test_size() : 1);
+      fill(TITAN_INT32, send_buffer, counts[c] * (which == SCATTER ? (size_t)test_size() : 1), c);
+      bool ok = run(dealt, (collective)which, send_buffer, got, counts[c], TITAN_INT32, c % 2) == TITAN_OK;
+      ok = run(flat, (collective)which, send_buffer, expected, counts[c], TITAN_INT32, true) == TITAN_OK && ok;
+      expect_on_all(ok && memcmp(got, expected, bytes) == 0);
+    }
+  titan_comm_unlevel(dealt);
+  titan_comm_destroy(&dealt);
+  titan_comm_destroy(&flat);
+}
+
 // What the ranks of this node have sent to others since `before`.
 static uint64_t sent_by_node(titan_comm_traffic before, bool messages) {
   titan_comm_traffic now = titan_comm_traffic_of(levelled);
@@ -242,8 +276,10 @@ int main(int argc, char **argv) {
   begin_mpi_tests(&argc, &argv);
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_collective_gives_the_bits_of_messages),
+      cmocka_unit_test(ranges_of_long_shares_follow_one_another),
       cmocka_unit_test(sums_are_those_of_nodes_and_then_of_all),
       cmocka_unit_test(operations_in_flight_do_not_disturb_each_other),
+      cmocka_unit_test(ranks_may_be_dealt_to_nodes_in_turn),
       cmocka_unit_test(a_node_sends_each_byte_once),
       cmocka_unit_test(memory_is_what_was_said_and_no_more),
   };
