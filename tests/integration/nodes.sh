@@ -34,10 +34,12 @@ check() {
 }
 
 check 4 8 1 8 1 # fsdp
-check 2 8 1 8 1
-check 2 8 2 4 1 # hsdp whose shards span nodes
-check 2 8 8 1 1 # ddp
 check 2 8 1 2 4 # tensor parallelism over nodes
+if [ "$dtype" = float32 ]; then # gradients are summed in it in any case
+  check 2 8 1 8 1
+  check 2 8 2 4 1 # hsdp whose shards span nodes
+  check 2 8 8 1 1 # ddp
+fi
 grep -q "shared memory inside nodes, MPI between them" nodes_of_4_replicate1_shard8_tp1.log || fail "no word on two levels"
 
 run nodes_of_3_1 3,1 4 1 4 1 && run one_of_four none 4 1 4 1 &&
