@@ -72,8 +72,8 @@ static void keep_advice(int end) {
   close(end);
 }
 
-// Open MPI tries a lock in the folder of each file that it opens, for shared file pointers, which nothing here uses. On a file system whose locks do
-// not answer it would wait for ever. A user's own choice stays.
+// Open MPI tries a lock in the folder of each file that it opens, for shared file pointers, which nothing here uses. On
+// a file system whose locks do not answer it would wait for ever. A user's own choice stays.
 static void leave_out_locked_files(void) {
   setenv("OMPI_MCA_sharedfp", "^lockedfile", 0);
 }
