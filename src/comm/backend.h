@@ -145,6 +145,8 @@ titan_status titan_comm_check(titan_comm *comm, const titan_operation *operation
 
 // The works in flight of this process, oldest first.
 void titan_work_list_append(titan_work *work);
+// For a loop that waits for a work of the group, after titan_comm_progress: lets MPI and other processes go on.
+void titan_comm_pause(const titan_comm *comm);
 
 // Orders this process's reads and writes of shared parts, those past the caches too, against the others'.
 void titan_shared_fence(void);

@@ -4,8 +4,6 @@
 #include "base/clock.h"
 #include "comm/staging.h"
 
-#include <sched.h>
-
 // work->phase: how it goes. work->cursor: chunks that are there, in ring order; or that were given.
 enum { BY_MESSAGES, STAGED };
 
@@ -105,7 +103,7 @@ titan_status titan_chunks_take(titan_work *work, int rank, const void **chunk) {
   while (!work->done && work->cursor <= index) {
     titan_comm_progress();
     if (!work->done && work->cursor <= index)
-      sched_yield();
+      titan_comm_pause(comm);
   }
   titan_comm_count_exposed(comm, operation, false, begun, titan_clock_seconds());
   return work->status == TITAN_OK ? TITAN_OK : titan_error(work->status, "%s", work->message);

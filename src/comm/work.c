@@ -56,6 +56,15 @@ void titan_comm_progress(void) {
   }
 }
 
+// Messages of operations that have ended here may not have left yet, and go on only in calls of MPI. A wait for memory
+// that ranks share makes none.
+void titan_comm_pause(const titan_comm *comm) {
+  int flag;
+  if (comm->mpi != MPI_COMM_NULL)
+    MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, comm->mpi, &flag, MPI_STATUS_IGNORE);
+  sched_yield(); // ranks may outnumber cores
+}
+
 titan_status titan_work_test(titan_work *work, bool *done) {
   // Everything moves, not just this work: another rank may wait for a step of ours in an older one.
   bool joined = work != NULL && work->comm->backend->join != NULL; // its wait does not block
@@ -94,7 +103,7 @@ titan_status titan_work_wait(titan_work **handle) {
     while (!work->done) {
       titan_comm_progress();
       if (!work->done)
-        sched_yield(); // ranks may outnumber cores
+        titan_comm_pause(work->comm);
     }
     double ended = titan_clock_seconds();
     titan_recorder_waited(ended);
