@@ -115,10 +115,12 @@ nccl_faults() {
   export TITAN_EMULATED_GPUS=2
   fault identifier:0:0 60 'NCCL: unhandled system error'
   fault absent:0:0 5 'has kept rank . waiting'
-  fault start:1:0 5 'start of NCCL .* has kept rank . waiting'
-  fault start:1:1 5 'start of NCCL .* has kept rank . waiting'
-  fault never:1:1 5 'start of NCCL .* has kept rank . waiting'
-  fault never:0:0 5 'start of NCCL .* has kept rank . waiting'
+  # Either rank may be the one that tells.
+  local start='start of NCCL .* has kept rank . waiting\|has kept rank . waiting .* calls start of NCCL'
+  fault start:1:0 5 "$start"
+  fault start:1:1 5 "$start"
+  fault never:1:1 5 "$start"
+  fault never:0:0 5 "$start"
   fault late:1:0 60 'NCCL: unhandled system error'
   fault late:0:1 60 'NCCL: unhandled system error'
   fault call:1:0 60 'NCCL: unhandled system error'
