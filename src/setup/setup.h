@@ -101,9 +101,11 @@ titan_status titan_setup_budget_error(const titan_config *config, titan_status s
 titan_status titan_setup_check_memory(const titan_runtime *runtime, const titan_setup_beside *beside, titan_mesh *mesh,
                                       titan_device *device, titan_comm *node, const titan_topology *topology);
 
-// The device's rate in a matrix product of the compute type, FLOP/s, from a few products of a moderate size: the peak
-// that mfu refers to where metrics.peak_flops is not given. Every rank calls it, at the same time, as all compute at
-// the same time.
-titan_status titan_setup_measure_peak(titan_device *device, titan_dtype dtype, double *flops);
+// Collective over world and node. The rate of a rank in a matrix product of the compute type, FLOP/s, the mean over all
+// ranks, from a few products of a moderate size: the peak that mfu refers to where metrics.peak_flops is not given.
+// Ranks measure at the same time, as all compute at the same time. Where the ranks of a node take turns on its cores,
+// as many measure as it has cores for, and all have an equal part of what these reach.
+titan_status titan_setup_measure_peak(titan_device *device, titan_dtype dtype, titan_comm *world, titan_comm *node,
+                                      const titan_topology *topology, double *flops);
 
 #endif

@@ -113,11 +113,8 @@ static titan_status find_peak(titan_trainer *trainer) {
   trainer->peak_flops = env->config->metrics.peak_flops;
   if (trainer->peak_flops > 0)
     return TITAN_OK;
-  double mine, sum;
-  TITAN_TRY(titan_comm_barrier(env->node, NULL)); // as all compute at the same time
-  TITAN_TRY(titan_setup_measure_peak(env->device, titan_runtime_options_of(trainer->runtime)->shape.dtype, &mine));
-  TITAN_TRY(titan_comm_all_reduce(titan_trainer_world(trainer), &mine, &sum, 1, TITAN_FLOAT64, TITAN_SUM, NULL));
-  trainer->peak_flops = sum / titan_comm_size(titan_trainer_world(trainer));
+  TITAN_TRY(titan_setup_measure_peak(env->device, titan_runtime_options_of(trainer->runtime)->shape.dtype,
+                                     titan_trainer_world(trainer), env->node, env->topology, &trainer->peak_flops));
   if (trainer->rank == 0)
     titan_log_info("Peak FLOPS used for computing MFU: %.3e (this machine's own matrix product, per rank)",
                    trainer->peak_flops);

@@ -225,13 +225,36 @@ static void nothing_is_taken_by_the_check(void **state) {
   expect_on_all(titan_memory_usage_of(TITAN_MEMORY_GENERAL).live_bytes == general);
 }
 
+static double peak_of(titan_dtype dtype, const titan_topology *topology) {
+  double flops = 0;
+  titan_comm *world = titan_mesh_comm(mesh, TITAN_MESH_WORLD);
+  expect_on_all(titan_setup_measure_peak(device, dtype, world, node, topology, &flops) == TITAN_OK);
+  return flops;
+}
+
 static void the_measured_peak_is_a_rate(void **state) {
   (void)state;
-  double flops = 0;
-  expect_on_all(titan_setup_measure_peak(device, TITAN_FLOAT32, &flops) == TITAN_OK);
+  int rank = titan_comm_rank(node), size = titan_comm_size(node);
+  const titan_topology wide = {
+      .node_rank = rank, .node_size = size, .node_cores = size, .sharing_ranks = size, .threads = 1};
+  double flops = peak_of(TITAN_FLOAT32, &wide);
   expect_on_all(flops > 1e6 && flops < 1e16);
-  expect_on_all(titan_setup_measure_peak(device, TITAN_BFLOAT16, &flops) == TITAN_OK);
+  flops = peak_of(TITAN_BFLOAT16, &wide);
   expect_on_all(flops > 1e6 && flops < 1e16);
+}
+
+static void ranks_that_share_cores_have_a_part_of_the_peak(void **state) {
+  (void)state;
+  // Each rank asks for two threads of a node with one core: the first measures, and takes memory for it; all have a
+  // part.
+  int rank = titan_comm_rank(node), size = titan_comm_size(node);
+  const titan_topology crowded = {
+      .node_rank = rank, .node_size = size, .node_cores = 1, .sharing_ranks = size, .threads = 2};
+  titan_memory_reset_peaks();
+  size_t before = titan_memory_usage_total().peak_bytes;
+  double flops = peak_of(TITAN_FLOAT32, &crowded);
+  expect_on_all(flops > 1e6 / size && flops < 1e16);
+  expect_on_all((titan_memory_usage_total().peak_bytes > before + 1000000) == (rank == 0)); // of the matrices
 }
 
 static int begin(void **state) {
@@ -263,6 +286,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(a_limit_on_each_process_counts_too),
       cmocka_unit_test(one_small_node_ends_the_run_on_all),
       cmocka_unit_test(the_measured_peak_is_a_rate),
+      cmocka_unit_test(ranks_that_share_cores_have_a_part_of_the_peak),
   };
   begin_mpi_tests(&argc, &argv);
   return end_mpi_tests(cmocka_run_group_tests(tests, begin, end));
