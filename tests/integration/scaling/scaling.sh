@@ -44,11 +44,24 @@ if command -v gnuplot >/dev/null; then
 else
   said 'gnuplot is not there: no plots'
 fi
+# The HDF5 file has the numbers of the CSV files.
+if command -v h5import >/dev/null && command -v h5dump >/dev/null; then
+  # data_set NAME: its values, one a line.
+  data_set() { h5dump -y -w 1 -m %.9g -d "$1" result/scaling.h5 | sed -n '/DATA {/,/}/p' | tr -d ' ",}' | grep -v -e DATA -e '^$'; }
+  data_set /runs/tokens_per_second | awk '{ printf "%.6g\n", $1 }' >values
+  tail -n +2 result/scaling.csv | cut -d , -f 10 | awk '{ printf "%.6g\n", $1 }' | cmp -s - values || fail "runs/tokens_per_second: $(head values)"
+  data_set /runs/ranks | cmp -s - <(tail -n +2 result/scaling.csv | cut -d , -f 3) || fail "runs/ranks: $(data_set /runs/ranks)"
+  data_set /medians/mesh | cmp -s - <(cut -d , -f 2 result/medians.csv) || fail "medians/mesh: $(data_set /medians/mesh)"
+  data_set /medians/memory_gib | awk '{ printf "%.3f\n", $1 }' | cmp -s - <(cut -d , -f 13 result/medians.csv) || fail "medians/memory_gib"
+else
+  said 'h5import is not there: no scaling.h5'
+fi
 mkdir without
 for tool in timeout bash awk sed grep sort cut tail head tr cat mkdir rm mv cksum dirname cmp; do ln -s "$(command -v $tool)" without; done
 cp -r result again
 PATH=$PWD/without scaling 0 --out again "${tiny[@]:2}" "${options[@]}" # all points are there: no mpirun is needed
 said 'gnuplot is not there: no plots'
+said 'h5import is not there: no scaling.h5'
 
 # What is missing is run, and nothing else.
 rm result/points/weak-tp2-2-2.csv
