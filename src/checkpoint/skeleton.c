@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "checkpoint/contents.h"
 #include "checkpoint/hints.h"
+#include "checkpoint/stripes.h"
 #include "checkpoint/tensors.h"
 #include "checkpoint/values.h"
 #include "checkpoint/writer_private.h"
@@ -45,7 +46,7 @@ static uint64_t file_bytes(const titan_checkpoint_writer *writer, const titan_ch
 }
 
 // Hints that decide how a file is laid out (striping) act when MPI-IO makes it.
-static titan_status make_file(const char *path, const char *label, const char *hints) {
+static titan_status make_file_with(const char *path, const char *label, const char *hints) {
   MPI_Info info;
   MPI_File file;
   TITAN_TRY(titan_checkpoint_hints_create(hints, &info));
@@ -56,6 +57,15 @@ static titan_status make_file(const char *path, const char *label, const char *h
   if (status == TITAN_OK)
     status = TITAN_MPI(MPI_File_close(&file));
   MPI_Info_free(&info);
+  return status;
+}
+
+static titan_status make_file(const char *path, const char *label, const char *hints, uint64_t bytes) {
+  titan_text all = {0};
+  titan_status status = titan_checkpoint_stripes_add(path, bytes, hints, &all);
+  if (status == TITAN_OK)
+    status = make_file_with(path, label, all.data);
+  titan_text_destroy(&all);
   return status;
 }
 
@@ -170,7 +180,7 @@ titan_status titan_checkpoint_skeleton_create(titan_checkpoint_writer *writer, c
   uint64_t bytes = file_bytes(writer, contents);
   TITAN_TRY(of_checkpoint(titan_space_check_free(writer->partial, writer->path, bytes)));
   TITAN_TRY(check_names(writer));
-  TITAN_TRY(of_checkpoint(make_file(writer->partial, writer->path, hints)));
+  TITAN_TRY(of_checkpoint(make_file(writer->partial, writer->path, hints, bytes)));
   writer->made = true;
   writer->descriptor = open(writer->partial, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
   if (writer->descriptor < 0)
