@@ -268,6 +268,7 @@ void titan_trainer_destroy(titan_trainer **trainer) {
   titan_runtime_destroy(&t->runtime);
   titan_observers_destroy(t);
   titan_memory_free(t->ranks);
+  titan_memory_free(t->parts);
   titan_trainer_about_destroy(&t->about);
   titan_energy_destroy(&t->totals.energy);
   titan_lock_release(&t->lock);
@@ -291,9 +292,11 @@ static titan_status begin_step(titan_trainer *trainer) {
     trainer->step_exposed = titan_comm_exposed_seconds_of_all();
     trainer->step_bytes = titan_comm_bytes_of_all();
   }
-  TITAN_TRY(titan_observers_step_begins(trainer, step));
+  titan_trainer_put_off(trainer, titan_observers_step_begins(trainer, step));
   titan_observers_stage(trainer, "data");
-  titan_status status = titan_runtime_next_batch(runtime);
+  titan_status status = titan_trainer_put_off_until_now(trainer);
+  if (status == TITAN_OK)
+    status = titan_runtime_next_batch(runtime);
   if (status == TITAN_OK)
     status = titan_loader_next(trainer->loader, titan_runtime_tokens(runtime), titan_runtime_labels(runtime));
   if (status == TITAN_OK)

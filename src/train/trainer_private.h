@@ -39,6 +39,12 @@ typedef struct trainer_step {
   bool save_ended;  // every rank's part of the save under way is over
 } trainer_step;
 
+// What a rank tells all others of a log step: numbers of type float64 alone, which one collective gathers.
+typedef struct trainer_rank_part {
+  titan_metrics_rank_row row;
+  double seconds, tps, elapsed, node_hours, time_left; // by this rank's clock and files, as in titan_metrics_row
+} trainer_rank_part;
+
 // The loss as logged, on rank 0, for the checkpoints.
 typedef struct trainer_history {
   int64_t count, capacity;
@@ -106,7 +112,10 @@ struct titan_trainer {
   trainer_about about;
   trainer_totals totals;
   trainer_limit limit;
-  titan_metrics_rank_row *ranks; // by rank of the world: the latest log step's
+  trainer_rank_part *parts;      // by rank of the world: the latest log step's
+  titan_metrics_rank_row *ranks; // the rows of these
+  titan_status put_off;          // see titan_trainer_put_off
+  titan_kept_error put_off_error;
   bool color;
 };
 
@@ -190,6 +199,12 @@ void titan_trainer_about_attributes(const trainer_about *about,
 // Collective. TITAN_ERROR_NUMBERS on all ranks where the step's loss or gradient norm is not finite, with what
 // debug.find_nonfinite finds; TITAN_ERROR_DATA where the tokens of a tp group differ.
 titan_status titan_trainer_check_numbers(titan_trainer *trainer, const trainer_step *step);
+
+// Not collective. An error of this rank alone, in what no other rank waits for, waits for the next time that the ranks
+// agree: the next step's begin, or the run's end. The first one counts.
+void titan_trainer_put_off(titan_trainer *trainer, titan_status status);
+// Not collective. That error, as the present one, or TITAN_OK.
+titan_status titan_trainer_put_off_until_now(const titan_trainer *trainer);
 
 // Adds a step to the window, and tells the observers of it, at log steps of the window too. Collective.
 titan_status titan_trainer_report(titan_trainer *trainer, const trainer_step *step);

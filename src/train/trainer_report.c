@@ -59,6 +59,24 @@ static titan_metrics_rank_row own_row(const titan_trainer *trainer, int64_t step
   };
 }
 
+// What this rank tells all others of a log step.
+static trainer_rank_part own_part(const titan_trainer *trainer, const trainer_step *step, double now) {
+  const titan_runtime_options *options = titan_runtime_options_of(trainer->runtime);
+  const trainer_window *window = &trainer->window;
+  double elapsed = now - trainer->totals.start;
+  double sharing = titan_mesh_degree(trainer->env.mesh, TITAN_MESH_PP | TITAN_MESH_CP | TITAN_MESH_TP);
+  double tokens = (double)(options->microbatches * options->shape.batch * options->shape.length *
+                           (window->steps - window->restored));
+  return (trainer_rank_part){
+      .row = own_row(trainer, step->step),
+      .seconds = step->seconds,
+      .tps = tokens / ((now - window->start) * sharing),
+      .elapsed = elapsed + trainer->before.elapsed,
+      .node_hours = node_hours(trainer, elapsed) + trainer->before.node_hours,
+      .time_left = seconds_left(trainer, now),
+  };
+}
+
 // What the ranks' rows give together.
 static void join_ranks(const titan_trainer *trainer, titan_metrics_row *row) {
   const titan_metrics_rank_row *ranks = trainer->ranks;
@@ -80,32 +98,6 @@ static void join_ranks(const titan_trainer *trainer, titan_metrics_row *row) {
   }
 }
 
-static titan_metrics_row make_row(const titan_trainer *trainer, const trainer_step *step, double now) {
-  const titan_runtime_options *options = titan_runtime_options_of(trainer->runtime);
-  const trainer_window *window = &trainer->window;
-  double elapsed = now - trainer->totals.start;
-  double sharing = titan_mesh_degree(trainer->env.mesh, TITAN_MESH_PP | TITAN_MESH_CP | TITAN_MESH_TP);
-  double tokens = (double)(options->microbatches * options->shape.batch * options->shape.length *
-                           (window->steps - window->restored));
-  double tps = tokens / ((now - window->start) * sharing);
-  titan_metrics_row row = {
-      .step = (double)step->step,
-      .loss = window->loss_sum / (double)window->steps,
-      .grad_norm = step->grad_norm,
-      .lr = titan_optimizer_learning_rate(&trainer->optimizer, step->step),
-      .tokens = (double)trainer->tokens,
-      .seconds = step->seconds,
-      .tps = tps,
-      .mfu = 100 * trainer->flops_per_token * tps / trainer->peak_flops,
-      .elapsed = elapsed + trainer->before.elapsed,
-      .node_hours = node_hours(trainer, elapsed) + trainer->before.node_hours,
-      .tflops = trainer->flops_per_token * tps / 1e12,
-      .time_left = seconds_left(trainer, now),
-  };
-  join_ranks(trainer, &row);
-  return row;
-}
-
 static void add_to_window(trainer_window *window, const trainer_step *step) {
   window->loss_sum += step->loss;
   if (window->steps == 0 || step->local_loss > window->loss_max)
@@ -116,10 +108,26 @@ static void add_to_window(trainer_window *window, const trainer_step *step) {
   window->exposed_seconds += step->exposed_seconds;
 }
 
-// Collective. Rank 0's clock and files are those of the row.
-static titan_status share_row(titan_trainer *trainer, const trainer_step *step, double now, titan_metrics_row *row) {
-  *row = make_row(trainer, step, now);
-  return titan_comm_broadcast(titan_trainer_world(trainer), row, sizeof *row / sizeof(double), TITAN_FLOAT64, 0, NULL);
+// The row of all ranks. Rank 0's clock and files are those of it.
+static titan_metrics_row make_row(const titan_trainer *trainer, const trainer_step *step) {
+  const trainer_window *window = &trainer->window;
+  const trainer_rank_part *first = &trainer->parts[0];
+  titan_metrics_row row = {
+      .step = (double)step->step,
+      .loss = window->loss_sum / (double)window->steps,
+      .grad_norm = step->grad_norm,
+      .lr = titan_optimizer_learning_rate(&trainer->optimizer, step->step),
+      .tokens = (double)trainer->tokens,
+      .seconds = first->seconds,
+      .tps = first->tps,
+      .mfu = 100 * trainer->flops_per_token * first->tps / trainer->peak_flops,
+      .elapsed = first->elapsed,
+      .node_hours = first->node_hours,
+      .tflops = trainer->flops_per_token * first->tps / 1e12,
+      .time_left = first->time_left,
+  };
+  join_ranks(trainer, &row);
+  return row;
 }
 
 static titan_status report_row(titan_trainer *trainer, const titan_metrics_row *row) {
@@ -129,25 +137,41 @@ static titan_status report_row(titan_trainer *trainer, const titan_metrics_row *
   return titan_observers_row(trainer, &event);
 }
 
+void titan_trainer_put_off(titan_trainer *trainer, titan_status status) {
+  if (status == TITAN_OK || trainer->put_off != TITAN_OK)
+    return;
+  trainer->put_off = status;
+  titan_error_keep(&trainer->put_off_error);
+}
+
+titan_status titan_trainer_put_off_until_now(const titan_trainer *trainer) {
+  if (trainer->put_off != TITAN_OK)
+    titan_error_restore(&trainer->put_off_error);
+  return trainer->put_off;
+}
+
 titan_status titan_trainer_report(titan_trainer *trainer, const trainer_step *step) {
   add_to_window(&trainer->window, step);
   titan_trainer_time_note_step(trainer, step->seconds);
   if (trainer->totals.first_step_end == 0)
     trainer->totals.first_step_end = titan_clock_seconds();
   titan_energy_joule(trainer->totals.energy); // before its counters wrap around
-  TITAN_TRY(titan_observers_step(trainer, step));
+  titan_trainer_put_off(trainer, titan_observers_step(trainer, step));
   int64_t log_freq = trainer->env.config->metrics.log_freq;
   if (step->step != 1 && step->step % log_freq != 0)
     return TITAN_OK;
-  enum { COLUMNS = sizeof(titan_metrics_rank_row) / sizeof(double) };
+  // One collective: a row is written while steps wait for it.
+  enum { COLUMNS = sizeof(trainer_rank_part) / sizeof(double) };
   double now = titan_clock_seconds();
-  titan_metrics_rank_row mine = own_row(trainer, step->step);
-  TITAN_TRY(titan_comm_all_gather(titan_trainer_world(trainer), &mine, trainer->ranks, COLUMNS, TITAN_FLOAT64, NULL));
-  titan_metrics_row row;
-  TITAN_TRY(share_row(trainer, step, now, &row));
-  titan_status status = report_row(trainer, &row);
+  titan_comm *world = titan_trainer_world(trainer);
+  trainer_rank_part mine = own_part(trainer, step, now);
+  TITAN_TRY(titan_comm_all_gather(world, &mine, trainer->parts, COLUMNS, TITAN_FLOAT64, NULL));
+  for (int rank = 0; rank < titan_comm_size(world); rank++)
+    trainer->ranks[rank] = trainer->parts[rank].row;
+  titan_metrics_row row = make_row(trainer, step);
+  titan_trainer_put_off(trainer, report_row(trainer, &row));
   trainer->window = (trainer_window){.start = now};
-  return titan_comm_agree(titan_trainer_world(trainer), status);
+  return TITAN_OK;
 }
 
 // --- the end ---
@@ -156,6 +180,8 @@ titan_status titan_trainer_report_begin(titan_trainer *trainer) {
   size_t ranks = (size_t)titan_comm_size(titan_trainer_world(trainer));
   titan_status status =
       titan_memory_allocate_zeroed(TITAN_MEMORY_OBSERVE, ranks, sizeof *trainer->ranks, &trainer->ranks);
+  if (status == TITAN_OK)
+    status = titan_memory_allocate_zeroed(TITAN_MEMORY_OBSERVE, ranks, sizeof *trainer->parts, &trainer->parts);
   TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer), status));
   trainer->totals.joule_before = titan_energy_joule(trainer->totals.energy);
   trainer->totals.start = trainer->window.start = titan_clock_seconds();
@@ -208,6 +234,7 @@ titan_status titan_trainer_report_end(titan_trainer *trainer, bool complete) {
   double memory = (double)titan_memory_usage_total().peak_bytes / TITAN_GIB;
   TITAN_TRY(titan_comm_all_reduce(world, &mine, &end.here.joule, 1, TITAN_FLOAT64, TITAN_SUM, NULL));
   TITAN_TRY(titan_comm_all_reduce(world, &memory, &end.here.memory_gib, 1, TITAN_FLOAT64, TITAN_MAX, NULL));
+  TITAN_TRY(titan_comm_agree(world, titan_trainer_put_off_until_now(trainer)));
   return titan_comm_agree(world, report_end(trainer, &end));
 }
 

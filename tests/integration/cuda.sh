@@ -116,11 +116,12 @@ nccl_faults() {
   fault identifier:0:0 60 'NCCL: unhandled system error'
   fault absent:0:0 5 'has kept rank . waiting'
   # Either rank may be the one that tells.
-  local start='start of NCCL .* has kept rank . waiting\|has kept rank . waiting .* calls start of NCCL'
+  local start='start of NCCL .* has kept rank . waiting\|has kept rank . waiting .* waits for start of NCCL'
   fault start:1:0 5 "$start"
   fault start:1:1 5 "$start"
   fault never:1:1 5 "$start"
   fault never:0:0 5 "$start"
+  grep -l 'ranks call different collectives' start_*.log never_*.log && fail "ranks that start NCCL are said to call different collectives"
   fault late:1:0 60 'NCCL: unhandled system error'
   fault late:0:1 60 'NCCL: unhandled system error'
   fault call:1:0 60 'NCCL: unhandled system error'

@@ -181,6 +181,10 @@ numbers() {
     train rank$rank 1 "${same[@]}" --training.batch_size 1 --training.dataset_path rank$rank.jsonl
   done
   rows four/metrics.h5 >rows.txt
+  # The columns that no clock is in (step, loss, loss_max, grad_norm, lr, tokens) are the same without rows of ranks.
+  train without 4 "${same[@]}" --training.batch_size 1 --training.dataset_path $documents
+  rows without/metrics.h5 >without.txt
+  cmp <(cut -d ' ' -f 1-6 rows.txt) <(cut -d ' ' -f 1-6 without.txt) || fail "metrics.rank_0_only changes the rows of all ranks"
   "$tools/metrics_rows" ranks four/metrics.h5 >ranks.txt || fail "the rows of ranks cannot be read"
   grep -F ' - step: ' four.log | sed 's/.* - step: *//; s/[,%()]/ /g; s/GiB/ /' >lines.txt
   awk -f "$here/metrics_expected.awk" one/steps.txt rank?/steps.txt rows.txt ranks.txt four.log || fail "metrics.h5 or the log is wrong"

@@ -37,6 +37,14 @@ train pipeline 4 "${options[@]}" --training.batch_size 4 --experimental.pipeline
 mkdir -p pipeline/profile_traces && mv pipeline/elsewhere/traces/* pipeline/profile_traces/
 check pipeline 4 4
 grep -q ' 16 transfers$' pipeline.4.txt || fail "transfers: $(tail -n 1 pipeline.4.txt)"
+# A row of metrics.h5 takes one collective, with rows of ranks and without: step 2 has one, step 3 none.
+# collectives NAME STEP: those of the world that rank 1 begins.
+collectives() { grep -F '"ph": "b"' "$1/profile_traces/iteration_$2/rank1_trace.json" | grep -cF '"group": "world"'; }
+for only in true false; do
+  train rows_$only 2 "${options[@]}" --profiling.enable_profiling --profiling.profile_freq 1 --metrics.log_freq 2 --metrics.rank_0_only=$only
+  with=$(collectives rows_$only 2) without=$(collectives rows_$only 3)
+  [ "$without" -gt 0 ] && [ $((with - without)) = 1 ] || fail "rows_$only: a step with a row has $with collectives, one without has $without"
+done
 mkdir bad && echo text >bad/profile_traces
 train bad 1 "${options[@]}" "${traced[@]}"
 [ "$(grep -c 'WARNING.*profile_traces' bad.log)" = 1 ] || fail "warnings: $(grep WARNING bad.log)"
