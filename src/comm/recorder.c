@@ -162,6 +162,7 @@ static void note_other(titan_record *record, const char *group, const char *oper
                            .rank = rank,
                            .size = size,
                            .peer = -1,
+                           .outside = 1,
                            .step = present.step,
                            .begun = now,
                            .begin_ended = now};

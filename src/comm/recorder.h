@@ -20,6 +20,7 @@ typedef struct titan_record {
   int32_t rank, size; // in the group
   int32_t peer, tag;  // peer: of a broadcast, send or recv; else -1. tag: of a send or recv
   int32_t failed;
+  int32_t outside; // no group of titan_comm makes it: leader is 0, and sequence counts those of this process alone
   int64_t step;
   // As titan_clock_seconds; 0: not yet, or never. begin_ended: the call that began it returned.
   double begun, begin_ended, ended, wait_begun, wait_ended;

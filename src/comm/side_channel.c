@@ -8,7 +8,6 @@
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <netinet/in.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -47,42 +46,6 @@ titan_status titan_side_listen(titan_side_peer *self, int *listener) {
   self->port = ntohs(address.sin_port);
   find_addresses(self);
   return TITAN_OK;
-}
-
-static int connect_to(uint32_t to, int port, double deadline) {
-  struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = to};
-  int connection = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (connection < 0)
-    return -1;
-  int reason = connect(connection, (struct sockaddr *)(void *)&address, sizeof address) == 0 ? 0 : errno;
-  if (reason == EINPROGRESS) {
-    struct pollfd wanted = {.fd = connection, .events = POLLOUT};
-    double left = deadline - titan_clock_seconds();
-    socklen_t size = sizeof reason;
-    reason = ETIMEDOUT;
-    if (left > 0 && poll(&wanted, 1, (int)(1000 * left) + 1) == 1 &&
-        getsockopt(connection, SOL_SOCKET, SO_ERROR, &reason, &size) != 0)
-      reason = errno;
-  }
-  if (reason == 0)
-    return connection;
-  close(connection);
-  return -1;
-}
-
-int titan_side_ask(const titan_side_peer *self, const titan_side_peer *peer, const titan_side_request *request,
-                   double seconds) {
-  double deadline = titan_clock_seconds() + seconds;
-  int connection = -1;
-  if (strcmp(self->host, peer->host) == 0)
-    connection = connect_to(htonl(INADDR_LOOPBACK), peer->port, deadline);
-  for (int i = 0; i < peer->address_count && connection < 0; i++)
-    connection = connect_to(peer->addresses[i], peer->port, deadline);
-  if (connection >= 0 && !titan_side_send(connection, request, sizeof *request)) {
-    close(connection);
-    connection = -1;
-  }
-  return connection;
 }
 
 bool titan_side_receive(int socket, void *bytes, size_t count, double deadline) {

@@ -7,6 +7,8 @@
 #include "comm/recorder.h"
 #include "comm/stack.h"
 
+#include <poll.h>
+
 enum { TITAN_SIDE_HOST_BYTES = 64, TITAN_SIDE_ADDRESSES = 4 };
 
 // How a rank is reached.
@@ -33,11 +35,43 @@ typedef struct titan_side_answer {
 
 // Opens a listening socket and fills what others need to reach it. TITAN_ERROR_COMMUNICATION.
 titan_status titan_side_listen(titan_side_peer *self, int *listener);
-// Connects and sends the request; the socket, or -1 where that takes longer than `seconds` or fails.
-int titan_side_ask(const titan_side_peer *self, const titan_side_peer *peer, const titan_side_request *request,
-                   double seconds);
 // Receives `count` bytes until the clock shows `deadline`. Whether they came.
 bool titan_side_receive(int socket, void *bytes, size_t count, double deadline);
 bool titan_side_send(int socket, const void *bytes, size_t count);
+
+// --- one question to many ranks ---
+
+// The clock, and the wait for sockets until then: tests have others. As titan_clock_seconds and poll.
+typedef struct titan_side_time {
+  double (*now)(void *context);
+  int (*wait)(void *context, struct pollfd *wanted, nfds_t count, int milliseconds);
+  void *context;
+} titan_side_time;
+extern const titan_side_time titan_side_real_time;
+
+// With one rank: begun by setting `asked`.
+typedef struct titan_side_dialogue {
+  bool asked, answered;
+  titan_side_answer answer; // where it did
+  // Inside titan_side_exchange.
+  int socket; // open until titan_side_hang_up, of END; else -1
+  enum { TITAN_SIDE_NOT_BEGUN, TITAN_SIDE_CONNECTS, TITAN_SIDE_LISTENS, TITAN_SIDE_OVER } state;
+  int addresses_tried;
+  double until; // for the present address
+  size_t got;   // bytes of the answer
+} titan_side_dialogue;
+
+typedef struct titan_side_question {
+  const titan_side_peer *peers; // by rank
+  int self, size;               // ranks
+  titan_side_request request;
+  const titan_side_time *time;
+} titan_side_question;
+
+// Not collective. Asks all ranks that are to be asked at once, and waits for their answers, at most for `seconds` in
+// all, however many do not answer. dialogues: by rank.
+void titan_side_exchange(const titan_side_question *question, double seconds, titan_side_dialogue *dialogues);
+// Closes what is left open.
+void titan_side_hang_up(titan_side_dialogue *dialogues, int size);
 
 #endif

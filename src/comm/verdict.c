@@ -18,6 +18,8 @@ static titan_status describe(const titan_record *record, titan_text *text) {
     TITAN_TRY(titan_text_printf(text, "#%" PRIu64 " ", record->sequence));
   else
     TITAN_TRY(titan_text_printf(text, "with its rank %d ", (int)record->peer));
+  if (record->outside)
+    return titan_text_printf(text, "of group %s (%d ranks)", record->group, (int)record->size);
   return titan_text_printf(text, "of group %s (%" PRIu64 " bytes a rank, %d ranks from rank %d on)", record->group,
                            record->bytes, (int)record->size, (int)record->leader);
 }
@@ -33,6 +35,11 @@ static bool same_group(const titan_record *a, const titan_record *b) {
 
 static bool same_operation(const titan_record *a, const titan_record *b) {
   return strcmp(a->operation, b->operation) == 0 && a->bytes == b->bytes && a->peer == b->peer;
+}
+
+// Whether two ranks wait for one operation together, as far as that is known.
+static bool same_wait(const titan_record *a, const titan_record *b) {
+  return same_group(a, b) && same_operation(a, b) && (a->outside || a->sequence == b->sequence);
 }
 
 static const char *state_of(const titan_side_peer *peer) {
@@ -56,9 +63,12 @@ static titan_status tell_silent(const titan_verdict_rank *ranks, const titan_sid
 }
 
 // Whether a rank calls another collective of the same group: at the same place, or, with `any_place`, at another one.
+// Operations that no group of titan_comm makes have no place among its collectives: a rank may have finished the start
+// of NCCL, and wait in the next collective for one that has not.
 static bool calls_another(const titan_whereabouts *where, const titan_record *mine, bool any_place) {
   const titan_record *other = &where->operation;
-  if (!where->waits || !same_group(other, mine) || (other->peer >= 0 && strcmp(other->operation, "broadcast") != 0))
+  if (!where->waits || !same_group(other, mine) || other->outside || mine->outside ||
+      (other->peer >= 0 && strcmp(other->operation, "broadcast") != 0))
     return false;
   return other->sequence == mine->sequence ? !same_operation(other, mine) : any_place;
 }
@@ -101,25 +111,28 @@ static titan_status tell_late(const titan_verdict_rank *ranks, const titan_side_
   return *count > MOST_NAMED ? titan_text_printf(text, "; %d more are late too", *count - MOST_NAMED) : TITAN_OK;
 }
 
-// Each wait of which no other rank is in the same one, and one of the others.
+// Who waits for what, but for those that wait for the waiter's operation; and where nobody waits for another one, that.
 static titan_status tell_waits(const titan_verdict_rank *ranks, const titan_side_peer *peers, int size, int waiter,
                                titan_text *text) {
   const titan_record *mine = &ranks[waiter].where.operation;
   int count = 0;
-  TITAN_TRY(titan_text_printf(text, "; no rank computes, and ranks wait for different operations"));
   for (int rank = 0; rank < size; rank++) {
     const titan_record *other = &ranks[rank].where.operation;
-    if ((same_group(other, mine) && other->sequence == mine->sequence && same_operation(other, mine)) ||
-        count++ >= MOST_NAMED)
+    if (same_wait(other, mine) || count++ >= MOST_NAMED)
       continue;
-    TITAN_TRY(titan_text_printf(text, "; "));
+    TITAN_TRY(
+        titan_text_printf(text, count == 1 ? "; no rank computes, and ranks wait for different operations; " : "; "));
     TITAN_TRY(name_rank(peers, rank, text));
     TITAN_TRY(titan_text_printf(text, " waits for "));
     TITAN_TRY(describe(other, text));
     TITAN_TRY(titan_text_printf(text, " in "));
     TITAN_TRY(describe_phase(&ranks[rank].where, text));
   }
-  return TITAN_OK;
+  if (count > MOST_NAMED)
+    return titan_text_printf(text, "; %d more wait for others too", count - MOST_NAMED);
+  return count > 0 ? TITAN_OK
+                   : titan_text_printf(text, "; every rank waits for this operation, which does not end: a device, "
+                                             "the network or the library that transfers hangs");
 }
 
 titan_status titan_verdict_tell(const titan_verdict_rank *ranks, const titan_side_peer *peers, int size, int waiter,

@@ -3,11 +3,11 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "comm/inquiry.h"
 #include "comm/recorder.h"
 #include "comm/recorder_private.h"
 #include "comm/side_channel.h"
 #include "comm/stack.h"
-#include "comm/verdict.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -19,10 +19,10 @@
 #include <time.h>
 #include <unistd.h>
 
-// PATIENCE: seconds in which a rank that is well answers; ranks may outnumber cores. LOOK: milliseconds from one look
-// at the own wait to the next. STOPPED: seconds beyond that, of which the process has seen nothing.
-static const double PATIENCE = 2, STOPPED = 2;
-enum { LOOK = 100, OPTION_BYTES = 96, MOST_STACKS = 8 };
+// Seconds. AGAIN: after which a rank looks once more into a wait that it has left to another one. STOPPED: beyond the
+// time from one look to the next, of which the process has seen nothing.
+static const double AGAIN = 8, STOPPED = 2;
+enum { OPTION_BYTES = 96 };
 
 struct titan_watchdog {
   int rank, size, listener;
@@ -34,6 +34,7 @@ struct titan_watchdog {
   pthread_mutex_t mutex; // of what follows
   pthread_cond_t change;
   bool ends;
+  bool is_being_ended; // another rank has told
   double timeout;
   char option[OPTION_BYTES];
   int late; // a rank that has asked this one to look into its wait; -1: none
@@ -61,98 +62,38 @@ static void end_process(void) {
 
 // --- asking all ranks ---
 
-// connection: may be -1. Whether a rank of this run has answered.
-static bool receive_answer(const titan_watchdog *watchdog, int connection, double deadline, titan_side_answer *answer) {
-  return connection >= 0 && titan_side_receive(connection, answer, sizeof *answer, deadline) &&
-         answer->secret == watchdog->secret;
+static bool is_being_ended(titan_watchdog *watchdog) {
+  pthread_mutex_lock(&watchdog->mutex);
+  bool ended = watchdog->is_being_ended;
+  pthread_mutex_unlock(&watchdog->mutex);
+  return ended;
 }
 
-// Asks every rank but this one, and takes the answers that come in time.
-static void ask_all(const titan_watchdog *watchdog, titan_side_kind kind, titan_verdict_rank *ranks, int *sockets) {
-  titan_side_request request = {.secret = watchdog->secret, .kind = kind, .from = watchdog->rank};
-  for (int rank = 0; rank < watchdog->size; rank++)
-    sockets[rank] = rank == watchdog->rank
-                        ? -1
-                        : titan_side_ask(&watchdog->peers[watchdog->rank], &watchdog->peers[rank], &request, PATIENCE);
-  double deadline = titan_clock_seconds() + PATIENCE;
-  for (int rank = 0; rank < watchdog->size; rank++) {
-    titan_side_answer answer;
-    ranks[rank].answered = rank == watchdog->rank || receive_answer(watchdog, sockets[rank], deadline, &answer);
-    if (rank == watchdog->rank)
-      titan_recorder_whereabouts(&ranks[rank].where);
-    else if (ranks[rank].answered)
-      ranks[rank].where = answer.where;
-  }
-}
-
-static void close_all(const titan_watchdog *watchdog, const int *sockets) {
-  for (int rank = 0; rank < watchdog->size; rank++)
-    if (sockets[rank] >= 0)
-      close(sockets[rank]);
-}
-
-// The stacks of ranks that wait for nothing, of which a message names a few. They stay where they are until they end.
-static void ask_for_stacks(const titan_watchdog *watchdog, titan_verdict_rank *ranks) {
-  titan_side_request request = {.secret = watchdog->secret, .kind = TITAN_SIDE_STACK, .from = watchdog->rank};
-  int left = MOST_STACKS;
-  for (int rank = 0; rank < watchdog->size && left > 0; rank++) {
-    titan_side_answer answer;
-    if (!ranks[rank].answered || ranks[rank].where.waits)
-      continue;
-    left--;
-    if (rank == watchdog->rank) {
-      titan_stack_take(true, ranks[rank].stack, sizeof ranks[rank].stack);
-      continue;
-    }
-    int connection = titan_side_ask(&watchdog->peers[watchdog->rank], &watchdog->peers[rank], &request, PATIENCE);
-    if (receive_answer(watchdog, connection, titan_clock_seconds() + PATIENCE, &answer))
-      snprintf(ranks[rank].stack, sizeof ranks[rank].stack, "%.*s", TITAN_STACK_BYTES - 1, answer.stack);
-    if (connection >= 0)
-      close(connection);
-  }
-}
-
-// Tells, and ends all ranks. Does nothing where the wait is over meanwhile.
-static void judge(titan_watchdog *watchdog, int waiter, double timeout, const char *option, titan_verdict_rank *ranks,
-                  int *sockets) {
+// Tells, and ends all ranks. Does nothing where the wait is over meanwhile, or another rank has told.
+static void judge(titan_watchdog *watchdog, int waiter, double timeout, const char *option, titan_inquiry *inquiry) {
   titan_text text = {0};
-  ask_all(watchdog, TITAN_SIDE_WHERE, ranks, sockets);
-  close_all(watchdog, sockets);
-  if (!ranks[waiter].answered || !ranks[waiter].where.waits || ranks[waiter].where.wait_seconds < timeout)
+  if (!titan_inquiry_ask(inquiry, waiter, timeout) || is_being_ended(watchdog))
     return;
-  ask_for_stacks(watchdog, ranks);
-  if (titan_verdict_tell(ranks, watchdog->peers, watchdog->size, waiter, option, &text) == TITAN_OK)
+  if (titan_verdict_tell(inquiry->ranks, watchdog->peers, watchdog->size, waiter, option, &text) == TITAN_OK)
     titan_log_error("%s. Every rank ends; what each of them communicated is in %s", text.data, watchdog->folder);
   titan_text_destroy(&text);
   write_recorder(watchdog);
-  ask_all(watchdog, TITAN_SIDE_END, ranks, sockets); // each has written its recorder when it answers
-  end_process();                                     // closes the sockets, which the others wait for
+  titan_inquiry_end(inquiry); // each has written its recorder when it answers
+  end_process();              // closes the sockets, which the others wait for
 }
 
-static void look_into(titan_watchdog *watchdog, int waiter, double timeout, const char *option) {
-  size_t size = (size_t)watchdog->size;
-  titan_verdict_rank *ranks = NULL;
-  int *sockets = NULL;
-  if (titan_memory_allocate_zeroed(TITAN_MEMORY_OBSERVE, size, sizeof *ranks, &ranks) == TITAN_OK &&
-      titan_memory_allocate_zeroed(TITAN_MEMORY_OBSERVE, size, sizeof *sockets, &sockets) == TITAN_OK)
-    judge(watchdog, waiter, timeout, option, ranks, sockets);
-  titan_memory_free(ranks);
-  titan_memory_free(sockets);
-}
-
-// Leaves it to the lowest rank that answers, so that one speaks. Whether there is one below this.
-static bool leave_to_lower(const titan_watchdog *watchdog) {
-  titan_side_request request = {.secret = watchdog->secret, .kind = TITAN_SIDE_LATE, .from = watchdog->rank};
-  for (int rank = 0; rank < watchdog->rank; rank++) {
-    titan_side_answer answer;
-    int connection = titan_side_ask(&watchdog->peers[watchdog->rank], &watchdog->peers[rank], &request, PATIENCE);
-    bool takes = receive_answer(watchdog, connection, titan_clock_seconds() + PATIENCE, &answer);
-    if (connection >= 0)
-      close(connection);
-    if (takes)
-      return true;
+// waiter: the rank that waits too long; this one: whether a lower rank looks into it.
+static bool look_into(titan_watchdog *watchdog, int waiter, double timeout, const char *option) {
+  titan_inquiry inquiry;
+  bool left = false;
+  if (titan_inquiry_create(watchdog->peers, watchdog->rank, watchdog->size, watchdog->secret, &titan_side_real_time,
+                           &inquiry) == TITAN_OK) {
+    left = waiter == watchdog->rank && titan_inquiry_leave(&inquiry);
+    if (!left)
+      judge(watchdog, waiter, timeout, option, &inquiry);
   }
-  return false;
+  titan_inquiry_destroy(&inquiry);
+  return left;
 }
 
 // --- the threads ---
@@ -199,13 +140,11 @@ static void *watch_own_wait(void *context) {
     bool too_long = waits_too_long(&where, timeout, &left);
     if (waiter >= 0)
       look_into(watchdog, waiter, timeout, option);
-    else if (too_long && leave_to_lower(watchdog))
-      left = (handed_over){where.operation.number, where.wait_seconds + 4 * PATIENCE};
-    else if (too_long)
-      look_into(watchdog, watchdog->rank, timeout, option);
+    else if (too_long && look_into(watchdog, watchdog->rank, timeout, option))
+      left = (handed_over){where.operation.number, where.wait_seconds + AGAIN};
     pthread_mutex_lock(&watchdog->mutex);
     if (!watchdog->ends && watchdog->late < 0)
-      wait_for_change(watchdog, LOOK);
+      wait_for_change(watchdog, TITAN_INQUIRY_LOOK);
   }
   pthread_mutex_unlock(&watchdog->mutex);
   return NULL;
@@ -217,8 +156,12 @@ static void answer(titan_watchdog *watchdog, int connection) {
   if (!titan_side_receive(connection, &request, sizeof request, titan_clock_seconds() + 1) ||
       request.secret != watchdog->secret)
     return;
-  if (request.kind == TITAN_SIDE_END)
+  if (request.kind == TITAN_SIDE_END) {
+    pthread_mutex_lock(&watchdog->mutex);
+    watchdog->is_being_ended = true;
+    pthread_mutex_unlock(&watchdog->mutex);
     write_recorder(watchdog);
+  }
   if (request.kind == TITAN_SIDE_STACK)
     titan_stack_take(true, reply.stack, sizeof reply.stack);
   titan_recorder_whereabouts(&reply.where);
@@ -232,7 +175,8 @@ static void answer(titan_watchdog *watchdog, int connection) {
   char unused;
   if (request.kind != TITAN_SIDE_END)
     return;
-  titan_side_receive(connection, &unused, 1, titan_clock_seconds() + 2 * PATIENCE); // until the one that tells ends
+  titan_side_receive(connection, &unused, 1,
+                     titan_clock_seconds() + 2 * TITAN_INQUIRY_END / 1e3); // until the one that tells ends
   end_process();
 }
 
