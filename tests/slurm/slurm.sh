@@ -107,27 +107,6 @@ srun --mpi=none -n 4 "$TITAN" --job.config_file run.toml --job.dump_folder none 
   fail "four runs of one rank are not refused"
 grep -q -- '--mpi=pmix' none.log || fail "no way out for srun --mpi=none: $(tail -n 3 none.log)"
 
-# A rank that hangs, under srun: named with its process, and every rank ends with code 5.
-task_of() { # its process
-  local process
-  for process in /proc/[0-9]*; do
-    { tr "\\0" "\\n" <"$process/environ"; } 2>/dev/null | grep -qx "SLURM_PROCID=$1" && [ "$(readlink "$process/exe")" = "$TITAN" ] && echo "${process#/proc/}"
-  done
-}
-srun --mpi=pmix -n 4 --cpus-per-task=1 --kill-on-bad-exit=1 "$TITAN" --job.config_file run.toml --job.dump_folder outputs/hangs "${same[@]}" \
-  --training.steps 100000 --comm.train_timeout_seconds 5 >hangs.log 2>&1 &
-run=$!
-wait_until "$run_timeout" has_steps hangs 2 || fail "hangs: no steps: $(tail -n 3 hangs.log)"
-victim=$(task_of 2)
-kill -STOP "$victim" || fail "hangs: no task 2"
-wait_until 120 gone $run || fail "hangs: the run has not ended"
-wait $run
-code=$?
-[ $code = 5 ] || fail "hangs: code $code, expected 5: $(tail -n 5 hangs.log)"
-grep -qE "ERROR - .*; rank 2 \(host $(uname -n), process $victim\) does not answer: its process is stopped" hangs.log ||
-  fail "hangs: $(grep ' ERROR ' hangs.log)"
-wait_until 30 gone "$victim" || { fail "hangs: the stopped task is left"; kill -9 "$victim"; }
-
 # A job array of three learning rates.
 printf '%s\n' '--optimizer.lr 1e-3' '' '# the next is too small' '--optimizer.lr 2e-3' '--optimizer.lr 1e-5' >lines.txt
 sed '/^#SBATCH --exclusive/d' "$SCRIPTS/slurm/array.sbatch" >array.sbatch
