@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What rank 0 does alone: the file before the tensors' data comes in, and its completion.
+#include "base/io_spans.h"
 #include "base/memory.h"
 #include "checkpoint/contents.h"
 #include "checkpoint/hints.h"
@@ -180,12 +181,18 @@ titan_status titan_checkpoint_skeleton_create(titan_checkpoint_writer *writer, c
   uint64_t bytes = file_bytes(writer, contents);
   TITAN_TRY(of_checkpoint(titan_space_check_free(writer->partial, writer->path, bytes)));
   TITAN_TRY(check_names(writer));
-  TITAN_TRY(of_checkpoint(make_file(writer->partial, writer->path, hints, bytes)));
+  uint64_t span = titan_io_span_begin("create file");
+  titan_status status = of_checkpoint(make_file(writer->partial, writer->path, hints, bytes));
+  titan_io_span_end(span, 0);
+  TITAN_TRY(status);
   writer->made = true;
   writer->descriptor = open(writer->partial, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
   if (writer->descriptor < 0)
     return system_error(writer);
-  return of_checkpoint(make_structure(writer, contents));
+  span = titan_io_span_begin("write structure");
+  status = of_checkpoint(make_structure(writer, contents));
+  titan_io_span_end(span, 0);
+  return status;
 }
 
 // --- completion ---
@@ -213,16 +220,24 @@ titan_status titan_checkpoint_skeleton_complete(titan_checkpoint_writer *writer,
   int descriptor = open(writer->partial, O_RDWR | O_CLOEXEC);
   if (descriptor < 0)
     return system_error(writer);
+  uint64_t span = titan_io_span_begin("seal");
   titan_status status = titan_checkpoint_block_seal(descriptor, writer->path, &block);
   if (status == TITAN_OK && fsync(descriptor) != 0)
     status = system_error(writer);
   if (close(descriptor) != 0 && status == TITAN_OK)
     status = system_error(writer);
+  titan_io_span_end(span, 0);
   if (status == TITAN_OK && writer->verify)
     status = titan_checkpoint_writer_verify_block(writer);
   TITAN_TRY(status);
-  if ((writer->replace ? rename : titan_rename_new)(writer->partial, writer->path) != 0)
-    return system_error(writer);
+  span = titan_io_span_begin("rename");
+  bool renamed = (writer->replace ? rename : titan_rename_new)(writer->partial, writer->path) == 0;
+  status = renamed ? TITAN_OK : system_error(writer);
+  titan_io_span_end(span, 0);
+  TITAN_TRY(status);
   *bytes = block.file_bytes;
-  return synchronize_folder(writer);
+  span = titan_io_span_begin("sync folder");
+  status = synchronize_folder(writer);
+  titan_io_span_end(span, 0);
+  return status;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "checkpoint/store.h"
 
+#include "base/io_spans.h"
 #include "base/memory.h"
 #include "checkpoint/format.h"
 
@@ -86,7 +87,11 @@ static bool is_folder(const char *path) {
 }
 
 static titan_status remove_file(const char *path) {
-  if (unlink(path) != 0 && errno != ENOENT && !is_folder(path))
+  uint64_t span = titan_io_span_begin("remove");
+  int removed = unlink(path), reason = errno;
+  titan_io_span_end(span, 0);
+  errno = reason;
+  if (removed != 0 && errno != ENOENT && !is_folder(path))
     return titan_error(TITAN_ERROR_CHECKPOINT, "cannot remove %s: %s", path, strerror(errno));
   return TITAN_OK;
 }

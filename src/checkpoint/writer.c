@@ -2,6 +2,7 @@
 #include "checkpoint/writer_private.h"
 
 #include "base/clock.h"
+#include "base/io_spans.h"
 #include "base/memory.h"
 #include "checkpoint/agree.h"
 #include "storage/write_at.h"
@@ -178,14 +179,17 @@ titan_status titan_checkpoint_writer_add(titan_checkpoint_writer *writer, int64_
   int64_t capacity = (int64_t)(writer->piece / sizeof(float));
   int64_t columns = slab->columns < capacity ? slab->columns : capacity;
   int64_t step = columns < slab->columns ? 1 : capacity / columns;
-  for (int64_t row = 0; row < rows; row += step)
-    for (int64_t column = 0; column < slab->columns; column += columns) {
+  titan_status status = TITAN_OK;
+  uint64_t span = titan_io_span_begin("write data");
+  for (int64_t row = 0; row < rows && status == TITAN_OK; row += step)
+    for (int64_t column = 0; column < slab->columns && status == TITAN_OK; column += columns) {
       int64_t wide = slab->columns - column < columns ? slab->columns - column : columns;
-      TITAN_TRY(write_piece(writer, slab->row + writer->added + row, rows - row < step ? rows - row : step,
-                            slab->column + column, wide, data + row * stride + column, stride));
+      status = write_piece(writer, slab->row + writer->added + row, rows - row < step ? rows - row : step,
+                           slab->column + column, wide, data + row * stride + column, stride);
     }
+  titan_io_span_end(span, (uint64_t)(rows * slab->columns) * titan_number_bytes(writer->tensors[slab->tensor].number));
   writer->added += rows;
-  return TITAN_OK;
+  return status;
 }
 
 titan_status titan_checkpoint_writer_end(titan_checkpoint_writer *writer) {

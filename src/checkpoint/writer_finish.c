@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The end of writing a checkpoint: what ranks send to each other, and the order in which things come to the disk.
 #include "base/clock.h"
+#include "base/io_spans.h"
 #include "base/memory.h"
 #include "checkpoint/agree.h"
 #include "checkpoint/writer_private.h"
@@ -50,7 +51,9 @@ static titan_status write_received(const titan_checkpoint_writer *writer, const 
     data += received->edges[i].bytes;
   }
   qsort(parts, (size_t)received->count, sizeof *parts, compare_parts);
+  uint64_t span = titan_io_span_begin("write shared pages");
   titan_status status = write_parts(writer, parts, received->count);
+  titan_io_span_end(span, 0);
   titan_memory_free(parts);
   return status;
 }
@@ -107,11 +110,13 @@ static titan_status send_rows(const titan_checkpoint_writer *writer) {
 static titan_status take_all_rows(const titan_checkpoint_writer *writer, const int64_t *counts,
                                   titan_checkpoint_slab *rows) {
   int64_t first = counts[0];
+  uint64_t span = titan_io_span_begin("write checksums");
   titan_status status = put_rows(writer, 0, counts[0], writer->rows);
   for (int rank = 1; rank < writer->size; rank++) {
     status = take_rows(writer, rank, first, counts[rank], rows, status);
     first += counts[rank];
   }
+  titan_io_span_end(span, (uint64_t)first * sizeof *rows);
   return status;
 }
 
@@ -148,12 +153,16 @@ static titan_status synchronize(titan_checkpoint_writer *writer, titan_status st
   writer->descriptor = -1;
   if (descriptor < 0)
     return status;
+  uint64_t span = titan_io_span_begin("sync");
   bool good = status != TITAN_OK || fsync(descriptor) == 0;
   int reason = errno;
+  titan_io_span_end(span, 0);
+  span = titan_io_span_begin("close");
   if (close(descriptor) != 0 && good) {
     good = status != TITAN_OK;
     reason = errno;
   }
+  titan_io_span_end(span, 0);
   if (good)
     return status;
   return titan_error(TITAN_ERROR_CHECKPOINT, "cannot write %s: %s", writer->path, strerror(reason));
@@ -166,8 +175,12 @@ static titan_status complete(titan_checkpoint_writer *writer, titan_status statu
   if (status == TITAN_OK)
     status = write_rows(writer);
   TITAN_TRY(titan_checkpoint_agree(writer->comm, synchronize(writer, status), writer->patient));
-  if (writer->verify)
-    TITAN_TRY(titan_checkpoint_agree(writer->comm, titan_checkpoint_writer_verify(writer), writer->patient));
+  if (writer->verify) {
+    uint64_t span = titan_io_span_begin("verify");
+    status = titan_checkpoint_writer_verify(writer);
+    titan_io_span_end(span, 0);
+    TITAN_TRY(titan_checkpoint_agree(writer->comm, status, writer->patient));
+  }
   if (writer->rank == 0)
     status = titan_checkpoint_skeleton_complete(writer, bytes);
   return titan_checkpoint_agree(writer->comm, status, writer->patient);

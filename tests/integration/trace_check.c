@@ -3,7 +3,9 @@
 //
 //   trace_check FILE...    the traces of all ranks of one step. A line a rank: the share of the step that stages
 //   explain,
-//                          and the share of the stage "forward and backward" that units and waits explain; then counts.
+//                          and the share of the stage "forward and backward" that units and waits explain; a line a
+//                          rank that saves in it: the share of the stage "save" that I/O and waits explain, and the
+//                          spans of I/O; then counts.
 //
 // Every event has the members that its phase needs; spans of a row lie in each other or apart; each asynchronous begin
 // has its end, and each arrow one start and one end, over all files, each in a span. Ends with 1, and a message, where
@@ -200,6 +202,21 @@ static void report(void) {
   }
 }
 
+static void report_saves(void) {
+  for (size_t i = 0; i < span_count; i++) {
+    const span *stage = &spans[i];
+    size_t count = 0;
+    if (strcmp(stage->category, "stage") != 0 || strcmp(stage->name, "save") != 0)
+      continue;
+    for (size_t k = 0; k < span_count; k++)
+      count += spans[k].process == stage->process && strcmp(spans[k].category, "io") == 0 &&
+               spans[k].begin >= stage->begin && spans[k].end <= stage->end;
+    if (count > 0)
+      printf("save, rank %d: I/O and waits %.4f spans %zu\n", stage->process,
+             covered(stage->process, "io wait", stage->begin, stage->end) / (stage->end - stage->begin), count);
+  }
+}
+
 int main(int argc, char **argv) {
   size_t transfers = 0;
   const char *key;
@@ -223,6 +240,7 @@ int main(int argc, char **argv) {
   check_pairs(starts, ends, "the arrow");
   check_pairs(begins, finishes, "the operation");
   report();
+  report_saves();
   json_object_foreach(starts, key, value) transfers += strncmp(key, "transfer ", 9) == 0;
   printf("%zu spans, %zu communications, %zu transfers\n", span_count, json_object_size(begins), transfers);
   json_decref(files);

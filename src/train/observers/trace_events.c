@@ -67,12 +67,14 @@ static titan_status begin_span(const titan_trace *trace, int row, const char *ca
 }
 
 static titan_status write_span(const titan_trace *trace, const titan_trace_span *span, titan_text *text) {
-  static const char *const categories[] = {"step", "stage", "action", "operation", "wait"};
+  static const char *const categories[] = {"step", "stage", "action", "operation", "wait", "io", "io"};
   char at[TIME_BYTES];
   TITAN_TRY(begin_span(trace, span->row, categories[span->row], span->name, span->begin, span->end, text));
   if (span->call != NULL) {
     titan_op_cost cost = titan_op_cost_of(span->call);
     TITAN_TRY(titan_text_printf(text, ", \"args\": {\"flops\": %.0f, \"bytes\": %.0f}", cost.flops, cost.bytes));
+  } else if (span->io_bytes > 0) {
+    TITAN_TRY(titan_text_printf(text, ", \"args\": {\"bytes\": %" PRIu64 "}", span->io_bytes));
   } else if (span->microbatch >= 0) {
     TITAN_TRY(titan_text_printf(text, ", \"args\": {\"microbatch\": %d}", span->microbatch));
   }
@@ -163,7 +165,7 @@ static titan_status write_record(const titan_trace *trace, int64_t index, group_
 }
 
 titan_status titan_trace_write(const titan_trace *trace, titan_text *text) {
-  static const char *const names[] = {"step", "stages", "units", "operations", "waits"};
+  static const char *const names[] = {"step", "stages", "units", "operations", "waits", "I/O", "asynchronous I/O"};
   group_rows groups = {.count = 0};
   TITAN_TRY(titan_text_printf(text,
                               "{\"displayTimeUnit\": \"ms\", \"otherData\": {\"rank\": %d, \"step\": %" PRId64

@@ -16,6 +16,8 @@ typedef enum titan_trace_row {
   TITAN_TRACE_ACTION,
   TITAN_TRACE_OPERATION,
   TITAN_TRACE_WAIT,
+  TITAN_TRACE_IO,
+  TITAN_TRACE_IO_ASIDE, // of the thread that saves beside the training
   TITAN_TRACE_ROWS
 } titan_trace_row;
 
@@ -26,6 +28,7 @@ typedef struct titan_trace_span {
   const titan_op_call *call; // of an operation; its cost is that of the plan. Else NULL
   double begin, end;         // as titan_clock_seconds
   size_t live_bytes;         // of a stage: memory when it begins
+  uint64_t io_bytes;         // of I/O
 } titan_trace_span;
 
 typedef struct titan_trace {

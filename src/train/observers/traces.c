@@ -6,12 +6,13 @@
 #include "train/observers/trace_events.h"
 
 #include "base/clock.h"
+#include "base/io_spans.h"
 #include "device/executor.h"
 
 #include <string.h>
 #include <unistd.h>
 
-enum { MOST_SPANS = 1 << 16, MOST_RECORDS = 20000, HOST_BYTES = 64 };
+enum { MOST_SPANS = 1 << 16, MOST_RECORDS = 20000, MOST_IO = 4096, HOST_BYTES = 64 };
 
 typedef struct traces {
   bool is_on;  // a step is being traced
@@ -22,6 +23,7 @@ typedef struct traces {
   int64_t count, dropped;
   titan_trace_span stage; // the present one
   titan_record *records;
+  titan_io_span *io;
   char host[HOST_BYTES];
 } traces;
 
@@ -62,7 +64,10 @@ static titan_status traces_create(titan_trainer *trainer, void **state) {
     status = titan_memory_allocate(TITAN_MEMORY_OBSERVE, MOST_SPANS * sizeof *t->spans, &t->spans);
   if (status == TITAN_OK)
     status = titan_memory_allocate(TITAN_MEMORY_OBSERVE, MOST_RECORDS * sizeof *t->records, &t->records);
+  if (status == TITAN_OK)
+    status = titan_memory_allocate(TITAN_MEMORY_OBSERVE, MOST_IO * sizeof *t->io, &t->io);
   TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer), status));
+  titan_io_spans_watch(true); // in every step: a save beside the training goes on for several
   if (gethostname(t->host, sizeof t->host - 1) != 0)
     strcpy(t->host, "unknown");
   return titan_trace_clock(titan_trainer_world(trainer), &t->offset);
@@ -84,6 +89,19 @@ static void traces_stage(void *state, titan_trainer *trainer, const char *name) 
   end_stage(t, now);
   t->stage = span_of(TITAN_TRACE_STAGE, name, now, now);
   t->stage.live_bytes = titan_memory_usage_total().live_bytes;
+}
+
+// What files took of the step, also where it began before, or goes on.
+static void add_io(traces *t, double now) {
+  int64_t count = titan_io_spans_copy(t->begun, t->io, MOST_IO);
+  for (int64_t i = 0; i < count; i++) {
+    const titan_io_span *io = &t->io[i];
+    double begin = io->begin > t->begun ? io->begin : t->begun, end = io->end > 0 ? io->end : now;
+    titan_trace_span span = span_of(io->aside ? TITAN_TRACE_IO_ASIDE : TITAN_TRACE_IO, io->what, begin, end);
+    span.io_bytes = io->bytes;
+    if (begin < now)
+      add(t, &span);
+  }
 }
 
 static titan_status write_trace(traces *t, const titan_trainer *trainer) {
@@ -118,6 +136,7 @@ static titan_status end_trace(traces *t, titan_trainer *trainer) {
   snprintf(name, sizeof name, "step %lld", (long long)t->step);
   titan_trace_span step = span_of(TITAN_TRACE_STEP, name, t->begun, now);
   add(t, &step);
+  add_io(t, now);
   t->is_on = false;
   titan_executor_watch(NULL, NULL);
   titan_runtime_watch(trainer->runtime, NULL, NULL);
@@ -148,6 +167,8 @@ static titan_status traces_end(void *state, titan_trainer *trainer, const traine
 static void traces_destroy(void **state) {
   traces *t = *state;
   titan_executor_watch(NULL, NULL);
+  titan_io_spans_watch(false);
+  titan_memory_free(t->io);
   titan_memory_free(t->spans);
   titan_memory_free(t->records);
   titan_memory_free(t);
