@@ -117,16 +117,54 @@ static size_t format_line(titan_log_level level, const char *members, const char
 
 // --- the file ---
 
+// A line about the file itself, with the mutex held. Returns its length.
+static size_t say_of_file(const char *format, const char *reason, char *line, size_t size) {
+  char text[PATH_BYTES + 256];
+  snprintf(text, sizeof text, format, file_path, reason);
+  size_t length = format_line(TITAN_LOG_WARNING, NULL, text, line, size);
+  fwrite(line, 1, length, stderr);
+  return length;
+}
+
+// The descriptor of the regular file at the path, to which lines are added; -1 with errno.
+static int open_file(const char *path) {
+  struct stat information;
+  int descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0666);
+  if (descriptor < 0 || (fstat(descriptor, &information) == 0 && S_ISREG(information.st_mode)))
+    return descriptor;
+  close(descriptor);
+  errno = EINVAL;
+  return -1;
+}
+
+// Where the file has been moved or removed, lines go on in a new one at its place. 0, or the reason why there is none.
+static int follow_path(void) {
+  struct stat mine, there;
+  char line[2 * PATH_BYTES + 1024];
+  if (fstat(file_descriptor, &mine) != 0 ||
+      (stat(file_path, &there) == 0 && there.st_ino == mine.st_ino && there.st_dev == mine.st_dev))
+    return 0;
+  int descriptor = open_file(file_path);
+  if (descriptor < 0)
+    return errno;
+  close(file_descriptor);
+  file_descriptor = descriptor;
+  file_has_failed = false;
+  size_t length = say_of_file("%s was moved or removed; the log continues in a new file%s", "", line, sizeof line);
+  (void)!write(file_descriptor, line, length);
+  return 0;
+}
+
 static void write_to_file(const char *bytes, size_t count) {
+  char line[2 * PATH_BYTES + 1024];
+  int reason = follow_path();
   ssize_t written = write(file_descriptor, bytes, count);
-  if (written == (ssize_t)count || file_has_failed)
+  if (reason == 0 && written != (ssize_t)count)
+    reason = written < 0 ? errno : ENOSPC;
+  if (reason == 0 || file_has_failed)
     return;
   file_has_failed = true;
-  char text[PATH_BYTES + 256], line[2 * sizeof text + 256];
-  snprintf(text, sizeof text, "lines of this log are missing in %s: %s", file_path,
-           strerror(written < 0 ? errno : ENOSPC));
-  size_t length = format_line(TITAN_LOG_WARNING, NULL, text, line, sizeof line);
-  fwrite(line, 1, length, stderr);
+  say_of_file("lines of this log are missing in %s: %s", strerror(reason), line, sizeof line);
 }
 
 static void keep_in_file(const char *line, size_t length) {
@@ -143,15 +181,11 @@ static void keep_in_file(const char *line, size_t length) {
 }
 
 titan_status titan_log_open(const char *path) {
-  struct stat information;
   titan_log_close();
-  int descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0666);
+  int descriptor = open_file(path);
   if (descriptor < 0)
-    return titan_error(TITAN_ERROR_OUTPUT, "cannot write %s: %s", path, strerror(errno));
-  if (fstat(descriptor, &information) != 0 || !S_ISREG(information.st_mode)) {
-    close(descriptor);
-    return titan_error(TITAN_ERROR_OUTPUT, "cannot write %s: it is not a regular file", path);
-  }
+    return titan_error(TITAN_ERROR_OUTPUT, "cannot write %s: %s", path,
+                       errno == EINVAL ? "it is not a regular file" : strerror(errno));
   pthread_mutex_lock(&file_mutex);
   file_descriptor = descriptor;
   file_has_failed = false;

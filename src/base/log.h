@@ -32,7 +32,8 @@ void titan_log_watch(titan_log_level level, void (*watcher)(void *context, const
 
 // From now on each line of this process goes to the end of the file `path` too, without colours; first those that it
 // has had so far (the first 64 KiB of them). A file that was open is closed. A line that the file cannot take is on
-// stderr all the same, where a warning says so once. TITAN_ERROR_OUTPUT when the file cannot be opened.
+// stderr all the same, where a warning says so once. Where the file is moved or removed, a new one is made in its
+// place. TITAN_ERROR_OUTPUT when the file cannot be opened.
 titan_status titan_log_open(const char *path);
 // Writes text to that file alone, as one line where lines are JSON; without a file it does nothing.
 void titan_log_text(const char *text);

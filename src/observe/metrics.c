@@ -204,7 +204,12 @@ static titan_status open_for_pending(titan_metrics *metrics, int *descriptor) {
   if (gone) {
     uint64_t room[TITAN_METRICS_SERIES];
     room_at_first(&metrics->options, room);
-    return make_file(metrics, metrics->pending, room);
+    bool lost = metrics->made; // what had been written
+    TITAN_TRY(make_file(metrics, metrics->pending, room));
+    if (lost)
+      titan_log_warning("the metrics file %s was moved or removed; a new one starts with the latest row",
+                        metrics->path);
+    return TITAN_OK;
   }
   if (status != TITAN_OK || has_room(metrics))
     return status;

@@ -170,6 +170,32 @@ description() {
 # ranks, a line every three steps. With a learning rate that moves no weight the losses of each rank are those of a run on one
 # rank with that rank's documents (document i is of lane i mod 4), and the gradient norms those of one rank with all of them.
 # Tolerance: 1e-5 for what is summed in another order; 1e-12 for what is the same arithmetic.
+# The dump folder is moved away while a run writes to it: it goes on in a new one, and says so.
+vanished() {
+  local run code last
+  local -a command=("$TITAN" --job.config_file "$here/small.toml" --job.dump_folder run --training.seq_len 16 --training.batch_size 1 --training.steps 1000000
+    --metrics.rank_0_only=false --metrics.enable_tensorboard --profiling.enable_profiling --profiling.profile_freq 1 --debug.dump_initial_weights=false)
+  mpirun --oversubscribe --bind-to none -np 2 "${command[@]}" >run.out 2>vanished.log &
+  run=$!
+  wait_until "$run_timeout" eval '[ -f run/steps.txt ] && [ "$(wc -l <run/steps.txt)" -ge 3 ]' || fail "no steps: $(tail -n 3 vanished.log)"
+  mv run old
+  wait_until "$run_timeout" eval '[ -f run/metrics.h5 ] && [ "$(rows run/metrics.h5 | wc -l)" -ge 4 ]' || fail "no rows in the new folder: $(tail -n 3 vanished.log)"
+  touch run/STOP
+  wait_until 60 gone $run || { fail "the run does not end"; kill -9 $run; }
+  wait $run
+  code=$?
+  [ $code = 75 ] || fail "code $code instead of 75: $(tail -n 3 vanished.log)"
+  steps() { rows "$1/metrics.h5" | cut -d ' ' -f 1; }
+  last=$(steps run | tail -n 1)
+  cmp <(steps old && steps run) <(seq 1 "$last") || fail "rows are missing: $(steps old | tail -n 1), then $(steps run | tr '\n' ' ')"
+  said vanished 1 'the metrics file run/metrics.h5 was moved or removed; a new one starts with the latest row'
+  [ "$(grep -c 'WARNING - run/run.log was moved or removed; the log continues in a new file' vanished.log)" = 1 ] || fail "not said once: $(grep WARNING vanished.log)"
+  [ "$(grep -c "step: *$last " run/run.log)" = 1 ] || fail "run.log lacks step $last"
+  compgen -G 'run/profile_traces/iteration_*/rank1_trace.json' >/dev/null || fail "no traces in the new folder"
+  compgen -G 'run/tb/*/rank_1/events*' >/dev/null || fail "no event file in the new folder"
+  grep -q '"outcome": "stopped"' run/summary.json || fail "no summary in the new folder"
+}
+
 numbers() {
   local documents=all.jsonl rank
   local -a same=(--training.steps 7 --optimizer.lr 1e-30 --metrics.log_freq 3 --debug.dump_initial_weights=false)

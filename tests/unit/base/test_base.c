@@ -252,6 +252,44 @@ static void a_log_file_has_every_line_without_colours(void **state) {
   rmdir(folder);
 }
 
+static void a_log_file_that_is_moved_or_removed_goes_on_in_a_new_one(void **state) {
+  (void)state;
+  char folder[] = "/tmp/titan-log-XXXXXX", inner[64], path[96], moved[64], text[4096];
+  assert_non_null(mkdtemp(folder));
+  snprintf(inner, sizeof inner, "%s/run", folder);
+  snprintf(path, sizeof path, "%s/run.log", inner);
+  snprintf(moved, sizeof moved, "%s/old.log", folder);
+  assert_int_equal(mkdir(inner, 0700), 0);
+  assert_int_equal(titan_log_open(path), TITAN_OK);
+  titan_log_info("line 1");
+  assert_int_equal(rename(path, moved), 0);
+  titan_log_info("line 2");
+  titan_log_info("line 3");
+  read_text(moved, text, sizeof text);
+  assert_non_null(strstr(text, "line 1"));
+  assert_null(strstr(text, "line 2"));
+  read_text(path, text, sizeof text);
+  char *said = strstr(text, "run.log was moved or removed; the log continues in a new file\n");
+  assert_non_null(said);
+  assert_null(strstr(said + 20, "moved or removed"));
+  assert_non_null(strstr(said, "line 2"));
+  assert_non_null(strstr(said, "line 3"));
+  // Without its folder no line has a place; once it is there again, lines do.
+  unlink(path);
+  rmdir(inner);
+  titan_log_info("line 4");
+  assert_int_equal(mkdir(inner, 0700), 0);
+  titan_log_info("line 5");
+  read_text(path, text, sizeof text);
+  assert_null(strstr(text, "line 4"));
+  assert_non_null(strstr(text, "line 5"));
+  titan_log_close();
+  unlink(path);
+  rmdir(inner);
+  unlink(moved);
+  rmdir(folder);
+}
+
 static void the_median_is_that_of_a_pencil(void **state) {
   (void)state;
   double odd[] = {5, 1, 3}, even[] = {8, 2, 4, 6}, one[] = {7};
@@ -274,6 +312,7 @@ int main(void) {
       cmocka_unit_test(sizes_that_differ_read_differently),
       cmocka_unit_test(the_median_is_that_of_a_pencil),
       cmocka_unit_test(a_log_file_has_every_line_without_colours),
+      cmocka_unit_test(a_log_file_that_is_moved_or_removed_goes_on_in_a_new_one),
       cmocka_unit_test(a_json_line_is_one_object_whatever_the_text),
       cmocka_unit_test(a_watcher_gets_the_lines_of_its_level),
   };
