@@ -234,6 +234,9 @@ int main(int argc, char **argv) {
       take_event(argv[i], e, json_array_get(events, e));
     if (json_integer_value(json_object_get(json_object_get(trace, "otherData"), "dropped_spans")) != 0)
       fail(argv[i], 0, "spans are missing");
+    const json_t *lacked = json_object_get(json_object_get(trace, "otherData"), "dropped_operations");
+    if (!json_is_integer(lacked) || json_integer_value(lacked) != 0)
+      fail(argv[i], 0, "operations of communication are missing");
   }
   check_rows();
   check_arrows();

@@ -71,6 +71,14 @@ for only in true false; do
   with=$(collectives rows_$only 2) without=$(collectives rows_$only 3)
   [ "$without" -gt 0 ] && [ $((with - without)) = 1 ] || fail "rows_$only: a step with a row has $with collectives, one without has $without"
 done
+# A flight recorder that is too small for the operations of a step, or off: said once, and in each trace.
+for size in 0 3; do
+  train small_$size 2 "${options[@]}" --profiling.enable_profiling --profiling.profile_freq 1 --comm.trace_buf_size $size
+  [ "$(grep -c "WARNING - the trace of step 1 shows $size of the step's [0-9]* operations of communication: comm.trace_buf_size is $size," small_$size.log)" = 2 ] ||
+    fail "small_$size: $(grep WARNING small_$size.log)"
+  [ "$(grep -c 'WARNING - the trace' small_$size.log)" = 2 ] || fail "small_$size: warned again: $(grep WARNING small_$size.log)"
+  grep -q '"dropped_operations": [1-9]' small_$size/profile_traces/iteration_4/rank1_trace.json || fail "small_$size: the trace does not say that operations are missing"
+done
 mkdir bad && echo text >bad/profile_traces
 train bad 1 "${options[@]}" "${traced[@]}"
 [ "$(grep -c 'WARNING.*profile_traces' bad.log)" = 1 ] || fail "warnings: $(grep WARNING bad.log)"

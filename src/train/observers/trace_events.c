@@ -167,11 +167,12 @@ static titan_status write_record(const titan_trace *trace, int64_t index, group_
 titan_status titan_trace_write(const titan_trace *trace, titan_text *text) {
   static const char *const names[] = {"step", "stages", "units", "operations", "waits", "I/O", "asynchronous I/O"};
   group_rows groups = {.count = 0};
-  TITAN_TRY(titan_text_printf(text,
-                              "{\"displayTimeUnit\": \"ms\", \"otherData\": {\"rank\": %d, \"step\": %" PRId64
-                              ", \"dropped_spans\": %" PRId64 "},\n\"traceEvents\": [\n{\"ph\": \"M\", \"name\": "
-                              "\"process_name\", \"pid\": %d, \"args\": {\"name\": \"rank %d on %s\"}}",
-                              trace->rank, trace->step, trace->dropped, trace->rank, trace->rank, trace->host));
+  TITAN_TRY(titan_text_printf(
+      text,
+      "{\"displayTimeUnit\": \"ms\", \"otherData\": {\"rank\": %d, \"step\": %" PRId64 ", \"dropped_spans\": %" PRId64
+      ", \"dropped_operations\": %" PRId64 "},\n\"traceEvents\": [\n{\"ph\": \"M\", \"name\": "
+      "\"process_name\", \"pid\": %d, \"args\": {\"name\": \"rank %d on %s\"}}",
+      trace->rank, trace->step, trace->dropped, trace->dropped_operations, trace->rank, trace->rank, trace->host));
   TITAN_TRY(titan_text_printf(text,
                               ",\n{\"ph\": \"M\", \"name\": \"process_sort_index\", \"pid\": %d, \"args\": "
                               "{\"sort_index\": %d}}",

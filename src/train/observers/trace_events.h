@@ -39,7 +39,7 @@ typedef struct titan_trace {
   const titan_trace_span *spans;
   int64_t span_count, dropped; // spans that there was no room for
   const titan_record *records;
-  int64_t record_count;
+  int64_t record_count, dropped_operations; // those of the step that are not among the records
 } titan_trace;
 
 // Not collective. Appends the whole file. Times are microseconds.

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/io_spans.h"
+#include "base/log.h"
 #include "device/executor.h"
 
 #include <string.h>
@@ -17,10 +18,12 @@ enum { MOST_SPANS = 1 << 16, MOST_RECORDS = 20000, MOST_IO = 4096, HOST_BYTES = 
 typedef struct traces {
   bool is_on;  // a step is being traced
   bool failed; // the latest trace could not be written
+  bool lacked; // a trace has lacked operations, which the log has
   int64_t step;
   double begun, offset;
   titan_trace_span *spans; // those of the step
   int64_t count, dropped;
+  uint64_t operations;    // of communication, before the step
   titan_trace_span stage; // the present one
   titan_record *records;
   titan_io_span *io;
@@ -104,6 +107,26 @@ static void add_io(traces *t, double now) {
   }
 }
 
+static uint64_t operations_so_far(void) {
+  titan_whereabouts where;
+  titan_recorder_whereabouts(&where);
+  return where.operations;
+}
+
+// The flight recorder has the operations of a step as far as it is large enough.
+static void count_operations(traces *t, const titan_trainer *trainer, titan_trace *trace) {
+  trace->record_count = titan_recorder_copy(t->begun, t->records, MOST_RECORDS);
+  trace->dropped_operations = (int64_t)(operations_so_far() - t->operations) - trace->record_count;
+  if (trace->dropped_operations <= 0 || t->lacked)
+    return;
+  t->lacked = true;
+  titan_log_warning("the trace of step %lld shows %lld of the step's %lld operations of communication: "
+                    "comm.trace_buf_size is %lld, and a trace has %d at most",
+                    (long long)t->step, (long long)trace->record_count,
+                    (long long)(trace->record_count + trace->dropped_operations),
+                    (long long)trainer->env.config->comm.trace_buf_size, MOST_RECORDS);
+}
+
 static titan_status write_trace(traces *t, const titan_trainer *trainer) {
   titan_text text = {0}, name = {0};
   titan_trace trace = {.rank = trainer->rank,
@@ -114,7 +137,7 @@ static titan_status write_trace(traces *t, const titan_trainer *trainer) {
                        .span_count = t->count,
                        .dropped = t->dropped,
                        .records = t->records};
-  trace.record_count = titan_recorder_copy(t->begun, t->records, MOST_RECORDS);
+  count_operations(t, trainer, &trace);
   titan_status status =
       titan_text_printf(&name, "%s/iteration_%lld/rank%d_trace.json", trainer->env.config->profiling.save_traces_folder,
                         (long long)t->step, trainer->rank);
@@ -155,6 +178,7 @@ static titan_status traces_step_begins(void *state, titan_trainer *trainer, int6
   t->is_on = true;
   titan_executor_watch(note_operation, t);
   titan_runtime_watch(trainer->runtime, note_action, t);
+  t->operations = operations_so_far();
   t->begun = titan_clock_seconds();
   return status;
 }
