@@ -221,7 +221,7 @@ static titan_status set_value(const char *name, const char *value, arguments *ou
     return parse_curve(value, &out->show);
   if (strcmp(name, "--x") == 0)
     return parse_axis(value, &out->show.plot.axis);
-  out->output = value;
+  out->output = strcmp(value, "-") == 0 ? "/dev/stdout" : value;
   return TITAN_OK;
 }
 

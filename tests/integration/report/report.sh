@@ -204,7 +204,11 @@ bad_input() {
   if compgen -G '*.partial' >/dev/null; then fail "left: $(echo *.partial)"; fi
   "$REPORT" show run >/dev/full 2>err.txt
   [ $? = 5 ] || fail "standard output that is full: $(cat err.txt)"
-  "$REPORT" run -o /dev/stdout 2>err.txt | grep -q '^<!DOCTYPE html>$' || fail "standard output: $(cat err.txt)"
+  local name
+  for name in /dev/stdout -; do
+    "$REPORT" run -o $name 2>err.txt | grep -q '^<!DOCTYPE html>$' || fail "standard output: $(cat err.txt)"
+  done
+  [ -e ./- ] && fail "a file called -"
 }
 
 # In a browser, with each kind of axis: every curve has its canvas, the tables have the numbers, and the console is silent: no error of
