@@ -3,13 +3,14 @@
 
 #include "base/memory.h"
 #include "checkpoint/contents.h"
+#include "checkpoint/slabs.h"
 #include "checkpoint/tensors.h"
+#include "checkpoint/tiles.h"
 #include "checkpoint/values.h"
 #include "storage/hdf5.h"
 #include "storage/hdf5_image.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -72,44 +73,22 @@ static titan_status inconsistent(const titan_checkpoint_file *file, const char *
                      what);
 }
 
-static int compare_slabs(const void *a, const void *b) {
-  const titan_checkpoint_slab *x = a, *y = b;
-  if (x->tensor != y->tensor)
-    return x->tensor < y->tensor ? -1 : 1;
-  if (x->row != y->row)
-    return x->row < y->row ? -1 : 1;
-  return x->column < y->column ? -1 : x->column > y->column;
-}
-
-static bool slab_fits(const titan_checkpoint_file *file, const titan_checkpoint_slab *slab) {
-  if (slab->tensor < 0 || slab->tensor >= file->tensor_count)
-    return false;
-  const titan_checkpoint_tensor *tensor = &file->tensors[slab->tensor];
-  int64_t rows = titan_checkpoint_rows(tensor), columns = titan_checkpoint_columns(tensor);
-  return slab->row >= 0 && slab->rows > 0 && slab->column >= 0 && slab->columns > 0 && slab->row < rows &&
-         slab->rows <= rows - slab->row && slab->column < columns && slab->columns <= columns - slab->column;
-}
-
-// Every element of every tensor is in one slab: all slabs lie within, and their areas make up the tensor's.
-static titan_status check_slabs(titan_checkpoint_file *file) {
-  qsort(file->slabs, (size_t)file->slab_count, sizeof *file->slabs, compare_slabs);
-  int64_t slab = 0;
-  for (int t = 0; t < file->tensor_count; t++) {
-    const titan_checkpoint_tensor *tensor = &file->tensors[t];
-    int64_t elements = titan_checkpoint_rows(tensor) * titan_checkpoint_columns(tensor);
-    for (; slab < file->slab_count && slab_fits(file, &file->slabs[slab]) && file->slabs[slab].tensor == t; slab++)
-      elements -= file->slabs[slab].rows * file->slabs[slab].columns;
-    if (elements != 0)
-      return inconsistent(file, "its slabs do not make up its tensors");
-  }
-  return slab == file->slab_count ? TITAN_OK : inconsistent(file, "a slab is outside of its tensor");
-}
-
-static titan_status read_slabs(hid_t hdf5, titan_checkpoint_file *file) {
-  _Static_assert(sizeof(titan_checkpoint_slab) == 6 * sizeof(int64_t), "a slab is a row of /checksums");
-  if (titan_values_get_array(hdf5, "/checksums", H5T_NATIVE_UINT64, 6, &file->slab_count, &file->slabs) < 0)
+// Where the rows of /checksums lie. As many as the tensors have tiles; the slabs of version 1 are looked at later.
+static titan_status find_checks(hid_t hdf5, titan_checkpoint_file *file) {
+  bool old = file->block.version == 1;
+  int64_t tile_bytes = 0;
+  uint64_t row_bytes = sizeof(uint64_t) * (old ? 6 : 1);
+  if (titan_values_find_table(hdf5, "/checksums", old ? 6 : 0, old ? NULL : "tile_bytes", &tile_bytes,
+                              &file->check_count, &file->checks_offset) < 0 ||
+      (!old && tile_bytes < 1))
     return inconsistent(file, "/checksums is missing or has another shape");
-  return check_slabs(file);
+  if (file->checks_offset > file->block.file_bytes ||
+      (uint64_t)file->check_count > (file->block.file_bytes - file->checks_offset) / row_bytes)
+    return inconsistent(file, "/checksums is outside of the file");
+  file->tile_bytes = (size_t)tile_bytes;
+  if (!old && titan_checkpoint_number_tiles(file->tensor_count, file->tensors, file->tile_bytes) != file->check_count)
+    return inconsistent(file, "/checksums has another number of tiles than its tensors");
+  return TITAN_OK;
 }
 
 static titan_status read_hdf5(titan_checkpoint_file *file, titan_hdf5_image *image) {
@@ -122,7 +101,7 @@ static titan_status read_hdf5(titan_checkpoint_file *file, titan_hdf5_image *ima
     return titan_hdf5_error(TITAN_ERROR_CHECKPOINT, "cannot open the checkpoint", file->path);
   titan_status status = TITAN_OK;
   TITAN_TRY_CLEANUP(titan_checkpoint_tensors_read(hdf5, file));
-  TITAN_TRY_CLEANUP(read_slabs(hdf5, file));
+  TITAN_TRY_CLEANUP(find_checks(hdf5, file));
   if (titan_checkpoint_contents_read(hdf5, file, &lacking) < 0)
     status =
         titan_error(TITAN_ERROR_CHECKPOINT, "%s is not a checkpoint of this program: %s is missing or has another type",
@@ -148,10 +127,12 @@ static titan_status read_image(titan_checkpoint_file *file, titan_hdf5_image *im
   titan_hdf5_system_failed();
   titan_status status = read_hdf5(file, image);
   titan_hdf5_unlock();
+  if (status == TITAN_OK || titan_hdf5_system_failed() || status == TITAN_ERROR_MEMORY)
+    *fault = TITAN_CHECKPOINT_SYSTEM; // memory ran out
+  if (status == TITAN_OK && file->tile_bytes == 0)
+    status = titan_checkpoint_slabs_check(file, fault);
   if (status == TITAN_OK)
     *fault = TITAN_CHECKPOINT_SOUND;
-  else if (titan_hdf5_system_failed() || status == TITAN_ERROR_MEMORY)
-    *fault = TITAN_CHECKPOINT_SYSTEM; // memory ran out
   return status;
 }
 
@@ -194,7 +175,6 @@ void titan_checkpoint_file_close(titan_checkpoint_file **file) {
   for (size_t i = 0; i < sizeof f->arrays / sizeof *f->arrays; i++)
     titan_memory_free(f->arrays[i]);
   titan_memory_free(f->tensors);
-  titan_memory_free(f->slabs);
   titan_memory_free(f->path);
   titan_memory_free(f);
   *file = NULL;

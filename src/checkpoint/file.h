@@ -2,8 +2,8 @@
 // One checkpoint file: what it holds, and reading it. Serial; any process may read any file. Writing is in writer.h.
 //
 // The file is HDF5. /model/NAME, /optimizer/exp_avg/NAME and /optimizer/exp_avg_sq/NAME are contiguous datasets of the
-// parameters' global shapes; the rest is described in docs/checkpoints.md. Tensor data was written in slabs, rectangles
-// with a checksum each, which tile the tensors.
+// parameters' global shapes; the rest is described in docs/checkpoint-format.md. Tensor data has a checksum for each
+// tile (tiles.h), whoever wrote it; files of version 1 have one for each slab, a rectangle that a rank wrote (slabs.h).
 #ifndef TITAN_CHECKPOINT_FILE_H
 #define TITAN_CHECKPOINT_FILE_H
 
@@ -35,7 +35,8 @@ typedef struct titan_checkpoint_tensor {
   titan_number number; // element type in the file
   int rank;            // 1 or 2
   int64_t dims[2];
-  uint64_t offset; // of its data in the file; set by reading and by the writer
+  uint64_t offset;    // of its data in the file; set by reading and by the writer
+  int64_t first_tile; // of its checksums among all (tiles.h); likewise
 } titan_checkpoint_tensor;
 
 // As a matrix; a vector is one row.
@@ -52,12 +53,11 @@ static inline uint64_t titan_checkpoint_place(const titan_checkpoint_tensor *ten
          (uint64_t)(row * titan_checkpoint_columns(tensor) + column) * titan_number_bytes(tensor->number);
 }
 
-// A rectangle of a tensor that was written at once; a row of the dataset /checksums.
-typedef struct titan_checkpoint_slab {
+// A rectangle of a tensor: to write, to read, or with a checksum of its own.
+typedef struct titan_checkpoint_section {
   int64_t tensor; // index in the order of the tensors' data in the file (that of titan_checkpoint_file.tensors)
   int64_t row, rows, column, columns;
-  uint64_t checksum; // xxHash64 of its bytes, row after row, as they lie in the file
-} titan_checkpoint_slab;
+} titan_checkpoint_section;
 
 // What a checkpoint holds beside tensors. Texts may be NULL. Nothing here is owned, except by a titan_checkpoint_file.
 typedef struct titan_checkpoint_contents {
@@ -104,13 +104,14 @@ typedef struct titan_checkpoint_file {
   void *arrays[4];                    // and of its arrays
   int tensor_count;
   titan_checkpoint_tensor *tensors;
-  int64_t slab_count;
-  titan_checkpoint_slab *slabs; // sorted by tensor
-  size_t piece;                 // bytes that are read at once; 0: TITAN_STREAM_BYTES, which are also the most
-  titan_memory_tag reading;     // of the memory that reading takes; of an opened file GENERAL
+  int64_t check_count;      // rows of /checksums: of tiles, or in files of version 1 of slabs
+  uint64_t checks_offset;   // of its data, which is read part by part
+  size_t tile_bytes;        // 0: they are slabs
+  size_t piece;             // bytes that are read at once; 0: TITAN_STREAM_BYTES, which are also the most
+  titan_memory_tag reading; // of the memory that reading takes; of an opened file GENERAL
 } titan_checkpoint_file;
 
-// Opens a file of which every byte that is not tensor data has been checked, and whose slabs tile its tensors.
+// Opens a file of which every byte that is not tensor data has been checked, and whose checksums are for all of it.
 // TITAN_ERROR_CHECKPOINT with the path; *fault (may be NULL) tells what kind of failure it is.
 titan_status titan_checkpoint_file_open(const char *path, titan_checkpoint_file **out, titan_checkpoint_fault *fault);
 // NULL handle is fine; the handle becomes NULL.
@@ -127,29 +128,31 @@ bool titan_checkpoint_file_has(const titan_checkpoint_file *file, titan_checkpoi
 titan_status titan_checkpoint_file_read(const titan_checkpoint_file *file, int tensor, int64_t row, int64_t rows,
                                         void *out);
 
-// A rectangle of a tensor to read.
-typedef struct titan_checkpoint_section {
-  int64_t tensor, row, rows, column, columns;
-  int64_t slab; // that it is the whole of, and whose checksum is compared; -1: nothing is verified
-} titan_checkpoint_section;
+// A part of a section that has been read: rows x columns at (row, column) of the tensor, as they lie in the file, in
+// rows that begin `pitch` bytes apart. A section's parts come row after row, and those of wide rows column after
+// column.
+typedef struct titan_checkpoint_piece {
+  int64_t section, row, rows, column, columns;
+  const char *elements;
+  size_t pitch;
+  bool last; // of the section
+} titan_checkpoint_piece;
 
-titan_checkpoint_section titan_checkpoint_slab_section(const titan_checkpoint_file *file, int64_t slab);
+// Gets a piece of sections[piece->section]. A failure ends the reading.
+typedef titan_status titan_checkpoint_use(void *context, const titan_checkpoint_piece *piece);
 
-// Gets `count` elements of a row of sections[section], from `column` on, as they lie in the file.
-typedef void titan_checkpoint_use(void *context, int64_t section, int64_t row, int64_t column, int64_t count,
-                                  const void *elements);
-
-// Reads sections, one after another, ahead of their use (stream.h), and compares checksums; a difference is
-// TITAN_ERROR_CHECKPOINT with the tensor and the rows. What is used may turn out damaged afterwards. use NULL: nobody
-// wants the elements. *fault (may be NULL), on failure: DAMAGED, or SYSTEM where the file could not be read.
+// Reads sections, one after another, ahead of their use (stream.h). Nothing is verified. *fault (may be NULL), on
+// failure of reading: DAMAGED (the file ends), or SYSTEM.
 titan_status titan_checkpoint_file_read_sections(const titan_checkpoint_file *file,
                                                  const titan_checkpoint_section *sections, int64_t count,
                                                  titan_checkpoint_use *use, void *context,
                                                  titan_checkpoint_fault *fault);
 
-// Verifies the slabs for which `wanted` (NULL: all) returns true; it is asked in order. *fault as above.
+// Compares the checksums for which `wanted` (NULL: all) returns true, given the tensor that they are of; it is asked
+// for each, in the order of the table. A difference is TITAN_ERROR_CHECKPOINT with the tensor and the rows, and ends
+// it. *fault as above, and DAMAGED for a difference.
 titan_status titan_checkpoint_file_verify(const titan_checkpoint_file *file,
-                                          bool (*wanted)(void *context, int64_t slab), void *context,
+                                          bool (*wanted)(void *context, int64_t tensor), void *context,
                                           titan_checkpoint_fault *fault);
 
 #endif

@@ -218,7 +218,6 @@ titan_status titan_checkpoint_block_seal(int descriptor, const char *path, titan
   titan_checkpoint_region *regions;
   if (fstat(descriptor, &information) != 0)
     return titan_error(TITAN_ERROR_CHECKPOINT, "%s: %s", path, strerror(errno));
-  block->version = TITAN_CHECKPOINT_VERSION;
   block->file_bytes = (uint64_t)information.st_size;
   TITAN_TRY(read_regions(descriptor, path, block, &regions, &fault));
   block->regions_hash = hash_of_regions(block, regions);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What makes a checkpoint whole: the first TITAN_CHECKPOINT_BLOCK_BYTES of the file, which HDF5 leaves to the
 // application (its "user block"). They are written last, and hold the file's length and a hash of every byte that is
-// not tensor data; tensor data has checksums of its own, a slab each (file.h). So a file that was cut or damaged is
+// not tensor data; tensor data has checksums of its own (tiles.h). So a file that was cut or damaged is
 // known for one before HDF5 sees it. docs/checkpoints.md has the layout byte by byte.
 #ifndef TITAN_CHECKPOINT_FORMAT_H
 #define TITAN_CHECKPOINT_FORMAT_H
@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { TITAN_CHECKPOINT_VERSION = 1, TITAN_CHECKPOINT_BLOCK_BYTES = 4096 };
+enum { TITAN_CHECKPOINT_VERSION = 2, TITAN_CHECKPOINT_BLOCK_BYTES = 4096 };
 
 // Why a file cannot be used.
 typedef enum titan_checkpoint_fault {
@@ -45,7 +45,7 @@ titan_status titan_checkpoint_open_descriptor(const char *path, int *descriptor,
 // still one. False where it cannot be looked at.
 bool titan_checkpoint_is_foreign(const char *path);
 
-// Computes the hashes of the complete file and writes its block. `block` comes with step, region_count and
+// Computes the hashes of the complete file and writes its block. `block` comes with version, step, region_count and
 // regions_offset.
 titan_status titan_checkpoint_block_seal(int descriptor, const char *path, titan_checkpoint_block *block);
 

@@ -33,12 +33,13 @@ static titan_status share_groups(titan_comm *comm, titan_checkpoint_file *file) 
 static titan_status share(titan_comm *comm, titan_checkpoint_file *file) {
   titan_checkpoint_contents *contents = &file->contents;
   TITAN_TRY(titan_comm_broadcast(comm, &file->block, sizeof file->block, TITAN_BYTE, 0, NULL));
-  int64_t counts[2] = {file->tensor_count, file->slab_count};
-  TITAN_TRY(titan_comm_broadcast(comm, counts, 2, TITAN_INT64, 0, NULL));
-  file->tensor_count = (int)counts[0];
-  file->slab_count = counts[1];
-  TITAN_TRY(share_array(comm, (size_t)counts[0] * sizeof *file->tensors, &file->tensors));
-  TITAN_TRY(share_array(comm, (size_t)counts[1] * sizeof *file->slabs, &file->slabs));
+  int64_t numbers[4] = {file->tensor_count, file->check_count, (int64_t)file->checks_offset, (int64_t)file->tile_bytes};
+  TITAN_TRY(titan_comm_broadcast(comm, numbers, 4, TITAN_INT64, 0, NULL));
+  file->tensor_count = (int)numbers[0];
+  file->check_count = numbers[1];
+  file->checks_offset = (uint64_t)numbers[2];
+  file->tile_bytes = (size_t)numbers[3];
+  TITAN_TRY(share_array(comm, (size_t)numbers[0] * sizeof *file->tensors, &file->tensors));
   TITAN_TRY(share_groups(comm, file));
   titan_checkpoint_contents mine = *contents;
   TITAN_TRY(titan_comm_broadcast(comm, contents, sizeof *contents, TITAN_BYTE, 0, NULL));

@@ -40,7 +40,7 @@ static titan_status system_error(const titan_checkpoint_writer *writer) {
 }
 
 static uint64_t file_bytes(const titan_checkpoint_writer *writer, const titan_checkpoint_contents *contents) {
-  uint64_t bytes = metadata_bytes(writer, contents) + (uint64_t)writer->slabs * sizeof(titan_checkpoint_slab);
+  uint64_t bytes = metadata_bytes(writer, contents) + (uint64_t)writer->tile_count * sizeof(uint64_t);
   for (int i = 0; i < writer->tensor_count; i++)
     bytes += titan_checkpoint_tensor_bytes(&writer->tensors[i]) + ALIGNMENT;
   return bytes;
@@ -100,15 +100,21 @@ static int compare_regions(const void *a, const void *b) {
   return x->offset < y->offset ? -1 : x->offset > y->offset;
 }
 
-// A dataset of 64-bit integers [rows,columns] that is filled later; *offset may be NULL.
-static herr_t create_table(hid_t file, const char *path, int64_t rows, int64_t columns, uint64_t *offset) {
+// A dataset of 64-bit integers [rows,columns] ([rows] when columns is 0) that is filled later. Its handle, or -1.
+static hid_t create_table(hid_t file, const char *path, int64_t rows, int64_t columns, uint64_t *offset) {
   hsize_t dims[2] = {(hsize_t)rows, (hsize_t)columns};
-  hid_t dataset = titan_values_create_dataset(file, path, H5T_STD_U64LE, 2, dims);
+  hid_t dataset = titan_values_create_dataset(file, path, H5T_STD_U64LE, columns > 0 ? 2 : 1, dims);
+  if (dataset >= 0)
+    *offset = H5Dget_offset(dataset);
+  return dataset;
+}
+
+static herr_t create_checks(hid_t file, titan_checkpoint_writer *writer) {
+  hid_t dataset = create_table(file, "/checksums", writer->tile_count, 0, &writer->checks_offset);
   if (dataset < 0)
     return -1;
-  if (offset != NULL)
-    *offset = H5Dget_offset(dataset);
-  return H5Dclose(dataset);
+  herr_t result = titan_values_put_int(dataset, "tile_bytes", (int64_t)writer->sums.tile_bytes);
+  return H5Dclose(dataset) < 0 ? -1 : result;
 }
 
 // The table of the ranges that tensors take.
@@ -120,9 +126,8 @@ static herr_t write_regions(hid_t file, titan_checkpoint_writer *writer) {
     regions[i] =
         (titan_checkpoint_region){writer->tensors[i].offset, titan_checkpoint_tensor_bytes(&writer->tensors[i])};
   qsort(regions, (size_t)writer->tensor_count, sizeof *regions, compare_regions);
-  herr_t result = create_table(file, "/regions", writer->tensor_count, 2, &writer->regions_offset);
-  hid_t dataset = result < 0 ? -1 : H5Dopen2(file, "/regions", H5P_DEFAULT);
-  result = dataset < 0 ? -1 : H5Dwrite(dataset, H5T_NATIVE_UINT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, regions);
+  hid_t dataset = create_table(file, "/regions", writer->tensor_count, 2, &writer->regions_offset);
+  herr_t result = dataset < 0 ? -1 : H5Dwrite(dataset, H5T_NATIVE_UINT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, regions);
   if (dataset >= 0)
     H5Dclose(dataset);
   titan_memory_free(regions);
@@ -137,7 +142,7 @@ static titan_status fill_hdf5(titan_checkpoint_writer *writer, titan_hdf5_image 
     return titan_hdf5_error(TITAN_ERROR_CHECKPOINT, "cannot create", writer->path);
   herr_t result = titan_checkpoint_tensors_create(file, writer->tensor_count, writer->tensors);
   if (result >= 0)
-    result = create_table(file, "/checksums", writer->slabs, 6, &writer->rows_offset);
+    result = create_checks(file, writer);
   if (result >= 0)
     result = titan_checkpoint_contents_write(file, contents);
   if (result >= 0)
@@ -215,8 +220,10 @@ static titan_status synchronize_folder(const titan_checkpoint_writer *writer) {
 }
 
 titan_status titan_checkpoint_skeleton_complete(titan_checkpoint_writer *writer, uint64_t *bytes) {
-  titan_checkpoint_block block = {
-      .step = writer->step, .region_count = (uint64_t)writer->tensor_count, .regions_offset = writer->regions_offset};
+  titan_checkpoint_block block = {.version = TITAN_CHECKPOINT_VERSION,
+                                  .step = writer->step,
+                                  .region_count = (uint64_t)writer->tensor_count,
+                                  .regions_offset = writer->regions_offset};
   int descriptor = open(writer->partial, O_RDWR | O_CLOEXEC);
   if (descriptor < 0)
     return system_error(writer);

@@ -169,3 +169,31 @@ herr_t titan_values_get_array(hid_t file, const char *path, hid_t type, int64_t 
   H5Dclose(dataset);
   return result;
 }
+
+// Whether its numbers lie one after another in the file, 8 bytes each.
+static bool is_contiguous(hid_t dataset) {
+  hid_t type = H5Dget_type(dataset), layout = H5Dget_create_plist(dataset);
+  bool good = type >= 0 && layout >= 0 && H5Tget_class(type) == H5T_INTEGER && H5Tget_size(type) == 8 &&
+              H5Tget_order(type) == H5T_ORDER_LE && H5Pget_layout(layout) == H5D_CONTIGUOUS &&
+              H5Dget_offset(dataset) != HADDR_UNDEF;
+  if (layout >= 0)
+    H5Pclose(layout);
+  if (type >= 0)
+    H5Tclose(type);
+  return good;
+}
+
+herr_t titan_values_find_table(hid_t file, const char *path, int64_t columns, const char *attribute, int64_t *number,
+                               int64_t *rows, uint64_t *offset) {
+  hid_t dataset = H5Dopen2(file, path, H5P_DEFAULT);
+  if (dataset < 0)
+    return -1;
+  *rows = is_contiguous(dataset) ? rows_of(dataset, columns) : -1;
+  herr_t result = *rows < 0 ? -1 : 0;
+  if (result >= 0)
+    *offset = H5Dget_offset(dataset);
+  if (result >= 0 && attribute != NULL)
+    result = titan_values_get_int(dataset, attribute, number);
+  H5Dclose(dataset);
+  return result;
+}

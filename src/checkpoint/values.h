@@ -33,5 +33,9 @@ herr_t titan_values_get_unsigned(hid_t object, const char *name, uint64_t *value
 herr_t titan_values_get_float(hid_t object, const char *name, double *value);
 // *values: the whole dataset, [*rows,columns] ([*rows] when columns is 0), 8 bytes each; the caller's.
 herr_t titan_values_get_array(hid_t file, const char *path, hid_t type, int64_t columns, int64_t *rows, void *values);
+// Where the rows of a contiguous dataset of 64-bit numbers lie in the file; *number: its attribute `attribute` (NULL:
+// none is read).
+herr_t titan_values_find_table(hid_t file, const char *path, int64_t columns, const char *attribute, int64_t *number,
+                               int64_t *rows, uint64_t *offset);
 
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reading a file back that has just been written, before it gets its name. Oracles are what the ranks still have in
-// memory: the checksums of their slabs, their rows of /checksums, and rank 0's image of the HDF5 structure.
+// memory: the sums of what they wrote to each tile, and rank 0's hash of /checksums and image of the HDF5 structure.
+#include "base/integer.h"
 #include "base/memory.h"
 #include "checkpoint/stream.h"
 #include "checkpoint/writer_private.h"
@@ -10,10 +11,12 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PAGE = TITAN_HDF5_PAGE_BYTES, ROWS_AT_ONCE = 256 };
+enum { PAGE = TITAN_HDF5_PAGE_BYTES };
 
-size_t titan_checkpoint_writer_verify_bytes(uint64_t bytes) {
-  return titan_stream_memory(bytes);
+size_t titan_checkpoint_writer_end_bytes(int64_t tiles, int64_t sum_count, uint64_t bytes, bool verify) {
+  size_t table = titan_checkpoint_sums_table_bytes(tiles);
+  size_t reading = verify ? titan_checkpoint_sums_bytes(sum_count) + titan_stream_memory(bytes) : 0;
+  return reading > table ? reading : table;
 }
 
 // The file's clean pages leave the system's cache, so that reading asks the storage. A system that keeps them makes
@@ -30,31 +33,73 @@ static titan_status differs(const titan_checkpoint_writer *writer, const char *w
   return titan_error(TITAN_ERROR_CHECKPOINT, "%s is damaged: %s is not what was written", writer->path, what);
 }
 
-// --- slabs and their rows ---
+// --- slabs and checksums ---
+
+typedef struct reading {
+  const titan_checkpoint_writer *writer;
+  titan_checkpoint_sums sums; // of what is read
+} reading;
+
+static titan_status add_piece(void *context, const titan_checkpoint_piece *p) {
+  reading *r = context;
+  const titan_checkpoint_tensor *tensor = &r->writer->tensors[r->writer->slabs[p->section].tensor];
+  return titan_checkpoint_sums_add(&r->sums, tensor, p->row, p->rows, p->column, p->columns, p->elements, p->pitch);
+}
+
+// Where a sum is not what it was: the tile's place.
+static titan_status tile_differs(const titan_checkpoint_file *file, int64_t tile) {
+  int tensor = 0;
+  while (tensor + 1 < file->tensor_count && tile >= file->tensors[tensor + 1].first_tile)
+    tensor++;
+  titan_checkpoint_section section =
+      titan_checkpoint_tile_section(file, tensor, tile - file->tensors[tensor].first_tile);
+  return titan_checkpoint_mismatch(file->path, &file->tensors[tensor], &section);
+}
+
+// The slabs are read in the order in which they were written, so tiles come in the same order.
+static titan_status compare(const titan_checkpoint_file *file, const titan_checkpoint_sums *written,
+                            const titan_checkpoint_sums *found) {
+  if (written->count != found->count)
+    return titan_error(TITAN_ERROR_INTERNAL, "%s: %lld sums of tiles were read back, expected %lld", file->path,
+                       (long long)found->count, (long long)written->count);
+  for (int64_t i = 0; i < written->count; i++)
+    if (written->sums[i].sum != found->sums[i].sum)
+      return tile_differs(file, written->sums[i].tile);
+  return TITAN_OK;
+}
 
 static titan_status verify_slabs(const titan_checkpoint_writer *writer, int descriptor) {
   titan_checkpoint_file file = {.path = writer->path,
                                 .descriptor = descriptor,
                                 .tensor_count = writer->tensor_count,
                                 .tensors = writer->tensors,
-                                .slab_count = writer->slab_count,
-                                .slabs = writer->rows,
+                                .tile_bytes = writer->sums.tile_bytes,
                                 .reading = TITAN_MEMORY_CHECKPOINT};
-  return titan_checkpoint_file_verify(&file, NULL, NULL, NULL);
+  reading r = {.writer = writer, .sums = {.tile_bytes = file.tile_bytes, .tag = TITAN_MEMORY_CHECKPOINT}};
+  titan_status status = titan_checkpoint_sums_reserve(&r.sums, writer->sums.capacity);
+  if (status == TITAN_OK)
+    status = titan_checkpoint_file_read_sections(&file, writer->slabs, writer->done_slabs, add_piece, &r, NULL);
+  if (status == TITAN_OK)
+    status = compare(&file, &writer->sums, &r.sums);
+  titan_checkpoint_sums_destroy(&r.sums);
+  return status;
 }
 
-static titan_status verify_rows(const titan_checkpoint_writer *writer, int descriptor) {
-  titan_checkpoint_slab rows[ROWS_AT_ONCE];
+// Rank 0: what it has written part by part.
+static titan_status verify_checks(const titan_checkpoint_writer *writer, int descriptor) {
+  uint64_t *numbers = NULL, hash = 0;
   titan_checkpoint_fault unused;
-  for (int64_t done = 0, count; done < writer->slab_count; done += count) {
-    count = writer->slab_count - done < ROWS_AT_ONCE ? writer->slab_count - done : ROWS_AT_ONCE;
-    uint64_t offset = writer->rows_offset + (uint64_t)(writer->first_slab + done) * sizeof *rows;
-    TITAN_TRY(
-        titan_checkpoint_read_bytes(descriptor, writer->path, offset, rows, (size_t)count * sizeof *rows, &unused));
-    if (memcmp(rows, writer->rows + done, (size_t)count * sizeof *rows) != 0)
-      return differs(writer, "/checksums");
+  titan_status status =
+      titan_memory_allocate(TITAN_MEMORY_CHECKPOINT, titan_checkpoint_sums_table_bytes(writer->tile_count), &numbers);
+  for (int64_t first = 0, count; first < writer->tile_count && status == TITAN_OK; first += count) {
+    count = titan_lesser(writer->tile_count - first, TITAN_CHECKPOINT_SUMS_AT_ONCE);
+    status =
+        titan_checkpoint_read_bytes(descriptor, writer->path, writer->checks_offset + (uint64_t)first * sizeof *numbers,
+                                    numbers, (size_t)count * sizeof *numbers, &unused);
+    hash = XXH64(numbers, (size_t)count * sizeof *numbers, hash);
   }
-  return TITAN_OK;
+  titan_memory_free(numbers);
+  return status != TITAN_OK || hash == writer->checks_hash ? status : differs(writer, "/checksums");
 }
 
 // --- the structure ---
@@ -70,7 +115,7 @@ static void blank(char *page, uint64_t offset, uint64_t begin, uint64_t bytes) {
 // What others have written into the page, or will.
 static void blank_others(const titan_checkpoint_writer *writer, char *page, uint64_t offset) {
   blank(page, offset, 0, TITAN_CHECKPOINT_BLOCK_BYTES);
-  blank(page, offset, writer->rows_offset, (uint64_t)writer->slabs * sizeof(titan_checkpoint_slab));
+  blank(page, offset, writer->checks_offset, (uint64_t)writer->tile_count * sizeof(uint64_t));
   for (int i = 0; i < writer->tensor_count; i++)
     blank(page, offset, writer->tensors[i].offset, titan_checkpoint_tensor_bytes(&writer->tensors[i]));
 }
@@ -107,13 +152,11 @@ static titan_status told(const titan_checkpoint_writer *writer, titan_status sta
 
 titan_status titan_checkpoint_writer_verify(titan_checkpoint_writer *writer) {
   int descriptor = -1;
-  titan_memory_free(writer->staging);
-  writer->staging = NULL;
   titan_status status = open_to_verify(writer, &descriptor);
   if (status == TITAN_OK && writer->image != NULL)
     status = verify_structure(writer, descriptor);
-  if (status == TITAN_OK)
-    status = verify_rows(writer, descriptor);
+  if (status == TITAN_OK && writer->rank == 0)
+    status = verify_checks(writer, descriptor);
   if (status == TITAN_OK)
     status = verify_slabs(writer, descriptor);
   if (descriptor >= 0)

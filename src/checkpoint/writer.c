@@ -26,11 +26,11 @@ static titan_status allocate(titan_checkpoint_writer *writer, const titan_checkp
   snprintf(writer->partial, length, "%s.partial", options->path);
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, count, sizeof *writer->tensors, &writer->tensors));
   memcpy(writer->tensors, options->tensors, count * sizeof *writer->tensors);
-  TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, (size_t)options->slab_count, sizeof *writer->rows,
-                                         &writer->rows));
-  writer->hash = XXH64_createState();
-  if (writer->hash == NULL)
-    return titan_error(TITAN_ERROR_MEMORY, "not enough memory for a checksum");
+  writer->tile_count = titan_checkpoint_number_tiles(writer->tensor_count, writer->tensors, writer->sums.tile_bytes);
+  TITAN_TRY(titan_checkpoint_sums_reserve(&writer->sums, options->sum_count));
+  if (writer->verify)
+    TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_CHECKPOINT, (size_t)options->slab_count * sizeof *writer->slabs,
+                                    &writer->slabs));
   return options->staging ? titan_memory_allocate(TITAN_MEMORY_CHECKPOINT, writer->piece, &writer->staging) : TITAN_OK;
 }
 
@@ -39,14 +39,13 @@ void titan_checkpoint_writer_destroy(titan_checkpoint_writer *writer) {
     return;
   if (writer->descriptor >= 0)
     close(writer->descriptor);
-  if (writer->hash != NULL)
-    XXH64_freeState(writer->hash);
   titan_checkpoint_edges_destroy(&writer->edges);
   titan_hdf5_image_destroy(&writer->image);
   titan_memory_free(writer->path);
   titan_memory_free(writer->partial);
   titan_memory_free(writer->tensors);
-  titan_memory_free(writer->rows);
+  titan_memory_free(writer->slabs);
+  titan_checkpoint_sums_destroy(&writer->sums);
   titan_memory_free(writer->staging);
   titan_memory_free(writer);
 }
@@ -59,17 +58,12 @@ static titan_status open_file(titan_checkpoint_writer *writer) {
 
 static titan_status create(titan_checkpoint_writer *writer, const titan_checkpoint_writer_options *options) {
   titan_status status = TITAN_OK;
-  TITAN_TRY(
-      titan_checkpoint_count(writer->comm, writer->slab_count, &writer->first_slab, &writer->slabs, writer->patient));
   if (writer->rank == 0)
     status = titan_checkpoint_skeleton_create(writer, options->hints, options->contents);
   TITAN_TRY(titan_checkpoint_agree(writer->comm, status, writer->patient));
   // With the offsets that rank 0 has given them.
   status = titan_checkpoint_broadcast(writer->comm, writer->tensors,
                                       (size_t)writer->tensor_count * sizeof *writer->tensors, writer->patient);
-  if (status == TITAN_OK)
-    status =
-        titan_checkpoint_broadcast(writer->comm, &writer->rows_offset, sizeof writer->rows_offset, writer->patient);
   return titan_checkpoint_agree(writer->comm, status == TITAN_OK ? open_file(writer) : status, writer->patient);
 }
 
@@ -87,6 +81,8 @@ titan_status titan_checkpoint_writer_create(const titan_checkpoint_writer_option
     writer->piece = options->piece > 0 ? options->piece : TITAN_CHECKPOINT_STAGING_BYTES;
     writer->tensor_count = options->tensor_count;
     writer->slab_count = options->slab_count;
+    writer->sums.tile_bytes = options->tile_bytes > 0 ? options->tile_bytes : TITAN_CHECKPOINT_TILE_BYTES;
+    writer->sums.tag = TITAN_MEMORY_CHECKPOINT;
     writer->descriptor = -1;
     MPI_Comm_rank(writer->comm, &writer->rank);
     MPI_Comm_size(writer->comm, &writer->size);
@@ -104,6 +100,10 @@ titan_status titan_checkpoint_writer_create(const titan_checkpoint_writer_option
   }
   titan_checkpoint_writer_destroy(writer);
   return status;
+}
+
+size_t titan_checkpoint_writer_bytes(int64_t slab_count, int64_t sum_count, bool verify) {
+  return titan_checkpoint_sums_bytes(sum_count) + (verify ? (size_t)slab_count * sizeof(titan_checkpoint_section) : 0);
 }
 
 // --- data ---
@@ -153,29 +153,26 @@ static titan_status write_piece(titan_checkpoint_writer *writer, int64_t row, in
     bytes = writer->staging;
     pitch = row_bytes;
   }
-  if (rows == 1 || (pitch == row_bytes && columns == titan_checkpoint_columns(tensor))) {
-    XXH64_update(writer->hash, bytes, (size_t)rows * row_bytes);
+  TITAN_TRY(titan_checkpoint_sums_add(&writer->sums, tensor, row, rows, column, columns, bytes, pitch));
+  writer->elements += rows * columns;
+  if (rows == 1 || (pitch == row_bytes && columns == titan_checkpoint_columns(tensor)))
     return put_data(writer, titan_checkpoint_place(tensor, row, column), bytes, (size_t)rows * row_bytes);
-  }
-  for (int64_t i = 0; i < rows; i++) {
-    XXH64_update(writer->hash, bytes + (size_t)i * pitch, row_bytes);
+  for (int64_t i = 0; i < rows; i++)
     TITAN_TRY(put_data(writer, titan_checkpoint_place(tensor, row + i, column), bytes + (size_t)i * pitch, row_bytes));
-  }
   return TITAN_OK;
 }
 
-titan_status titan_checkpoint_writer_begin(titan_checkpoint_writer *writer, const titan_checkpoint_slab *slab) {
+titan_status titan_checkpoint_writer_begin(titan_checkpoint_writer *writer, const titan_checkpoint_section *slab) {
   if (writer->done_slabs == writer->slab_count)
     return titan_error(TITAN_ERROR_INTERNAL, "more slabs than were announced");
   writer->slab = *slab;
   writer->added = 0;
-  XXH64_reset(writer->hash, 0);
   return TITAN_OK;
 }
 
 titan_status titan_checkpoint_writer_add(titan_checkpoint_writer *writer, int64_t rows, const float *data,
                                          int64_t stride) {
-  const titan_checkpoint_slab *slab = &writer->slab;
+  const titan_checkpoint_section *slab = &writer->slab;
   int64_t capacity = (int64_t)(writer->piece / sizeof(float));
   int64_t columns = slab->columns < capacity ? slab->columns : capacity;
   int64_t step = columns < slab->columns ? 1 : capacity / columns;
@@ -196,16 +193,15 @@ titan_status titan_checkpoint_writer_end(titan_checkpoint_writer *writer) {
   if (writer->added != writer->slab.rows)
     return titan_error(TITAN_ERROR_INTERNAL, "a slab of %lld rows was given %lld", (long long)writer->slab.rows,
                        (long long)writer->added);
-  writer->slab.checksum = XXH64_digest(writer->hash);
-  writer->rows[writer->done_slabs++] = writer->slab;
+  if (writer->verify)
+    writer->slabs[writer->done_slabs] = writer->slab;
+  writer->done_slabs++;
   return TITAN_OK;
 }
 
-titan_status titan_checkpoint_writer_write(titan_checkpoint_writer *writer, titan_checkpoint_slab *slab,
+titan_status titan_checkpoint_writer_write(titan_checkpoint_writer *writer, const titan_checkpoint_section *slab,
                                            const float *data, int64_t stride) {
   TITAN_TRY(titan_checkpoint_writer_begin(writer, slab));
   TITAN_TRY(titan_checkpoint_writer_add(writer, slab->rows, data, stride));
-  TITAN_TRY(titan_checkpoint_writer_end(writer));
-  slab->checksum = writer->slab.checksum;
-  return TITAN_OK;
+  return titan_checkpoint_writer_end(writer);
 }

@@ -31,7 +31,10 @@ typedef struct titan_checkpoint_writer_options {
   const titan_checkpoint_contents *contents; // on rank 0
   int tensor_count;                          // alike on all ranks; `offset` is not looked at
   const titan_checkpoint_tensor *tensors;
-  int64_t slab_count; // that this rank will write
+  size_t tile_bytes;  // instead of TITAN_CHECKPOINT_TILE_BYTES; 0: those
+  int64_t slab_count; // slabs, rectangles of tensors, that this rank will write
+  int64_t
+      sum_count; // numbers of tiles that they touch at most (tiles.h), for which memory is taken at once; 0: not known
 } titan_checkpoint_writer_options;
 
 // Collective. TITAN_ERROR_CHECKPOINT on all ranks, with what went wrong on the lowest failing one, and no file left;
@@ -40,12 +43,12 @@ titan_status titan_checkpoint_writer_create(const titan_checkpoint_writer_option
                                             titan_checkpoint_writer **out);
 
 // Not collective. Writes a slab, given as float32 rows of slab->columns elements that begin `stride` elements apart,
-// in the tensor's type, and sets its checksum. TITAN_ERROR_CHECKPOINT for a finite value that the type cannot hold.
-titan_status titan_checkpoint_writer_write(titan_checkpoint_writer *writer, titan_checkpoint_slab *slab,
+// in the tensor's type. TITAN_ERROR_CHECKPOINT for a finite value that the type cannot hold.
+titan_status titan_checkpoint_writer_write(titan_checkpoint_writer *writer, const titan_checkpoint_section *slab,
                                            const float *data, int64_t stride);
 
 // Not collective. The same in parts: `rows` rows after those that came before, until the slab has all of its own.
-titan_status titan_checkpoint_writer_begin(titan_checkpoint_writer *writer, const titan_checkpoint_slab *slab);
+titan_status titan_checkpoint_writer_begin(titan_checkpoint_writer *writer, const titan_checkpoint_section *slab);
 titan_status titan_checkpoint_writer_add(titan_checkpoint_writer *writer, int64_t rows, const float *data,
                                          int64_t stride);
 titan_status titan_checkpoint_writer_end(titan_checkpoint_writer *writer);
@@ -57,9 +60,11 @@ typedef struct titan_checkpoint_written {
   double create_seconds, write_seconds, wait_seconds, flush_seconds;
 } titan_checkpoint_written;
 
-// Bytes of memory (tag CHECKPOINT) that verifying takes on a rank that has written `bytes` bytes of tensors. The
-// working memory of `staging` has been given back by then.
-size_t titan_checkpoint_writer_verify_bytes(uint64_t bytes);
+// Bytes of memory (tag CHECKPOINT) that a writer takes on a rank, beside its working memory, from its creation on, with
+// slab_count and sum_count; and at the end, when the working memory of `staging` has been given back, for a file of
+// `tiles` tiles of which the rank has written `bytes` bytes.
+size_t titan_checkpoint_writer_bytes(int64_t slab_count, int64_t sum_count, bool verify);
+size_t titan_checkpoint_writer_end_bytes(int64_t tiles, int64_t sum_count, uint64_t bytes, bool verify);
 
 // Collective. Completes the file, or, where a rank passes a failure or meets one, removes it; frees the writer.
 // *written (may be NULL) is set on success.

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PAGE = TITAN_CHECKPOINT_PAGE_BYTES, ROWS_AT_ONCE = 4096 };
+enum { PAGE = TITAN_CHECKPOINT_PAGE_BYTES };
 
 // --- parts of pages ---
 
@@ -72,77 +72,34 @@ static titan_status write_edges(titan_checkpoint_writer *writer) {
 
 // --- checksums ---
 
-static titan_status put_rows(const titan_checkpoint_writer *writer, int64_t first, int64_t count,
-                             const titan_checkpoint_slab *rows) {
-  return titan_checkpoint_writer_put(writer, writer->rows_offset + (uint64_t)first * sizeof *rows, rows,
-                                     (size_t)count * sizeof *rows);
-}
-
-static int64_t at_once(int64_t left) {
-  return left < ROWS_AT_ONCE ? left : ROWS_AT_ONCE;
-}
-
-// Another rank's rows. They are taken in full even where they can no longer be written: the rank waits for that.
-static titan_status take_rows(const titan_checkpoint_writer *writer, int rank, int64_t first, int64_t count,
-                              titan_checkpoint_slab *rows, titan_status status) {
-  MPI_Request request;
-  for (int64_t done = 0; done < count; done += at_once(count - done)) {
-    int64_t part_count = at_once(count - done);
-    TITAN_TRY_MPI(MPI_Irecv(rows, (int)((size_t)part_count * sizeof *rows), MPI_BYTE, rank, 0, writer->comm, &request));
-    TITAN_TRY(titan_checkpoint_wait(1, &request, writer->patient));
-    if (status == TITAN_OK)
-      status = put_rows(writer, first + done, part_count, rows);
-  }
-  return status;
-}
-
-static titan_status send_rows(const titan_checkpoint_writer *writer) {
-  MPI_Request request;
-  for (int64_t done = 0; done < writer->slab_count; done += at_once(writer->slab_count - done)) {
-    int bytes = (int)((size_t)at_once(writer->slab_count - done) * sizeof *writer->rows);
-    TITAN_TRY_MPI(MPI_Isend(writer->rows + done, bytes, MPI_BYTE, 0, 0, writer->comm, &request));
-    TITAN_TRY(titan_checkpoint_wait(1, &request, writer->patient));
-  }
-  return TITAN_OK;
-}
-
-// Rank 0 writes the rows of all ranks, one rank's after another's.
-static titan_status take_all_rows(const titan_checkpoint_writer *writer, const int64_t *counts,
-                                  titan_checkpoint_slab *rows) {
-  int64_t first = counts[0];
+static titan_status put_numbers(void *context, int64_t first, int64_t count, const uint64_t *numbers) {
+  titan_checkpoint_writer *writer = context;
+  size_t bytes = (size_t)count * sizeof *numbers;
   uint64_t span = titan_io_span_begin("write checksums");
-  titan_status status = put_rows(writer, 0, counts[0], writer->rows);
-  for (int rank = 1; rank < writer->size; rank++) {
-    status = take_rows(writer, rank, first, counts[rank], rows, status);
-    first += counts[rank];
-  }
-  titan_io_span_end(span, (uint64_t)first * sizeof *rows);
+  writer->checks_hash = XXH64(numbers, bytes, writer->checks_hash);
+  titan_status status =
+      titan_checkpoint_writer_put(writer, writer->checks_offset + (uint64_t)first * sizeof *numbers, numbers, bytes);
+  titan_io_span_end(span, bytes);
   return status;
 }
 
-// Collective. Nothing in it fails on one rank before all have sent what others wait for.
-static titan_status write_rows(titan_checkpoint_writer *writer) {
-  int64_t *counts = NULL;
-  titan_checkpoint_slab *rows = NULL;
-  MPI_Request request;
-  titan_status status = TITAN_OK;
-  if (writer->done_slabs != writer->slab_count)
-    status = titan_error(TITAN_ERROR_INTERNAL, "fewer slabs than were announced");
-  if (status == TITAN_OK)
-    status = titan_memory_allocate(TITAN_MEMORY_GENERAL, (size_t)writer->size * sizeof *counts, &counts);
-  if (status == TITAN_OK && writer->rank == 0)
-    status = titan_memory_allocate(TITAN_MEMORY_GENERAL, ROWS_AT_ONCE * sizeof *rows, &rows);
-  status = titan_checkpoint_agree(writer->comm, status, writer->patient);
-  if (status == TITAN_OK)
-    status =
-        TITAN_MPI(MPI_Igather(&writer->slab_count, 1, MPI_INT64_T, counts, 1, MPI_INT64_T, 0, writer->comm, &request));
-  if (status == TITAN_OK)
-    status = titan_checkpoint_wait(1, &request, writer->patient);
-  if (status == TITAN_OK)
-    status = writer->rank == 0 ? take_all_rows(writer, counts, rows) : send_rows(writer);
-  titan_memory_free(counts);
-  titan_memory_free(rows);
-  return status;
+// Collective. Fails alike on all ranks where the slabs do not make up the tensors.
+static titan_status count_elements(const titan_checkpoint_writer *writer) {
+  int64_t before, found, wanted = 0;
+  TITAN_TRY(titan_checkpoint_count(writer->comm, writer->elements, &before, &found, writer->patient));
+  for (int i = 0; i < writer->tensor_count; i++)
+    wanted += titan_checkpoint_rows(&writer->tensors[i]) * titan_checkpoint_columns(&writer->tensors[i]);
+  if (found == wanted)
+    return TITAN_OK;
+  return titan_error(TITAN_ERROR_INTERNAL, "%s: %lld elements were written, expected %lld", writer->path,
+                     (long long)found, (long long)wanted);
+}
+
+// Collective.
+static titan_status write_checks(titan_checkpoint_writer *writer) {
+  TITAN_TRY(count_elements(writer));
+  return titan_checkpoint_sums_reduce(&writer->sums, writer->tile_count, writer->comm, writer->patient, put_numbers,
+                                      writer);
 }
 
 // --- completion ---
@@ -172,8 +129,10 @@ static titan_status synchronize(titan_checkpoint_writer *writer, titan_status st
 static titan_status complete(titan_checkpoint_writer *writer, titan_status status, uint64_t *bytes) {
   if (status == TITAN_OK)
     status = write_edges(writer);
+  titan_memory_free(writer->staging);
+  writer->staging = NULL;
   if (status == TITAN_OK)
-    status = write_rows(writer);
+    status = write_checks(writer);
   TITAN_TRY(titan_checkpoint_agree(writer->comm, synchronize(writer, status), writer->patient));
   if (writer->verify) {
     uint64_t span = titan_io_span_begin("verify");

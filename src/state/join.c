@@ -88,7 +88,7 @@ titan_status titan_checkpoint_join_write(titan_checkpoint_join *join, titan_chec
   int64_t begin, end, most, unused;
   titan_checkpoint_deal_rows(rectangle->rows, join->rank, join->size, &begin, &end);
   titan_checkpoint_deal_rows(rectangle->rows, 0, join->size, &unused, &most); // the first rank has the most
-  titan_checkpoint_slab slab = {
+  titan_checkpoint_section slab = {
       .tensor = tensor, .row = rectangle->row + begin, .rows = end - begin, .column = 0, .columns = whole};
   round r = {.rectangle = rectangle, .whole = whole, .width = rectangle->stride};
   int64_t capacity = (int64_t)(join->bytes / sizeof(float) / 2);

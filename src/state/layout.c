@@ -3,6 +3,7 @@
 
 #include "base/integer.h"
 #include "base/memory.h"
+#include "checkpoint/tiles.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -130,6 +131,38 @@ static void add_slice(layout_builder *builder) {
     add(builder, at / columns, 1, 0, end - at);
 }
 
+// --- checksums ---
+
+int64_t titan_checkpoint_layout_tiles(const titan_checkpoint_layout *layout, size_t tile_bytes) {
+  int64_t tiles = 0;
+  for (int p = 0; p < layout->parameter_count; p++)
+    tiles += titan_checkpoint_tiles_of(&layout->parameters[p], tile_bytes);
+  return layout->kept_count * tiles;
+}
+
+// Of one group; a tile that one rectangle ends in and the next one begins in counts once.
+int64_t titan_checkpoint_layout_sums(const titan_checkpoint_layout *layout, size_t tile_bytes) {
+  int64_t sums = 0, parameter = -1, before = -1;
+  for (int64_t i = 0; i < layout->rectangle_count; i++) {
+    const titan_checkpoint_rectangle *r = &layout->rectangles[i];
+    titan_checkpoint_tensor tensor = layout->parameters[r->parameter];
+    titan_checkpoint_section slab = {0, r->row, r->rows, r->column, r->columns};
+    int64_t begin, end, first, last;
+    if (r->joined) {
+      titan_checkpoint_deal_rows(r->rows, layout->tp_rank, layout->tp, &begin, &end);
+      slab = (titan_checkpoint_section){0, r->row + begin, end - begin, 0, titan_checkpoint_columns(&tensor)};
+    }
+    if (slab.rows == 0)
+      continue;
+    tensor.first_tile = 0;
+    titan_checkpoint_tiles_under(&tensor, tile_bytes, &slab, &first, &last);
+    sums += last - first + 1 - (r->parameter == parameter && first == before);
+    parameter = r->parameter;
+    before = last;
+  }
+  return layout->kept_count * sums;
+}
+
 // --- dealing ---
 
 // The ranks that hold a parameter's values as this one does, and which of them this is.
@@ -177,16 +210,18 @@ static void describe(const titan_unit *unit, const titan_plan_parameter *paramet
 
 // Counts, or fills what has been allocated.
 static void walk(titan_runtime *runtime, bool shared, titan_checkpoint_layout *layout) {
-  titan_comm *tp = titan_mesh_comm(titan_runtime_mesh(runtime), TITAN_MESH_TP);
   layout->parameter_count = 0;
   layout->rectangle_count = layout->elements = layout->slab_count = layout->slab_elements = layout->widest = 0;
   for (int u = 0; u < titan_runtime_unit_count(runtime); u++) {
     const titan_unit *unit = titan_runtime_unit(runtime, u);
     for (int p = 0; p < unit->plan->parameter_count; p++) {
       titan_unit_slice slice;
-      layout_builder builder = {layout, u, &slice, titan_comm_rank(tp), shared ? titan_comm_size(tp) : 1};
-      if (layout->parameters != NULL)
+      layout_builder builder = {layout, u, &slice, layout->tp_rank, layout->tp};
+      if (layout->parameters != NULL) {
+        int64_t unused;
         describe(unit, &unit->plan->parameters[p], &layout->parameters[layout->parameter_count]);
+        replicas_of(runtime, &unit->plan->parameters[p], &layout->copies[layout->parameter_count], &unused);
+      }
       if (titan_unit_slice_of(unit, p, &slice) && (!shared || deal(runtime, layout->parameter_count, &slice)))
         add_slice(&builder);
       layout->parameter_count++;
@@ -200,9 +235,14 @@ titan_status titan_checkpoint_layout_create(titan_runtime *runtime, bool shared,
   *out = NULL;
   TITAN_TRY(status);
   TITAN_TRY_CLEANUP(list_kept(runtime, layout));
+  titan_comm *tp = titan_mesh_comm(titan_runtime_mesh(runtime), TITAN_MESH_TP);
+  layout->tp_rank = titan_comm_rank(tp);
+  layout->tp = shared ? titan_comm_size(tp) : 1;
   walk(runtime, shared, layout);
   TITAN_TRY_CLEANUP(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, (size_t)layout->parameter_count,
                                                  sizeof *layout->parameters, &layout->parameters));
+  TITAN_TRY_CLEANUP(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, (size_t)layout->parameter_count,
+                                                 sizeof *layout->copies, &layout->copies));
   TITAN_TRY_CLEANUP(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, (size_t)layout->rectangle_count,
                                                  sizeof *layout->rectangles, &layout->rectangles));
   walk(runtime, shared, layout);
@@ -217,6 +257,7 @@ void titan_checkpoint_layout_destroy(titan_checkpoint_layout **layout) {
   if (*layout == NULL)
     return;
   titan_memory_free((*layout)->parameters);
+  titan_memory_free((*layout)->copies);
   titan_memory_free((*layout)->rectangles);
   titan_memory_free(*layout);
   *layout = NULL;

@@ -22,10 +22,12 @@ typedef struct titan_checkpoint_rectangle {
 typedef struct titan_checkpoint_layout {
   int parameter_count;
   titan_checkpoint_tensor *parameters; // name and global shape of each; group MODEL, float32
+  int64_t *copies;                     // of each: how many ranks hold an element
   int64_t rectangle_count;
   titan_checkpoint_rectangle *rectangles; // sorted by parameter
   int64_t elements;                       // of all rectangles
   int64_t slab_count, slab_elements;      // that this rank writes of a group
+  int tp_rank, tp;                        // 1 where nothing is joined
   // What is kept of each parameter: its value, then the optimizer's states. See titan_checkpoint_shard.
   int kept_count;
   titan_checkpoint_group kept[1 + TITAN_MOST_SLOTS];
@@ -39,6 +41,11 @@ void titan_checkpoint_deal_rows(int64_t rows, int rank, int ranks, int64_t *begi
 // ranks hold alike is dealt among them, so that the ranks' rectangles tile the model; rectangles may be joined).
 titan_status titan_checkpoint_layout_create(titan_runtime *runtime, bool shared, titan_checkpoint_layout **out);
 void titan_checkpoint_layout_destroy(titan_checkpoint_layout **layout);
+
+// Numbers of tiles (tiles.h) of all groups in float32: in the whole file; that this rank reads, or with `shared`
+// writes.
+int64_t titan_checkpoint_layout_tiles(const titan_checkpoint_layout *layout, size_t tile_bytes);
+int64_t titan_checkpoint_layout_sums(const titan_checkpoint_layout *layout, size_t tile_bytes);
 
 // The shard that holds a unit's values of layout->kept[kept].
 float *titan_checkpoint_shard(const titan_unit *unit, int kept);

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "state/load.h"
 
-#include "base/integer.h"
 #include "checkpoint/share.h"
+#include "checkpoint/tiles.h"
 #include "state/fit.h"
-
-#include <string.h>
 
 // --- loading ---
 
@@ -20,7 +18,8 @@ typedef struct load {
   titan_runtime *runtime;
   const titan_checkpoint_file *file;
   const titan_checkpoint_layout *layout;
-  int32_t *verified; // [slab_count]
+  int64_t *copies; // [tensors of the file]: how often each element is read and added up; 0: not at all
+  titan_checkpoint_sums sums;
   int64_t count, capacity;
   titan_checkpoint_section *sections;
   target *targets;
@@ -39,51 +38,29 @@ static titan_status add_section(load *l, const titan_checkpoint_section *section
   return TITAN_OK;
 }
 
-// What of a slab lies in the rectangle.
-static titan_status add_slab(load *l, int64_t index, const target *to) {
-  const titan_checkpoint_slab *slab = &l->file->slabs[index];
-  const titan_checkpoint_rectangle *r = to->rectangle;
-  int64_t row = titan_greater(slab->row, r->row), end_row = titan_lesser(slab->row + slab->rows, r->row + r->rows);
-  int64_t column = titan_greater(slab->column, r->column),
-          end_column = titan_lesser(slab->column + slab->columns, r->column + r->columns);
-  if (row >= end_row || column >= end_column)
-    return TITAN_OK;
-  titan_checkpoint_section section = {slab->tensor, row, end_row - row, column, end_column - column, -1};
-  if (section.rows == slab->rows && section.columns == slab->columns) {
-    section.slab = index;
-    l->verified[index] = 1;
-  }
-  return add_section(l, &section, to);
-}
-
 static titan_status add_rectangle(load *l, const titan_checkpoint_rectangle *r, int kept, float *shard) {
-  const titan_checkpoint_file *file = l->file;
-  int tensor = titan_checkpoint_file_find(file, l->layout->kept[kept], l->layout->parameters[r->parameter].name);
-  const target to = {r, file->tensors[tensor].number, shard};
-  int64_t first = 0, end = file->slab_count; // the slabs are sorted by tensor
-  while (first < end) {
-    int64_t middle = first + (end - first) / 2;
-    if (file->slabs[middle].tensor < tensor)
-      first = middle + 1;
-    else
-      end = middle;
-  }
-  for (; first < file->slab_count && file->slabs[first].tensor == tensor; first++)
-    TITAN_TRY(add_slab(l, first, &to));
-  return TITAN_OK;
+  int tensor = titan_checkpoint_file_find(l->file, l->layout->kept[kept], l->layout->parameters[r->parameter].name);
+  const target to = {r, l->file->tensors[tensor].number, shard};
+  const titan_checkpoint_section section = {tensor, r->row, r->rows, r->column, r->columns};
+  return add_section(l, &section, &to);
 }
 
-// Elements of a row of the tensor into the shard.
-static void use_elements(void *context, int64_t section, int64_t row, int64_t column, int64_t count,
-                         const void *elements) {
-  const target *to = &((const load *)context)->targets[section];
+// Elements into the shard, and into the sums of their tiles.
+static titan_status use_piece(void *context, const titan_checkpoint_piece *p) {
+  load *l = context;
+  const target *to = &l->targets[p->section];
   const titan_checkpoint_rectangle *r = to->rectangle;
-  titan_number_to_float(to->number, count, elements,
-                        to->shard + r->first_in_shard + (row - r->row) * r->stride + (column - r->column));
+  for (int64_t i = 0; i < p->rows; i++)
+    titan_number_to_float(to->number, p->columns, p->elements + (size_t)i * p->pitch,
+                          to->shard + r->first_in_shard + (p->row + i - r->row) * r->stride + (p->column - r->column));
+  if (l->file->tile_bytes == 0)
+    return TITAN_OK;
+  return titan_checkpoint_sums_add(&l->sums, &l->file->tensors[l->sections[p->section].tensor], p->row, p->rows,
+                                   p->column, p->columns, p->elements, p->pitch);
 }
 
 static titan_status read_sections(load *l) {
-  return titan_checkpoint_file_read_sections(l->file, l->sections, l->count, use_elements, l, &l->fault);
+  return titan_checkpoint_file_read_sections(l->file, l->sections, l->count, use_piece, l, &l->fault);
 }
 
 // One shard, through a copy where the device's memory is apart.
@@ -118,12 +95,13 @@ static titan_status load_groups(load *l, int count) {
   return copies ? TITAN_OK : read_sections(l);
 }
 
-static bool is_left_to_me(void *context, int64_t slab) {
+static bool is_left_to_me(void *context, int64_t tensor) {
   load *l = context;
-  return !l->verified[slab] && l->turn++ % l->ranks == l->mine;
+  return l->copies[tensor] == 0 && l->turn++ % l->ranks == l->mine;
 }
 
-// Slabs that no rank has read as a whole are dealt out and read for their checksums alone.
+// The checksums of tensors that were not added up, as they are not loaded, or the file is of version 1, are dealt out,
+// and the tensors read for them alone.
 static titan_status verify_rest(load *l, titan_comm *world) {
   l->mine = titan_comm_rank(world);
   l->ranks = titan_comm_size(world);
@@ -149,21 +127,45 @@ static titan_status agree_on_fault(load *l, titan_comm *world, titan_status stat
   return titan_comm_agree(world, mine == worst ? status : TITAN_OK);
 }
 
+static titan_status prepare(load *l, int count) {
+  const titan_checkpoint_layout *layout = l->layout;
+  l->sums.tile_bytes = l->file->tile_bytes;
+  TITAN_TRY(
+      titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, (size_t)l->file->tensor_count, sizeof *l->copies, &l->copies));
+  if (l->file->tile_bytes == 0)
+    return TITAN_OK;
+  for (int kept = 0; kept < count; kept++)
+    for (int p = 0; p < layout->parameter_count; p++)
+      l->copies[titan_checkpoint_file_find(l->file, layout->kept[kept], layout->parameters[p].name)] =
+          layout->copies[p];
+  return titan_checkpoint_sums_reserve(&l->sums, titan_checkpoint_layout_sums(layout, l->file->tile_bytes));
+}
+
+// Collective. What the ranks have read, all of them together, is what the file's checksums are of.
+static titan_status check_sums(load *l, titan_comm *world) {
+  titan_checkpoint_fault found;
+  if (l->file->tile_bytes == 0)
+    return TITAN_OK;
+  titan_status status = titan_checkpoint_sums_check(&l->sums, l->file, l->copies, titan_comm_mpi(world), &found);
+  int32_t kind = (int32_t)found;
+  TITAN_TRY(titan_comm_broadcast(world, &kind, 1, TITAN_INT32, 0, NULL));
+  l->fault = (titan_checkpoint_fault)kind;
+  return status;
+}
+
 // Collective; *fault tells whether the file's data failed, or reading it.
 static titan_status load_tensors(load *l, titan_comm *world, int count, titan_checkpoint_fault *fault) {
-  titan_status status = titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, (size_t)l->file->slab_count,
-                                                     sizeof *l->verified, &l->verified);
-  TITAN_TRY(titan_comm_agree(world, status));
+  titan_status status = titan_comm_agree(world, prepare(l, count));
   l->fault = TITAN_CHECKPOINT_SYSTEM;
-  if (count == 1)
+  if (status == TITAN_OK && count == 1)
     status = clear_states(l->runtime);
   status = agree_on_fault(l, world, status == TITAN_OK ? load_groups(l, count) : status);
   if (status == TITAN_OK)
-    status = titan_comm_all_reduce(world, l->verified, l->verified, (size_t)l->file->slab_count, TITAN_INT32, TITAN_MAX,
-                                   NULL);
+    status = check_sums(l, world);
   if (status == TITAN_OK)
     status = agree_on_fault(l, world, verify_rest(l, world));
-  titan_memory_free(l->verified);
+  titan_checkpoint_sums_destroy(&l->sums);
+  titan_memory_free(l->copies);
   titan_memory_free(l->sections);
   titan_memory_free(l->targets);
   *fault = l->fault;

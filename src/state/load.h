@@ -15,7 +15,8 @@ typedef struct titan_checkpoint_load_options {
 
 // Collective over the mesh. Opens `path` on rank 0, shares what it holds beside tensors (contents without texts and
 // without the logged losses on the other ranks), and loads masters and moments; moments that are not loaded are zero.
-// Every slab of the file is verified by one rank at least. TITAN_ERROR_CHECKPOINT on all ranks: the file cannot be used
+// All tensor data of the file is verified, what is loaded as it is loaded, but of files of version 1 by a second
+// reading. TITAN_ERROR_CHECKPOINT on all ranks: the file cannot be used
 // (*fault alike on all ranks: SYSTEM where one of them could not read it, whatever others found), or it is not of this
 // model (one message lists constants of another value, and tensors that are missing, too much, or of another shape), or
 // of another step than its name says; *fault is SOUND in these two cases. The runtime's masters and moments are

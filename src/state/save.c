@@ -5,6 +5,7 @@
 #include "base/copy.h"
 #include "base/memory.h"
 #include "checkpoint/agree.h"
+#include "checkpoint/tiles.h"
 #include "checkpoint/writer.h"
 #include "comm/bootstrap.h"
 #include "comm/mpi_error.h"
@@ -24,7 +25,7 @@ struct titan_saver {
   titan_runtime *runtime;
   titan_save_mode mode;
   const char *hints;
-  size_t piece;
+  size_t piece, tile_bytes;
   bool apart, verify;
   MPI_Comm comm; // of the saves alone
   titan_checkpoint_join join;
@@ -57,11 +58,21 @@ static size_t view_bytes(titan_runtime *runtime, const titan_checkpoint_layout *
   return most;
 }
 
-// What a save beside the training takes to verify its file; one at once has given back its working memory, which is
-// larger.
-static size_t verify_bytes(const titan_checkpoint_layout *layout) {
+// Of the writer: while slabs are written, and at the end.
+static size_t writer_bytes(const titan_checkpoint_layout *layout, bool verify) {
+  return titan_checkpoint_writer_bytes(layout->kept_count * layout->slab_count,
+                                       titan_checkpoint_layout_sums(layout, TITAN_CHECKPOINT_TILE_BYTES), verify);
+}
+
+static size_t end_bytes(const titan_checkpoint_layout *layout, bool verify) {
   int64_t elements = layout->kept_count * layout->slab_elements;
-  return titan_checkpoint_writer_verify_bytes((uint64_t)elements * sizeof(float));
+  return titan_checkpoint_writer_end_bytes(titan_checkpoint_layout_tiles(layout, TITAN_CHECKPOINT_TILE_BYTES),
+                                           titan_checkpoint_layout_sums(layout, TITAN_CHECKPOINT_TILE_BYTES),
+                                           (uint64_t)elements * sizeof(float), verify);
+}
+
+static size_t larger(size_t a, size_t b) {
+  return a > b ? a : b;
 }
 
 size_t titan_checkpoint_staging_bytes(titan_runtime *runtime, titan_save_mode mode, bool verify) {
@@ -69,16 +80,17 @@ size_t titan_checkpoint_staging_bytes(titan_runtime *runtime, titan_save_mode mo
   size_t piece = TITAN_CHECKPOINT_STAGING_BYTES;
   if (titan_checkpoint_layout_create(runtime, true, &layout) != TITAN_OK)
     return piece;
-  size_t join = titan_checkpoint_join_bytes(layout, piece), copy = copy_bytes(layout);
-  size_t beside = copy + (verify ? verify_bytes(layout) : 0);
-  piece += view_bytes(runtime, layout);
+  // Working memory and a view of a shard while slabs are written, later the table of checksums or what verifying takes.
+  size_t end = end_bytes(layout, verify), at_once = larger(piece + view_bytes(runtime, layout), end);
+  size_t copy = copy_bytes(layout);
+  size_t all_along = writer_bytes(layout, verify) + titan_checkpoint_join_bytes(layout, piece);
   titan_checkpoint_layout_destroy(&layout);
   if (mode == TITAN_SAVE_AT_ONCE)
-    return piece + join;
+    return all_along + at_once;
   // The last save is made at once, and converts weights in the working memory while a kept copy is still there.
   if (mode == TITAN_SAVE_ASYNC_PINNED)
-    return copy + piece + join;
-  return (beside > piece ? beside : piece) + join;
+    return all_along + copy + at_once;
+  return all_along + larger(copy + end, at_once);
 }
 
 // --- creation ---
@@ -153,6 +165,7 @@ titan_status titan_saver_create(const titan_saver_options *options, titan_saver 
   saver->mode = options->mode;
   saver->hints = options->hints;
   saver->piece = options->piece > 0 ? options->piece : TITAN_CHECKPOINT_STAGING_BYTES;
+  saver->tile_bytes = options->tile_bytes > 0 ? options->tile_bytes : TITAN_CHECKPOINT_TILE_BYTES;
   saver->apart = options->apart;
   saver->verify = options->verify;
   saver->comm = saver->join.comm = MPI_COMM_NULL;
@@ -197,7 +210,7 @@ static titan_status write_rectangle(titan_saver *saver, titan_checkpoint_writer 
                                     titan_status status) {
   const titan_checkpoint_tensor *parameter = &saver->layout->parameters[r->parameter];
   int64_t tensor = r->parameter + (int64_t)group * saver->layout->parameter_count;
-  titan_checkpoint_slab slab = {
+  titan_checkpoint_section slab = {
       .tensor = tensor, .row = r->row, .rows = r->rows, .column = r->column, .columns = r->columns};
   if (r->joined)
     return titan_checkpoint_join_write(&saver->join, writer, r, tensor, titan_checkpoint_columns(parameter), data,
@@ -258,6 +271,8 @@ static titan_status write_file(titan_saver *saver, bool threaded) {
       .tensor_count = groups * saver->layout->parameter_count,
       .tensors = saver->tensors,
       .slab_count = groups * saver->layout->slab_count,
+      .tile_bytes = saver->tile_bytes,
+      .sum_count = titan_checkpoint_layout_sums(saver->layout, saver->tile_bytes) / saver->layout->kept_count * groups,
   };
   titan_checkpoint_writer *writer;
   saver->join.patient = threaded;

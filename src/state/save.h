@@ -19,11 +19,12 @@ typedef struct titan_saver_options {
   titan_save_mode mode;
   const char *hints; // MPI-IO's; borrowed; NULL: none
   size_t piece;      // bytes that are written at once; 0: TITAN_CHECKPOINT_STAGING_BYTES
+  size_t tile_bytes; // of checksums; 0: TITAN_CHECKPOINT_TILE_BYTES
   bool apart;        // as if the ranks were on several nodes
   bool verify;       // read each file back before it gets its name (writer.h)
 } titan_saver_options;
 
-// Bytes of staging memory that saves take on this rank at most (tag CHECKPOINT).
+// Bytes of staging memory and of tables that saves take on this rank at most (tag CHECKPOINT).
 size_t titan_checkpoint_staging_bytes(titan_runtime *runtime, titan_save_mode mode, bool verify);
 
 // Collective over the mesh. The asynchronous modes need MPI_THREAD_MULTIPLE: TITAN_ERROR_USAGE without.

@@ -64,7 +64,7 @@ static titan_status write_slab(void *context, int index, int64_t row, int64_t ro
     titan_hugging_face_permute_to_ours(rows / unit, unit, columns, values, m->permuted);
     values = m->permuted;
   }
-  titan_checkpoint_slab slab = {.tensor = index, .row = row, .rows = rows, .column = 0, .columns = columns};
+  titan_checkpoint_section slab = {.tensor = index, .row = row, .rows = rows, .column = 0, .columns = columns};
   return titan_checkpoint_writer_write(m->writer, &slab, values, columns);
 }
 

@@ -38,9 +38,9 @@ typedef struct dealing {
   int64_t turn;
 } dealing;
 
-static bool is_mine(void *context, int64_t slab) {
+static bool is_mine(void *context, int64_t tensor) {
   dealing *d = context;
-  if (d->model_only && d->file->tensors[d->file->slabs[slab].tensor].group != TITAN_CHECKPOINT_MODEL)
+  if (d->model_only && d->file->tensors[tensor].group != TITAN_CHECKPOINT_MODEL)
     return false;
   return d->turn++ % d->tool->size == d->tool->rank;
 }

@@ -195,7 +195,11 @@ static titan_status show(const char *path) {
   printf("mesh:           %s (a file can be loaded on any mesh)\n", mesh_text(contents->mesh));
   show_model(contents);
   show_state(contents);
-  printf("checksums:      %" PRId64 " slabs\n", file->slab_count);
+  if (file->tile_bytes > 0)
+    printf("checksums:      %" PRId64 ", of tiles of %s\n", file->check_count,
+           titan_tool_size_text((double)file->tile_bytes).text);
+  else
+    printf("checksums:      %" PRId64 ", of what each rank wrote\n", file->check_count);
   show_tensors(file);
   if (contents->configuration != NULL)
     printf("\nconfiguration:\n%s\n", contents->configuration);
@@ -218,8 +222,8 @@ static titan_status verify_one(const titan_tool *tool, const char *path) {
     status = titan_tool_check(tool, file, false);
   if (status == TITAN_OK && tool->rank == 0) {
     double seconds = titan_clock_seconds() - start, bytes = (double)file->block.file_bytes;
-    printf("%s: good; step %" PRId64 ", %d tensors, %" PRId64 " slabs, %s in %.2f s (%.2f GB/s)\n", path,
-           file->contents.step, file->tensor_count, file->slab_count, titan_tool_size_text(bytes).text, seconds,
+    printf("%s: good; step %" PRId64 ", %d tensors, %" PRId64 " checksums, %s in %.2f s (%.2f GB/s)\n", path,
+           file->contents.step, file->tensor_count, file->check_count, titan_tool_size_text(bytes).text, seconds,
            bytes / 1e9 / seconds);
     fflush(stdout);
   }

@@ -50,7 +50,7 @@ static void damage(const uint8_t *data, size_t size) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   uint64_t live = fuzz_live();
-  titan_checkpoint_block block = {.step = 1};
+  titan_checkpoint_block block = {.version = TITAN_CHECKPOINT_VERSION, .step = 1};
   if (size <= NUMBERS)
     return 0;
   path = fuzz_file(".h5", data, size);

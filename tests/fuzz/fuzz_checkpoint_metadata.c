@@ -7,6 +7,7 @@
 //   tensor PATH TYPE INDEX ROWS COLUMNS                  a dataset of f32, bf16, f16 or f64; COLUMNS 0: a vector
 //   table PATH TYPE COLUMNS NUMBER...                    a dataset of i64, u64 or f64; COLUMNS 0: a vector
 //   huge PATH TYPE ROWS COLUMNS                          a dataset that takes no room in the file
+//   version NUMBER                                       of the format; without, the present one
 //
 // Property: any such file is a checkpoint or TITAN_ERROR_CHECKPOINT; the tensors of one that was opened are read and
 // verified without a fault of memory.
@@ -17,6 +18,7 @@
 #include "storage/hdf5.h"
 #include "storage/hdf5_image.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +29,7 @@ enum { MOST_LINES = 200, MOST_NUMBERS = 64, MOST_ELEMENTS = 4096, WORD = 64 };
 typedef struct making {
   hid_t file;
   titan_checkpoint_region regions[MOST_LINES];
-  uint64_t count, regions_offset;
+  uint64_t count, regions_offset, version;
 } making;
 
 static hid_t type_of(const char *name) {
@@ -150,6 +152,8 @@ static void put_line(making *m, const char *line) {
   char path[WORD];
   if (put_value(m, line))
     return;
+  if (sscanf(line, "version %" SCNu64, &m->version) == 1)
+    return;
   if (sscanf(line, "group %63s", path) == 1) {
     hid_t group = titan_values_create_group(m->file, path);
     if (group >= 0)
@@ -205,7 +209,8 @@ static void make_file(titan_hdf5_image *image, const uint8_t *data, size_t size,
 }
 
 static bool write_file(const char *path, const titan_hdf5_image *image, const making *m) {
-  titan_checkpoint_block block = {.step = 1, .region_count = m->count, .regions_offset = m->regions_offset};
+  titan_checkpoint_block block = {
+      .version = m->version, .step = 1, .region_count = m->count, .regions_offset = m->regions_offset};
   FUZZ_REQUIRE(ftruncate(fuzz_descriptor(), (off_t)titan_hdf5_image_length(image)) == 0);
   FUZZ_REQUIRE(titan_hdf5_image_write(image, fuzz_descriptor()) == 0);
   return titan_checkpoint_block_seal(fuzz_descriptor(), path, &block) == TITAN_OK;
@@ -238,7 +243,7 @@ static void open_file(const char *path) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   uint64_t live = fuzz_live();
   titan_hdf5_image *image;
-  making m = {.file = -1};
+  making m = {.file = -1, .version = TITAN_CHECKPOINT_VERSION};
   const char *path = fuzz_file(".h5", NULL, 0);
   titan_hdf5_quiet();
   FUZZ_REQUIRE(titan_hdf5_image_create(1 << 16, &image) == TITAN_OK);

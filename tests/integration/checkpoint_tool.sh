@@ -283,7 +283,7 @@ checkpoints() {
     does 4 'other.h5 is not a checkpoint of this program' $command other.h5 $rest
     does 4 'run is a folder' $command run $rest
     copy newer.h5
-    put newer.h5 24 '\002'
+    put newer.h5 24 '\003'
     does 4 'newer.h5' $command newer.h5 $rest
     copy cut.h5
     truncate -s $((bytes - 1)) cut.h5

@@ -36,7 +36,7 @@ static titan_status copy(const titan_checkpoint_file *file, int tensor, char **w
     return titan_error(TITAN_ERROR_USAGE, "%s: %s is not float32", file->path, t->name);
   TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GENERAL, (size_t)elements_of(t) * sizeof *values, &values));
   titan_status status = titan_checkpoint_file_read(file, tensor, 0, titan_checkpoint_rows(t), values);
-  titan_checkpoint_slab slab = {
+  titan_checkpoint_section slab = {
       .tensor = tensor, .rows = titan_checkpoint_rows(t), .columns = titan_checkpoint_columns(t)};
   if (status == TITAN_OK && edited)
     edit(values, elements_of(t), words);

@@ -6,6 +6,7 @@
 
 #include "small_model.h"
 
+#include "checkpoint/tiles.h"
 #include "state/layout.h"
 #include "state/load.h"
 #include "state/save.h"
@@ -15,9 +16,11 @@
 
 enum { STATE_TOKENIZER = 77, STATE_STEP = 7 };
 
-// How saves and loads are made: bytes at once (0: as the program does), and as if the ranks were on several nodes.
-static size_t state_piece;
+// How saves and loads are made: bytes at once, and of a tile (0: as the program does), and as if the ranks were on
+// several nodes.
+static size_t state_piece, state_tile;
 static bool state_apart, state_verify;
+static bool state_tiny; // a model of 4,400 elements instead of 160,000
 
 typedef struct state {
   MPI_Comm comm;
@@ -30,6 +33,16 @@ typedef struct shape {
   int replicate, shard, tp;
 } shape;
 
+static inline titan_runtime_options state_options(int ranks, titan_dtype dtype) {
+  titan_runtime_options options = small_model_options(2, ranks, dtype, TITAN_INTRA_NODE_AUTO);
+  if (state_tiny) {
+    options.arguments.dim = 16;
+    options.arguments.layers = 1;
+    options.arguments.vocabulary = 40;
+  }
+  return options;
+}
+
 static inline int shape_ranks(shape s) {
   return s.replicate * s.shard * s.tp;
 }
@@ -41,7 +54,7 @@ static inline state state_create(shape s, titan_dtype dtype) {
   bool takes_part = test_rank() < shape_ranks(s), good = true;
   MPI_Comm_split(MPI_COMM_WORLD, takes_part ? 0 : MPI_UNDEFINED, test_rank(), &out.comm);
   if (takes_part) {
-    titan_runtime_options options = small_model_options(2, s.replicate * s.shard, dtype, TITAN_INTRA_NODE_AUTO);
+    titan_runtime_options options = state_options(s.replicate * s.shard, dtype);
     good = titan_mesh_create(out.comm, degrees, &out.mesh) == TITAN_OK &&
            titan_device_create_cpu(1, &out.device) == TITAN_OK &&
            titan_runtime_plan(&options, out.mesh, out.device, &out.runtime) == TITAN_OK &&
@@ -119,7 +132,7 @@ static inline titan_checkpoint_contents state_contents(void) {
                                      .model_name = "llama3",
                                      .model_flavor = "small",
                                      .optimizer = "AdamW",
-                                     .model = small_model_options(2, 1, TITAN_FLOAT32, TITAN_INTRA_NODE_AUTO).arguments,
+                                     .model = state_options(1, TITAN_FLOAT32).arguments,
                                      .tokenizer = STATE_TOKENIZER,
                                      .has_state = true,
                                      .tokens = 1234,
@@ -138,8 +151,12 @@ static inline titan_checkpoint_contents state_contents(void) {
 // Collective over the state's ranks.
 static inline titan_status state_save_new(state *s, titan_save_mode mode, const titan_save_request *request) {
   titan_checkpoint_contents contents = state_contents();
-  titan_saver_options options = {
-      .runtime = s->runtime, .mode = mode, .piece = state_piece, .apart = state_apart, .verify = state_verify};
+  titan_saver_options options = {.runtime = s->runtime,
+                                 .mode = mode,
+                                 .piece = state_piece,
+                                 .tile_bytes = state_tile,
+                                 .apart = state_apart,
+                                 .verify = state_verify};
   titan_save_request full = *request;
   titan_save_result result;
   titan_saver *saver;

@@ -197,15 +197,15 @@ static void what_is_no_file_is_refused_and_not_waited_for(void **unused) {
 
 static void other_format_versions_are_named(void **unused) {
   (void)unused;
-  for (unsigned char version = 0; version <= 2; version += 2) {
+  for (unsigned char version = 0; version <= 3; version += 3) {
     bytes[24] = version;
     uint64_t old, hash = XXH64(bytes, 4088, 0);
     memcpy(&old, bytes + 4088, 8);
     memcpy(bytes + 4088, &hash, 8);
     write_damaged(length);
-    bytes[24] = 1;
+    bytes[24] = 2;
     memcpy(bytes + 4088, &old, 8);
-    expect_fault(TITAN_CHECKPOINT_UNKNOWN_VERSION, version == 0 ? "format version 0" : "format version 2");
+    expect_fault(TITAN_CHECKPOINT_UNKNOWN_VERSION, version == 0 ? "format version 0" : "format version 3");
   }
 }
 
