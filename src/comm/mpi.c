@@ -118,7 +118,7 @@ void titan_mpi_scratch_give_back(titan_comm *comm, titan_mpi_scratch *scratch) {
   comm->state = scratch;
 }
 
-static void drop_scratches(titan_comm *comm) {
+void titan_mpi_drop_scratches(titan_comm *comm) {
   while (comm->state != NULL) {
     titan_mpi_scratch *scratch = comm->state;
     comm->state = scratch->next;
@@ -126,8 +126,8 @@ static void drop_scratches(titan_comm *comm) {
   }
 }
 
-static titan_status mpi_reserve(titan_comm *comm, int buffers, size_t bytes) {
-  drop_scratches(comm);
+titan_status titan_mpi_reserve(titan_comm *comm, int buffers, size_t bytes) {
+  titan_mpi_drop_scratches(comm);
   for (int i = 0; i < buffers; i++) {
     titan_mpi_scratch *scratch;
     TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_COMMUNICATION, bytes, &scratch));
@@ -153,8 +153,8 @@ static const titan_comm_backend mpi_backend = {
     .reduce_chunks = titan_mpi_reduce_chunks_start,
     .give_chunk = titan_mpi_give_chunk,
     .buffer_bytes = titan_mpi_buffer_bytes,
-    .reserve = mpi_reserve,
-    .destroy = drop_scratches,
+    .reserve = titan_mpi_reserve,
+    .destroy = titan_mpi_drop_scratches,
 };
 
 titan_status titan_comm_create_mpi(MPI_Comm parent, const char *name, titan_comm **out) {

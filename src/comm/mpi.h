@@ -51,6 +51,9 @@ struct titan_mpi_scratch {
 };
 titan_status titan_mpi_scratch_take(titan_comm *comm, size_t bytes, titan_mpi_scratch **out);
 void titan_mpi_scratch_give_back(titan_comm *comm, titan_mpi_scratch *scratch);
+// Gives all of them back to the system; takes `buffers` of `bytes` bytes, in place of those that are there.
+void titan_mpi_drop_scratches(titan_comm *comm);
+titan_status titan_mpi_reserve(titan_comm *comm, int buffers, size_t bytes);
 
 // With the header; for ALL_GATHER, what chunks take; 0 for kinds that take none.
 size_t titan_mpi_buffer_bytes(const titan_comm *comm, titan_operation_kind kind, size_t count, titan_dtype dtype);

@@ -330,12 +330,12 @@ static titan_status create(titan_estimate *estimate) {
   TITAN_TRY(titan_estimate_options(question, question->config, 0, &estimate->degrees, &estimate->options));
   TITAN_TRY(
       titan_model_count_parameters(estimate->options.model, &estimate->options.arguments, &estimate->parameters, NULL));
-  TITAN_TRY_CLEANUP(
-      titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, world, sizeof *estimate->kinds, &estimate->kinds));
   TITAN_TRY_CLEANUP(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, world, sizeof(int), &estimate->kind_of_rank));
   TITAN_TRY_CLEANUP(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, world, sizeof(int), &estimate->samples));
   TITAN_TRY_CLEANUP(titan_estimate_device_create(question, &device));
   TITAN_TRY_CLEANUP(find_keys(estimate));
+  TITAN_TRY_CLEANUP(titan_memory_allocate_zeroed(TITAN_MEMORY_GENERAL, (size_t)estimate->sample_count,
+                                                 sizeof *estimate->kinds, &estimate->kinds));
   TITAN_TRY_CLEANUP(titan_memory_allocate(TITAN_MEMORY_GENERAL, world * sizeof *keys, &keys));
   memcpy(keys, estimate->kind_of_rank, world * sizeof *keys);
   TITAN_TRY_CLEANUP(estimate_choices(estimate, device, keys));

@@ -253,6 +253,11 @@ cleanup:
   return status;
 }
 
+size_t titan_checkpoint_layout_bytes(const titan_checkpoint_layout *layout) {
+  return sizeof *layout + (size_t)layout->rectangle_count * sizeof *layout->rectangles +
+         (size_t)layout->parameter_count * (sizeof *layout->parameters + sizeof *layout->copies);
+}
+
 void titan_checkpoint_layout_destroy(titan_checkpoint_layout **layout) {
   if (*layout == NULL)
     return;

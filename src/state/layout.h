@@ -40,6 +40,8 @@ void titan_checkpoint_deal_rows(int64_t rows, int rank, int ranks, int64_t *begi
 // Not collective. What this rank holds (`shared` false: every replica holds all), or what it writes (true: what several
 // ranks hold alike is dealt among them, so that the ranks' rectangles tile the model; rectangles may be joined).
 titan_status titan_checkpoint_layout_create(titan_runtime *runtime, bool shared, titan_checkpoint_layout **out);
+// Bytes of a layout (tag GENERAL).
+size_t titan_checkpoint_layout_bytes(const titan_checkpoint_layout *layout);
 void titan_checkpoint_layout_destroy(titan_checkpoint_layout **layout);
 
 // Numbers of tiles (tiles.h) of all groups in float32: in the whole file; that this rank reads, or with `shared`
