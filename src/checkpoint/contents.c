@@ -316,6 +316,11 @@ static herr_t read_data(hid_t hdf5, titan_checkpoint_file *file, const char **la
   if (titan_values_get_array(hdf5, *lacking, H5T_NATIVE_INT64, 4, &c->lane_count, &file->arrays[3]) < 0)
     return -1;
   c->cursors = file->arrays[3];
+  int64_t rows = 0;
+  if (c->lane_count > 0 && (titan_values_find_table(hdf5, *lacking, 4, NULL, NULL, &rows, &file->cursors_offset) < 0 ||
+                            file->cursors_offset > file->block.file_bytes ||
+                            (uint64_t)rows > (file->block.file_bytes - file->cursors_offset) / (4 * sizeof(int64_t))))
+    return -1;
   return 0;
 }
 

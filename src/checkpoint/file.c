@@ -66,6 +66,17 @@ bool titan_checkpoint_file_has(const titan_checkpoint_file *file, titan_checkpoi
   return false;
 }
 
+titan_status titan_checkpoint_file_read_cursors(const titan_checkpoint_file *file, int64_t first, int64_t count,
+                                                int64_t *cursors, titan_checkpoint_fault *fault) {
+  enum { CURSOR_BYTES = 4 * sizeof(int64_t) };
+  if (first < 0 || count < 0 || count > file->contents.lane_count - first)
+    return titan_error(TITAN_ERROR_INTERNAL, "%s has %lld lanes; lanes %lld to %lld are requested", file->path,
+                       (long long)file->contents.lane_count, (long long)first, (long long)(first + count - 1));
+  return titan_checkpoint_read_bytes(file->descriptor, file->path,
+                                     file->cursors_offset + (uint64_t)first * CURSOR_BYTES, cursors,
+                                     (size_t)count * CURSOR_BYTES, fault);
+}
+
 // --- opening ---
 
 static titan_status inconsistent(const titan_checkpoint_file *file, const char *what) {

@@ -87,8 +87,10 @@ typedef struct titan_checkpoint_contents {
   // Where the lanes of the data go on.
   bool has_data;
   int64_t lane_count, seq_len;
-  uint64_t corpus;        // fingerprint
-  const int64_t *cursors; // [lane_count,4]: document, token, file, document at which the file begins
+  uint64_t corpus; // fingerprint
+  // [lane_count,4]: document, token, file, document at which the file begins. NULL where the file was opened by another
+  // rank: see titan_checkpoint_file_read_cursors.
+  const int64_t *cursors;
 } titan_checkpoint_contents;
 
 // As model.norm_type has it; and back: -1 for a name that is none.
@@ -107,6 +109,7 @@ typedef struct titan_checkpoint_file {
   int64_t check_count;      // rows of /checksums: of tiles, or in files of version 1 of slabs
   uint64_t checks_offset;   // of its data, which is read part by part
   size_t tile_bytes;        // 0: they are slabs
+  uint64_t cursors_offset;  // of the data of /dataloader/cursors
   size_t piece;             // bytes that are read at once; 0: TITAN_STREAM_BYTES, which are also the most
   titan_memory_tag reading; // of the memory that reading takes; of an opened file GENERAL
 } titan_checkpoint_file;
@@ -127,6 +130,10 @@ bool titan_checkpoint_file_has(const titan_checkpoint_file *file, titan_checkpoi
 // Reads rows of a tensor into out[rows,columns], elements as in the file. Nothing is verified.
 titan_status titan_checkpoint_file_read(const titan_checkpoint_file *file, int tensor, int64_t row, int64_t rows,
                                         void *out);
+
+// Reads the cursors of `count` lanes from lane `first` on. *fault on failure only.
+titan_status titan_checkpoint_file_read_cursors(const titan_checkpoint_file *file, int64_t first, int64_t count,
+                                                int64_t *cursors, titan_checkpoint_fault *fault);
 
 // A part of a section that has been read: rows x columns at (row, column) of the tensor, as they lie in the file, in
 // rows that begin `pitch` bytes apart. A section's parts come row after row, and those of wide rows column after

@@ -33,17 +33,18 @@ static titan_status share_groups(titan_comm *comm, titan_checkpoint_file *file) 
 static titan_status share(titan_comm *comm, titan_checkpoint_file *file) {
   titan_checkpoint_contents *contents = &file->contents;
   TITAN_TRY(titan_comm_broadcast(comm, &file->block, sizeof file->block, TITAN_BYTE, 0, NULL));
-  int64_t numbers[4] = {file->tensor_count, file->check_count, (int64_t)file->checks_offset, (int64_t)file->tile_bytes};
-  TITAN_TRY(titan_comm_broadcast(comm, numbers, 4, TITAN_INT64, 0, NULL));
+  int64_t numbers[5] = {file->tensor_count, file->check_count, (int64_t)file->checks_offset, (int64_t)file->tile_bytes,
+                        (int64_t)file->cursors_offset};
+  TITAN_TRY(titan_comm_broadcast(comm, numbers, 5, TITAN_INT64, 0, NULL));
   file->tensor_count = (int)numbers[0];
   file->check_count = numbers[1];
   file->checks_offset = (uint64_t)numbers[2];
   file->tile_bytes = (size_t)numbers[3];
+  file->cursors_offset = (uint64_t)numbers[4];
   TITAN_TRY(share_array(comm, (size_t)numbers[0] * sizeof *file->tensors, &file->tensors));
   TITAN_TRY(share_groups(comm, file));
   titan_checkpoint_contents mine = *contents;
   TITAN_TRY(titan_comm_broadcast(comm, contents, sizeof *contents, TITAN_BYTE, 0, NULL));
-  TITAN_TRY(share_array(comm, (size_t)contents->lane_count * 4 * sizeof(int64_t), &file->arrays[3]));
   // Pointers of another process mean nothing here.
   if (titan_comm_rank(comm) != 0) {
     contents->program = contents->mesh = contents->configuration = contents->written = NULL;
@@ -51,10 +52,10 @@ static titan_status share(titan_comm *comm, titan_checkpoint_file *file) {
     contents->log_count = 0;
     contents->log_steps = NULL;
     contents->log_mean = contents->log_max = NULL;
+    contents->cursors = NULL;
   } else {
     *contents = mine;
   }
-  contents->cursors = file->arrays[3];
   return TITAN_OK;
 }
 

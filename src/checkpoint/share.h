@@ -5,8 +5,8 @@
 #include "checkpoint/file.h"
 #include "comm/comm.h"
 
-// Collective. Opens the file on rank 0, and gives the other ranks what it holds (but texts and logged losses) and a
-// descriptor of their own. *fault alike on all ranks.
+// Collective. Opens the file on rank 0, and gives the other ranks what it holds (but texts, logged losses and
+// cursors) and a descriptor of their own. *fault alike on all ranks.
 titan_status titan_checkpoint_file_open_shared(titan_comm *comm, const char *path, titan_checkpoint_file **out,
                                                titan_checkpoint_fault *fault);
 

@@ -77,13 +77,15 @@ void titan_loader_get_cursors(const titan_loader *loader, titan_loader_cursor *c
 typedef struct titan_loader_change {
   int64_t first_document;   // that is served next, in the endless numbering
   int64_t skipped, in_part; // before it, never served or not to their ends; of these, those of which some tokens were
+  titan_corpus_place place; // the last one known before it
 } titan_loader_change;
 
-// Not collective. Where lanes first_lane .. first_lane+lane_count-1 of global_batch go on, when the corpus has been
-// read in old_count lanes up to old[old_count]: behind the furthest document that any of these has begun, so that no
-// document is served twice. cursors[lane_count] is overwritten. Both numbers of lanes are at least 1.
-titan_loader_change titan_loader_deal_anew(const titan_loader_cursor *old, int64_t old_count, int64_t global_batch,
-                                           int64_t first_lane, int64_t lane_count, titan_loader_cursor *cursors);
+// Not collective. When the corpus has been read in old_count lanes up to old[old_count], others go on behind the
+// furthest document that any of these has begun, so that no document is served twice. There is at least one lane.
+titan_loader_change titan_loader_change_of(const titan_loader_cursor *old, int64_t old_count);
+// Where lanes first_lane .. first_lane+lane_count-1 of global_batch go on then. cursors[lane_count] is overwritten.
+void titan_loader_deal_anew(const titan_loader_change *change, int64_t global_batch, int64_t first_lane,
+                            int64_t lane_count, titan_loader_cursor *cursors);
 
 // Continues from cursors[lane_count] (NULL: from the beginning). TITAN_ERROR_DATA when they do not fit; the loader then
 // gives this error from then on.

@@ -59,24 +59,27 @@ static int64_t first_unread(const titan_loader_cursor *cursors, int64_t count) {
   return first;
 }
 
-titan_loader_change titan_loader_deal_anew(const titan_loader_cursor *old, int64_t old_count, int64_t global_batch,
-                                           int64_t first_lane, int64_t lane_count, titan_loader_cursor *cursors) {
+titan_loader_change titan_loader_change_of(const titan_loader_cursor *old, int64_t old_count) {
   titan_loader_change change = {.first_document = first_unread(old, old_count)};
   int64_t first = change.first_document;
-  titan_corpus_place place = {0, 0}; // the last one known before it
   for (int64_t i = 0; i < old_count; i++) {
-    if (old[i].place.document <= first && old[i].place.document >= place.document)
-      place = old[i].place;
+    if (old[i].place.document <= first && old[i].place.document >= change.place.document)
+      change.place = old[i].place;
     if (old[i].document >= first)
       continue;
     change.skipped += (first - 1 - old[i].document) / old_count + 1;
     change.in_part += old[i].token > 0;
   }
+  return change;
+}
+
+void titan_loader_deal_anew(const titan_loader_change *change, int64_t global_batch, int64_t first_lane,
+                            int64_t lane_count, titan_loader_cursor *cursors) {
+  int64_t first = change->first_document;
   for (int64_t i = 0; i < lane_count; i++) {
     int64_t lane_number = first_lane + i, behind = (lane_number - first % global_batch + global_batch) % global_batch;
-    cursors[i] = (titan_loader_cursor){.document = first + behind, .place = place};
+    cursors[i] = (titan_loader_cursor){.document = first + behind, .place = change->place};
   }
-  return change;
 }
 
 static titan_status check_cursors(const titan_loader_options *options, const titan_loader_cursor *cursors) {

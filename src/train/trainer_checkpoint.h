@@ -13,7 +13,7 @@ typedef struct trainer_contents {
   titan_checkpoint_contents contents;
   titan_text mesh, configuration, written;
   trainer_history history;
-  int64_t *cursors; // [lanes of the global batch, 4]
+  int64_t *cursors; // rank 0: [lanes of the global batch, 4]; others: of their own, or NULL
 } trainer_contents;
 
 struct trainer_checkpoint {

@@ -15,19 +15,29 @@ void titan_trainer_contents_destroy(trainer_contents *contents) {
   *contents = (trainer_contents){0};
 }
 
-// Where all lanes go on, in their order: the data-parallel ranks serve one range after another. Collective over them.
+// Where all lanes go on, in their order, on rank 0: the data-parallel ranks serve one range after another, and each of
+// them sends its own. Collective over the mesh.
 static titan_status gather_cursors(titan_trainer *trainer, int64_t **out) {
   _Static_assert(sizeof(titan_loader_cursor) == 4 * sizeof(int64_t), "a cursor is four numbers");
   titan_comm *dp = titan_mesh_comm(trainer->env.mesh, TITAN_MESH_DP);
-  size_t lanes = (size_t)titan_trainer_lanes(trainer);
-  size_t all = lanes * (size_t)titan_comm_size(dp), first = lanes * (size_t)titan_comm_rank(dp);
+  bool takes_part = titan_mesh_coordinate(trainer->env.mesh, TITAN_MESH_PP | TITAN_MESH_CP | TITAN_MESH_TP) == 0;
+  size_t lanes = (size_t)titan_trainer_lanes(trainer), ranks = (size_t)titan_comm_size(dp);
   titan_loader_cursor *cursors = NULL;
-  titan_status status = titan_memory_allocate(TITAN_MEMORY_GENERAL, all * sizeof *cursors, &cursors);
+  *out = NULL;
+  titan_status status = TITAN_OK;
+  if (takes_part)
+    status = titan_memory_allocate(TITAN_MEMORY_GENERAL, lanes * (trainer->rank == 0 ? ranks : 1) * sizeof *cursors,
+                                   &cursors);
   TITAN_TRY(titan_comm_agree(titan_trainer_world(trainer), status));
-  titan_loader_get_cursors(trainer->loader, cursors + first);
-  status = titan_comm_all_gather(dp, cursors + first, cursors, lanes * 4, TITAN_INT64, NULL);
+  if (!takes_part)
+    return TITAN_OK;
+  titan_loader_get_cursors(trainer->loader, cursors);
   *out = (int64_t *)cursors;
-  return status;
+  if (trainer->rank != 0)
+    return titan_comm_send(dp, cursors, lanes * 4, TITAN_INT64, 0, 0, NULL);
+  for (size_t rank = 1; rank < ranks; rank++)
+    TITAN_TRY(titan_comm_recv(dp, cursors + rank * lanes, lanes * 4, TITAN_INT64, (int)rank, 0, NULL));
+  return TITAN_OK;
 }
 
 // The steps since the last line of the log. A sum kept as it is, and a maximum, give the line that a run without the

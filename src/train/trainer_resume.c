@@ -31,18 +31,21 @@ static titan_status check_corpus(const titan_trainer *trainer, const titan_check
                      file->path, titan_corpus_name(trainer->corpus));
 }
 
-// Lanes of another number go on behind the furthest document that has been begun.
-static titan_status deal_anew(titan_trainer *trainer, const titan_checkpoint_file *file, titan_loader_cursor *mine) {
+// Lanes of another number go on behind the furthest document that has been begun. Collective: rank 0 has all positions.
+static titan_status share_change(titan_trainer *trainer, const titan_checkpoint_file *file,
+                                 titan_loader_change *change) {
+  _Static_assert(sizeof *change == 5 * sizeof(int64_t), "five numbers");
   const titan_checkpoint_contents *c = &file->contents;
-  int64_t lanes = titan_trainer_lanes(trainer), all = lanes * trainer->dp;
-  int64_t first = lanes * titan_comm_rank(titan_mesh_comm(trainer->env.mesh, TITAN_MESH_DP));
-  titan_loader_change change =
-      titan_loader_deal_anew((const titan_loader_cursor *)c->cursors, c->lane_count, all, first, lanes, mine);
+  int64_t all = titan_trainer_lanes(trainer) * trainer->dp;
+  *change = (titan_loader_change){0};
+  if (trainer->rank == 0)
+    *change = titan_loader_change_of((const titan_loader_cursor *)c->cursors, c->lane_count);
+  TITAN_TRY(titan_comm_broadcast(titan_trainer_world(trainer), change, 5, TITAN_INT64, 0, NULL));
   if (trainer->rank == 0)
     titan_log_warning("%s was trained with a global batch of %" PRId64 " sequences, and this run has %" PRId64
                       " (training.global_batch_size): the data continues with document %" PRId64 "; before it %" PRId64
                       " documents are skipped, %" PRId64 " of them after a part was read, and none is used twice",
-                      file->path, c->lane_count, all, change.first_document, change.skipped, change.in_part);
+                      file->path, c->lane_count, all, change->first_document, change->skipped, change->in_part);
   return TITAN_OK;
 }
 
@@ -57,6 +60,7 @@ static void log_place(const titan_trainer *trainer, const titan_loader_cursor *c
                    titan_corpus_file(trainer->corpus, first.place.file), first.document - first.place.document);
 }
 
+// Collective. Each rank reads the positions of its own lanes.
 static titan_status take_data(titan_trainer *trainer, const titan_checkpoint_file *file) {
   const titan_checkpoint_contents *c = &file->contents;
   int64_t lanes = titan_trainer_lanes(trainer);
@@ -66,11 +70,16 @@ static titan_status take_data(titan_trainer *trainer, const titan_checkpoint_fil
   if (!c->has_data || trainer->checkpoint->left_out[TITAN_EXCLUDE_DATA])
     return TITAN_OK;
   TITAN_TRY(check_corpus(trainer, file));
+  bool same = c->lane_count == lanes * trainer->dp;
+  titan_loader_change change;
+  titan_checkpoint_fault unused;
+  if (!same)
+    TITAN_TRY(share_change(trainer, file, &change));
   TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GENERAL, (size_t)lanes * sizeof *mine, &mine));
-  if (c->lane_count == lanes * trainer->dp)
-    memcpy(mine, c->cursors + 4 * first, (size_t)lanes * sizeof *mine);
+  if (same)
+    TITAN_TRY_CLEANUP(titan_checkpoint_file_read_cursors(file, first, lanes, (int64_t *)mine, &unused));
   else
-    TITAN_TRY_CLEANUP(deal_anew(trainer, file, mine));
+    titan_loader_deal_anew(&change, lanes * trainer->dp, first, lanes, mine);
   TITAN_TRY_CLEANUP(titan_loader_set_cursors(trainer->loader, mine));
   log_place(trainer, mine);
 cleanup:

@@ -209,12 +209,41 @@ static void a_file_of_version_1_is_verified_by_one_process(void **unused) {
   titan_checkpoint_file_close(&file);
 }
 
+// --- positions in the data ---
+
+static void each_rank_reads_the_positions_of_its_own_lanes(void **unused) {
+  (void)unused;
+  state s = state_create((shape){1, test_size(), 1}, TITAN_FLOAT32);
+  titan_save_request request = {.path = state_path("step-7.h5")};
+  char old[160];
+  snprintf(old, sizeof old, "%s", state_path("old-7.h5"));
+  copy_version_1(old);
+  state_each(&s, state_set);
+  expect_on_all(state_save(&s, TITAN_SAVE_AT_ONCE, &request) == TITAN_OK);
+  for (int version = 1; version <= 2; version++) {
+    titan_checkpoint_load_options options = {.runtime = s.runtime, .optimizer = true, .step = STATE_STEP};
+    titan_checkpoint_file *file = NULL;
+    titan_checkpoint_fault fault;
+    int64_t lane = test_rank() % 2, cursor[4] = {0};
+    expect_on_all(titan_checkpoint_load(&options, version == 1 ? old : state_path("step-7.h5"), &file, &fault) ==
+                  TITAN_OK);
+    expect_on_all((file->contents.cursors != NULL) == (test_rank() == 0) && file->contents.lane_count == 2);
+    expect_on_all(titan_checkpoint_file_read_cursors(file, lane, 1, cursor, &fault) == TITAN_OK);
+    expect_on_all(cursor[0] == 1 + 4 * lane && cursor[1] == 2 + 4 * lane && cursor[2] == 3 + 4 * lane &&
+                  cursor[3] == 4 + 4 * lane);
+    expect_on_all(titan_checkpoint_file_read_cursors(file, 1, 2, cursor, &fault) == TITAN_ERROR_INTERNAL);
+    titan_checkpoint_file_close(&file);
+  }
+  state_destroy(&s);
+}
+
 int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(checksums_are_of_the_tensors_whoever_wrote_them),
       cmocka_unit_test(a_bit_is_found_in_whatever_tile_it_is),
       cmocka_unit_test(a_file_of_version_1_loads_on_any_mesh),
       cmocka_unit_test(a_file_of_version_1_is_verified_by_one_process),
+      cmocka_unit_test(each_rank_reads_the_positions_of_its_own_lanes),
   };
   version_1 = argv[1];
   state_tiny = true;

@@ -214,7 +214,8 @@ static void another_number_of_lanes_goes_on_behind_the_furthest_document(void **
         skipped += !whole;
         in_part += !whole && served[document] > 0;
       }
-      titan_loader_change change = titan_loader_deal_anew(old, GLOBAL_BATCH, batch, 0, batch, cursors);
+      titan_loader_change change = titan_loader_change_of(old, GLOBAL_BATCH);
+      titan_loader_deal_anew(&change, batch, 0, batch, cursors);
       assert_int_equal(change.first_document, begun_until);
       assert_int_equal(change.skipped, skipped);
       assert_int_equal(change.in_part, in_part);
