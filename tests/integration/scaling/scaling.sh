@@ -36,6 +36,8 @@ awk -F , 'NR > 1 && !($10 > 0 && $11 > 0 && $12 >= 0 && $12 < $11 && $16 > 0) { 
 # The base of each mode has the efficiency 1, and a median lies between least and greatest.
 awk -F , '$3 == 1 && $2 == "fsdp" && $8 != 1 { bad = 1 } !($6 <= $5 && $5 <= $7) { bad = 1 } END { exit bad }' result/medians.csv ||
   fail "medians: $(cat result/medians.csv)"
+# Exposed communication is a part of the step, also the median of it.
+awk -F , '!($9 >= 0 && $9 <= 100) { bad = 1 } END { exit bad }' result/medians.csv || fail "exposed: $(cut -d , -f 9 result/medians.csv | tr '\n' ' ')"
 if command -v gnuplot >/dev/null; then
   for file in tokens_per_second efficiency; do
     [ "$(head -c 4 result/$file.png | tail -c 3)" = PNG ] || fail "$file.png is no PNG"
