@@ -13,10 +13,8 @@
 
 enum { PAGE = TITAN_HDF5_PAGE_BYTES };
 
-size_t titan_checkpoint_writer_end_bytes(int64_t tiles, int64_t sum_count, uint64_t bytes, bool verify) {
-  size_t table = titan_checkpoint_sums_table_bytes(tiles);
-  size_t reading = verify ? titan_checkpoint_sums_bytes(sum_count) + titan_stream_memory(bytes) : 0;
-  return reading > table ? reading : table;
+size_t titan_checkpoint_writer_verify_bytes(uint64_t bytes) {
+  return titan_stream_memory(bytes);
 }
 
 // The file's clean pages leave the system's cache, so that reading asks the storage. A system that keeps them makes
@@ -75,7 +73,7 @@ static titan_status verify_slabs(const titan_checkpoint_writer *writer, int desc
                                 .tensors = writer->tensors,
                                 .tile_bytes = writer->sums.tile_bytes,
                                 .reading = TITAN_MEMORY_CHECKPOINT};
-  reading r = {.writer = writer, .sums = {.tile_bytes = file.tile_bytes, .tag = TITAN_MEMORY_CHECKPOINT}};
+  reading r = {.writer = writer, .sums = {.tile_bytes = file.tile_bytes, .tag = TITAN_MEMORY_GENERAL}};
   titan_status status = titan_checkpoint_sums_reserve(&r.sums, writer->sums.capacity);
   if (status == TITAN_OK)
     status = titan_checkpoint_file_read_sections(&file, writer->slabs, writer->done_slabs, add_piece, &r, NULL);
@@ -90,7 +88,7 @@ static titan_status verify_checks(const titan_checkpoint_writer *writer, int des
   uint64_t *numbers = NULL, hash = 0;
   titan_checkpoint_fault unused;
   titan_status status =
-      titan_memory_allocate(TITAN_MEMORY_CHECKPOINT, titan_checkpoint_sums_table_bytes(writer->tile_count), &numbers);
+      titan_memory_allocate(TITAN_MEMORY_GENERAL, titan_checkpoint_sums_table_bytes(writer->tile_count), &numbers);
   for (int64_t first = 0, count; first < writer->tile_count && status == TITAN_OK; first += count) {
     count = titan_lesser(writer->tile_count - first, TITAN_CHECKPOINT_SUMS_AT_ONCE);
     status =

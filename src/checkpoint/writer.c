@@ -29,7 +29,7 @@ static titan_status allocate(titan_checkpoint_writer *writer, const titan_checkp
   writer->tile_count = titan_checkpoint_number_tiles(writer->tensor_count, writer->tensors, writer->sums.tile_bytes);
   TITAN_TRY(titan_checkpoint_sums_reserve(&writer->sums, options->sum_count));
   if (writer->verify)
-    TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_CHECKPOINT, (size_t)options->slab_count * sizeof *writer->slabs,
+    TITAN_TRY(titan_memory_allocate(TITAN_MEMORY_GENERAL, (size_t)options->slab_count * sizeof *writer->slabs,
                                     &writer->slabs));
   return options->staging ? titan_memory_allocate(TITAN_MEMORY_CHECKPOINT, writer->piece, &writer->staging) : TITAN_OK;
 }
@@ -82,7 +82,7 @@ titan_status titan_checkpoint_writer_create(const titan_checkpoint_writer_option
     writer->tensor_count = options->tensor_count;
     writer->slab_count = options->slab_count;
     writer->sums.tile_bytes = options->tile_bytes > 0 ? options->tile_bytes : TITAN_CHECKPOINT_TILE_BYTES;
-    writer->sums.tag = TITAN_MEMORY_CHECKPOINT;
+    writer->sums.tag = TITAN_MEMORY_GENERAL;
     writer->descriptor = -1;
     MPI_Comm_rank(writer->comm, &writer->rank);
     MPI_Comm_size(writer->comm, &writer->size);
@@ -100,10 +100,6 @@ titan_status titan_checkpoint_writer_create(const titan_checkpoint_writer_option
   }
   titan_checkpoint_writer_destroy(writer);
   return status;
-}
-
-size_t titan_checkpoint_writer_bytes(int64_t slab_count, int64_t sum_count, bool verify) {
-  return titan_checkpoint_sums_bytes(sum_count) + (verify ? (size_t)slab_count * sizeof(titan_checkpoint_section) : 0);
 }
 
 // --- data ---

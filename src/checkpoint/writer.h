@@ -60,11 +60,10 @@ typedef struct titan_checkpoint_written {
   double create_seconds, write_seconds, wait_seconds, flush_seconds;
 } titan_checkpoint_written;
 
-// Bytes of memory (tag CHECKPOINT) that a writer takes on a rank, beside its working memory, from its creation on, with
-// slab_count and sum_count; and at the end, when the working memory of `staging` has been given back, for a file of
-// `tiles` tiles of which the rank has written `bytes` bytes.
-size_t titan_checkpoint_writer_bytes(int64_t slab_count, int64_t sum_count, bool verify);
-size_t titan_checkpoint_writer_end_bytes(int64_t tiles, int64_t sum_count, uint64_t bytes, bool verify);
+// Bytes of memory (tag CHECKPOINT) that verifying takes on a rank that has written so many bytes, when the working
+// memory of `staging` has been given back. Tables of slabs and tiles, 40 and 16 bytes for each of the rank's, have the
+// tag GENERAL.
+size_t titan_checkpoint_writer_verify_bytes(uint64_t bytes);
 
 // Collective. Completes the file, or, where a rank passes a failure or meets one, removes it; frees the writer.
 // *written (may be NULL) is set on success.

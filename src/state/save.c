@@ -58,21 +58,11 @@ static size_t view_bytes(titan_runtime *runtime, const titan_checkpoint_layout *
   return most;
 }
 
-// Of the writer: while slabs are written, and at the end.
-static size_t writer_bytes(const titan_checkpoint_layout *layout, bool verify) {
-  return titan_checkpoint_writer_bytes(layout->kept_count * layout->slab_count,
-                                       titan_checkpoint_layout_sums(layout, TITAN_CHECKPOINT_TILE_BYTES), verify);
-}
-
-static size_t end_bytes(const titan_checkpoint_layout *layout, bool verify) {
+// What a save beside the training takes to verify its file; one at once has given back its working memory, which is
+// larger.
+static size_t verify_bytes(const titan_checkpoint_layout *layout) {
   int64_t elements = layout->kept_count * layout->slab_elements;
-  return titan_checkpoint_writer_end_bytes(titan_checkpoint_layout_tiles(layout, TITAN_CHECKPOINT_TILE_BYTES),
-                                           titan_checkpoint_layout_sums(layout, TITAN_CHECKPOINT_TILE_BYTES),
-                                           (uint64_t)elements * sizeof(float), verify);
-}
-
-static size_t larger(size_t a, size_t b) {
-  return a > b ? a : b;
+  return titan_checkpoint_writer_verify_bytes((uint64_t)elements * sizeof(float));
 }
 
 size_t titan_checkpoint_staging_bytes(titan_runtime *runtime, titan_save_mode mode, bool verify) {
@@ -80,17 +70,16 @@ size_t titan_checkpoint_staging_bytes(titan_runtime *runtime, titan_save_mode mo
   size_t piece = TITAN_CHECKPOINT_STAGING_BYTES;
   if (titan_checkpoint_layout_create(runtime, true, &layout) != TITAN_OK)
     return piece;
-  // Working memory and a view of a shard while slabs are written, later the table of checksums or what verifying takes.
-  size_t end = end_bytes(layout, verify), at_once = larger(piece + view_bytes(runtime, layout), end);
-  size_t copy = copy_bytes(layout);
-  size_t all_along = writer_bytes(layout, verify) + titan_checkpoint_join_bytes(layout, piece);
+  size_t join = titan_checkpoint_join_bytes(layout, piece), copy = copy_bytes(layout);
+  size_t beside = copy + (verify ? verify_bytes(layout) : 0);
+  piece += view_bytes(runtime, layout);
   titan_checkpoint_layout_destroy(&layout);
   if (mode == TITAN_SAVE_AT_ONCE)
-    return all_along + at_once;
+    return piece + join;
   // The last save is made at once, and converts weights in the working memory while a kept copy is still there.
   if (mode == TITAN_SAVE_ASYNC_PINNED)
-    return all_along + copy + at_once;
-  return all_along + larger(copy + end, at_once);
+    return copy + piece + join;
+  return (beside > piece ? beside : piece) + join;
 }
 
 // --- creation ---

@@ -24,7 +24,7 @@ typedef struct titan_saver_options {
   bool verify;       // read each file back before it gets its name (writer.h)
 } titan_saver_options;
 
-// Bytes of staging memory and of tables that saves take on this rank at most (tag CHECKPOINT).
+// Bytes of staging memory that saves take on this rank at most (tag CHECKPOINT).
 size_t titan_checkpoint_staging_bytes(titan_runtime *runtime, titan_save_mode mode, bool verify);
 
 // Collective over the mesh. The asynchronous modes need MPI_THREAD_MULTIPLE: TITAN_ERROR_USAGE without.

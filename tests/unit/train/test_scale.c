@@ -170,12 +170,11 @@ static size_t check_tables(stand_in *s, bool shared) {
   titan_memory_reset_peaks();
   add_all(layout, &sums);
   assert_int_equal(sums.count, count);
-  assert_int_equal(live(TITAN_MEMORY_CHECKPOINT) - staging, titan_checkpoint_writer_bytes(0, count, false));
+  assert_int_equal(live(TITAN_MEMORY_CHECKPOINT) - staging, titan_checkpoint_sums_bytes(count));
   TRY(titan_checkpoint_sums_reduce(&sums, tiles, MPI_COMM_SELF, false, take_nothing, &taken));
   size_t peak = titan_memory_usage_of(TITAN_MEMORY_CHECKPOINT).peak_bytes - staging;
   assert_int_equal(taken, tiles);
-  assert_int_equal(peak, titan_checkpoint_writer_bytes(0, count, false) +
-                             titan_checkpoint_writer_end_bytes(tiles, count, 0, false));
+  assert_int_equal(peak, titan_checkpoint_sums_bytes(count) + titan_checkpoint_sums_table_bytes(tiles));
   // The names and places of the file's tensors, twice: the saver's and the writer's, or the file's.
   bytes += peak + 2 * (size_t)(layout->kept_count * layout->parameter_count) * sizeof *layout->parameters;
   titan_checkpoint_sums_destroy(&sums);
