@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// titan-corpus: makes corpora, of generated text or of plain text files.
+// titan-corpus: makes corpora, of generated text or of plain text files, and indexes of their documents.
 #include "app/usage.h"
 #include "base/memory.h"
 #include "corpus_generator/corpus_generate.h"
+#include "data/corpus_index.h"
 #include "data/text_convert.h"
 #include "storage/output.h"
 
@@ -54,8 +55,8 @@ static titan_status parse_arguments(int count, char **values, arguments *out) {
     for (int n = 0; n < 3 && name == NULL; n++)
       name = is_option(values[i], names[n]) ? names[n] : NULL;
     if (name == NULL && values[i][0] != '-')
-      return titan_error(TITAN_ERROR_USAGE, "unexpected argument '%s'; the only command is text2jsonl\n%s", values[i],
-                         titan_corpus_usage);
+      return titan_error(TITAN_ERROR_USAGE, "unexpected argument '%s'; the commands are text2jsonl and index\n%s",
+                         values[i], titan_corpus_usage);
     if (name == NULL)
       return titan_error(TITAN_ERROR_USAGE, "unknown option %s\n%s", values[i], titan_corpus_usage);
     TITAN_TRY(take_value(count, values, &i, &value));
@@ -148,6 +149,22 @@ cleanup:
   return status;
 }
 
+// --- indexes ---
+
+static titan_status make_indexes(int count, char **files) {
+  for (int i = 0; i < count; i++)
+    if (files[i][0] == '-')
+      return titan_error(TITAN_ERROR_USAGE, "index has no option %s\n%s", files[i], titan_corpus_usage);
+  if (count == 0)
+    return titan_error(TITAN_ERROR_USAGE, "index needs a FILE\n%s", titan_corpus_usage);
+  for (int i = 0; i < count; i++) {
+    int64_t documents;
+    TITAN_TRY(titan_corpus_index_write(files[i], &documents));
+    fprintf(stderr, "%s%s: %" PRId64 " documents\n", files[i], TITAN_CORPUS_INDEX_ENDING, documents);
+  }
+  return TITAN_OK;
+}
+
 static titan_status run(int count, char **values) {
   for (int i = 1; i < count; i++) {
     bool help = strcmp(values[i], "--help") == 0 || strcmp(values[i], "-h") == 0;
@@ -156,8 +173,11 @@ static titan_status run(int count, char **values) {
     fputs(help ? titan_corpus_usage : "titan-corpus " TITAN_VERSION "\n", stdout);
     return titan_text_flush(stdout, "standard output");
   }
-  bool text = count > 1 && strcmp(values[1], "text2jsonl") == 0;
-  return text ? convert(count - 2, values + 2) : generate(count, values);
+  if (count > 1 && strcmp(values[1], "text2jsonl") == 0)
+    return convert(count - 2, values + 2);
+  if (count > 1 && strcmp(values[1], "index") == 0)
+    return make_indexes(count - 2, values + 2);
+  return generate(count, values);
 }
 
 int main(int count, char **values) {

@@ -83,7 +83,25 @@ uint64_t titan_corpus_reader_replaced(const titan_corpus_reader *reader);
 // *length bytes, owned by the reader, valid until the next call. TITAN_ERROR_DATA: what titan_jsonl_next reports, and a
 // corpus without a document; TITAN_ERROR_USAGE: a file that cannot be opened.
 titan_status titan_corpus_reader_next(titan_corpus_reader *reader, const char **text, size_t *length);
-// Passes over the next document without parsing it.
-titan_status titan_corpus_reader_skip(titan_corpus_reader *reader);
+// Passes over the next document without parsing it; with an index, over more of them, up to `most` (at least 1).
+titan_status titan_corpus_reader_skip(titan_corpus_reader *reader, int64_t most);
+
+// --- with the indexes that titan-corpus writes (corpus_index.h) ---
+
+// What a reader reads: the documents n with n mod `of` in first .. first+count-1. It passes over the others.
+typedef struct titan_corpus_share {
+  int64_t first, count, of;
+} titan_corpus_share;
+
+// What was told of indexes, once for any number of readers one after another.
+typedef struct titan_corpus_told {
+  bool quiet;         // nothing is to be told
+  bool used, refused; // an index is used, or could not be
+} titan_corpus_told;
+
+// From now on the reader goes to its own documents by the indexes of the files that have one. Documents, numbers and
+// places are those without. An index that does not fit its file or is damaged is told as a warning, and the file is
+// read through. A line beyond the limit among the documents that are passed over is not met. `told` is borrowed.
+void titan_corpus_reader_use_indexes(titan_corpus_reader *reader, titan_corpus_share share, titan_corpus_told *told);
 
 #endif

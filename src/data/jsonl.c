@@ -18,6 +18,7 @@ struct titan_jsonl {
   const char *damage;             // NULL or why they cannot; told once the lines before it are used up
   size_t limit;                   // of a line's bytes; 0: none
   uint64_t line, replaced;
+  uint64_t begin, next; // offsets among the (unpacked) bytes of the file: of the last line, and of buffer[start]
 };
 
 titan_status titan_jsonl_open(const char *path, titan_jsonl **out) {
@@ -117,6 +118,8 @@ static titan_status next_line(titan_jsonl *reader, char **line, size_t *length) 
       return TITAN_OK;
     size_t count = newline ? (size_t)(newline - first) : unread;
     reader->start += count + (newline ? 1 : 0);
+    reader->begin = reader->next;
+    reader->next += count + (newline ? 1 : 0);
     reader->line++;
     searched = 0;
     if (reader->line == 1 && count >= 3 && memcmp(first, "\xef\xbb\xbf", 3) == 0) {
@@ -166,8 +169,57 @@ titan_status titan_jsonl_rewind(titan_jsonl *reader) {
   reader->start = reader->filled = 0;
   reader->at_end = false;
   reader->damage = NULL;
-  reader->line = 0;
+  reader->line = reader->begin = reader->next = 0;
   return TITAN_OK;
+}
+
+static titan_status no_line_error(const titan_jsonl *reader, uint64_t begin) {
+  return titan_error(
+      TITAN_ERROR_DATA,
+      "%s: no line begins at byte %llu, though its index has one there: the file has changed; titan-corpus "
+      "index %s renews the index",
+      reader->path, (unsigned long long)begin, reader->path);
+}
+
+// Drops the unread bytes and reads on behind the newline at byte `newline`.
+static titan_status go_behind(titan_jsonl *reader, uint64_t newline) {
+  char byte = '\0';
+  size_t count;
+  reader->start = reader->filled = 0;
+  reader->at_end = false;
+  TITAN_TRY(titan_packed_file_seek(reader->file, newline));
+  TITAN_TRY(titan_packed_file_read(reader->file, &byte, 1, &count, &reader->damage));
+  if (reader->damage != NULL)
+    return titan_error(TITAN_ERROR_DATA, "%s: %s", reader->path, reader->damage);
+  return byte == '\n' ? TITAN_OK : no_line_error(reader, newline + 1);
+}
+
+titan_status titan_jsonl_seek(titan_jsonl *reader, uint64_t begin, uint64_t line) {
+  size_t unread = reader->filled - reader->start;
+  if (begin == 0) {
+    TITAN_TRY(titan_jsonl_rewind(reader));
+  } else if (begin > reader->next && begin - reader->next < unread) {
+    reader->start += (size_t)(begin - reader->next);
+    if (reader->buffer[reader->start - 1] != '\n')
+      return no_line_error(reader, begin);
+  } else if (begin != reader->next) {
+    TITAN_TRY(go_behind(reader, begin - 1));
+  }
+  reader->next = begin;
+  reader->line = line - 1;
+  return TITAN_OK;
+}
+
+void titan_jsonl_expect(titan_jsonl *reader, uint64_t end) {
+  titan_packed_file_expect(reader->file, end);
+}
+
+uint64_t titan_jsonl_begin(const titan_jsonl *reader) {
+  return reader->begin;
+}
+
+bool titan_jsonl_is_gzip(const titan_jsonl *reader) {
+  return titan_packed_file_is_gzip(reader->file);
 }
 
 uint64_t titan_jsonl_line(const titan_jsonl *reader) {

@@ -33,6 +33,17 @@ titan_status titan_jsonl_skip(titan_jsonl *reader, bool *end);
 // Goes back to before the first document.
 titan_status titan_jsonl_rewind(titan_jsonl *reader);
 
+// Of a plain file, when its documents' places are known (corpus_index.h): the next line read is number `line` (counted
+// from 1), which begins at byte `begin`. TITAN_ERROR_DATA where no line begins there: the file has changed since.
+titan_status titan_jsonl_seek(titan_jsonl *reader, uint64_t begin, uint64_t line);
+// What will be read next ends before byte `end` of the file, so that no more is read ahead than that; 0: nothing is
+// known, as a reader begins.
+void titan_jsonl_expect(titan_jsonl *reader, uint64_t end);
+
+// Where the line of the last document begins, in bytes of a plain file; and whether the file is gzip.
+uint64_t titan_jsonl_begin(const titan_jsonl *reader);
+bool titan_jsonl_is_gzip(const titan_jsonl *reader);
+
 // Line of the last document, counted from 1 (0 before the first), and the file's name: for messages.
 uint64_t titan_jsonl_line(const titan_jsonl *reader);
 const char *titan_jsonl_path(const titan_jsonl *reader);

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "data/corpus_index.h"
 #include "data/jsonl.h"
 #include "data/loader_lanes.h"
 
@@ -25,6 +26,7 @@ struct titan_loader {
   titan_lanes *lanes; // the thread's, while it runs
   slot *slots;        // a ring of options.prefetch
   int slot_count;
+  titan_corpus_told told; // of indexes; the thread's, while it runs
   bool running;
   pthread_t thread;
   atomic_bool stop;
@@ -96,7 +98,7 @@ static titan_status start_thread(titan_loader *loader, const titan_loader_cursor
     memcpy(loader->cursors, cursors, (size_t)loader->options.lane_count * sizeof *cursors);
   titan_loader_options options = loader->options;
   options.cursors = loader->cursors;
-  TITAN_TRY(titan_lanes_create(&options, &loader->stop, &loader->lanes));
+  TITAN_TRY(titan_lanes_create(&options, &loader->stop, &loader->told, &loader->lanes));
   int error = create_thread(loader);
   if (error != 0)
     return titan_error(TITAN_ERROR_MEMORY, "cannot start the thread that reads the corpus: %s", strerror(error));
@@ -138,7 +140,7 @@ size_t titan_loader_bytes(int64_t lane_count, int64_t seq_len) {
 }
 
 size_t titan_loader_reading_bytes(size_t document_limit) {
-  return titan_jsonl_bytes(document_limit) + document_limit;
+  return titan_jsonl_bytes(document_limit) + titan_corpus_index_bytes() + document_limit;
 }
 
 titan_status titan_loader_create(const titan_loader_options *options, titan_loader **out) {
@@ -149,6 +151,7 @@ titan_status titan_loader_create(const titan_loader_options *options, titan_load
   TITAN_TRY(titan_memory_allocate_zeroed(TITAN_MEMORY_DATA, 1, sizeof *loader, &loader));
   loader->options = *options;
   loader->options.cursors = NULL;
+  loader->told.quiet = options->quiet;
   loader->slot_count = options->prefetch > 0 ? options->prefetch : DEFAULT_PREFETCH;
   pthread_mutex_init(&loader->lock, NULL);
   pthread_cond_init(&loader->changed, NULL);

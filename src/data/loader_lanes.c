@@ -37,6 +37,7 @@ struct titan_lanes {
   titan_tokenizer_scratch *scratch;
   titan_document_encoder encoder;
   lane *lanes;
+  int64_t earliest;    // of these lanes' documents, the first that is read
   uint64_t invalid;    // sequences replaced by the tokenizer
   uint64_t text_bytes; // read so far
   bool checked;        // the corpus is known to fill a window
@@ -101,7 +102,7 @@ static titan_status check_cursors(const titan_loader_options *options, const tit
   return TITAN_OK;
 }
 
-static titan_status start_lanes(titan_lanes *lanes) {
+static titan_status start_lanes(titan_lanes *lanes, titan_corpus_told *told) {
   const titan_loader_options *options = &lanes->options;
   titan_loader_cursor *cursors;
   titan_status status = TITAN_OK;
@@ -121,12 +122,16 @@ static titan_status start_lanes(titan_lanes *lanes) {
   lanes->checked = earliest->place.file > 0 || earliest->place.document > 0; // this run filled windows before
   TITAN_TRY_CLEANUP(titan_corpus_reader_create(options->corpus, earliest->place, &lanes->reader));
   titan_corpus_reader_set_limit(lanes->reader, options->document_limit);
+  titan_corpus_share share = {options->first_lane, options->lane_count, options->global_batch};
+  titan_corpus_reader_use_indexes(lanes->reader, share, told);
+  lanes->earliest = earliest->document;
 cleanup:
   titan_memory_free(cursors);
   return status;
 }
 
-titan_status titan_lanes_create(const titan_loader_options *options, const atomic_bool *stop, titan_lanes **out) {
+titan_status titan_lanes_create(const titan_loader_options *options, const atomic_bool *stop, titan_corpus_told *told,
+                                titan_lanes **out) {
   titan_lanes *lanes;
   titan_status status;
   *out = NULL;
@@ -136,7 +141,7 @@ titan_status titan_lanes_create(const titan_loader_options *options, const atomi
   TITAN_TRY_CLEANUP(titan_tokenizer_scratch_create(&lanes->scratch));
   lanes->encoder = (titan_document_encoder){
       .tokenizer = options->tokenizer, .scratch = lanes->scratch, .limit = options->document_limit};
-  TITAN_TRY_CLEANUP(start_lanes(lanes));
+  TITAN_TRY_CLEANUP(start_lanes(lanes, told));
   lanes->options.cursors = NULL;
   *out = lanes;
   return TITAN_OK;
@@ -349,6 +354,16 @@ static titan_status meet_end(titan_lanes *lanes) {
   return TITAN_OK;
 }
 
+// How many documents from `document` on, which is none to be queued, can be passed over without a further look.
+static int64_t others_from(const titan_lanes *lanes, int64_t document) {
+  int64_t batch = lanes->options.global_batch, index = document % batch - lanes->options.first_lane;
+  if (document < lanes->earliest)
+    return lanes->earliest - document;
+  if (index >= lanes->options.lane_count)
+    return batch - index; // to the first of these lanes, next time round
+  return index < 0 ? -index : 1;
+}
+
 // Reads one document and queues it, if it belongs to one of these lanes.
 static titan_status read_document(titan_lanes *lanes) {
   const titan_loader_options *options = &lanes->options;
@@ -360,7 +375,7 @@ static titan_status read_document(titan_lanes *lanes) {
   if (ours)
     TITAN_TRY(titan_corpus_reader_next(lanes->reader, &text, &length));
   else
-    TITAN_TRY(titan_corpus_reader_skip(lanes->reader));
+    TITAN_TRY(titan_corpus_reader_skip(lanes->reader, others_from(lanes, document)));
   if (titan_corpus_reader_passes(lanes->reader) > passes && !lanes->met_end)
     TITAN_TRY(meet_end(lanes));
   if (!ours)

@@ -8,8 +8,10 @@
 
 typedef struct titan_lanes titan_lanes;
 
-// options->cursors NULL: from the beginning. `stop` is borrowed; once it is true, titan_lanes_next ends soon.
-titan_status titan_lanes_create(const titan_loader_options *options, const atomic_bool *stop, titan_lanes **out);
+// options->cursors NULL: from the beginning. `stop` and `told` are borrowed; once `stop` is true, titan_lanes_next ends
+// soon.
+titan_status titan_lanes_create(const titan_loader_options *options, const atomic_bool *stop, titan_corpus_told *told,
+                                titan_lanes **out);
 void titan_lanes_destroy(titan_lanes **lanes);
 
 // windows = [lane_count][seq_len+1]; cursors[lane_count] = the positions behind them. When told to stop it returns

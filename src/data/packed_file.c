@@ -35,6 +35,7 @@ struct titan_packed_file {
   bool initialised;      // zlib
   bool at_end;           // the system gives no more bytes
   uint64_t buffer_begin; // offset in the file of buffer[0]
+  uint64_t expected_end; // see titan_packed_file_expect
   char damage[200];      // "" or what is wrong
   unsigned char buffer[READ_BYTES];
 };
@@ -78,9 +79,13 @@ static void fill(titan_packed_file *file) {
   file->buffer_begin = offset_of(file);
   memmove(file->buffer, file->zlib.next_in != NULL ? file->zlib.next_in : file->buffer, unread);
   file->zlib.next_in = file->buffer;
+  size_t room = READ_BYTES - unread;
+  uint64_t next = file->buffer_begin + unread;
+  if (file->expected_end > next && file->expected_end - next < room)
+    room = (size_t)(file->expected_end - next);
   ssize_t got;
   do
-    got = read(file->descriptor, file->buffer + unread, READ_BYTES - unread);
+    got = read(file->descriptor, file->buffer + unread, room);
   while (got < 0 && errno == EINTR);
   if (got < 0) {
     char what[100];
@@ -191,17 +196,44 @@ titan_status titan_packed_file_read(titan_packed_file *file, char *bytes, size_t
   return TITAN_OK;
 }
 
+// Forgets what was read: the next byte is number `offset`.
+static void begin_at(titan_packed_file *file, uint64_t offset) {
+  file->at_end = false;
+  file->buffer_begin = offset;
+  file->zlib.next_in = file->buffer;
+  file->zlib.avail_in = 0;
+  file->damage[0] = '\0';
+}
+
 titan_status titan_packed_file_rewind(titan_packed_file *file) {
   if (lseek(file->descriptor, 0, SEEK_SET) != 0)
     return titan_error(TITAN_ERROR_DATA, "%s: cannot go back to the start of the file: %s", file->path,
                        strerror(errno));
   file->state = AT_START;
-  file->at_end = false;
-  file->buffer_begin = 0;
-  file->zlib.next_in = file->buffer;
-  file->zlib.avail_in = 0;
-  file->damage[0] = '\0';
+  begin_at(file, 0);
   return TITAN_OK;
+}
+
+bool titan_packed_file_is_gzip(const titan_packed_file *file) {
+  return file->state == IN_MEMBER || file->state == PAST_MEMBER;
+}
+
+titan_status titan_packed_file_seek(titan_packed_file *file, uint64_t offset) {
+  uint64_t next = offset_of(file);
+  if (file->state == PLAIN && offset >= next && offset - next <= file->zlib.avail_in) {
+    file->zlib.next_in += offset - next;
+    file->zlib.avail_in -= (unsigned)(offset - next);
+    return TITAN_OK;
+  }
+  if (lseek(file->descriptor, (off_t)offset, SEEK_SET) < 0)
+    return titan_error(TITAN_ERROR_DATA, "%s: cannot go to byte %" PRIu64 ": %s", file->path, offset, strerror(errno));
+  file->state = PLAIN;
+  begin_at(file, offset);
+  return TITAN_OK;
+}
+
+void titan_packed_file_expect(titan_packed_file *file, uint64_t end) {
+  file->expected_end = end;
 }
 
 size_t titan_packed_file_bytes(void) {

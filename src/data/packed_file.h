@@ -6,6 +6,8 @@
 #define TITAN_DATA_PACKED_FILE_H
 
 #include "base/status.h"
+#include <stdbool.h>
+#include <stdint.h>
 
 typedef struct titan_packed_file titan_packed_file; // belongs to one thread
 
@@ -21,6 +23,15 @@ titan_status titan_packed_file_read(titan_packed_file *file, char *bytes, size_t
 
 // Goes back to the first byte. TITAN_ERROR_DATA for a pipe.
 titan_status titan_packed_file_rewind(titan_packed_file *file);
+
+// Whether the file is gzip, once something was read of it.
+bool titan_packed_file_is_gzip(const titan_packed_file *file);
+
+// Of a plain file: the next byte read is number `offset`. TITAN_ERROR_DATA for a pipe.
+titan_status titan_packed_file_seek(titan_packed_file *file, uint64_t offset);
+// What the caller needs next ends before byte `end`: no more is asked of the system until the file was read that far.
+// 0: as much as fits the buffer, as a file begins.
+void titan_packed_file_expect(titan_packed_file *file, uint64_t end);
 
 // Bytes that an open file takes, zlib's own included.
 size_t titan_packed_file_bytes(void);

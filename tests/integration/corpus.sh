@@ -123,5 +123,40 @@ renamed() {
   alike moved bitwise 6 kept/steps.txt moved/steps.txt
 }
 
+# An index changes no number, whether it fits or not, and a run goes on with it or without.
+indexed() {
+  local -a on=(--training.dataset_path text.jsonl --checkpoint.enable_checkpoint --checkpoint.interval 5)
+  local long i
+  long=$(printf 'a long document of words that are repeated, %.0s' {1..8000})
+  for i in {1..96}; do # 40 short documents are 10 for each lane; the others are long enough to be worth passing over
+    if [ $((i % 48)) -lt 41 ]; then documents "$i" | tail -n 1; else printf '{"text": "%s %s"}\n\n' "$i" "$long"; fi
+  done >text.jsonl
+  train without 2 "${on[@]}" --training.steps 15
+  grep -q 'text.jsonl.index' without.log && fail "an index that is not there: $(grep index without.log)"
+  "$(dirname "$TITAN")/titan-corpus" index text.jsonl || fail "titan-corpus index: code $?"
+  train with 2 "${on[@]}" --training.steps 15
+  alike with bitwise 15 without/steps.txt with/steps.txt
+  told_once with 'INFO - The index text.jsonl.index is used: a rank reads its own documents only'
+  go_on resumed without
+  told_once resumed 'INFO - The index text.jsonl.index is used: a rank reads its own documents only'
+  touch text.jsonl
+  go_on stale with
+  told_once stale 'WARNING - The index text.jsonl.index is not used: the file was changed at'
+}
+
+# told_once NAME LINE: of all lines on indexes, once.
+told_once() {
+  [ "$(grep -c "$2" "$1.log")" = 1 ] && [ "$(grep -c '\.index ' "$1.log")" = 1 ] ||
+    fail "$1: expected once: $2; it says: $(grep '\.index' "$1.log")"
+}
+
+# go_on NAME FROM: the last 10 steps of the run FROM, out of its checkpoint.
+go_on() {
+  cp -r "$2" "$1"
+  sed -i '6,$d' "$1/steps.txt"
+  train "$1" 2 "${on[@]}" --training.steps 15 --checkpoint.load_step 5
+  alike "$1" bitwise 15 without/steps.txt "$1/steps.txt"
+}
+
 run_part "$part"
 finish

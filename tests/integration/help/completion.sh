@@ -95,6 +95,8 @@ gives '--documents|--output|--seed|--help|--version' titan-corpus --
 gives 'text2jsonl' titan-corpus t
 gives 'file|paragraph|line' titan-corpus text2jsonl run.toml --document ''
 gives '--output|--document' titan-corpus text2jsonl --
+gives 'index' titan-corpus i
+gives 'run.toml' titan-corpus index run
 gives 'run.toml' titan-corpus text2jsonl run
 gives 'show|watch|run.toml|weights.h5|a folder' titan-report ''
 gives 'show' titan-report sh

@@ -70,7 +70,8 @@ static void generated_files_are_written_whole(void **state) {
   expect("\"$T\" --documents 0 --output x", 2, "--documents: expected a number of at least 1, got 0");
   expect("\"$T\" --documents", 2, "--documents needs a value");
   expect("\"$T\" --document 3 --output x", 2, "unknown option --document\n");
-  expect("\"$T\" text2json a.txt --output x", 2, "unexpected argument 'text2json'; the only command is text2jsonl");
+  expect("\"$T\" text2json a.txt --output x", 2,
+         "unexpected argument 'text2json'; the commands are text2jsonl and index");
   expect("\"$T\" --documents 3 --output /dev/null && test -c /dev/null", 0, "");
   expect("mkfifo pipe; cat pipe > piped & \"$T\" --documents 3 --output pipe; wait; test -p pipe && cmp piped g.jsonl",
          0, "");
@@ -85,6 +86,33 @@ static void generated_files_are_written_whole(void **state) {
   expect("\"$T\" --version > /dev/full", 5, "cannot write standard output: No space left on device");
 }
 
+// Oracle: `grep -b`, which tells the bytes where lines begin.
+static void an_index_has_the_places_of_all_documents(void **state) {
+  (void)state;
+  expect("\"$T\" --documents 1000 --output i.jsonl && sed -i 's/^/\\n/;5s/$/\\n \\n\\n/' i.jsonl", 0, "");
+  expect("\"$T\" index i.jsonl g.jsonl", 0, "i.jsonl.index: 1000 documents\ng.jsonl.index: 3 documents\n");
+  expect("wc -c < i.jsonl.index", 0, "16384\n"); // a header and three blocks
+  expect("for b in 0 1 2; do od -An -v -t u8 -w8 -j $((4104 + 4096 * b)) -N $((8 * 339)) i.jsonl.index; done | tr -d ' "
+         "' | "
+         "head -n 1000 > begins; grep -b text i.jsonl | cut -d: -f1 | cmp - begins",
+         0, "");
+  expect("cp i.jsonl.index old; \"$T\" index ./i.jsonl && cmp old i.jsonl.index", 0, "./i.jsonl.index: 1000");
+  expect("printf '\\n \\n' > none.jsonl; \"$T\" index none.jsonl && wc -c < none.jsonl.index", 0, "4096\n");
+}
+
+static void an_index_that_cannot_be_made_is_told(void **state) {
+  (void)state;
+  expect("\"$T\" index", 2, "index needs a FILE");
+  expect("\"$T\" index --seed 1", 2, "index has no option --seed");
+  expect("\"$T\" index nowhere.jsonl", 2, "cannot open nowhere.jsonl: No such file");
+  expect("\"$T\" index .", 2, ". is a folder");
+  expect("gzip -k g.jsonl; \"$T\" index g.jsonl.gz", 2, "g.jsonl.gz is gzip, which cannot be entered in its middle");
+  expect("\"$T\" index /proc/version", 5, "cannot write /proc/version.index: ");
+  expect("cp g.jsonl k.jsonl; mkdir k.jsonl.index; \"$T\" index k.jsonl", 5, "cannot write k.jsonl.index: ");
+  expect("trap '' XFSZ; ulimit -f 4; \"$T\" index i.jsonl", 5, "cannot write i.jsonl.index: File too large");
+  expect("cmp old i.jsonl.index; ls | grep -c -e partial -e gz.index", 1, "0\n");
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(text_becomes_documents),
@@ -92,6 +120,8 @@ int main(void) {
       cmocka_unit_test(what_cannot_be_converted_is_told),
       cmocka_unit_test(json_lines_are_told_from_text),
       cmocka_unit_test(generated_files_are_written_whole),
+      cmocka_unit_test(an_index_has_the_places_of_all_documents),
+      cmocka_unit_test(an_index_that_cannot_be_made_is_told),
   };
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }
