@@ -10,9 +10,9 @@
 // comes to another lane in each pass.
 //
 // A loader serves a contiguous range of lanes. A thread of its own reads the corpus once through, passing over other
-// lanes' documents unparsed, and keeps some batches ready. Lanes advance together while documents differ in length, so
-// tokens of lanes that got the longer documents queue up: about the square root of the number of documents read, a few
-// MB after millions.
+// lanes' documents unparsed (by the files' indexes where it pays, see corpus_reader.c), and keeps some batches ready.
+// Lanes advance together while documents differ in length, so tokens of lanes that got the longer documents queue up:
+// about the square root of the number of documents read, a few MB after millions.
 #ifndef TITAN_DATA_LOADER_H
 #define TITAN_DATA_LOADER_H
 
