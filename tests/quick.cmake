@@ -19,4 +19,4 @@ set(TITAN_QUICK_TESTS
 set(TITAN_THREAD_TESTS
   comm_reduce comm.np2 comm_shared.np2 comm_messages.np2 comm_staging.np2
   checkpoint_stream checkpoint_saving.np1 checkpoint_saving.np2
-  loader loader_errors validation_data signals)
+  corpus_index loader loader_errors validation_data signals)
