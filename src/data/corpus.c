@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "data/assets.h"
+#include "data/corpus_index.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -15,6 +16,7 @@
 typedef struct corpus_file {
   char *path;
   int64_t size;
+  bool has_index;
 } corpus_file;
 
 struct titan_corpus {
@@ -40,7 +42,8 @@ static titan_status add_file(titan_corpus *corpus, const char *path) {
     corpus->capacity = capacity;
   }
   TITAN_TRY(titan_memory_duplicate(TITAN_MEMORY_DATA, path, &corpus->files[corpus->count].path));
-  corpus->files[corpus->count++].size = 0;
+  corpus->files[corpus->count].size = 0;
+  corpus->files[corpus->count++].has_index = false;
   return TITAN_OK;
 }
 
@@ -102,6 +105,14 @@ static titan_status add_path(titan_corpus *corpus, const char *path) {
   return add_file(corpus, path);
 }
 
+static titan_status find_index(corpus_file *file) {
+  titan_text path = {0};
+  titan_status status = titan_text_printf(&path, "%s%s", file->path, TITAN_CORPUS_INDEX_ENDING);
+  file->has_index = status == TITAN_OK && access(path.data, F_OK) == 0;
+  titan_text_destroy(&path);
+  return status;
+}
+
 // Every file must be readable now, not after a day's training, and one must hold something.
 static titan_status check_files(titan_corpus *corpus) {
   bool some = false;
@@ -117,6 +128,7 @@ static titan_status check_files(titan_corpus *corpus) {
                          "itself and more than once",
                          titan_corpus_option(corpus), file->path);
     file->size = facts.st_size;
+    TITAN_TRY(find_index(file));
     some |= facts.st_size > 0;
   }
   if (!some)
@@ -202,12 +214,18 @@ int64_t titan_corpus_file_size(const titan_corpus *corpus, int64_t file) {
   return corpus->files[file].size;
 }
 
-// --- lists: for each file its size in decimal, a blank, its name below the folder, a NUL ---
+bool titan_corpus_file_has_index(const titan_corpus *corpus, int64_t file) {
+  return corpus->files[file].has_index;
+}
+
+// --- lists: for each file its size in decimal, a blank, "i" with an index, else "-", its name below the folder, a NUL
+// ---
 
 titan_status titan_corpus_list(const titan_corpus *corpus, titan_text *list) {
   for (int64_t i = 0; i < corpus->count; i++) {
     const corpus_file *file = &corpus->files[i];
-    TITAN_TRY(titan_text_printf(list, "%" PRId64 " %s", file->size, file->path + corpus->root_length));
+    TITAN_TRY(titan_text_printf(list, "%" PRId64 " %c%s", file->size, file->has_index ? 'i' : '-',
+                                file->path + corpus->root_length));
     TITAN_TRY(titan_text_append(list, "", 1));
   }
   return TITAN_OK;
@@ -220,10 +238,12 @@ static titan_status take_list(titan_corpus *corpus, const char *dataset_path, co
     char *name;
     int64_t size = strtoll(at, &name, 10);
     path.length = 0;
-    name++; // the blank
+    bool has_index = *++name == 'i'; // behind the blank
+    name++;
     TITAN_TRY_CLEANUP(titan_text_printf(&path, "%s%s%s", dataset_path, *name != '\0' ? "/" : "", name));
     TITAN_TRY_CLEANUP(add_file(corpus, path.data));
     corpus->files[corpus->count - 1].size = size;
+    corpus->files[corpus->count - 1].has_index = has_index;
   }
 cleanup:
   titan_text_destroy(&path);

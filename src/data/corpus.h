@@ -22,8 +22,9 @@ titan_status titan_corpus_create_for(const char *section, const char *dataset, c
 titan_status titan_corpus_create(const char *dataset, const char *dataset_path, titan_corpus **out);
 void titan_corpus_destroy(titan_corpus **corpus);
 
-// For many processes: one finds the files and lists them (names relative to the folder, and sizes), the others take the
-// list, and neither read the folder nor look at the files. Each finds an installed file for itself. Not collective.
+// For many processes: one finds the files and lists them (names relative to the folder, sizes, which have an index),
+// the others take the list, and neither read the folder nor look at the files. Each finds an installed file for itself.
+// Not collective.
 titan_status titan_corpus_list(const titan_corpus *corpus, titan_text *list);
 titan_status titan_corpus_create_from_list(const char *section, const char *dataset, const char *dataset_path,
                                            const titan_text *list, titan_corpus **out);
@@ -35,8 +36,9 @@ const char *titan_corpus_option(const titan_corpus *corpus);
 int64_t titan_corpus_file_count(const titan_corpus *corpus);
 const char *titan_corpus_file(const titan_corpus *corpus, int64_t file);
 
-// Bytes of the file when the corpus was created or listed.
+// Bytes of the file, and whether it had an index (corpus_index.h), when the corpus was created or listed.
 int64_t titan_corpus_file_size(const titan_corpus *corpus, int64_t file);
+bool titan_corpus_file_has_index(const titan_corpus *corpus, int64_t file);
 
 // --- what it holds ---
 

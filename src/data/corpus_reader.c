@@ -131,6 +131,8 @@ static void tell_use(titan_corpus_reader *reader) {
 
 static titan_status open_index(titan_corpus_reader *reader) {
   char reason[TITAN_CORPUS_INDEX_REASON_BYTES];
+  if (!titan_corpus_file_has_index(reader->corpus, reader->place.file))
+    return TITAN_OK;
   TITAN_TRY(titan_corpus_index_open(titan_corpus_file(reader->corpus, reader->place.file), reason, &reader->index));
   if (reader->index == NULL) {
     if (reason[0] != '\0')

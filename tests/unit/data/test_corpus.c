@@ -200,6 +200,7 @@ static void a_list_stands_for_the_files(void **state) {
   data_folder_make();
   data_folder_write("b c.json", line, strlen(line));
   data_folder_write("a.json", line, 5);
+  data_folder_write("a.json.index", line, 5);
   const char *paths[] = {data_folder_path(""), data_folder_path("a.json")};
   for (int i = 0; i < 2; i++) {
     titan_text list = {0};
@@ -211,6 +212,8 @@ static void a_list_stands_for_the_files(void **state) {
     for (int64_t file = 0; file < 2 - i; file++) {
       assert_string_equal(titan_corpus_file(listed, file), titan_corpus_file(corpus, file));
       assert_int_equal(titan_corpus_file_size(listed, file), titan_corpus_file_size(corpus, file));
+      assert_int_equal(titan_corpus_file_has_index(corpus, file), file == 0);
+      assert_int_equal(titan_corpus_file_has_index(listed, file), file == 0);
     }
     assert_int_equal(titan_corpus_file_size(listed, 0), 5);
     titan_text_destroy(&list);
