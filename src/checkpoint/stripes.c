@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "checkpoint/stripes.h"
 
+#include "storage/folder.h"
+
 #include <string.h>
 #include <sys/vfs.h>
 
@@ -18,14 +20,10 @@ int titan_checkpoint_stripes(uint64_t bytes) {
 }
 
 static bool is_on_lustre(const char *path) {
-  titan_text folder = {0};
-  const char *slash = strrchr(path, '/');
+  char folder[TITAN_FOLDER_BYTES];
   struct statfs system;
-  int length = slash == NULL ? 1 : slash == path ? 1 : (int)(slash - path);
-  bool lustre = titan_text_printf(&folder, "%.*s", length, slash == NULL ? "." : path) == TITAN_OK &&
-                statfs(folder.data, &system) == 0 && (uint32_t)system.f_type == LUSTRE;
-  titan_text_destroy(&folder);
-  return lustre;
+  titan_folder_of(path, folder);
+  return statfs(folder, &system) == 0 && (uint32_t)system.f_type == LUSTRE;
 }
 
 titan_status titan_checkpoint_stripes_add(const char *path, uint64_t bytes, const char *hints, titan_text *out) {

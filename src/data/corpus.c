@@ -218,8 +218,7 @@ bool titan_corpus_file_has_index(const titan_corpus *corpus, int64_t file) {
   return corpus->files[file].has_index;
 }
 
-// --- lists: for each file its size in decimal, a blank, "i" with an index, else "-", its name below the folder, a NUL
-// ---
+// --- lists: of each file its size, a blank, "i" (it has an index) or "-", its name below the folder, a NUL ---
 
 titan_status titan_corpus_list(const titan_corpus *corpus, titan_text *list) {
   for (int64_t i = 0; i < corpus->count; i++) {

@@ -133,13 +133,6 @@ static void add_slice(layout_builder *builder) {
 
 // --- checksums ---
 
-int64_t titan_checkpoint_layout_tiles(const titan_checkpoint_layout *layout, size_t tile_bytes) {
-  int64_t tiles = 0;
-  for (int p = 0; p < layout->parameter_count; p++)
-    tiles += titan_checkpoint_tiles_of(&layout->parameters[p], tile_bytes);
-  return layout->kept_count * tiles;
-}
-
 // Of one group; a tile that one rectangle ends in and the next one begins in counts once.
 int64_t titan_checkpoint_layout_sums(const titan_checkpoint_layout *layout, size_t tile_bytes) {
   int64_t sums = 0, parameter = -1, before = -1;

@@ -44,9 +44,7 @@ titan_status titan_checkpoint_layout_create(titan_runtime *runtime, bool shared,
 size_t titan_checkpoint_layout_bytes(const titan_checkpoint_layout *layout);
 void titan_checkpoint_layout_destroy(titan_checkpoint_layout **layout);
 
-// Numbers of tiles (tiles.h) of all groups in float32: in the whole file; that this rank reads, or with `shared`
-// writes.
-int64_t titan_checkpoint_layout_tiles(const titan_checkpoint_layout *layout, size_t tile_bytes);
+// Tiles (tiles.h) of all groups in float32 that this rank reads, or with `shared` writes.
 int64_t titan_checkpoint_layout_sums(const titan_checkpoint_layout *layout, size_t tile_bytes);
 
 // The shard that holds a unit's values of layout->kept[kept].

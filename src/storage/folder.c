@@ -4,6 +4,7 @@
 #include "base/memory.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -40,6 +41,14 @@ titan_status titan_folder_create_noting(const char *path, uint64_t *made) {
     status = folder_create_one(path, part, made);
   titan_memory_free(prefix);
   return status;
+}
+
+void titan_folder_of(const char *path, char folder[TITAN_FOLDER_BYTES]) {
+  const char *slash = strrchr(path, '/');
+  size_t length = slash != NULL ? (size_t)(slash - path) + 1 : 0;
+  bool fits = length > 0 && length < TITAN_FOLDER_BYTES;
+  memcpy(folder, fits ? path : ".", fits ? length : 1);
+  folder[fits ? length : 1] = '\0';
 }
 
 titan_status titan_folder_create(const char *path) {

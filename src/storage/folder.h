@@ -7,6 +7,12 @@
 
 #include <stdint.h>
 
+enum { TITAN_FOLDER_BYTES = 4096 };
+
+// Not collective. The folder that the file `path` lies in: "a/b/" of a/b/file, "." without a slash, and of a longer
+// path than any file has.
+void titan_folder_of(const char *path, char folder[TITAN_FOLDER_BYTES]);
+
 // Not collective. Makes the folder `path` and those above it that are missing; one that exists is fine. Any rank may
 // call it, several at once too. TITAN_ERROR_OUTPUT with the folder at fault and the system's reason.
 titan_status titan_folder_create(const char *path);

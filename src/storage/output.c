@@ -2,6 +2,7 @@
 #include "storage/output.h"
 
 #include "base/memory.h"
+#include "storage/folder.h"
 #include "storage/rename.h"
 
 #include <errno.h>
@@ -130,12 +131,8 @@ titan_status titan_output_write(titan_output *output, const void *bytes, size_t 
 
 // The folder's entry reaches the disk too, as far as its file system offers that.
 static int sync_folder(const char *path) {
-  char folder[4096] = ".";
-  const char *slash = strrchr(path, '/');
-  if (slash != NULL && (size_t)(slash - path) + 1 < sizeof folder) {
-    memcpy(folder, path, (size_t)(slash - path) + 1);
-    folder[slash - path + 1] = '\0';
-  }
+  char folder[TITAN_FOLDER_BYTES];
+  titan_folder_of(path, folder);
   int descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (descriptor < 0)
     return 0; // a folder that may be written and not read

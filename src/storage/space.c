@@ -2,6 +2,7 @@
 #include "storage/space.h"
 
 #include "base/size.h"
+#include "storage/folder.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -79,12 +80,8 @@ titan_status titan_space_check_free(const char *path, const char *label, uint64_
                        "cannot write %s: it needs %llu bytes, and this process may write files of %llu at most (ulimit "
                        "-f)",
                        label, (unsigned long long)bytes, (unsigned long long)limit.rlim_cur);
-  const char *slash = strrchr(path, '/');
-  char folder[4096] = ".";
-  if (slash != NULL && (size_t)(slash - path) + 1 < sizeof folder) {
-    memcpy(folder, path, (size_t)(slash - path) + 1);
-    folder[slash - path + 1] = '\0';
-  }
+  char folder[TITAN_FOLDER_BYTES];
+  titan_folder_of(path, folder);
   if (statvfs(folder, &information) != 0)
     return titan_error(TITAN_ERROR_OUTPUT, "cannot write %s: %s", label, strerror(errno));
   uint64_t free_bytes = (uint64_t)information.f_bavail * information.f_frsize;

@@ -90,3 +90,16 @@ has_ended() {
   *) return 1 ;;
   esac
 }
+
+# slurm_begin CPUS: a cluster in a folder of its own, $cluster, until the script ends; code 77 where SLURM is missing.
+slurm_begin() {
+  local missing
+  missing=$(slurm_missing)
+  if [ -n "$missing" ]; then
+    echo "SKIPPED: this test needs $missing (Debian: apt-get install slurm-wlm munge)"
+    exit 77
+  fi
+  cluster=$(mktemp -d)
+  trap 'slurm_stop "$cluster"; rm -rf "$cluster"' EXIT
+  slurm_start "$cluster" "$1" || { fail "no SLURM cluster"; finish; }
+}

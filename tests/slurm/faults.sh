@@ -8,14 +8,7 @@ TITAN=$1 COMPARE=$2 WORK=$3
 folder=$(cd "$(dirname "$0")" && pwd)
 . "$folder/../integration/common.sh"
 . "$folder/cluster.sh"
-missing=$(slurm_missing)
-if [ -n "$missing" ]; then
-  echo "SKIPPED: this test needs $missing (Debian: apt-get install slurm-wlm munge)"
-  exit 77
-fi
-cluster=$(mktemp -d)
-trap 'slurm_stop "$cluster"; rm -rf "$cluster"' EXIT
-slurm_start "$cluster" 4 || { fail "no SLURM cluster"; finish; }
+slurm_begin 4
 host=$(uname -n)
 
 tasks() { # "PROCESS RANK" of each task of the program

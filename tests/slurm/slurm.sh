@@ -9,14 +9,7 @@ folder=$(cd "$(dirname "$0")" && pwd)
 . "$folder/../integration/common.sh"
 . "$folder/cluster.sh"
 small=$folder/../integration/small.toml
-missing=$(slurm_missing)
-if [ -n "$missing" ]; then
-  echo "SKIPPED: this test needs $missing (Debian: apt-get install slurm-wlm munge)"
-  exit 77
-fi
-cluster=$(mktemp -d)
-trap 'slurm_stop "$cluster"; rm -rf "$cluster"' EXIT
-slurm_start "$cluster" 8 || { fail "no SLURM cluster"; finish; }
+slurm_begin 8
 export TITAN_HPC=$TITAN
 cp "$small" run.toml
 same=(--training.seq_len 16 --training.batch_size 1 --checkpoint.enable_checkpoint --metrics.log_freq 100)

@@ -53,7 +53,7 @@ static void only_lustre_gets_stripes(void **state) {
   expect_hints("/tmp/file", 20 * gib, "cb_nodes=4", "cb_nodes=4");
   lustre = true;
   expect_hints("/tmp/file", 20 * gib, NULL, "striping_factor=24,stripe_width=24");
-  assert_string_equal(asked, "/tmp");
+  assert_string_equal(asked, "/tmp/");
   expect_hints("/file", gib, "", "striping_factor=8,stripe_width=8");
   assert_string_equal(asked, "/");
   expect_hints("file", gib, "cb_nodes=4", "cb_nodes=4,striping_factor=8,stripe_width=8");
